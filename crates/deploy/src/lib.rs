@@ -1,0 +1,1 @@
+//! Templates, ordered steps, apply and wait; works on any cluster through a kube client.

@@ -1,0 +1,1 @@
+//! Pod network, services, DNS and host ports of the embedded engine.

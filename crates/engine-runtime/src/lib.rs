@@ -1,0 +1,1 @@
+//! The container runtime daemon: single-threaded, starts containers by libcontainer, keeps their logs and exit codes.

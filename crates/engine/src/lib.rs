@@ -1,0 +1,1 @@
+//! Composes API server, controllers and node agents into a running cluster.

@@ -1,0 +1,1 @@
+//! OCI images: a store, archives, registries, and images built from signed Debian packages.

@@ -1,0 +1,1 @@
+//! Quantities, selectors, names, durations and other small Kubernetes value types; pure.

@@ -1,0 +1,1 @@
+//! Open- and closed-loop HTTP load, histograms and the self-check.

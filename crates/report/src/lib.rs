@@ -1,0 +1,1 @@
+//! Run document to text, JSON and HTML; pure.

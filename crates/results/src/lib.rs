@@ -1,0 +1,1 @@
+//! The run document: schema, statistics, comparison, cost; pure.

@@ -1,0 +1,1 @@
+//! The analytics server of the demo: Countly's HTTP API on a Redis Cluster.

@@ -1,0 +1,1 @@
+//! A fluent harness for the tests of the binary.
