@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Make data/schema.z and data/descriptions.z: the table that the whole crate is driven by. Run by hand, offline once fetched.
+
+    pip download --no-deps --dest /tmp/kv kubernetes-validate==1.37.0 && unzip -d /tmp/kv/x /tmp/kv/*.whl
+    generate.py /tmp/kv/x/kubernetes_validate [K8S_PB]
+
+Inputs: the JSON schema of Kubernetes 1.36 in that package (fields, required, merge keys, descriptions); gofacts.tsv beside
+this file (Go types, pointers, omitempty, protobuf tags, defaults, enums; see gofacts.py); the served kinds, from src/kinds.rs.
+K8S_PB, an unpacked crate `k8s-pb` 0.9.0, is optional: every protobuf tag is then compared with that independent source.
+
+schema.z, after inflating: one line per definition, then its fields, tab-separated:
+    D name flags go-name gvks          flags: A atomic struct; gvks `group,version,kind;...`
+    F json-name type flags tag go-type extras...
+type: s i l n b y t u q o d f x a scalars, @N definition, [T list, {T map. flags: r required, p pointer, o omitempty, z omitzero.
+extras: L=atomic|set|map K=keys M=atomic|granular P=patch merge key S=patch strategies D=default as JSON E=enum values.
+descriptions.z: the same definitions and fields in the same order, one description a line (\\n and \\\\ escaped).
+"""
+import json
+import os
+import re
+import sys
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VERSION = "v1.36.0-local"
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+EXTRA_ROOTS = [
+    META + n for n in "DeleteOptions Status APIResourceList APIGroup APIGroupList APIVersions WatchEvent LabelSelector".split()
+] + ["io.k8s.api.policy.v1.Eviction", "io.k8s.api.autoscaling.v1.Scale", "io.k8s.api.authentication.v1.TokenRequest"]
+SCALARS = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "q",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "o",
+    META + "Time": "t",
+    META + "MicroTime": "u",
+    META + "Duration": "d",
+    META + "FieldsV1": "f",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "x",
+}
+
+
+def read_facts():
+    structs, enums, current = {}, {}, None
+    for line in open(os.path.join(HERE, "gofacts.tsv")):
+        tag, *rest = line.rstrip("\n").split("\t")
+        if tag == "S":
+            current = structs.setdefault(rest[0], {})
+        elif tag == "F":
+            current.setdefault(rest[0], rest[1:])
+        else:
+            enums[tuple(rest[0].split(" "))] = rest[1]
+    return structs, enums
+
+
+def type_code(schema, index):
+    if "$ref" in schema:
+        name = schema["$ref"].split("/")[-1]
+        return SCALARS.get(name) or "@%d" % index[name]
+    t = schema.get("type")
+    t = t[0] if isinstance(t, list) else t
+    f = schema.get("format")
+    if t == "string":
+        return {"byte": "y", None: "s", "date-time": "t"}[f]
+    if t == "integer":
+        return {"int32": "i", "int64": "l", None: "l"}[f]
+    if t == "number":
+        return "n"
+    if t == "boolean":
+        return "b"
+    if t == "array":
+        return "[" + type_code(schema["items"], index)
+    if t == "object":
+        return "{" + type_code(schema["additionalProperties"], index) if "additionalProperties" in schema else "a"
+    raise SystemExit("no code for %s" % schema)
+
+
+def references(schema):
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"].split("/")[-1]
+        for v in schema.values():
+            yield from references(v)
+    elif isinstance(schema, list):
+        for v in schema:
+            yield from references(v)
+
+
+def main(package, pb=None):
+    defs = json.load(open(os.path.join(package, "kubernetes-json-schema", VERSION, "_definitions.json")))["$defs"]
+    structs, enums = read_facts()
+    kinds = re.findall(r'definition: "(io\.k8s\.[^"]+)"', open(os.path.join(HERE, "../src/kinds.rs")).read())
+    todo = kinds + [k + "List" for k in kinds if k + "List" in defs] + EXTRA_ROOTS
+    seen = set()
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += list(references(defs[name]))
+    names = sorted(n for n in seen if n not in SCALARS)
+    index = {n: i for i, n in enumerate(names)}
+    lines, texts = [], []
+    for name in names:
+        d = defs[name]
+        facts = structs.get(name, {})
+        go = ".".join(name.split(".")[-2:])
+        gvks = ";".join("%s,%s,%s" % (g["group"], g["version"], g["kind"]) for g in d.get("x-kubernetes-group-version-kind", []))
+        flags = "A" if d.get("x-kubernetes-map-type") == "atomic" else "-"
+        lines.append("\t".join(["D", name, flags, go, gvks]))
+        texts.append(d.get("description", ""))
+        if "properties" in d and not facts:
+            raise SystemExit("no Go facts for " + name)
+        missing = set(d.get("properties", {})) ^ set(facts)
+        if missing and "properties" in d:
+            print("fields differ from the Go declaration:", name, sorted(missing), file=sys.stderr)
+        for field, schema in sorted(d.get("properties", {}).items()):
+            gotype, flag, tag, default = facts.get(field, ["string", "o", "-", "-"])
+            flag = ("r" if field in d.get("required", []) else "") + flag.replace("-", "")
+            code = type_code(schema, index)
+            extras = []
+            for key, letter in (("x-kubernetes-list-type", "L"), ("x-kubernetes-map-type", "M"), ("x-kubernetes-patch-merge-key", "P"), ("x-kubernetes-patch-strategy", "S")):
+                if key in schema:
+                    extras.append(letter + "=" + schema[key])
+            if "x-kubernetes-list-map-keys" in schema:
+                extras.append("K=" + ",".join(schema["x-kubernetes-list-map-keys"]))
+            if default != "-":
+                extras.append("D=" + default)
+            base = gotype.lstrip("*").removeprefix("[]")
+            package_name = ".".join(name.split(".")[:-1])
+            for (enum, where), values in enums.items():
+                if enum == base and where in (package_name, "io.k8s.api.core.v1" if "core" not in package_name and (base, package_name) not in enums else package_name):
+                    extras.append("E=" + values)
+                    break
+            lines.append("\t".join(["F", field, code, flag or "-", tag, gotype.lstrip("*")] + extras))
+            texts.append(schema.get("description", ""))
+    data = os.path.join(HERE, "../data")
+    os.makedirs(data, exist_ok=True)
+    for out, content in (("schema.z", lines), ("descriptions.z", [t.replace("\\", "\\\\").replace("\n", "\\n") for t in texts])):
+        raw = "\n".join(content).encode()
+        packed = zlib.compress(raw, 9)
+        open(os.path.join(data, out), "wb").write(packed)
+        print(out, len(names), "definitions,", len(content), "lines,", len(raw), "->", len(packed), "bytes")
+    if pb:
+        compare(pb, names, structs, defs)
+
+
+def compare(pb, names, structs, defs):
+    """every tag against k8s-pb, whose field names are the JSON names in snake case"""
+    plain = lambda s: s.replace("r#", "").replace("_", "").lower()
+    bad = checked = 0
+    for name in names:
+        folder = name.removeprefix("io.k8s.").split(".")
+        path = os.path.join(pb, "src", *folder[:-1], "mod.rs")
+        if not os.path.exists(path):
+            continue
+        m = re.search(r"pub struct %s \{(.*?)\n\}" % folder[-1], open(path).read(), re.S)
+        if not m:
+            continue
+        tags = {plain(f): t for t, f in re.findall(r'tag = "(\d+)"\)\]\n\s*pub ([\w#]+):', m.group(1))}
+        for field, row in structs.get(name, {}).items():
+            if row[2].isdigit():
+                checked += 1
+                if tags.get(plain(field)) != row[2]:
+                    bad += 1
+                    print("tag differs from k8s-pb:", name, field, row[2], tags.get(plain(field)), file=sys.stderr)
+    print(checked, "tags compared with k8s-pb,", bad, "differ")
+
+
+main(*sys.argv[1:])
