@@ -1,0 +1,118 @@
+//! The cluster's cgroups, `cncfdemo/NAME`, in whatever hierarchies this machine has (v1, hybrid, v2).
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Mount points of all cgroup hierarchies, from `/proc/self/mountinfo`.
+pub(crate) fn hierarchies() -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    parse_hierarchies(&text)
+}
+
+fn parse_hierarchies(mountinfo: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((before, after)) = line.split_once(" - ") else { continue };
+        let kind = after.split(' ').next().unwrap_or_default();
+        if let ("cgroup" | "cgroup2", Some(point)) = (kind, before.split(' ').nth(4)) {
+            let path = PathBuf::from(point);
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The folders of `cncfdemo/NAME` that exist.
+pub(crate) fn roots(name: &str) -> Vec<PathBuf> {
+    hierarchies().into_iter().map(|h| h.join("cncfdemo").join(name)).filter(|p| p.is_dir()).collect()
+}
+
+/// Puts this process into `cncfdemo/NAME/system` everywhere, so that `destroy` finds it. Best effort by hierarchy: the
+/// process must at least be in one.
+pub(crate) fn enter_system(name: &str) -> bool {
+    let mut entered = false;
+    for hierarchy in hierarchies() {
+        let path = hierarchy.join("cncfdemo").join(name).join("system");
+        if fs::create_dir_all(&path).is_err() {
+            continue;
+        }
+        // A v1 cpuset starts empty and takes no process until it has its parent's CPUs and memory nodes.
+        for below in [hierarchy.join("cncfdemo"), hierarchy.join("cncfdemo").join(name), path.clone()] {
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                inherit(&below, file);
+            }
+        }
+        entered |= fs::write(path.join("cgroup.procs"), std::process::id().to_string()).is_ok();
+    }
+    entered
+}
+
+fn inherit(path: &Path, file: &str) {
+    let own = path.join(file);
+    if fs::read_to_string(&own).is_ok_and(|text| text.trim().is_empty())
+        && let Some(Ok(parent)) = path.parent().map(|p| fs::read_to_string(p.join(file)))
+    {
+        // On v2 an empty value means "as the parent"; writing it is allowed there too. A failure shows as not entered.
+        let _ = fs::write(own, parent.trim());
+    }
+}
+
+/// Every process below the cluster's cgroups.
+pub(crate) fn processes(name: &str) -> BTreeSet<i32> {
+    let mut pids = BTreeSet::new();
+    for root in roots(name) {
+        walk(&root, &mut |folder| {
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|&pid| pid > 0));
+        });
+    }
+    pids
+}
+
+/// Removes the cluster's cgroups, deepest first, and `cncfdemo` itself where it is empty. Returns what would not go.
+pub(crate) fn remove(name: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    for root in roots(name) {
+        let mut folders = Vec::new();
+        walk(&root, &mut |folder| folders.push(folder.to_owned()));
+        for folder in folders.iter().rev() {
+            if let Err(e) = fs::remove_dir(folder)
+                && folder.exists()
+            {
+                left.push(format!("cgroup {}: {e}", folder.display()));
+            }
+        }
+    }
+    for hierarchy in hierarchies() {
+        // Fails while another cluster lives, as it should.
+        let _ = fs::remove_dir(hierarchy.join("cncfdemo"));
+    }
+    left
+}
+
+/// Visits a folder and all below it, parents first.
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
+    visit(folder);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            walk(&entry.path(), visit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_of_a_hybrid_machine_are_found_once_each() {
+        let text = "30 25 0:26 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+                    31 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+                    32 25 0:28 / /proc rw - proc proc rw\n\
+                    33 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let expected: Vec<PathBuf> = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"].map(PathBuf::from).into();
+        assert_eq!(parse_hierarchies(text), expected);
+    }
+}

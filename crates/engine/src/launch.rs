@@ -1,0 +1,161 @@
+//! Brings a cluster up as a supervised background process; running it again finds what is there and mends it.
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::lock::Lock;
+use crate::plan::FORMAT;
+use crate::{Error, Paths, Plan, kubeconfig, pki, status};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Number of virtual nodes, 1 to 50; `None` takes what an existing cluster has, else 1.
+    pub nodes: Option<u32>,
+    /// Port of the API server on 127.0.0.1; `None` chooses a free one.
+    pub api_port: Option<u16>,
+    /// This program, to be run as `PROGRAM __runtime DIR` and `PROGRAM __engine DIR`.
+    pub program: PathBuf,
+    /// How long to wait for the nodes to be Ready.
+    pub patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Launched {
+    /// The cluster's plan.
+    pub plan: Plan,
+    /// Whether it was made now, rather than found.
+    pub created: bool,
+    /// From the call to every node Ready.
+    pub took: Duration,
+}
+
+/// Decides what a bootstrap would do, without changing anything.
+pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
+    if let Some(plan) = Plan::read(paths)? {
+        return match request.nodes {
+            Some(asked) if asked != plan.nodes => {
+                Err(Error::Different { name: plan.name, existing: plan.nodes, asked })
+            }
+            _ => Ok((plan, false)),
+        };
+    }
+    let others: Vec<Plan> = Paths::existing(paths.state())
+        .into_iter()
+        .filter(|other| other != paths.name())
+        .filter_map(|other| Plan::read(&Paths::new(paths.state(), &other).ok()?).ok()?)
+        .collect();
+    let taken: Vec<u8> = others.iter().map(|p| p.index).collect();
+    let index = engine_net::choose_index(&taken).map_err(|e| Error::part("pod network")(Box::new(e)))?;
+    let plan = Plan {
+        format: FORMAT,
+        name: paths.name().to_owned(),
+        index,
+        nodes: request.nodes.unwrap_or(1),
+        api_port: api_port(request.api_port, index, &others)?,
+        created_by: env!("CARGO_PKG_VERSION").to_owned(),
+        created: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+    };
+    Ok((plan, true))
+}
+
+/// The asked port if it is free, else the first free one from 7443 on that no other cluster has.
+fn api_port(asked: Option<u16>, index: u8, others: &[Plan]) -> Result<u16, Error> {
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop);
+    let part = |port: u16, e: std::io::Error| Error::Part {
+        part: "API server",
+        reason: format!("port {port} on 127.0.0.1 is taken ({e}): free it or choose another --api-port"),
+    };
+    if let Some(port) = asked {
+        return free(port).map(|()| port).map_err(|e| part(port, e));
+    }
+    let first = 7443 + u16::from(index);
+    (first..first + 500)
+        .find(|&port| others.iter().all(|o| o.api_port != port) && free(port).is_ok())
+        .ok_or_else(|| part(first, std::io::ErrorKind::AddrInUse.into()))
+}
+
+/// Creates the cluster or finds it, starts what does not run, and waits until the API answers and every node is Ready.
+pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
+    let begun = Instant::now();
+    fs::create_dir_all(paths.run()).map_err(Error::file("create", paths.run()))?;
+    let _lock = Lock::wait(&paths.run().join("bootstrap.lock"))?;
+    let (plan, created) = plan(paths, request)?;
+    if created {
+        plan.write(paths)?;
+    }
+    let keys = pki::Pki::ensure(paths, &plan)?;
+    kubeconfig::write(paths, &plan, &keys)?;
+    forget_before_reboot(paths)?;
+    fs::write(paths.enabled(), "").map_err(Error::file("write", paths.enabled()))?;
+    start_daemon(paths, request)?;
+    wait_ready(paths, &plan, request.patience)?;
+    Ok(Launched { plan, created, took: begun.elapsed() })
+}
+
+/// After a reboot sockets, locks and namespaces in `run/` stand for nothing.
+fn forget_before_reboot(paths: &Paths) -> Result<(), Error> {
+    let now = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let path = paths.run().join("boot_id");
+    match fs::read_to_string(&path) {
+        Ok(then) if then == now => return Ok(()),
+        Ok(_) => {
+            for stale in ["netns", "runtime.sock", "pids"] {
+                let stale = paths.run().join(stale);
+                let removed = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
+                match removed {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file("remove", stale)(e)),
+                    _ => {}
+                }
+            }
+        }
+        Err(_) => {}
+    }
+    fs::write(&path, now).map_err(Error::file("write", path))
+}
+
+/// Starts the runtime daemon, which starts the engine. Where one runs already, the new one sees its lock and ends.
+pub(crate) fn start_daemon(paths: &Paths, request: &Request) -> Result<(), Error> {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(paths.runtime_log())
+        .map_err(Error::file("open", paths.runtime_log()))?;
+    let errors = log.try_clone().map_err(Error::file("open", paths.runtime_log()))?;
+    let mut child = Command::new(&request.program)
+        .arg("__runtime")
+        .arg(paths.dir())
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .current_dir("/")
+        .spawn()
+        .map_err(Error::file("start", &request.program))?;
+    // Reaps it when it ends while we live: a second daemon does so at once.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
+fn wait_ready(paths: &Paths, plan: &Plan, patience: Duration) -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        let reason = match status::ready_nodes(paths) {
+            Ok(ready) if ready >= plan.nodes => return Ok(()),
+            Ok(ready) => format!("{ready} of {} nodes are Ready", plan.nodes),
+            Err(reason) => reason,
+        };
+        if begun.elapsed() > patience {
+            return Err(Error::NotReady {
+                name: plan.name.clone(),
+                seconds: patience.as_secs(),
+                reason,
+                log: paths.engine_log(),
+            });
+        }
+        // Nothing tells another process that a node has become Ready; 3 ms is below what a person or a figure notices.
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,27 @@
+//! Advisory file locks: one engine at a time, one bootstrap or destroy at a time.
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::Error;
+
+/// Held until dropped; the kernel releases it when the process dies.
+#[derive(Debug)]
+pub(crate) struct Lock(#[allow(dead_code, reason = "held for its Drop")] File);
+
+impl Lock {
+    /// Waits for the lock.
+    pub(crate) fn wait(path: &Path) -> Result<Lock, Error> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(Error::file("open", path))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::file("lock", path)(e.into()))?;
+        Ok(Lock(file))
+    }
+}
