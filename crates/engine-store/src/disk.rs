@@ -33,7 +33,12 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         // Truncation first, then append mode, in which a write always lands at the end, also after a truncation.
-        options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
         self.open(path)
     }
 

@@ -48,7 +48,9 @@ pub(crate) enum BadHeader {
 
 /// The revision in a file's header.
 pub(crate) fn read_header(kind: FileKind, bytes: &[u8]) -> Result<u64, BadHeader> {
-    let Some(header) = bytes.get(..HEADER) else { return Err(BadHeader::Damaged("the header is incomplete")) };
+    let Some(header) = bytes.get(..HEADER) else {
+        return Err(BadHeader::Damaged("the header is incomplete"));
+    };
     if header[..8] != kind.magic() {
         return Err(BadHeader::Damaged("not a file of this store"));
     }
@@ -66,10 +68,21 @@ pub(crate) fn read_header(kind: FileKind, bytes: &[u8]) -> Result<u64, BadHeader
 /// One record inside a frame.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
-    Put { revision: u64, key: String, value: Value, json_len: usize },
-    Delete { revision: u64, key: String },
+    Put {
+        revision: u64,
+        key: String,
+        value: Value,
+        json_len: usize,
+    },
+    Delete {
+        revision: u64,
+        key: String,
+    },
     /// The last record of a snapshot: how many objects it holds.
-    End { revision: u64, count: u64 },
+    End {
+        revision: u64,
+        count: u64,
+    },
 }
 
 const PUT: u8 = 1;
@@ -83,7 +96,9 @@ pub(crate) struct FrameWriter {
 
 impl FrameWriter {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; FRAME] }
+        Self {
+            bytes: vec![0; FRAME],
+        }
     }
 
     pub(crate) fn put(&mut self, revision: u64, key: &str, json: &[u8]) {
@@ -159,12 +174,21 @@ pub(crate) fn read_frame(bytes: &[u8], offset: usize) -> Found<'_> {
     if crc32fast::hash(&rest[..8]) != u32_at(rest, 8) {
         // Nothing says how long this frame is: it is the last one when no whole frame can be found behind it.
         let later = (1..rest.len().saturating_sub(FRAME)).any(|at| whole_frame_at(rest, at));
-        return if later { Found::Corrupt("the frame's own checksum does not match") } else { Found::Torn };
+        return if later {
+            Found::Corrupt("the frame's own checksum does not match")
+        } else {
+            Found::Torn
+        };
     }
     let end = FRAME + u32_at(rest, 0) as usize;
-    let Some(payload) = rest.get(FRAME..end) else { return Found::Torn };
+    let Some(payload) = rest.get(FRAME..end) else {
+        return Found::Torn;
+    };
     if crc32fast::hash(payload) == u32_at(rest, 4) {
-        return Found::Frame { payload, next: offset + end };
+        return Found::Frame {
+            payload,
+            next: offset + end,
+        };
     }
     if rest[end..].iter().all(|b| *b == 0) {
         Found::Torn
@@ -213,10 +237,18 @@ fn decode(op: u8, revision: u64, key: &[u8], value: &[u8]) -> Result<Record, &'s
         PUT => {
             let json_len = value.len();
             let value = serde_json::from_slice(value).map_err(|_| "an object is not JSON")?;
-            Ok(Record::Put { revision, key, value, json_len })
+            Ok(Record::Put {
+                revision,
+                key,
+                value,
+                json_len,
+            })
         }
         DELETE => Ok(Record::Delete { revision, key }),
-        END if value.len() == 8 => Ok(Record::End { revision, count: u64_at(value, 0) }),
+        END if value.len() == 8 => Ok(Record::End {
+            revision,
+            count: u64_at(value, 0),
+        }),
         _ => Err("a record of unknown kind"),
     }
 }

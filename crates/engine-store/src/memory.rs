@@ -64,7 +64,8 @@ impl Memory {
         if event.kind == EventKind::Deleted {
             self.objects.remove(&event.object.key);
         } else {
-            self.objects.insert(event.object.key.clone(), event.object.clone());
+            self.objects
+                .insert(event.object.key.clone(), event.object.clone());
         }
         self.events.push_back((event, bytes));
         self.events_bytes += bytes;
@@ -117,16 +118,23 @@ impl Memory {
 
     /// The oldest revision after which every event is at hand.
     pub(crate) fn oldest(&self) -> u64 {
-        self.events.front().map_or(self.revision, |(event, _)| event.revision - 1)
+        self.events
+            .front()
+            .map_or(self.revision, |(event, _)| event.revision - 1)
     }
 
     /// The events after `revision`, oldest first.
     pub(crate) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Arc<Event>>, Gone> {
         let oldest = self.oldest();
         if revision < oldest {
-            return Err(Gone { requested: revision, oldest });
+            return Err(Gone {
+                requested: revision,
+                oldest,
+            });
         }
-        let skip = usize::try_from(revision - oldest).unwrap_or(usize::MAX).min(self.events.len());
+        let skip = usize::try_from(revision - oldest)
+            .unwrap_or(usize::MAX)
+            .min(self.events.len());
         Ok(self.events.range(skip..).map(|(event, _)| event))
     }
 }

@@ -20,7 +20,12 @@ impl Stored {
     /// A version of an object, with `metadata.resourceVersion` set to `revision`.
     pub(crate) fn new(key: Arc<str>, revision: u64, mut value: Value) -> Self {
         stamp(&mut value, revision);
-        Self { key, revision, value, json: OnceLock::new() }
+        Self {
+            key,
+            revision,
+            value,
+            json: OnceLock::new(),
+        }
     }
 
     /// The object as JSON text, serialised once and shared by everyone who asks.
@@ -71,8 +76,12 @@ pub(crate) fn to_json(value: &Value) -> Vec<u8> {
 
 /// Set `metadata.resourceVersion`. A value that is not an object is left alone (the store refuses those).
 fn stamp(value: &mut Value, revision: u64) {
-    let Some(object) = value.as_object_mut() else { return };
-    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
+    let metadata = object
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
     if let Some(metadata) = metadata.as_object_mut() {
         metadata.insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
     }

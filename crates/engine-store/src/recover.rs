@@ -51,7 +51,9 @@ pub(crate) fn open(
 ) -> Result<(Memory, Option<Files>, Recovery), OpenError> {
     let mut memory = Memory::new(config.history, config.history_bytes);
     let mut recovery = Recovery::default();
-    let Some(dir) = &config.dir else { return Ok((memory, None, recovery)) };
+    let Some(dir) = &config.dir else {
+        return Ok((memory, None, recovery));
+    };
     let disk: Arc<dyn Disk> = disk.into();
     let lock = prepare(dir)?;
 
@@ -66,10 +68,16 @@ pub(crate) fn open(
     let mut end = None;
     for (index, (first, path)) in logs.into_iter().enumerate() {
         let bytes = fs::read(&path).map_err(OpenError::io(&path))?;
-        let replay = Replay { path: &path, first, bytes: &bytes, last: index == last };
-        let sound = replay.run(&mut memory, &mut recovery)?;
+        let replay = Replay {
+            path: &path,
+            first,
+            bytes: &bytes,
+            last: index == last,
+        };
+        let (sound, revision) = replay.run(&mut memory, &mut recovery)?;
         log_bytes += sound as u64;
-        end = Some((path, sound, bytes));
+        // Without the log that followed it (removed by hand, say) an older one must not be continued with a gap.
+        end = (revision == memory.revision()).then_some((path, sound, bytes));
     }
     let segment = match end {
         Some((path, sound, bytes)) => {
@@ -79,22 +87,31 @@ pub(crate) fn open(
             }
             Segment::resume(disk.as_ref(), path.clone(), sound as u64, torn).map_err(OpenError::io(path))?
         }
-        None => {
-            Segment::create(disk.as_ref(), dir, memory.revision() + 1).map_err(OpenError::io(dir))?
-        }
+        None => Segment::create(disk.as_ref(), dir, memory.revision() + 1).map_err(OpenError::io(dir))?,
     };
     recovery.revision = memory.revision();
     if let Some(torn) = &recovery.torn {
         tracing::warn!(log = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
             kept = %torn.kept.display(), "cut off the unfinished end of the store's log");
     }
-    let files = Files { disk, dir: dir.clone(), segment, log_bytes, snapshot_bytes, _lock: lock };
+    let files = Files {
+        disk,
+        dir: dir.clone(),
+        segment,
+        log_bytes,
+        snapshot_bytes,
+        _lock: lock,
+    };
     Ok((memory, Some(files), recovery))
 }
 
 /// Make the folder, take its lock, remove what an interruption left half-written.
 fn prepare(dir: &Path) -> Result<File, OpenError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(OpenError::io(dir))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(OpenError::io(dir))?;
     let path = dir.join("lock");
     let mut options = fs::OpenOptions::new();
     let lock = options
@@ -126,16 +143,27 @@ fn put_aside(disk: &dyn Disk, log: &Path, sound: usize, bytes: &[u8]) -> Result<
         file.sync()
     });
     result.map_err(OpenError::io(&kept))?;
-    Ok(TornTail { path: log.to_owned(), offset: sound as u64, bytes: (bytes.len() - sound) as u64, kept })
+    Ok(TornTail {
+        path: log.to_owned(),
+        offset: sound as u64,
+        bytes: (bytes.len() - sound) as u64,
+        kept,
+    })
 }
 
 /// Check a file's header and return the revision in it.
 pub(crate) fn check_header(kind: FileKind, path: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     read_header(kind, bytes).map_err(|bad| match bad {
-        BadHeader::Newer(found) => OpenError::NewerVersion { path: path.to_owned(), found, known: VERSION },
-        BadHeader::Damaged(what) => {
-            OpenError::Corrupt { path: path.to_owned(), offset: 0, what: what.to_owned() }
-        }
+        BadHeader::Newer(found) => OpenError::NewerVersion {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        },
+        BadHeader::Damaged(what) => OpenError::Corrupt {
+            path: path.to_owned(),
+            offset: 0,
+            what: what.to_owned(),
+        },
     })
 }
 
@@ -148,8 +176,8 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Replay the log and return where its sound part ends.
-    fn run(&self, memory: &mut Memory, recovery: &mut Recovery) -> Result<usize, OpenError> {
+    /// Replay the log and return where its sound part ends, and with which revision.
+    fn run(&self, memory: &mut Memory, recovery: &mut Recovery) -> Result<(usize, u64), OpenError> {
         if check_header(FileKind::Log, self.path, self.bytes)? != self.first {
             return Err(self.corrupt(12, "the revision is not the one in the file's name"));
         }
@@ -160,8 +188,8 @@ impl Replay<'_> {
         let mut revision = self.first - 1;
         loop {
             let (payload, next) = match read_frame(self.bytes, offset) {
-                Found::End => return Ok(offset),
-                Found::Torn if self.last => return Ok(offset),
+                Found::End => return Ok((offset, revision)),
+                Found::Torn if self.last => return Ok((offset, revision)),
                 Found::Torn => return Err(self.corrupt(offset, "the log is cut short, but others follow it")),
                 Found::Corrupt(what) => return Err(self.corrupt(offset, what)),
                 Found::Frame { payload, next } => (payload, next),
@@ -188,20 +216,50 @@ impl Replay<'_> {
 
     fn apply(&self, offset: usize, record: Record, memory: &mut Memory) -> Result<(), OpenError> {
         let (event, bytes) = match record {
-            Record::Put { revision, key, value, json_len } => {
+            Record::Put {
+                revision,
+                key,
+                value,
+                json_len,
+            } => {
                 let previous = memory.get(&key).cloned();
-                let kind = if previous.is_some() { EventKind::Modified } else { EventKind::Added };
-                let key = previous.as_ref().map_or_else(|| key.as_str().into(), |p| p.key.clone());
+                let kind = if previous.is_some() {
+                    EventKind::Modified
+                } else {
+                    EventKind::Added
+                };
+                let key = previous
+                    .as_ref()
+                    .map_or_else(|| key.as_str().into(), |p| p.key.clone());
                 let object = Arc::new(Stored::new(key, revision, value));
-                (Event { revision, kind, object, previous }, json_len)
+                (
+                    Event {
+                        revision,
+                        kind,
+                        object,
+                        previous,
+                    },
+                    json_len,
+                )
             }
             Record::Delete { revision, key } => {
                 let Some(previous) = memory.get(&key).cloned() else {
                     return Err(self.corrupt(offset, "something is deleted that does not exist"));
                 };
-                let object =
-                    Arc::new(Stored::new(previous.key.clone(), revision, previous.value.clone()));
-                (Event { revision, kind: EventKind::Deleted, object, previous: Some(previous) }, 0)
+                let object = Arc::new(Stored::new(
+                    previous.key.clone(),
+                    revision,
+                    previous.value.clone(),
+                ));
+                (
+                    Event {
+                        revision,
+                        kind: EventKind::Deleted,
+                        object,
+                        previous: Some(previous),
+                    },
+                    0,
+                )
             }
             Record::End { .. } => return Err(self.corrupt(offset, "a snapshot's record in a log")),
         };
@@ -210,10 +268,18 @@ impl Replay<'_> {
     }
 
     fn corrupt(&self, offset: usize, what: &str) -> OpenError {
-        OpenError::Corrupt { path: self.path.to_owned(), offset: offset as u64, what: what.to_owned() }
+        OpenError::Corrupt {
+            path: self.path.to_owned(),
+            offset: offset as u64,
+            what: what.to_owned(),
+        }
     }
 
     fn missing(&self, expected: u64, found: u64) -> OpenError {
-        OpenError::MissingRevision { path: self.path.to_owned(), expected, found }
+        OpenError::MissingRevision {
+            path: self.path.to_owned(),
+            expected,
+            found,
+        }
     }
 }

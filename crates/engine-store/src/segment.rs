@@ -32,7 +32,12 @@ impl Segment {
             Ok(file)
         })();
         match result {
-            Ok(file) => Ok(Self { path, file, durable: HEADER as u64, dirty: false }),
+            Ok(file) => Ok(Self {
+                path,
+                file,
+                durable: HEADER as u64,
+                dirty: false,
+            }),
             Err(error) => {
                 // What is left is removed at the next opening, if it cannot be removed now.
                 let _ = disk.remove(&temporary);
@@ -44,7 +49,12 @@ impl Segment {
     /// Go on with an existing log that is sound up to `length`; what comes after is cut off.
     pub(crate) fn resume(disk: &dyn Disk, path: PathBuf, length: u64, torn: bool) -> io::Result<Self> {
         let file = disk.open(&path)?;
-        let mut segment = Self { path, file, durable: length, dirty: torn };
+        let mut segment = Self {
+            path,
+            file,
+            durable: length,
+            dirty: torn,
+        };
         segment.repair()?;
         Ok(segment)
     }

@@ -85,7 +85,12 @@ pub(crate) fn read(path: &Path, named: u64, memory: &mut Memory) -> Result<u64, 
         };
         for record in records(payload) {
             match record.map_err(|what| corrupt(offset, what))? {
-                Record::Put { revision: at, key, value, .. } if at <= revision => {
+                Record::Put {
+                    revision: at,
+                    key,
+                    value,
+                    ..
+                } if at <= revision => {
                     memory.load(Arc::new(Stored::new(key.into(), at, value)));
                     objects += 1;
                 }

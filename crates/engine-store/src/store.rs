@@ -66,8 +66,13 @@ impl Store {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&waiting))
-            .map_err(OpenError::io(config.dir.as_deref().unwrap_or(Path::new("writer thread"))))?;
-        let handle = Arc::new(Handle { requests: Some(requests), thread: Some(thread) });
+            .map_err(OpenError::io(
+                config.dir.as_deref().unwrap_or(Path::new("writer thread")),
+            ))?;
+        let handle = Arc::new(Handle {
+            requests: Some(requests),
+            thread: Some(thread),
+        });
         Ok(Self { shared, handle })
     }
 
@@ -94,7 +99,10 @@ impl Store {
     /// All objects whose keys start with `prefix`, ordered by key.
     pub fn list(&self, prefix: &str) -> Snapshot {
         let memory = self.shared.read();
-        Snapshot { revision: memory.revision(), items: memory.list(prefix) }
+        Snapshot {
+            revision: memory.revision(),
+            items: memory.list(prefix),
+        }
     }
 
     /// What [`Store::list`] gave at `revision`, as long as the events since then are at hand. A revision that has not
@@ -102,7 +110,10 @@ impl Store {
     pub fn list_at(&self, prefix: &str, revision: u64) -> Result<Snapshot, Gone> {
         let memory = self.shared.read();
         let items = memory.list_at(prefix, revision)?;
-        Ok(Snapshot { revision: revision.min(memory.revision()), items })
+        Ok(Snapshot {
+            revision: revision.min(memory.revision()),
+            items,
+        })
     }
 
     /// How many keys start with `prefix`.
@@ -118,7 +129,9 @@ impl Store {
         value: Value,
         precondition: Precondition,
     ) -> Result<Arc<Stored>, WriteError> {
-        let metadata = value.as_object().map(|object| object.get("metadata").is_none_or(Value::is_object));
+        let metadata = value
+            .as_object()
+            .map(|object| object.get("metadata").is_none_or(Value::is_object));
         if metadata != Some(true) {
             return Err(WriteError::NotAnObject { key: key.into() });
         }
@@ -139,7 +152,12 @@ impl Store {
         precondition: Precondition,
     ) -> Result<Arc<Stored>, WriteError> {
         let (done, answer) = oneshot::channel();
-        let request = Request { key: key.into(), change, precondition, done };
+        let request = Request {
+            key: key.into(),
+            change,
+            precondition,
+            done,
+        };
         let requests = self.handle.requests.as_ref().ok_or(WriteError::Closed)?;
         requests.send(request).map_err(|_| WriteError::Closed)?;
         answer.await.unwrap_or(Err(WriteError::Closed))

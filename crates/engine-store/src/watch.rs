@@ -68,16 +68,32 @@ impl Watch {
         let mut watchers = watchers.lock().unwrap_or_else(PoisonError::into_inner);
         let past = {
             let memory = shared.read();
-            memory.since(after)?.filter(|e| e.object.key.starts_with(prefix)).cloned().collect()
+            memory
+                .since(after)?
+                .filter(|e| e.object.key.starts_with(prefix))
+                .cloned()
+                .collect()
         };
         let (sender, events) = unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         watchers.next += 1;
         let id = watchers.next;
-        let line = Line { events: sender, waiting: waiting.clone() };
+        let line = Line {
+            events: sender,
+            waiting: waiting.clone(),
+        };
         watchers.groups.entry(prefix.into()).or_default().insert(id, line);
         drop(watchers);
-        Ok(Self { shared, prefix: prefix.into(), id, past, events, waiting, position: after, over: false })
+        Ok(Self {
+            shared,
+            prefix: prefix.into(),
+            id,
+            past,
+            events,
+            waiting,
+            position: after,
+            over: false,
+        })
     }
 
     /// The next event; `None` once the watch is over.
@@ -103,7 +119,8 @@ impl Watch {
                 Some(event) => Some(event),
                 None => {
                     let event = ready!(self.events.poll_recv(context));
-                    self.waiting.fetch_sub(usize::from(event.is_some()), Ordering::Relaxed);
+                    self.waiting
+                        .fetch_sub(usize::from(event.is_some()), Ordering::Relaxed);
                     event
                 }
             };
@@ -117,7 +134,10 @@ impl Watch {
                 None => {
                     self.over = true;
                     let oldest = self.shared.read().oldest().max(self.position + 1);
-                    self.shared.is_open().then_some(Err(Gone { requested: self.position, oldest }))
+                    self.shared.is_open().then_some(Err(Gone {
+                        requested: self.position,
+                        oldest,
+                    }))
                 }
             });
         }
@@ -134,7 +154,11 @@ impl Stream for Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watchers = self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = self
+            .shared
+            .watchers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(group) = watchers.groups.get_mut(&self.prefix) {
             group.remove(&self.id);
             if group.is_empty() {

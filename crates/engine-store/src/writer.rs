@@ -50,8 +50,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, files: Option<Files>, log_limit: u64) -> Self {
-        let due = files.as_ref().map_or(u64::MAX, |files| log_limit.max(files.snapshot_bytes));
-        Self { shared, files, log_limit, due, snapshot: None, frame: FrameWriter::new() }
+        let due = files
+            .as_ref()
+            .map_or(u64::MAX, |files| log_limit.max(files.snapshot_bytes));
+        Self {
+            shared,
+            files,
+            log_limit,
+            due,
+            snapshot: None,
+            frame: FrameWriter::new(),
+        }
     }
 
     /// Serve requests until no handle is left.
@@ -71,10 +80,7 @@ impl Writer {
             if batch.answers.len() >= BATCH || batch.frame.len() >= BATCH_BYTES {
                 break;
             }
-            next = match requests.try_recv() {
-                Ok(request) => Some(request),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = requests.try_recv().ok();
         }
         let Batch { events, answers, .. } = batch;
         if let Err((path, source)) = self.append() {
@@ -82,12 +88,16 @@ impl Writer {
             let source = Arc::new(source);
             for (done, _) in answers {
                 // A refusal may rest on a write that has failed now: nobody learns of that one.
-                let _ = done.send(Err(WriteError::Disk { path: path.clone(), source: source.clone() }));
+                let _ = done.send(Err(WriteError::Disk {
+                    path: path.clone(),
+                    source: source.clone(),
+                }));
             }
             return;
         }
         if !events.is_empty() {
-            self.shared.publish(events.iter().map(|(event, bytes)| (event, *bytes)));
+            self.shared
+                .publish(events.iter().map(|(event, bytes)| (event, *bytes)));
         }
         for (done, answer) in answers {
             // Whoever asked may be gone.
@@ -153,7 +163,10 @@ impl Writer {
             // Nobody listens when the store is being closed.
             let _ = sender.send(written.ok());
         };
-        match std::thread::Builder::new().name("store-snapshot".to_owned()).spawn(work) {
+        match std::thread::Builder::new()
+            .name("store-snapshot".to_owned())
+            .spawn(work)
+        {
             Ok(thread) => self.snapshot = Some((thread, result)),
             Err(error) => tracing::warn!(%error, "cannot start a thread for a snapshot; the logs are kept"),
         }
@@ -170,7 +183,10 @@ impl Drop for Writer {
     }
 }
 
-type Answer = (oneshot::Sender<Result<Arc<Stored>, WriteError>>, Result<Arc<Stored>, WriteError>);
+type Answer = (
+    oneshot::Sender<Result<Arc<Stored>, WriteError>>,
+    Result<Arc<Stored>, WriteError>,
+);
 
 /// Writes that will become durable together.
 struct Batch<'a> {
@@ -184,17 +200,28 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(revision: u64, frame: &'a mut FrameWriter) -> Self {
-        Self { frame, revision, changed: HashMap::new(), events: Vec::new(), answers: Vec::new() }
+        Self {
+            frame,
+            revision,
+            changed: HashMap::new(),
+            events: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     fn add(&mut self, request: Request, shared: &Shared) {
-        let Request { key, change, precondition, done } = request;
+        let Request {
+            key,
+            change,
+            precondition,
+            done,
+        } = request;
         let previous = match self.changed.get(&key) {
             Some(changed) => changed.clone(),
             None => shared.read().get(&key).cloned(),
         };
-        let answer = check(&key, previous.as_ref(), &change, precondition)
-            .map(|()| self.stage(key, change, previous));
+        let answer =
+            check(&key, previous.as_ref(), &change, precondition).map(|()| self.stage(key, change, previous));
         self.answers.push((done, answer));
     }
 
@@ -206,18 +233,34 @@ impl<'a> Batch<'a> {
         let (kind, value, bytes) = match change {
             Change::Put { value, json } => {
                 self.frame.put(revision, &key, &json);
-                let kind = if previous.is_some() { EventKind::Modified } else { EventKind::Added };
+                let kind = if previous.is_some() {
+                    EventKind::Modified
+                } else {
+                    EventKind::Added
+                };
                 (kind, value, json.len())
             }
             Change::Delete => {
                 self.frame.delete(revision, &key);
-                (EventKind::Deleted, previous.as_ref().map_or(Value::Null, |p| p.value.clone()), 0)
+                (
+                    EventKind::Deleted,
+                    previous.as_ref().map_or(Value::Null, |p| p.value.clone()),
+                    0,
+                )
             }
         };
         let object = Arc::new(Stored::new(key.clone(), revision, value));
         let now = (kind != EventKind::Deleted).then(|| object.clone());
         self.changed.insert(key, now);
-        self.events.push((Arc::new(Event { revision, kind, object: object.clone(), previous }), bytes));
+        self.events.push((
+            Arc::new(Event {
+                revision,
+                kind,
+                object: object.clone(),
+                previous,
+            }),
+            bytes,
+        ));
         object
     }
 }
@@ -232,7 +275,11 @@ fn check(
     match (stored, precondition) {
         (Some(_), Precondition::Absent) => Err(WriteError::Exists { key }),
         (Some(stored), Precondition::Revision(expected)) if stored.revision != expected => {
-            Err(WriteError::Conflict { key, expected, found: stored.revision })
+            Err(WriteError::Conflict {
+                key,
+                expected,
+                found: stored.revision,
+            })
         }
         (None, Precondition::Revision(_)) => Err(WriteError::NotFound { key }),
         (None, _) if matches!(change, Change::Delete) => Err(WriteError::NotFound { key }),
