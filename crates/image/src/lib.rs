@@ -1,1 +1,23 @@
 //! OCI images: a store, archives, registries, and images built from signed Debian packages.
+//!
+//! - [`Store`]: one folder for all clusters, several processes at once. [`Store::resolve`], [`Store::unpacked_layers`], [`Store::import`],
+//!   [`Store::export`], [`Store::list`], [`Store::remove`], [`Store::prune`]. These methods block.
+//! - [`Store::pull`]: from a registry (async).
+//! - [`Builder`]: [`Recipe`]s to images, from Debian packages whose metadata are signed (async).
+//!
+//! Everything that comes in is verified against its digest; nothing of a package or a layer is ever run.
+
+mod archive;
+mod compress;
+mod digest;
+mod error;
+mod model;
+mod reference;
+mod store;
+mod unpack;
+
+pub use digest::Digest;
+pub use error::{Error, Result};
+pub use model::{Image, ImageConfig, Layer};
+pub use reference::Reference;
+pub use store::{Pruned, Store};
