@@ -9,6 +9,7 @@ use std::{
 use engine_store::{Config, Precondition, Store};
 use serde_json::json;
 
+#[allow(clippy::unwrap_used, reason = "a test")]
 fn open(dir: &std::path::Path) -> Store {
     // Small logs, so that snapshots are being written when the process dies.
     Config {
@@ -52,9 +53,7 @@ fn victim() {
                 })
             })
             .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
+        futures::future::join_all(tasks).await;
     });
 }
 
