@@ -1,0 +1,82 @@
+//! `cncfdemo bootstrap`: create a cluster, or find it and mend it.
+use std::time::Duration;
+
+use engine::launch::{Launched, Request};
+use serde_json::json;
+
+use crate::cli::{Bootstrap, Provider};
+use crate::exit::{Hinted, Unsuitable, Usage};
+use crate::printer::{Printer, seconds};
+use crate::settings::Settings;
+
+/// Runs the command.
+pub async fn run(args: &Bootstrap, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+    if args.provider != Provider::Local {
+        let name = format!("{:?}", args.provider).to_lowercase();
+        return Err(Hinted {
+            message: format!("provider `{name}` is not built yet"),
+            hint: "`cncfdemo bootstrap local` creates a cluster on this machine; any other cluster can be used with --context"
+                .to_owned(),
+        }
+        .into());
+    }
+    if settings.context.is_some() {
+        return Err(Usage("--context names a cluster that exists; bootstrap creates one".to_owned()).into());
+    }
+    let request = request(args.nodes, args.api_port)?;
+    let paths = settings.paths()?;
+    check_machine(settings, printer)?;
+    if args.plan {
+        let (plan, created) = engine::launch::plan(&paths, &request)?;
+        let verb = if created { "would create" } else { "exists:" };
+        printer.text(format!(
+            "{verb} cluster \"{}\": {} node(s), API server on https://127.0.0.1:{}, pods 10.{}.0.0/16, services {}, state in {}",
+            plan.name, plan.nodes, plan.api_port, 64 + plan.index, plan.service_cidr(), paths.dir().display()
+        ));
+        printer.data(&json!({"create": created, "plan": plan, "dir": paths.dir()}));
+        return Ok(());
+    }
+    let launched = launch(settings, &request).await?;
+    if args.merge_kubeconfig {
+        super::kubeconfig::merge(settings, printer)?;
+    }
+    let Launched { plan, created, took } = launched;
+    printer.text(format!(
+        "cluster    local \"{}\"  {}   {} node(s) Ready, kubectl --kubeconfig {}",
+        plan.name,
+        seconds(took),
+        plan.nodes,
+        paths.kubeconfig().display()
+    ));
+    printer.data(&json!({
+        "name": plan.name, "created": created, "seconds": took.as_secs_f64(), "nodes": plan.nodes,
+        "server": format!("https://127.0.0.1:{}", plan.api_port), "kubeconfig": paths.kubeconfig(),
+    }));
+    Ok(())
+}
+
+/// What a local cluster is asked to be.
+pub fn request(nodes: Option<u32>, api_port: Option<u16>) -> anyhow::Result<Request> {
+    let program = std::env::current_exe()?;
+    Ok(Request { nodes, api_port, program, patience: Duration::from_secs(60) })
+}
+
+/// Launches on a thread of its own: it waits on locks and files.
+pub async fn launch(settings: &Settings, request: &Request) -> anyhow::Result<Launched> {
+    let (paths, request) = (settings.paths()?, request.clone());
+    Ok(tokio::task::spawn_blocking(move || engine::launch::launch(&paths, &request)).await??)
+}
+
+/// Lists what this machine lacks before anything is changed.
+pub fn check_machine(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+    let facts = host::local_engine_facts(&settings.state);
+    let failed: Vec<_> = preflight::local_engine(&facts).into_iter().filter(|f| f.level == preflight::Level::Fail).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    for finding in &failed {
+        printer.note(format!("FAIL  {:<18} {}", finding.id, finding.seen));
+        printer.note(format!("      {:<18} {}", "fix", finding.fix));
+    }
+    Err(Unsuitable.into())
+}

@@ -1,0 +1,42 @@
+//! One command, one file.
+mod benchmark;
+mod bootstrap;
+mod completions;
+mod create;
+mod destroy;
+mod image;
+pub mod internal;
+mod kubeconfig;
+mod serve;
+mod start;
+mod status;
+mod stop;
+
+use crate::cli::Command;
+use crate::printer::Printer;
+use crate::settings::Settings;
+
+/// Runs a command.
+pub async fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+    match command {
+        Command::Bootstrap(args) => bootstrap::run(&args, settings, printer).await,
+        Command::Start(args) => start::run(&args, settings, printer).await,
+        Command::Benchmark(args) => benchmark::run(&args, settings, printer).await,
+        Command::Create(args) => create::run(*args, settings, printer).await,
+        Command::Status => status::run(settings, printer).await,
+        Command::Stop(args) => stop::run(&args, settings, printer).await,
+        Command::Destroy(args) => destroy::run(&args, settings, printer).await,
+        Command::Image(args) => image::run(args, settings, printer).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&args, settings, printer),
+        Command::Completions { shell } => {
+            completions::run(shell, printer);
+            Ok(())
+        }
+        Command::Version => {
+            printer.text(format!("cncfdemo {}", env!("CARGO_PKG_VERSION")));
+            printer.data(&serde_json::json!({"version": env!("CARGO_PKG_VERSION")}));
+            Ok(())
+        }
+        Command::Serve(role) => serve::run(role).await,
+    }
+}

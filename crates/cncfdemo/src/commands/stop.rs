@@ -1,0 +1,30 @@
+//! `cncfdemo stop`: take the demo down and keep the cluster.
+use kube::api::{Api, DeleteParams};
+use kube::runtime::wait::{await_condition, conditions};
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::json;
+
+use crate::cli::Stop;
+use crate::cluster;
+use crate::printer::Printer;
+use crate::settings::Settings;
+
+/// Deletes the demo's namespace and what it has outside of it, and waits until it is gone.
+pub async fn run(args: &Stop, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+    let client = cluster::client(settings).await?;
+    let bundle = crate::apps::bundle(None)?;
+    let mut values = crate::apps::values(&bundle, None, &[])?;
+    super::start::fill(&mut values, &args.namespace, settings);
+    deploy::teardown(&client, &bundle, &args.namespace, &values).await?;
+    let namespaces: Api<Namespace> = Api::all(client);
+    if let Some(namespace) = namespaces.get_opt(&args.namespace).await? {
+        let uid = namespace.metadata.uid.unwrap_or_default();
+        if namespace.metadata.deletion_timestamp.is_none() {
+            namespaces.delete(&args.namespace, &DeleteParams::default()).await?;
+        }
+        await_condition(namespaces, &args.namespace, conditions::is_deleted(&uid)).await?;
+    }
+    printer.text(format!("the demo in namespace {} is gone; the cluster stays (cncfdemo destroy takes it down)", args.namespace));
+    printer.data(&json!({"stopped": args.namespace}));
+    Ok(())
+}
