@@ -201,7 +201,8 @@ impl ClusterNet {
         let mut batch = Batch::default();
         batch
             .link_state(LOOPBACK, true)
-            .add_address(there, node.address())
+            // On `lo`, because a lost link would take the address, and that all routes that prefer it as source.
+            .add_address(LOOPBACK, node.address())
             .link_state(there, true)
             .set_route(Ipv4Net::from(plan.backbone()), Hop::Link(there), Some(node.address()))
             .set_route(Ipv4Net::default(), Hop::Via(plan.backbone(), there), Some(node.address()))
@@ -240,7 +241,7 @@ fn connect_host(plan: &NetPlan, host: &Socket, backbone: &Station) -> Result<()>
     let mut batch = Batch::default();
     batch
         .link_state(LOOPBACK, true)
-        .add_address(there, addresses.backbone())
+        .add_address(LOOPBACK, addresses.backbone())
         .link_state(there, true)
         .set_route(Ipv4Net::from(addresses.host()), Hop::Link(there), Some(addresses.backbone()))
         // Only so that a local connection to a ClusterIP passes the output hook, where it gets its real destination.

@@ -124,12 +124,14 @@ async fn half_made_networks_are_repaired() {
     assert!(!b.netns.exists());
     assert_eq!(node.attach_pod("pod-a").await.unwrap(), a);
     serve(&a.namespace().unwrap(), 80);
-    assert!(ask(None, SocketAddr::from((a.ip, 80))).is_ok());
+    let answer = ask(None, SocketAddr::from((a.ip, 80)));
+    assert!(answer.is_ok(), "{answer:?}");
 
     // The host's link is lost.
     common::run(&format!("ip link delete {}", cluster.net.plan().host_link()));
     cluster.again().await;
-    assert!(ask(None, SocketAddr::from((a.ip, 80))).is_ok());
+    let answer = ask(None, SocketAddr::from((a.ip, 80)));
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
