@@ -34,9 +34,13 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
     }
     let mut total: i128 = 0;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number_end = rest
+            .find(|c: char| c != '.' && !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(number_end);
-        let unit_end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -52,12 +56,23 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
             "" => return Err(DurationError::MissingUnit(text.to_owned())),
             other => return Err(DurationError::UnknownUnit(other.to_owned(), text.to_owned())),
         };
-        let digits = |part: &str| if part.is_empty() { Some(0) } else { part.parse::<i128>().ok() };
+        let digits = |part: &str| {
+            if part.is_empty() {
+                Some(0)
+            } else {
+                part.parse::<i128>().ok()
+            }
+        };
         let fraction = &fraction[..fraction.len().min(18)];
         let scale = 10i128.pow(fraction.len() as u32);
-        let (whole, fraction) = (digits(whole).ok_or_else(invalid)?, digits(fraction).ok_or_else(invalid)?);
+        let (whole, fraction) = (
+            digits(whole).ok_or_else(invalid)?,
+            digits(fraction).ok_or_else(invalid)?,
+        );
         let part = whole.checked_mul(nanos).ok_or_else(invalid)?;
-        total = total.checked_add(part + fraction * nanos / scale).ok_or_else(invalid)?;
+        total = total
+            .checked_add(part + fraction * nanos / scale)
+            .ok_or_else(invalid)?;
         rest = after;
     }
     i64::try_from(if negative { -total } else { total }).map_err(|_| invalid())
@@ -70,7 +85,11 @@ pub fn format_duration(nanos: i64) -> String {
     let decimal = |value: u64, unit: u64| {
         let fraction = format!("{:0width$}", value % unit, width = unit.ilog10() as usize);
         let fraction = fraction.trim_end_matches('0');
-        let point = if unit == 1 || fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+        let point = if unit == 1 || fraction.is_empty() {
+            String::new()
+        } else {
+            format!(".{fraction}")
+        };
         format!("{}{point}", value / unit)
     };
     let text = match nanos {
@@ -98,7 +117,11 @@ pub fn human_duration(age: Duration) -> String {
         return format!("{seconds}s");
     }
     let pair = |a: u64, unit: &str, b: u64, smaller: &str| {
-        if b == 0 { format!("{a}{unit}") } else { format!("{a}{unit}{b}{smaller}") }
+        if b == 0 {
+            format!("{a}{unit}")
+        } else {
+            format!("{a}{unit}{b}{smaller}")
+        }
     };
     let minutes = seconds / 60;
     if minutes < 10 {
@@ -149,9 +172,18 @@ mod tests {
             assert_eq!(parse_duration(text), Ok(nanos), "{text}");
             assert_eq!(format_duration(nanos), printed);
         }
-        assert_eq!(parse_duration("5").unwrap_err().to_string(), r#"time: missing unit in duration "5""#);
-        assert_eq!(parse_duration("5x").unwrap_err().to_string(), r#"time: unknown unit "x" in duration "5x""#);
-        assert_eq!(parse_duration("").unwrap_err().to_string(), r#"time: invalid duration """#);
+        assert_eq!(
+            parse_duration("5").unwrap_err().to_string(),
+            r#"time: missing unit in duration "5""#
+        );
+        assert_eq!(
+            parse_duration("5x").unwrap_err().to_string(),
+            r#"time: unknown unit "x" in duration "5x""#
+        );
+        assert_eq!(
+            parse_duration("").unwrap_err().to_string(),
+            r#"time: invalid duration """#
+        );
         assert!(parse_duration("1.2.3s").is_err());
         assert!(parse_duration("99999999999999999999h").is_err());
     }

@@ -50,7 +50,9 @@ impl FieldSelector {
 
     /// Whether the fields, looked up by `field`, are selected.
     pub fn matches(&self, field: impl Fn(&str) -> Option<String>) -> bool {
-        self.requirements.iter().all(|r| (field(&r.field).unwrap_or_default() == r.value) == r.equal)
+        self.requirements
+            .iter()
+            .all(|r| (field(&r.field).unwrap_or_default() == r.value) == r.equal)
     }
 
     /// Whether an object is selected, with fields as paths into it. Which fields may be asked of which kind is the API's rule.
@@ -67,7 +69,10 @@ impl FieldSelector {
 
     /// The value that `field` must equal, if there is such a condition.
     pub fn exact(&self, field: &str) -> Option<&str> {
-        self.requirements.iter().find(|r| r.equal && r.field == field).map(|r| r.value.as_str())
+        self.requirements
+            .iter()
+            .find(|r| r.equal && r.field == field)
+            .map(|r| r.value.as_str())
     }
 }
 
@@ -136,8 +141,18 @@ fn unescape(value: &str) -> Result<String, FieldSelectorError> {
 impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, r) in self.requirements.iter().enumerate() {
-            let value = r.value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
-            write!(f, "{}{}{}{value}", if i > 0 { "," } else { "" }, r.field, if r.equal { "=" } else { "!=" })?;
+            let value = r
+                .value
+                .replace('\\', "\\\\")
+                .replace(',', "\\,")
+                .replace('=', "\\=");
+            write!(
+                f,
+                "{}{}{}{value}",
+                if i > 0 { "," } else { "" },
+                r.field,
+                if r.equal { "=" } else { "!=" }
+            )?;
         }
         Ok(())
     }
@@ -162,16 +177,29 @@ mod tests {
             ("spec.hostNetwork=true", true),
             ("status.phase!=Running", false),
         ] {
-            assert_eq!(selector.parse::<FieldSelector>().unwrap().matches_object(&pod), expected, "{selector}");
+            assert_eq!(
+                selector.parse::<FieldSelector>().unwrap().matches_object(&pod),
+                expected,
+                "{selector}"
+            );
         }
     }
 
     #[test]
     fn errors_and_escapes() {
         let parse = |s: &str| s.parse::<FieldSelector>();
-        assert_eq!(parse("a").unwrap_err().to_string(), "invalid selector: 'a'; can't understand 'a'");
-        assert_eq!(parse(r"a=b\c").unwrap_err().to_string(), r"invalid field selector: invalid escape sequence: \c");
-        assert_eq!(parse("a=b=c").unwrap_err().to_string(), "invalid field selector: unescaped character in value: 61");
+        assert_eq!(
+            parse("a").unwrap_err().to_string(),
+            "invalid selector: 'a'; can't understand 'a'"
+        );
+        assert_eq!(
+            parse(r"a=b\c").unwrap_err().to_string(),
+            r"invalid field selector: invalid escape sequence: \c"
+        );
+        assert_eq!(
+            parse("a=b=c").unwrap_err().to_string(),
+            "invalid field selector: unescaped character in value: 61"
+        );
         assert_eq!(parse(r"a=b\,c").unwrap().exact("a"), Some("b,c"));
         assert_eq!(parse(r"b!=1,a=b\,c").unwrap().to_string(), r"a=b\,c,b!=1");
     }

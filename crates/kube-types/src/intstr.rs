@@ -23,7 +23,9 @@ pub enum IntOrStringError {
     #[error("invalid value for IntOrString: invalid type: string is not a percentage")]
     NotPercent,
     /// Not a number before the percent sign.
-    #[error("invalid value for IntOrString: invalid value {0:?}: strconv.Atoi: parsing {1:?}: invalid syntax")]
+    #[error(
+        "invalid value for IntOrString: invalid value {0:?}: strconv.Atoi: parsing {1:?}: invalid syntax"
+    )]
     Number(String, String),
 }
 
@@ -52,8 +54,9 @@ impl IntOrString {
             Self::String(text) => text,
         };
         let digits = text.strip_suffix('%').ok_or(IntOrStringError::NotPercent)?;
-        let percent: i64 =
-            digits.parse().map_err(|_| IntOrStringError::Number(text.clone(), digits.to_owned()))?;
+        let percent: i64 = digits
+            .parse()
+            .map_err(|_| IntOrStringError::Number(text.clone(), digits.to_owned()))?;
         let product = i128::from(percent) * i128::from(total);
         let floor = product.div_euclid(100);
         Ok((floor + i128::from(round_up && product.rem_euclid(100) != 0)) as i64)
@@ -90,7 +93,16 @@ mod tests {
         assert_eq!(IntOrString::from("25%").scaled(10, true), Ok(3));
         assert_eq!(IntOrString::from("25%").scaled(10, false), Ok(2));
         assert_eq!(IntOrString::from(4).scaled(10, false), Ok(4));
-        assert_eq!(IntOrString::from("http").scaled(1, false), Err(IntOrStringError::NotPercent));
-        assert!(IntOrString::from("x%").scaled(1, false).unwrap_err().to_string().contains("strconv.Atoi"));
+        assert_eq!(
+            IntOrString::from("http").scaled(1, false),
+            Err(IntOrStringError::NotPercent)
+        );
+        assert!(
+            IntOrString::from("x%")
+                .scaled(1, false)
+                .unwrap_err()
+                .to_string()
+                .contains("strconv.Atoi")
+        );
     }
 }

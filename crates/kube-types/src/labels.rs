@@ -72,7 +72,10 @@ impl LabelSelector {
 
     /// Selects no object: what an absent `spec.selector` means.
     pub fn nothing() -> Self {
-        Self { requirements: Vec::new(), nothing: true }
+        Self {
+            requirements: Vec::new(),
+            nothing: true,
+        }
     }
 
     /// These labels with these values.
@@ -86,12 +89,17 @@ impl LabelSelector {
             })
             .collect();
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        Self { requirements, nothing: false }
+        Self {
+            requirements,
+            nothing: false,
+        }
     }
 
     /// The object form (`matchLabels`, `matchExpressions`). Null or absent selects nothing, `{}` everything.
     pub fn from_object(selector: &Value) -> Result<Self, SelectorError> {
-        let Some(object) = selector.as_object() else { return Ok(Self::nothing()) };
+        let Some(object) = selector.as_object() else {
+            return Ok(Self::nothing());
+        };
         let mut requirements = Vec::new();
         if let Some(labels) = object.get("matchLabels").and_then(Value::as_object) {
             for (key, value) in labels {
@@ -107,14 +115,25 @@ impl LabelSelector {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(SelectorError(format!("{other:?} is not a valid label selector operator"))),
+                other => {
+                    return Err(SelectorError(format!(
+                        "{other:?} is not a valid label selector operator"
+                    )));
+                }
             };
             let values = expression.get("values").and_then(Value::as_array);
-            let values = values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            let values = values
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned);
             requirements.push(Requirement::new(text("key"), operator, values)?);
         }
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Self { requirements, nothing: false })
+        Ok(Self {
+            requirements,
+            nothing: false,
+        })
     }
 
     /// Whether an object with these labels is selected.
@@ -155,7 +174,16 @@ impl Requirement {
         if let Some(error) = key_error("key", key) {
             errors.push(error);
         }
-        let list = || format!("[{}]", values.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>().join(","));
+        let list = || {
+            format!(
+                "[{}]",
+                values
+                    .iter()
+                    .map(|v| format!("{v:?}"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )
+        };
         let complaint = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 Some("for 'in', 'notin' operators, values set can't be empty")
@@ -175,7 +203,8 @@ impl Requirement {
             errors.push(format!("values: Invalid value: {}: {complaint}", list()));
         }
         for (i, value) in values.iter().enumerate() {
-            if matches!(operator, Operator::GreaterThan | Operator::LessThan) && value.parse::<i64>().is_err() {
+            if matches!(operator, Operator::GreaterThan | Operator::LessThan) && value.parse::<i64>().is_err()
+            {
                 errors.push(format!(
                     "values[{i}]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"
                 ));
@@ -184,11 +213,18 @@ impl Requirement {
         for (i, value) in values.iter().enumerate() {
             let complaints = is_label_value(value);
             if !complaints.is_empty() {
-                errors.push(format!("values[{i}][{key}]: Invalid value: {value:?}: {}", complaints.join("; ")));
+                errors.push(format!(
+                    "values[{i}][{key}]: Invalid value: {value:?}: {}",
+                    complaints.join("; ")
+                ));
             }
         }
         match errors.len() {
-            0 => Ok(Self { key: key.to_owned(), operator, values }),
+            0 => Ok(Self {
+                key: key.to_owned(),
+                operator,
+                values,
+            }),
             1 => Err(SelectorError(errors.remove(0))),
             _ => Err(SelectorError(format!("[{}]", errors.join(", ")))),
         }
@@ -220,9 +256,16 @@ impl FromStr for LabelSelector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let mut requirements = Parser { tokens: scan(text), position: 0 }.parse()?;
+        let mut requirements = Parser {
+            tokens: scan(text),
+            position: 0,
+        }
+        .parse()?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Self { requirements, nothing: false })
+        Ok(Self {
+            requirements,
+            nothing: false,
+        })
     }
 }
 
@@ -266,7 +309,10 @@ fn scan(text: &str) -> Vec<(Token, String)> {
             tokens.push((token, literal));
             at += length;
         } else {
-            let end = rest.bytes().position(|b| is_special(b) || b" \t\r\n\0".contains(&b)).unwrap_or(rest.len());
+            let end = rest
+                .bytes()
+                .position(|b| is_special(b) || b" \t\r\n\0".contains(&b))
+                .unwrap_or(rest.len());
             let token = match &rest[..end] {
                 "in" => Token::Operator(Operator::In),
                 "notin" => Token::Operator(Operator::NotIn),
@@ -310,7 +356,8 @@ impl Parser {
             match self.look_ahead() {
                 Token::Identifier | Token::Not => {
                     let requirement = self.requirement();
-                    requirements.push(requirement.map_err(|e| fail(format!("unable to parse requirement: {e}")))?);
+                    requirements
+                        .push(requirement.map_err(|e| fail(format!("unable to parse requirement: {e}")))?);
                     let (token, literal) = self.value_token();
                     match token {
                         Token::End => return Ok(requirements),
@@ -320,13 +367,19 @@ impl Parser {
                                 return Err(fail(format!("found '{found}', expected: identifier after ','")));
                             }
                         }
-                        _ => return Err(fail(format!("found '{literal}', expected: ',' or 'end of string'"))),
+                        _ => {
+                            return Err(fail(format!(
+                                "found '{literal}', expected: ',' or 'end of string'"
+                            )));
+                        }
                     }
                 }
                 Token::End => return Ok(requirements),
                 _ => {
                     let found = self.ahead_literal();
-                    return Err(fail(format!("found '{found}', expected: !, identifier, or 'end of string'")));
+                    return Err(fail(format!(
+                        "found '{found}', expected: !, identifier, or 'end of string'"
+                    )));
                 }
             }
         }
@@ -353,7 +406,9 @@ impl Parser {
         }
         let (token, literal) = self.token();
         let Token::Operator(operator) = token else {
-            return Err(fail(format!("found '{literal}', expected: in, notin, =, ==, !=, gt, lt")));
+            return Err(fail(format!(
+                "found '{literal}', expected: in, notin, =, ==, !=, gt, lt"
+            )));
         };
         let values = match operator {
             Operator::In | Operator::NotIn => self.values()?,
@@ -437,7 +492,10 @@ impl Parser {
     }
 
     fn ahead_literal(&self) -> String {
-        self.tokens.get(self.position).map(|t| t.1.clone()).unwrap_or_default()
+        self.tokens
+            .get(self.position)
+            .map(|t| t.1.clone())
+            .unwrap_or_default()
     }
 
     fn value_token(&mut self) -> (Token, String) {
@@ -446,7 +504,11 @@ impl Parser {
     }
 
     fn token(&mut self) -> (Token, String) {
-        let token = self.tokens.get(self.position).cloned().unwrap_or((Token::End, String::new()));
+        let token = self
+            .tokens
+            .get(self.position)
+            .cloned()
+            .unwrap_or((Token::End, String::new()));
         self.position += 1;
         token
     }
@@ -475,7 +537,12 @@ impl fmt::Display for LabelSelector {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = self.values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let values = self
+            .values
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(",");
         let key = &self.key;
         match self.operator {
             Operator::Equals => write!(f, "{key}={values}"),
@@ -569,22 +636,43 @@ mod tests {
     #[test]
     fn errors_as_upstream() {
         for (selector, message) in [
-            ("a===b", "unable to parse requirement: found '=', expected: identifier"),
-            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            (
+                "a===b",
+                "unable to parse requirement: found '=', expected: identifier",
+            ),
+            (
+                "a b",
+                "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+            ),
             ("a in b", "unable to parse requirement: found 'b' expected: '('"),
             ("a=b,", "found '', expected: identifier after ','"),
             (",a", "found ',', expected: !, identifier, or 'end of string'"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),
-            ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+            (
+                "a in (b",
+                "unable to parse requirement: found '', expected: ',' or ')'",
+            ),
             ("!", "unable to parse requirement: found '', expected: identifier"),
             ("!a=b", "found '=', expected: ',' or 'end of string'"),
         ] {
-            assert_eq!(selector.parse::<LabelSelector>().unwrap_err().to_string(), message, "{selector}");
+            assert_eq!(
+                selector.parse::<LabelSelector>().unwrap_err().to_string(),
+                message,
+                "{selector}"
+            );
         }
         let error = "a=b@".parse::<LabelSelector>().unwrap_err().to_string();
-        assert!(error.starts_with("unable to parse requirement: values[0][a]: Invalid value: \"b@\": a valid label must"), "{error}");
+        assert!(
+            error.starts_with(
+                "unable to parse requirement: values[0][a]: Invalid value: \"b@\": a valid label must"
+            ),
+            "{error}"
+        );
         let error = "a@=b".parse::<LabelSelector>().unwrap_err().to_string();
-        assert!(error.starts_with("unable to parse requirement: <nil>: Invalid value: \"a@\": name part must"), "{error}");
+        assert!(
+            error.starts_with("unable to parse requirement: <nil>: Invalid value: \"a@\": name part must"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -596,7 +684,14 @@ mod tests {
         assert_eq!(parsed.to_string(), "a=1,b in (x,y)");
         assert!(LabelSelector::from_object(&Value::Null).unwrap().is_nothing());
         assert!(!LabelSelector::nothing().matches(&json!({})));
-        assert!(LabelSelector::from_object(&json!({})).unwrap().matches(&json!({})));
-        assert!(LabelSelector::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]})).is_err());
+        assert!(
+            LabelSelector::from_object(&json!({}))
+                .unwrap()
+                .matches(&json!({}))
+        );
+        assert!(
+            LabelSelector::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]}))
+                .is_err()
+        );
     }
 }

@@ -15,9 +15,10 @@ pub use fields::{FieldRequirement, FieldSelector, FieldSelectorError};
 pub use intstr::{IntOrString, IntOrStringError};
 pub use labels::{LabelLookup, LabelSelector, Operator, Requirement, SelectorError};
 pub use names::{
-    is_c_identifier, is_config_map_key, is_decimal_integer, is_dns1035_label, is_dns1123_label, is_dns1123_subdomain,
-    is_env_var_name, is_http_header_name, is_in_range, is_label_value, is_percent, is_port_name, is_port_number,
-    is_qualified_name, is_relaxed_env_var_name, is_wildcard_dns1123_subdomain, max_length_message, regex_message,
+    is_c_identifier, is_config_map_key, is_decimal_integer, is_dns1035_label, is_dns1123_label,
+    is_dns1123_subdomain, is_env_var_name, is_http_header_name, is_in_range, is_label_value, is_percent,
+    is_port_name, is_port_number, is_qualified_name, is_relaxed_env_var_name, is_wildcard_dns1123_subdomain,
+    max_length_message, regex_message,
 };
 pub use quantity::{Format, Quantity, QuantityError};
 pub use time::{TimeError, format_micros, format_seconds, parse_micros, parse_seconds};

@@ -6,8 +6,7 @@ const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 const SUBDOMAIN_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 const KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
-const KEY_WORDS: &str =
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+const KEY_WORDS: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /// A DNS label (RFC 1123), such as a container's name.
 pub fn is_dns1123_label(value: &str) -> Vec<String> {
@@ -76,7 +75,11 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
             if prefix.is_empty() {
                 errors.push("prefix part must be non-empty".to_owned());
             } else {
-                errors.extend(is_dns1123_subdomain(prefix).into_iter().map(|e| format!("prefix part {e}")));
+                errors.extend(
+                    is_dns1123_subdomain(prefix)
+                        .into_iter()
+                        .map(|e| format!("prefix part {e}")),
+                );
             }
             name
         }
@@ -139,12 +142,24 @@ pub fn is_in_range(value: i64, low: i64, high: i64) -> Vec<String> {
 /// A port's name (IANA service name).
 pub fn is_port_name(value: &str) -> Vec<String> {
     let mut errors = too_long(value, 15);
-    let charset = !value.is_empty() && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let charset = !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     for (wrong, message) in [
-        (!charset, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"),
-        (!value.bytes().any(|b| b.is_ascii_lowercase()), "must contain at least one letter (a-z)"),
+        (
+            !charset,
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (
+            !value.bytes().any(|b| b.is_ascii_lowercase()),
+            "must contain at least one letter (a-z)",
+        ),
         (value.contains("--"), "must not contain consecutive hyphens"),
-        (value.starts_with('-') || value.ends_with('-'), "must not begin or end with a hyphen"),
+        (
+            value.starts_with('-') || value.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
     ] {
         if wrong {
             errors.push(message.to_owned());
@@ -155,7 +170,9 @@ pub fn is_port_name(value: &str) -> Vec<String> {
 
 /// `25%`.
 pub fn is_percent(value: &str) -> Vec<String> {
-    let fits = value.strip_suffix('%').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    let fits = value
+        .strip_suffix('%')
+        .is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
     complain(
         fits,
         "a valid percent string must be a numeric string followed by an ending '%'",
@@ -177,7 +194,8 @@ pub fn is_http_header_name(value: &str) -> Vec<String> {
 
 /// The name of an environment variable, strictly.
 pub fn is_env_var_name(value: &str) -> Vec<String> {
-    let fits = value.starts_with(|c: char| c.is_ascii_alphabetic() || "-._".contains(c)) && only(value, "-._");
+    let fits =
+        value.starts_with(|c: char| c.is_ascii_alphabetic() || "-._".contains(c)) && only(value, "-._");
     let mut errors = complain(
         fits,
         "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit",
@@ -221,7 +239,11 @@ pub fn is_decimal_integer(value: &str) -> Vec<String> {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let canonical = value == "0"
         || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.starts_with(|c| ('1'..='9').contains(&c)));
-    if canonical { Vec::new() } else { vec!["must be a valid decimal integer in canonical form".to_owned()] }
+    if canonical {
+        Vec::new()
+    } else {
+        vec!["must be a valid decimal integer in canonical form".to_owned()]
+    }
 }
 
 /// `must be no more than N characters`.
@@ -232,16 +254,28 @@ pub fn max_length_message(length: usize) -> String {
 /// A complaint with examples and the regular expression, in upstream's form.
 pub fn regex_message(words: &str, regex: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    let examples = if examples.is_empty() { String::new() } else { format!("e.g. {}", examples.join(" or ")) };
+    let examples = if examples.is_empty() {
+        String::new()
+    } else {
+        format!("e.g. {}", examples.join(" or "))
+    };
     format!("{words} ({examples}regex used for validation is '{regex}')")
 }
 
 fn complain(fits: bool, words: &str, regex: &str, examples: &[&str]) -> Vec<String> {
-    if fits { Vec::new() } else { vec![regex_message(words, regex, examples)] }
+    if fits {
+        Vec::new()
+    } else {
+        vec![regex_message(words, regex, examples)]
+    }
 }
 
 fn too_long(value: &str, length: usize) -> Vec<String> {
-    if value.len() > length { vec![max_length_message(length)] } else { Vec::new() }
+    if value.len() > length {
+        vec![max_length_message(length)]
+    } else {
+        Vec::new()
+    }
 }
 
 fn dots(value: &str) -> Option<String> {
@@ -254,7 +288,9 @@ fn dots(value: &str) -> Option<String> {
 }
 
 fn only(value: &str, also: &str) -> bool {
-    value.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+    value
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
 fn label_matches(value: &str) -> bool {
@@ -303,22 +339,38 @@ mod tests {
     fn messages() {
         assert_eq!(
             is_dns1123_subdomain("Bad Name"),
-            [r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"]
+            [
+                r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+            ]
         );
         assert_eq!(
             is_qualified_name("bad key!"),
-            ["name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"]
+            [
+                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+            ]
         );
         assert_eq!(is_dns1123_label("a.b"), ["must not contain dots"]);
         assert_eq!(is_port_number(70000), ["must be between 1 and 65535, inclusive"]);
-        assert_eq!(is_port_name(""), ["must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)", "must contain at least one letter (a-z)"]);
+        assert_eq!(
+            is_port_name(""),
+            [
+                "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+                "must contain at least one letter (a-z)"
+            ]
+        );
         assert_eq!(is_config_map_key(".."), ["must not be '..'"]);
-        assert_eq!(is_label_value(&"a".repeat(64)), ["must be no more than 63 characters"]);
+        assert_eq!(
+            is_label_value(&"a".repeat(64)),
+            ["must be no more than 63 characters"]
+        );
     }
 
     #[test]
     fn the_expected_text_of_the_conformance_case() {
         let found = is_qualified_name("bad key!").join("");
-        assert!(found.contains("(e.g. 'MyName',  or 'my.name',  or '123-abc', regex"), "{found}");
+        assert!(
+            found.contains("(e.g. 'MyName',  or 'my.name',  or '123-abc', regex"),
+            "{found}"
+        );
     }
 }

@@ -47,22 +47,38 @@ pub enum QuantityError {
 impl Quantity {
     /// A whole number.
     pub fn from_integer(value: i64) -> Self {
-        Self { nanos: i128::from(value) * NANOS, format: Format::DecimalSi, text: None }
+        Self {
+            nanos: i128::from(value) * NANOS,
+            format: Format::DecimalSi,
+            text: None,
+        }
     }
 
     /// A number of thousandths, such as CPU millicores.
     pub fn from_milli(value: i64) -> Self {
-        Self { nanos: i128::from(value) * (NANOS / 1000), format: Format::DecimalSi, text: None }
+        Self {
+            nanos: i128::from(value) * (NANOS / 1000),
+            format: Format::DecimalSi,
+            text: None,
+        }
     }
 
     /// A whole number that is written with binary suffixes, such as bytes of memory.
     pub fn from_bytes(value: i64) -> Self {
-        Self { nanos: i128::from(value) * NANOS, format: Format::BinarySi, text: None }
+        Self {
+            nanos: i128::from(value) * NANOS,
+            format: Format::BinarySi,
+            text: None,
+        }
     }
 
     /// A number of billionths, such as CPU nanocores.
     pub fn from_nano(value: i128, format: Format) -> Self {
-        Self { nanos: value.clamp(-LARGEST, LARGEST), format, text: None }
+        Self {
+            nanos: value.clamp(-LARGEST, LARGEST),
+            format,
+            text: None,
+        }
     }
 
     /// The number in whole units, rounded away from zero.
@@ -138,12 +154,19 @@ impl Quantity {
             }
             Format::DecimalExponent => {
                 let (mantissa, exponent) = self.decimal(usize::MAX);
-                if exponent == 0 { mantissa.to_string() } else { format!("{mantissa}e{exponent}") }
+                if exponent == 0 {
+                    mantissa.to_string()
+                } else {
+                    format!("{mantissa}e{exponent}")
+                }
             }
             _ => {
                 let (mantissa, exponent) = self.decimal(9);
                 let index = usize::try_from(exponent / 3 + 3).unwrap_or_default();
-                format!("{mantissa}{}", ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][index])
+                format!(
+                    "{mantissa}{}",
+                    ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][index]
+                )
             }
         }
     }
@@ -176,7 +199,11 @@ impl FromStr for Quantity {
         // Thirty digits are past the bound already; what follows only moves the point.
         let kept = &digits[..digits.len().min(30)];
         let dropped = (digits.len() - kept.len()) as i32;
-        let number: i128 = if kept.is_empty() { 0 } else { kept.parse().map_err(|_| QuantityError::Numeric)? };
+        let number: i128 = if kept.is_empty() {
+            0
+        } else {
+            kept.parse().map_err(|_| QuantityError::Numeric)?
+        };
         let point = dropped - parts.fraction.len() as i32 + 9;
         let mut format = format;
         let mut nanos = if base == 2 {
@@ -194,7 +221,9 @@ impl FromStr for Quantity {
         if parts.negative {
             nanos = -nanos;
         }
-        let text = parts.keeps_text(number, base, exponent, nanos).then(|| text.into());
+        let text = parts
+            .keeps_text(number, base, exponent, nanos)
+            .then(|| text.into());
         Ok(Self { nanos, format, text })
     }
 }
@@ -225,7 +254,12 @@ impl<'a> Parts<'a> {
         if !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(QuantityError::Format);
         }
-        Ok(Self { negative, whole, fraction, suffix })
+        Ok(Self {
+            negative,
+            whole,
+            fraction,
+            suffix,
+        })
     }
 
     /// Upstream keeps the text of numbers that are canonical enough (the fast path of `ParseQuantity`).
@@ -250,11 +284,15 @@ fn split_digits(text: &str) -> (&str, &str) {
 
 /// Base, exponent and format of a suffix.
 fn suffix(text: &str) -> Option<(u32, i32, Format)> {
-    let decimal = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"].iter().position(|s| *s == text);
+    let decimal = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"]
+        .iter()
+        .position(|s| *s == text);
     if let Some(i) = decimal {
         return Some((10, i as i32 * 3 - 9, Format::DecimalSi));
     }
-    let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].iter().position(|s| *s == text);
+    let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
+        .iter()
+        .position(|s| *s == text);
     if let Some(i) = binary {
         return Some((2, (i as i32 + 1) * 10, Format::BinarySi));
     }

@@ -18,12 +18,16 @@ const MICROS: &str = "2006-01-02T15:04:05.000000Z07:00";
 
 /// `metav1.Time`: `2026-11-22T19:00:00Z`.
 pub fn format_seconds(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    time.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
 /// `metav1.MicroTime`: `2026-11-22T19:00:00.000001Z`.
 pub fn format_micros(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    time.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+        .to_string()
 }
 
 /// Any RFC 3339 time, with or without a fraction.
@@ -45,7 +49,12 @@ fn parse(text: &str, layout: &'static str) -> Result<Timestamp, TimeError> {
             element,
         });
     }
-    text.parse().map_err(|_| TimeError { text: text.to_owned(), layout, rest: text.to_owned(), element: "2006" })
+    text.parse().map_err(|_| TimeError {
+        text: text.to_owned(),
+        layout,
+        rest: text.to_owned(),
+        element: "2006",
+    })
 }
 
 /// Where the text leaves the form, and which element of Go's layout was expected there.
@@ -55,7 +64,11 @@ fn misfit(text: &str) -> Option<(usize, &'static str)> {
     for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
         let found = bytes.get(at..at + element.len());
         let fits = found.is_some_and(|found| {
-            if element.len() == 1 { found == element.as_bytes() } else { found.iter().all(u8::is_ascii_digit) }
+            if element.len() == 1 {
+                found == element.as_bytes()
+            } else {
+                found.iter().all(u8::is_ascii_digit)
+            }
         });
         if !fits {
             return Some((at, element));

@@ -47,7 +47,11 @@ pub struct Subresource {
 impl KindInfo {
     /// `group/version`, or just the version for core.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The subresource of this name.
@@ -73,15 +77,28 @@ pub fn kinds() -> &'static [KindInfo] {
 
 /// The resource served at this group, version and plural.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|k| k.group == group && k.version == version && k.plural == plural)
+    KINDS
+        .iter()
+        .find(|k| k.group == group && k.version == version && k.plural == plural)
 }
 
 /// The resource of this group, version and kind.
 pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|k| k.group == group && k.version == version && k.kind == kind)
+    KINDS
+        .iter()
+        .find(|k| k.group == group && k.version == version && k.kind == kind)
 }
 
-const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const ALL: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
 
 // One resource a line; the order of groups is that of upstream's discovery.

@@ -1,37 +1,26 @@
 //! The Kubernetes OpenAPI data and what is derived from it; pure.
 use serde_json::Value;
 
+mod decode;
+mod defaults;
+mod duplicates;
+mod image;
 mod kinds;
+mod pod_defaults;
 mod table;
 mod types;
 
+pub use decode::{DecodeError, normalise, unknown_fields};
+pub use defaults::set_defaults;
+pub use duplicates::duplicate_fields;
 pub use kinds::{KindInfo, Subresource, by_kind, by_resource, kinds};
 pub use types::{Definition, Field, ListKind, Scalar, Shape, Type, type_of};
 
-/// What is wrong with an object that does not decode.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodeError {
-    /// The message as upstream words it, such as `json: cannot unmarshal string into Go struct field …`.
-    pub message: String,
-}
-
-/// Fill in every default that upstream would (`SetDefaults_*` and `+default`), in place. `definition` is an OpenAPI
-/// definition name; idempotent.
-pub fn set_defaults(_definition: &str, _object: &mut Value) {}
-
-/// Unknown fields, as upstream words them: `unknown field "spec.containers[0].imagee"`, in document order.
-pub fn unknown_fields(_definition: &str, _object: &Value) -> Vec<String> {
-    Vec::new()
-}
-
-/// Drop unknown fields and null values that Go's decoder would not keep; fail where a value has the wrong JSON type.
-pub fn normalise(_definition: &str, _object: &mut Value) -> Result<(), DecodeError> {
-    Ok(())
-}
-
 /// A Kubernetes protobuf body (with the `k8s\0` magic) to the JSON object it stands for, apiVersion and kind included.
 pub fn decode_protobuf(_bytes: &[u8]) -> Result<Value, DecodeError> {
-    Err(DecodeError { message: "protobuf is not supported yet".to_owned() })
+    Err(DecodeError {
+        message: "protobuf is not supported yet".to_owned(),
+    })
 }
 
 /// JSON object to a Kubernetes protobuf body with the `k8s\0` magic. `None` when the kind has no protobuf form.

@@ -18,7 +18,9 @@ impl Table {
     }
 
     pub fn find(&'static self, definition: &str) -> Option<&'static Definition> {
-        self.by_name.get(definition).map(|i| &self.definitions[usize::from(*i)])
+        self.by_name
+            .get(definition)
+            .map(|i| &self.definitions[usize::from(*i)])
     }
 
     pub fn at(&'static self, index: u16) -> &'static Definition {
@@ -33,7 +35,9 @@ pub(crate) fn descriptions() -> String {
 
 fn inflate(packed: &[u8]) -> String {
     let mut text = String::new();
-    flate2::read::ZlibDecoder::new(packed).read_to_string(&mut text).expect("the generated data is intact (tested)");
+    flate2::read::ZlibDecoder::new(packed)
+        .read_to_string(&mut text)
+        .expect("the generated data is intact (tested)");
     text
 }
 
@@ -52,7 +56,10 @@ fn parse(text: &'static str) -> Table {
                     go_name: cell(),
                     gvks: cell(),
                     atomic,
-                    node: Node::Object { definition: index, atomic },
+                    node: Node::Object {
+                        definition: index,
+                        atomic,
+                    },
                     fields: Vec::new(),
                 });
             }
@@ -73,7 +80,11 @@ fn parse(text: &'static str) -> Table {
             inherit_atomic(&mut field.node, &atomic);
         }
     }
-    let by_name = definitions.iter().enumerate().map(|(i, d)| (d.name, i as u16)).collect();
+    let by_name = definitions
+        .iter()
+        .enumerate()
+        .map(|(i, d)| (d.name, i as u16))
+        .collect();
     Table { definitions, by_name }
 }
 
@@ -105,7 +116,9 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
     };
     let (mut list, mut keys) = (None, Vec::new());
     for extra in cells {
-        let Some((letter, value)) = extra.split_once('=') else { continue };
+        let Some((letter, value)) = extra.split_once('=') else {
+            continue;
+        };
         match letter {
             "L" => list = Some(value),
             "K" => keys = value.split(',').collect(),
@@ -141,9 +154,18 @@ fn parse_tags(text: &str) -> [u8; 2] {
 fn parse_node(code: &'static str) -> Node {
     let (head, rest) = code.split_at(1);
     match head {
-        "[" => Node::List { item: Box::new(parse_node(rest)), kind: ListKind::Atomic },
-        "{" => Node::Map { value: Box::new(parse_node(rest)), atomic: false },
-        "@" => Node::Object { definition: rest.parse().expect("the generated data is intact (tested)"), atomic: false },
+        "[" => Node::List {
+            item: Box::new(parse_node(rest)),
+            kind: ListKind::Atomic,
+        },
+        "{" => Node::Map {
+            value: Box::new(parse_node(rest)),
+            atomic: false,
+        },
+        "@" => Node::Object {
+            definition: rest.parse().expect("the generated data is intact (tested)"),
+            atomic: false,
+        },
         "i" => Node::Scalar(Scalar::Int32),
         "l" => Node::Scalar(Scalar::Int64),
         "n" => Node::Scalar(Scalar::Float),
@@ -167,14 +189,26 @@ mod tests {
     #[test]
     fn every_kind_is_in_the_table() {
         for kind in crate::kinds() {
-            let definition = Table::get().find(kind.definition).unwrap_or_else(|| panic!("{} is missing", kind.definition));
-            assert!(definition.gvks().any(|(g, v, k)| (g, v, k) == (kind.group, kind.version, kind.kind)), "{}", kind.definition);
+            let definition = Table::get()
+                .find(kind.definition)
+                .unwrap_or_else(|| panic!("{} is missing", kind.definition));
+            assert!(
+                definition
+                    .gvks()
+                    .any(|(g, v, k)| (g, v, k) == (kind.group, kind.version, kind.kind)),
+                "{}",
+                kind.definition
+            );
         }
     }
 
     #[test]
     fn descriptions_are_in_step_with_the_table() {
-        let lines = Table::get().definitions.iter().map(|d| 1 + d.fields.len()).sum::<usize>();
+        let lines = Table::get()
+            .definitions
+            .iter()
+            .map(|d| 1 + d.fields.len())
+            .sum::<usize>();
         assert_eq!(descriptions().split('\n').count(), lines);
     }
 
@@ -189,7 +223,12 @@ mod tests {
         }
         let table = Table::get();
         for definition in &table.definitions {
-            let mut tags: Vec<_> = definition.fields.iter().map(|f| f.tags).filter(|t| t[0] != 0).collect();
+            let mut tags: Vec<_> = definition
+                .fields
+                .iter()
+                .map(|f| f.tags)
+                .filter(|t| t[0] != 0)
+                .collect();
             tags.sort_unstable();
             let before = tags.len();
             tags.dedup();
@@ -197,7 +236,11 @@ mod tests {
             for field in &definition.fields {
                 check(&field.node, table.definitions.len());
                 if let Some(default) = field.default {
-                    assert!(serde_json::from_str::<serde_json::Value>(default).is_ok(), "{} {default}", field.name);
+                    assert!(
+                        serde_json::from_str::<serde_json::Value>(default).is_ok(),
+                        "{} {default}",
+                        field.name
+                    );
                 }
             }
         }

@@ -133,11 +133,18 @@ impl Type {
     pub fn shape(self) -> Shape {
         match self.0 {
             Node::Scalar(s) => Shape::Scalar(*s),
-            Node::Object { definition, atomic } => {
-                Shape::Object { definition: Table::get().at(*definition), atomic: *atomic }
-            }
-            Node::List { item, kind } => Shape::List { item: Type(item), kind },
-            Node::Map { value, atomic } => Shape::Map { value: Type(value), atomic: *atomic },
+            Node::Object { definition, atomic } => Shape::Object {
+                definition: Table::get().at(*definition),
+                atomic: *atomic,
+            },
+            Node::List { item, kind } => Shape::List {
+                item: Type(item),
+                kind,
+            },
+            Node::Map { value, atomic } => Shape::Map {
+                value: Type(value),
+                atomic: *atomic,
+            },
         }
     }
 
@@ -208,7 +215,10 @@ impl Definition {
 
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.binary_search_by(|f| f.name.cmp(name)).ok().map(|i| &self.fields[i])
+        self.fields
+            .binary_search_by(|f| f.name.cmp(name))
+            .ok()
+            .map(|i| &self.fields[i])
     }
 
     /// Group, version and kind, where it is a whole object (`DeleteOptions` has many).
@@ -294,7 +304,11 @@ impl Field {
 
     /// The values that its Go type declares as constants (`+enum`), sorted; empty when open.
     pub fn enum_values(&self) -> impl Iterator<Item = &'static str> {
-        let values = if self.enum_values.is_empty() { None } else { Some(self.enum_values.split('|')) };
+        let values = if self.enum_values.is_empty() {
+            None
+        } else {
+            Some(self.enum_values.split('|'))
+        };
         values.into_iter().flatten()
     }
 
@@ -320,15 +334,25 @@ mod tests {
         assert!(containers.patch_merges() && !containers.patch_retains_keys());
         let ports = containers.ty().item().unwrap().field("ports").unwrap();
         assert_eq!(ports.patch_merge_key(), Some("containerPort"));
-        let Shape::List { kind, .. } = ports.ty().shape() else { panic!("{ports:?}") };
+        let Shape::List { kind, .. } = ports.ty().shape() else {
+            panic!("{ports:?}")
+        };
         assert_eq!(kind, &ListKind::Map(vec!["containerPort", "protocol"]));
         let volumes = spec.field("volumes").unwrap();
         assert!(volumes.patch_retains_keys() && volumes.patch_merges());
-        let Shape::Object { atomic, .. } = type_of("io.k8s.api.apps.v1.DeploymentSpec").unwrap().child("selector").unwrap().shape() else {
+        let Shape::Object { atomic, .. } = type_of("io.k8s.api.apps.v1.DeploymentSpec")
+            .unwrap()
+            .child("selector")
+            .unwrap()
+            .shape()
+        else {
             panic!()
         };
         assert!(atomic);
-        assert!(spec.child("nodeSelector").is_some_and(|t| matches!(t.shape(), Shape::Map { atomic: true, .. })));
+        assert!(
+            spec.child("nodeSelector")
+                .is_some_and(|t| matches!(t.shape(), Shape::Map { atomic: true, .. }))
+        );
     }
 
     #[test]
