@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
-pub use io::Terminal;
+pub use io::{Input, Terminal};
 pub use start::{ensure_daemon, is_running};
 
 use crate::proto::{ContainerSpec, DaemonInfo, ExecSpec, Exit, Id, Info, Limits, Request, Response, Started};
@@ -83,7 +83,7 @@ pub struct Attached {
     /// Whether the container has a terminal; then `stdout` carries everything.
     pub tty: bool,
     /// Where to write stdin, if that was asked for and the container has it open. With `stdin_once`, dropping this ends its stdin.
-    pub stdin: Option<pipe::Sender>,
+    pub stdin: Option<Input>,
     /// Its stdout. A reader that is too slow loses output, never the container's speed.
     pub stdout: pipe::Receiver,
     /// Its stderr; `None` with a terminal.
@@ -206,7 +206,7 @@ impl Client {
         let mut fds = reply.fds.into_iter();
         let short = || Error::Internal("attach came with too few descriptors".into());
         let stdin = if stdin {
-            Some(io::sender(fds.next().ok_or_else(short)?)?)
+            Some(Input::new(fds.next().ok_or_else(short)?, tty)?)
         } else {
             None
         };

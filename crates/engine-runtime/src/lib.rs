@@ -12,11 +12,16 @@
 //! A container that ends meanwhile is reported with the code 137 and `unknown: true` unless the kernel still tells the real code
 //! (Linux 6.15 and newer keep it with the pidfd, if the daemon came back first). A container with a terminal gets SIGHUP.
 
+pub mod cgroup;
 pub mod client;
+pub mod daemon;
 mod error;
 pub mod proto;
+mod spec;
 mod sys;
 mod wire;
+mod worker;
 
 pub use client::Client;
+pub use daemon::{DaemonConfig, run};
 pub use error::{Error, Result};

@@ -73,12 +73,6 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Descriptor 0, 1 or 2 becomes a copy of `fd`.
-pub fn replace_stdio(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
-    // SAFETY: both are plain descriptor numbers; nothing in this crate owns 0, 1 or 2.
-    check(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)
-}
-
 /// Of a zombie or ended child: its wait status. `None` when nothing is there to be reaped.
 pub fn reap() -> Option<(i32, i32)> {
     let mut status = 0;

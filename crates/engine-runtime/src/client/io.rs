@@ -31,7 +31,9 @@ pub struct Terminal {
 impl Terminal {
     pub(super) fn new(fd: OwnedFd) -> Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true).map_err(|e| Error::io("make a terminal non-blocking", e))?;
-        let fd = AsyncFd::new(fd).map_err(|e| Error::io("watch a terminal", e))?;
+        // SAFETY: the descriptor is owned by the AsyncFd, which is never taken apart, so that it stays open while it is registered.
+        #[allow(unsafe_code)]
+        let fd = unsafe { AsyncFd::register(fd) }.map_err(|e| Error::io("watch a terminal", e.to_string()))?;
         Ok(Self { fd: Arc::new(fd) })
     }
 
@@ -67,6 +69,41 @@ impl AsyncWrite for Terminal {
             if let Ok(result) = guard.try_io(|fd| rustix::io::write(fd.get_ref(), data).map_err(Into::into)) {
                 return Poll::Ready(result);
             }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Where a container's stdin is written to.
+pub enum Input {
+    /// It has a pipe.
+    Pipe(pipe::Sender),
+    /// It has a terminal.
+    Terminal(Terminal),
+}
+
+impl Input {
+    pub(super) fn new(fd: OwnedFd, tty: bool) -> Result<Self> {
+        if tty { Terminal::new(fd).map(Self::Terminal) } else { sender(fd).map(Self::Pipe) }
+    }
+}
+
+impl AsyncWrite for Input {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Pipe(p) => Pin::new(p).poll_write(cx, data),
+            Self::Terminal(t) => Pin::new(t).poll_write(cx, data),
         }
     }
 

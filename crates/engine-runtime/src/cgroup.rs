@@ -1,0 +1,385 @@
+//! Control groups by path, on pure v2, pure v1 and the hybrid layout (v1 controllers beside a v2 tree without any).
+//!
+//! A path such as `cncfdemo/NAME/NODE/burstable/podUID` is relative to the root of every hierarchy. What belongs to one container is
+//! done by libcontainer; this module makes the groups above it, sets their limits, and finds, kills and removes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::proto::Limits;
+use crate::{Error, Result};
+
+/// Where hierarchies are mounted.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// v1 controllers that the engine uses; those that are not mounted are done without.
+const V1_CONTROLLERS: [&str; 8] =
+    ["cpu", "cpuacct", "memory", "pids", "cpuset", "blkio", "devices", "freezer"];
+
+/// v2 controllers to hand down.
+const V2_CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "cpuset", "io"];
+
+/// How this machine mounts cgroups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// One v2 tree with controllers.
+    Unified {
+        /// Its root.
+        root: PathBuf,
+    },
+    /// v1 hierarchies.
+    Legacy {
+        /// Controller and root of its hierarchy, in the order of preference for finding processes; co-mounted ones come once.
+        hierarchies: Vec<(String, PathBuf)>,
+    },
+}
+
+impl Layout {
+    /// Reads `/proc/self/mountinfo`.
+    pub fn detect() -> Result<Self> {
+        let text = fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|e| Error::io("read /proc/self/mountinfo", e))?;
+        Self::from_mountinfo(&text)
+            .ok_or_else(|| Error::Internal(format!("no cgroup hierarchy is mounted below {ROOT}")))
+    }
+
+    /// The layout that a mountinfo file describes.
+    pub fn from_mountinfo(text: &str) -> Option<Self> {
+        let mut hierarchies: Vec<(String, PathBuf)> = Vec::new();
+        let mut unified = None;
+        for line in text.lines() {
+            let Some((left, right)) = line.split_once(" - ") else { continue };
+            let Some(mount_point) = left.split(' ').nth(4) else { continue };
+            let mut right = right.split(' ');
+            let kind = right.next().unwrap_or_default();
+            let options = right.nth(1).unwrap_or_default();
+            if !Path::new(mount_point).starts_with(ROOT) {
+                continue;
+            }
+            match kind {
+                "cgroup2" if mount_point == ROOT => unified = Some(PathBuf::from(mount_point)),
+                "cgroup" => {
+                    for controller in options.split(',').filter(|c| V1_CONTROLLERS.contains(c)) {
+                        hierarchies.push((controller.to_owned(), PathBuf::from(mount_point)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(root) = unified {
+            return Some(Self::Unified { root });
+        }
+        // Memory and pids first: a group there is never missing for a container of ours.
+        let rank = |c: &str| ["pids", "memory", "cpu", "cpuacct"].iter().position(|x| *x == c).unwrap_or(9);
+        hierarchies.sort_by_key(|(c, _)| rank(c));
+        (!hierarchies.is_empty()).then_some(Self::Legacy { hierarchies })
+    }
+
+    /// The folder of a group where `controller`'s files are.
+    pub fn folder(&self, controller: &str, path: &str) -> Option<PathBuf> {
+        match self {
+            Self::Unified { root } => Some(root.join(path)),
+            Self::Legacy { hierarchies } => {
+                hierarchies.iter().find(|(c, _)| c == controller).map(|(_, root)| root.join(path))
+            }
+        }
+    }
+
+    /// All roots, each once.
+    fn roots(&self) -> Vec<&Path> {
+        match self {
+            Self::Unified { root } => vec![root],
+            Self::Legacy { hierarchies } => {
+                let mut seen = BTreeSet::new();
+                hierarchies.iter().map(|(_, r)| r.as_path()).filter(|r| seen.insert(*r)).collect()
+            }
+        }
+    }
+
+    /// Makes a group and its parents and sets limits on it.
+    pub fn ensure(&self, path: &str, limits: &Limits) -> Result<()> {
+        check_path(path)?;
+        for root in self.roots() {
+            self.make(root, path)?;
+        }
+        self.limit(path, limits)
+    }
+
+    /// Makes the folders in one hierarchy and makes them usable: controllers handed down (v2), processors inherited (v1 cpuset).
+    fn make(&self, root: &Path, path: &str) -> Result<()> {
+        let mut folder = root.to_path_buf();
+        let parts: Vec<_> = Path::new(path).components().collect();
+        for (depth, part) in parts.iter().enumerate() {
+            if matches!(self, Self::Unified { .. }) {
+                hand_down(&folder);
+            }
+            folder.push(part);
+            match fs::create_dir(&folder) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(format!("create cgroup {}", folder.display()), e)),
+            }
+            if matches!(self, Self::Legacy { .. }) {
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    inherit(&folder, file);
+                }
+            }
+            let _ = depth;
+        }
+        Ok(())
+    }
+
+    /// Sets limits on an existing group.
+    fn limit(&self, path: &str, limits: &Limits) -> Result<()> {
+        match self {
+            Self::Unified { root } => {
+                let folder = root.join(path);
+                if let Some(shares) = limits.cpu_shares {
+                    write(&folder.join("cpu.weight"), &weight(shares).to_string())?;
+                }
+                if let Some(quota) = limits.cpu_quota {
+                    let period = limits.cpu_period.unwrap_or(100_000);
+                    let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
+                    write(&folder.join("cpu.max"), &format!("{quota} {period}"))?;
+                }
+                if let Some(memory) = limits.memory {
+                    write(&folder.join("memory.max"), &max_or(memory))?;
+                }
+                if let Some(pids) = limits.pids {
+                    write(&folder.join("pids.max"), &max_or(pids))?;
+                }
+            }
+            Self::Legacy { .. } => {
+                let write_to = |controller: &str, file: &str, value: String| {
+                    self.folder(controller, path).map_or(Ok(()), |folder| write(&folder.join(file), &value))
+                };
+                if let Some(shares) = limits.cpu_shares {
+                    write_to("cpu", "cpu.shares", shares.clamp(2, 262_144).to_string())?;
+                }
+                if let Some(period) = limits.cpu_period {
+                    write_to("cpu", "cpu.cfs_period_us", period.to_string())?;
+                }
+                if let Some(quota) = limits.cpu_quota {
+                    write_to("cpu", "cpu.cfs_quota_us", quota.to_string())?;
+                }
+                if let Some(memory) = limits.memory {
+                    write_to("memory", "memory.limit_in_bytes", memory.to_string())?;
+                }
+                if let Some(pids) = limits.pids {
+                    write_to("pids", "pids.max", max_or(pids))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a process into a group, in every hierarchy.
+    pub fn join(&self, path: &str, pid: i32) -> Result<()> {
+        check_path(path)?;
+        for root in self.roots() {
+            write(&root.join(path).join("cgroup.procs"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Processes in a group and all below it; empty when it does not exist.
+    pub fn pids(&self, path: &str) -> Vec<i32> {
+        let mut pids = BTreeSet::new();
+        if check_path(path).is_ok() {
+            for root in self.roots() {
+                collect_pids(&root.join(path), &mut pids);
+            }
+        }
+        pids.into_iter().collect()
+    }
+
+    /// SIGKILL for every process in a group and below it.
+    pub fn kill(&self, path: &str) -> Result<()> {
+        check_path(path)?;
+        if let Self::Unified { root } = self {
+            // Atomic, and a fork bomb cannot outrun it; since Linux 5.14.
+            if fs::write(root.join(path).join("cgroup.kill"), "1").is_ok() {
+                return Ok(());
+            }
+        }
+        // A process may fork between the reading and the killing: until nobody is new.
+        for _ in 0..20 {
+            let pids = self.pids(path);
+            if pids.is_empty() {
+                return Ok(());
+            }
+            for pid in pids {
+                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Removes a group and all below it, in every hierarchy, waiting up to `patience` for dying processes. Fine if it is not there.
+    pub fn remove(&self, path: &str, patience: Duration) -> Result<()> {
+        check_path(path)?;
+        let until = Instant::now() + patience;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let mut busy = None;
+            for root in self.roots() {
+                let folder = root.join(path);
+                if let Err(e) = remove_tree(&folder) {
+                    busy = Some((folder, e));
+                }
+            }
+            match busy {
+                None => return Ok(()),
+                Some((folder, e)) if Instant::now() >= until => {
+                    return Err(Error::io(format!("remove cgroup {}", folder.display()), e));
+                }
+                Some(_) => std::thread::sleep(pause),
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// How often the kernel killed somebody of this group for lack of memory.
+    pub fn oom_kills(&self, path: &str) -> u64 {
+        let file = match self {
+            Self::Unified { .. } => "memory.events",
+            Self::Legacy { .. } => "memory.oom_control",
+        };
+        let Some(folder) = self.folder("memory", path) else { return 0 };
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        text.lines()
+            .find_map(|l| l.strip_prefix("oom_kill "))
+            .and_then(|n| n.trim().parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// kubelet's and runc's translation of v1 shares (2..262144) to a v2 weight (1..10000).
+pub fn weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+/// Refuses paths that could leave the tree, and the root itself.
+fn check_path(path: &str) -> Result<()> {
+    let plain = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+    if plain && !path.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Invalid(format!("cgroup path {path:?} is not relative and plain")))
+    }
+}
+
+/// Enables what is there for the children; a controller that cannot be enabled shows when a limit is written.
+fn hand_down(folder: &Path) {
+    let available = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    let enabled = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+    for controller in V2_CONTROLLERS {
+        let has = |list: &str| list.split_whitespace().any(|c| c == controller);
+        if has(&available) && !has(&enabled) {
+            let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+    }
+}
+
+/// A new v1 cpuset has no processors and accepts no process until it has.
+fn inherit(folder: &Path, file: &str) {
+    let own = folder.join(file);
+    if fs::read_to_string(&own).is_ok_and(|s| s.trim().is_empty())
+        && let Some(parent) = folder.parent()
+        && let Ok(value) = fs::read_to_string(parent.join(file))
+    {
+        let _ = fs::write(own, value.trim());
+    }
+}
+
+fn max_or(value: i64) -> String {
+    if value < 0 { "max".to_owned() } else { value.to_string() }
+}
+
+fn write(path: &Path, value: &str) -> Result<()> {
+    fs::write(path, value).map_err(|e| Error::io(format!("write {value} to {}", path.display()), e))
+}
+
+fn collect_pids(folder: &Path, pids: &mut BTreeSet<i32>) {
+    if let Ok(text) = fs::read_to_string(folder.join("cgroup.procs")) {
+        pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|p| *p > 0));
+    }
+    for child in children(folder) {
+        collect_pids(&child, pids);
+    }
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+/// Leaves first; only folders can and need be removed.
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir(folder) {
+        Ok(()) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => {}
+    }
+    for child in children(folder) {
+        remove_tree(&child)?;
+    }
+    match fs::remove_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+33 30 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
+34 30 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
+35 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+";
+
+    #[test]
+    fn hybrid_is_legacy_with_co_mounted_controllers() {
+        let layout = Layout::from_mountinfo(HYBRID).expect("layout");
+        assert_eq!(
+            layout.folder("cpuacct", "a/b"),
+            Some(PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/a/b"))
+        );
+        assert_eq!(layout.folder("blkio", "a"), None);
+        assert_eq!(layout.roots().len(), 3);
+    }
+
+    #[test]
+    fn unified_is_recognised() {
+        let text = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        let layout = Layout::from_mountinfo(text).expect("layout");
+        assert_eq!(layout, Layout::Unified { root: PathBuf::from("/sys/fs/cgroup") });
+        assert_eq!(Layout::from_mountinfo("1 0 0:1 / / rw - ext4 /dev/sda rw"), None);
+    }
+
+    #[test]
+    fn weights_are_those_of_runc() {
+        assert_eq!(weight(2), 1);
+        assert_eq!(weight(1024), 39);
+        assert_eq!(weight(262_144), 10_000);
+    }
+
+    #[test]
+    fn paths_that_leave_the_tree_are_refused() {
+        for path in ["", "/", "/a", "../a", "a/../../b"] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+        check_path("cncfdemo/x/system").expect("plain");
+    }
+}

@@ -1,0 +1,100 @@
+//! A new daemon finds what an earlier one left.
+
+use std::path::Path;
+
+use rustix::event::epoll::EventFlags;
+use serde::de::DeserializeOwned;
+
+use super::container::{Container, open_fifos};
+use super::jobs::Then;
+use super::{Daemon, Source};
+use crate::proto::{ContainerSpec, Exit, Id, Status};
+use crate::worker::{Files, Job, State};
+use crate::{Result, sys};
+
+impl Daemon {
+    pub(super) fn adopt(&mut self) {
+        self.adopt_engine();
+        let _ = std::fs::remove_dir_all(self.paths.execs());
+        if let Err(error) = std::fs::create_dir_all(self.paths.execs()) {
+            tracing::warn!(%error, "cannot make the folder for exec");
+        }
+        let Ok(entries) = std::fs::read_dir(self.paths.index()) else { return };
+        for entry in entries.flatten() {
+            let Ok(id) = entry.file_name().into_string() else { continue };
+            let Ok(dir) = std::fs::read_link(entry.path()) else { continue };
+            self.adopt_container(&id, &dir);
+        }
+    }
+
+    fn adopt_container(&mut self, id: &Id, dir: &Path) {
+        let files = Files::new(dir);
+        let Some(spec) = read::<ContainerSpec>(&files.spec()) else {
+            // Its creation was not even begun, or its folder is gone.
+            tracing::warn!(%id, dir = %dir.display(), "forgetting a container without a spec");
+            let _ = std::fs::remove_file(self.paths.index().join(id));
+            return;
+        };
+        let mut container = Container::new(&spec);
+        if let Some(exit) = read::<Exit>(&files.exit()) {
+            container.status = Status::Exited;
+            container.started_at = exit.started_at;
+            container.exit = Some(exit);
+            self.containers.insert(id.clone(), container);
+            return;
+        }
+        let state = read::<State>(&files.state());
+        if let Some(state) = state {
+            container.started_at = state.started_at;
+            container.status = Status::Running;
+            container.pid = state.pid;
+            if sys::is_alive(state.pid, state.start_time) && !is_waiting(state.pid) {
+                match self.adopt_running(id, container, &spec) {
+                    Ok(()) => return tracing::info!(%id, pid = state.pid, "container adopted"),
+                    Err(error) => tracing::error!(%id, %error, "cannot adopt a container; killing it"),
+                }
+                container = Container::new(&spec);
+                container.started_at = state.started_at;
+                container.status = Status::Running;
+            }
+            let _ = self.layout.kill(&spec.cgroup);
+            container.pid = 0;
+            self.containers.insert(id.clone(), container);
+            return self.exited(id, None);
+        }
+        // The daemon died while it was being created; whoever asked was told that the answer is lost.
+        let _ = self.layout.kill(&spec.cgroup);
+        let _ = std::fs::remove_file(self.paths.index().join(id));
+        let job = Job::Remove { id: id.clone(), dir: dir.to_path_buf(), cgroup: spec.cgroup };
+        self.enqueue(job, Then::Nothing);
+    }
+
+    fn adopt_running(&mut self, id: &Id, mut container: Container, spec: &ContainerSpec) -> Result<()> {
+        let pidfd = sys::pidfd_open(container.pid)
+            .map_err(|e| crate::Error::io(format!("open process {}", container.pid), e))?;
+        if spec.tty {
+            tracing::warn!(%id, "the terminal of a container was lost with the earlier daemon");
+        } else {
+            open_fifos(spec, &mut container)?;
+            if spec.stdin && spec.stdin_once {
+                // It ended with the daemon that held it.
+                container.stdin = None;
+            }
+        }
+        let token = self.watch(&pidfd, Source::Adopted(id.clone()), EventFlags::IN)?;
+        container.adopted = Some(token);
+        container.pidfd = Some(pidfd);
+        self.containers.insert(id.clone(), container);
+        self.watch_outputs(id);
+        Ok(())
+    }
+}
+
+/// Whether the process has not become the container's program yet: nobody is left to tell it to.
+fn is_waiting(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.starts_with("youki:["))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
