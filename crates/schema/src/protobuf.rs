@@ -1,0 +1,394 @@
+//! Kubernetes protobuf bodies: `k8s\0`, then `runtime.Unknown { typeMeta, raw }`, `raw` being the object's message. Driven by the
+//! field numbers in the table; types that read themselves have their own messages (`generated.proto` of apimachinery).
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kube_types::{IntOrString, format_duration, format_micros, format_seconds};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    decode::{DecodeError, normalise},
+    table::Table,
+    types::{Definition, Field, Node, Scalar},
+    wire::{Reader, Wire, packed, put_bytes, put_number, put_varint},
+};
+
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Messages do not nest deeper than this; a hostile body might.
+const MAX_DEPTH: usize = 64;
+
+/// A Kubernetes protobuf body (with the `k8s\0` magic) to the JSON object it stands for, apiVersion and kind included. The object
+/// is normal (see [`normalise`](crate::normalise)).
+pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
+    let body = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| error("provided data does not appear to be a protobuf message"))?;
+    let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
+    for field in Reader::new(body) {
+        match field.ok_or_else(cut_short)? {
+            (1, Wire::Bytes(meta)) => {
+                for field in Reader::new(meta) {
+                    match field.ok_or_else(cut_short)? {
+                        (1, Wire::Bytes(text)) => api_version = utf8(text)?.to_owned(),
+                        (2, Wire::Bytes(text)) => kind = utf8(text)?.to_owned(),
+                        _ => {}
+                    }
+                }
+            }
+            (2, Wire::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+    }
+    let definition = definition_of(&api_version, &kind).ok_or_else(|| {
+        error(&format!(
+            "no kind {kind:?} is registered for version {api_version:?}"
+        ))
+    })?;
+    let mut object = Value::Object(message(definition, raw, 0)?);
+    normalise(definition.name, &mut object)?;
+    if let Value::Object(map) = &mut object {
+        map.insert("apiVersion".to_owned(), api_version.into());
+        map.insert("kind".to_owned(), kind.into());
+    }
+    Ok(object)
+}
+
+/// JSON object to a Kubernetes protobuf body with the `k8s\0` magic. `None` when the kind has no protobuf form, or when a value has
+/// the wrong type.
+pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
+    let (api_version, kind) = (object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?);
+    let definition = definition_of(api_version, kind)?;
+    let raw = encode_message(definition, object.as_object()?)?;
+    let mut meta = Vec::new();
+    put_bytes(&mut meta, 1, api_version.as_bytes());
+    put_bytes(&mut meta, 2, kind.as_bytes());
+    let mut body = MAGIC.to_vec();
+    put_bytes(&mut body, 1, &meta);
+    put_bytes(&mut body, 2, &raw);
+    put_bytes(&mut body, 3, b"");
+    put_bytes(&mut body, 4, b"");
+    Some(body)
+}
+
+fn definition_of(api_version: &str, kind: &str) -> Option<&'static Definition> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    Table::get()
+        .definitions
+        .iter()
+        .find(|d| d.gvks().any(|gvk| gvk == (group, version, kind)))
+}
+
+fn message(
+    definition: &'static Definition,
+    bytes: &[u8],
+    depth: usize,
+) -> Result<Map<String, Value>, DecodeError> {
+    let mut map = Map::new();
+    if depth > MAX_DEPTH {
+        return Err(error("the message is nested too deeply"));
+    }
+    for field in Reader::new(bytes) {
+        let (tag, wire) = field.ok_or_else(cut_short)?;
+        let plain = definition
+            .fields
+            .iter()
+            .find(|f| u64::from(f.tags[0]) == tag && f.tags[1] == 0);
+        if let Some(field) = plain {
+            add_field(&mut map, field, wire, depth)?;
+        } else if let Wire::Bytes(inner) = wire {
+            // An embedded struct is a message of its own, and flat in JSON.
+            for field in Reader::new(inner) {
+                let (inner_tag, wire) = field.ok_or_else(cut_short)?;
+                let found = definition
+                    .fields
+                    .iter()
+                    .find(|f| f.tags.map(u64::from) == [tag, inner_tag]);
+                if let Some(field) = found {
+                    add_field(&mut map, field, wire, depth)?;
+                }
+            }
+        }
+    }
+    Ok(map)
+}
+
+fn add_field(
+    map: &mut Map<String, Value>,
+    field: &'static Field,
+    wire: Wire<'_>,
+    depth: usize,
+) -> Result<(), DecodeError> {
+    match &field.node {
+        Node::List { item, .. } => {
+            let entry = map.entry(field.name).or_insert_with(|| json!([]));
+            let Value::Array(list) = entry else { return Ok(()) };
+            match (&**item, wire) {
+                (Node::Scalar(Scalar::Int32 | Scalar::Int64), Wire::Bytes(bytes)) => {
+                    list.extend(
+                        packed(bytes)
+                            .ok_or_else(cut_short)?
+                            .into_iter()
+                            .map(|n| Value::from(n as i64)),
+                    );
+                }
+                (item, wire) => list.push(value(item, wire, depth)?),
+            }
+        }
+        Node::Map { value: inner, .. } => {
+            let Wire::Bytes(bytes) = wire else {
+                return Err(wrong_type(field));
+            };
+            let mut key = String::new();
+            let mut element = None;
+            for entry in Reader::new(bytes) {
+                match entry.ok_or_else(cut_short)? {
+                    (1, Wire::Bytes(text)) => utf8(text)?.clone_into(&mut key),
+                    (2, wire) => element = Some(map_element(inner, wire, depth)?),
+                    _ => {}
+                }
+            }
+            let element = element.unwrap_or_else(|| crate::decode::zero_of_node(inner));
+            if let Value::Object(entries) = map.entry(field.name).or_insert_with(|| json!({})) {
+                entries.insert(key, element);
+            }
+        }
+        node => {
+            let value = value(node, wire, depth).map_err(|e| error(&format!("{}: {e}", field.name)))?;
+            map.insert(field.name.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+/// A list cannot be a map's value in protobuf, so it is wrapped (`ExtraValue { items = 1 }`).
+fn map_element(node: &'static Node, wire: Wire<'_>, depth: usize) -> Result<Value, DecodeError> {
+    let Node::List { item, .. } = node else {
+        return value(node, wire, depth);
+    };
+    let Wire::Bytes(bytes) = wire else {
+        return Err(error("wrong wire type"));
+    };
+    let mut list = Vec::new();
+    for field in Reader::new(bytes) {
+        if let (1, wire) = field.ok_or_else(cut_short)? {
+            list.push(value(item, wire, depth)?);
+        }
+    }
+    Ok(Value::Array(list))
+}
+
+fn value(node: &'static Node, wire: Wire<'_>, depth: usize) -> Result<Value, DecodeError> {
+    Ok(match (node, wire) {
+        (Node::Scalar(Scalar::Int32), Wire::Varint(n)) => Value::from(n as i32),
+        (Node::Scalar(Scalar::Int64), Wire::Varint(n)) => Value::from(n as i64),
+        (Node::Scalar(Scalar::Bool), Wire::Varint(n)) => Value::from(n != 0),
+        (Node::Scalar(Scalar::Float), Wire::Fixed64(n)) => Value::from(f64::from_bits(n)),
+        (Node::Scalar(Scalar::String), Wire::Bytes(bytes)) => Value::from(utf8(bytes)?),
+        (Node::Scalar(Scalar::Bytes), Wire::Bytes(bytes)) => Value::from(STANDARD.encode(bytes)),
+        (Node::Scalar(scalar), Wire::Bytes(bytes)) => special(*scalar, bytes)?,
+        (Node::Object { definition, .. }, Wire::Bytes(bytes)) => {
+            Value::Object(message(Table::get().at(*definition), bytes, depth + 1)?)
+        }
+        _ => return Err(error("wrong wire type")),
+    })
+}
+
+/// The messages of types that read themselves.
+fn special(scalar: Scalar, bytes: &[u8]) -> Result<Value, DecodeError> {
+    let mut numbers = [0i64; 4];
+    let mut texts: [&[u8]; 4] = [&[]; 4];
+    for field in Reader::new(bytes) {
+        match field.ok_or_else(cut_short)? {
+            (tag @ 1..=3, Wire::Varint(n)) => numbers[tag as usize] = n as i64,
+            (tag @ 1..=3, Wire::Bytes(text)) => texts[tag as usize] = text,
+            _ => {}
+        }
+    }
+    Ok(match scalar {
+        // An empty message is Go's zero time, which JSON shows as null.
+        Scalar::Time | Scalar::MicroTime if bytes.is_empty() => Value::Null,
+        Scalar::Time | Scalar::MicroTime => {
+            let time =
+                jiff::Timestamp::new(numbers[1], numbers[2] as i32).map_err(|e| error(&e.to_string()))?;
+            Value::from(if scalar == Scalar::Time {
+                format_seconds(time)
+            } else {
+                format_micros(time)
+            })
+        }
+        Scalar::Duration => Value::from(format_duration(numbers[1])),
+        Scalar::Quantity => match utf8(texts[1])? {
+            "" => Value::from("0"),
+            text => Value::from(text),
+        },
+        Scalar::IntOrString if numbers[1] == 0 => Value::from(numbers[2] as i32),
+        Scalar::IntOrString => Value::from(utf8(texts[3])?),
+        _ if texts[1].is_empty() => Value::Null,
+        _ if texts[1].starts_with(MAGIC) => decode_protobuf(texts[1])?,
+        _ => serde_json::from_slice(texts[1]).map_err(|e| error(&e.to_string()))?,
+    })
+}
+
+fn encode_message(definition: &'static Definition, map: &Map<String, Value>) -> Option<Vec<u8>> {
+    // Fields by number, those of an embedded struct together.
+    let mut fields: Vec<_> = definition
+        .fields
+        .iter()
+        .filter(|f| f.tags[0] != 0 && map.contains_key(f.name))
+        .collect();
+    fields.sort_by_key(|f| f.tags);
+    let mut out = Vec::new();
+    for group in fields.chunk_by(|a, b| a.tags[1] != 0 && b.tags[1] != 0 && a.tags[0] == b.tags[0]) {
+        let embedded = group[0].tags[1] != 0;
+        let mut inner = Vec::new();
+        for field in group {
+            let target = if embedded { &mut inner } else { &mut out };
+            encode_field(
+                target,
+                field.tags[usize::from(embedded)],
+                &field.node,
+                map.get(field.name)?,
+            )?;
+        }
+        if embedded {
+            put_bytes(&mut out, group[0].tags[0], &inner);
+        }
+    }
+    Some(out)
+}
+
+fn encode_field(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) -> Option<()> {
+    match (node, value) {
+        (_, Value::Null) => {}
+        (Node::List { item, .. }, Value::Array(list)) => {
+            for element in list {
+                encode_value(out, tag, item, element)?;
+            }
+        }
+        (Node::Map { value: inner, .. }, Value::Object(map)) => {
+            for (key, value) in map {
+                let mut entry = Vec::new();
+                put_bytes(&mut entry, 1, key.as_bytes());
+                if let (Node::List { item, .. }, Value::Array(list)) = (&**inner, value) {
+                    let mut wrapped = Vec::new();
+                    for element in list {
+                        encode_value(&mut wrapped, 1, item, element)?;
+                    }
+                    put_bytes(&mut entry, 2, &wrapped);
+                } else {
+                    encode_value(&mut entry, 2, inner, value)?;
+                }
+                put_bytes(out, tag, &entry);
+            }
+        }
+        _ => encode_value(out, tag, node, value)?,
+    }
+    Some(())
+}
+
+fn encode_value(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) -> Option<()> {
+    match node {
+        Node::Object { definition, .. } => {
+            let inner = encode_message(Table::get().at(*definition), value.as_object()?)?;
+            put_bytes(out, tag, &inner);
+        }
+        Node::Scalar(Scalar::Int32 | Scalar::Int64) => put_number(out, tag, value.as_i64()?),
+        Node::Scalar(Scalar::Bool) => put_number(out, tag, i64::from(value.as_bool()?)),
+        Node::Scalar(Scalar::Float) => {
+            put_varint(out, u64::from(tag) << 3 | 1);
+            out.extend_from_slice(&value.as_f64()?.to_le_bytes());
+        }
+        Node::Scalar(Scalar::String) => put_bytes(out, tag, value.as_str()?.as_bytes()),
+        Node::Scalar(Scalar::Bytes) => put_bytes(out, tag, &STANDARD.decode(value.as_str()?).ok()?),
+        Node::Scalar(scalar) => put_bytes(out, tag, &encode_special(*scalar, value)?),
+        Node::List { .. } | Node::Map { .. } => return None,
+    }
+    Some(())
+}
+
+fn encode_special(scalar: Scalar, value: &Value) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match scalar {
+        Scalar::Time | Scalar::MicroTime => {
+            let time = kube_types::parse_micros(value.as_str()?).ok()?;
+            put_number(&mut out, 1, time.as_second());
+            put_number(&mut out, 2, i64::from(time.subsec_nanosecond()));
+        }
+        Scalar::Duration => put_number(&mut out, 1, kube_types::parse_duration(value.as_str()?).ok()?),
+        Scalar::Quantity => put_bytes(&mut out, 1, value.as_str()?.as_bytes()),
+        Scalar::IntOrString => match IntOrString::from_value(value)? {
+            IntOrString::Int(number) => {
+                put_number(&mut out, 1, 0);
+                put_number(&mut out, 2, number.into());
+                put_bytes(&mut out, 3, b"");
+            }
+            IntOrString::String(text) => {
+                put_number(&mut out, 1, 1);
+                put_number(&mut out, 2, 0);
+                put_bytes(&mut out, 3, text.as_bytes());
+            }
+        },
+        _ => put_bytes(&mut out, 1, &serde_json::to_vec(value).ok()?),
+    }
+    Some(out)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    str::from_utf8(bytes).map_err(|_| error("string field contains invalid UTF-8"))
+}
+
+fn cut_short() -> DecodeError {
+    error("unexpected EOF")
+}
+
+fn wrong_type(field: &Field) -> DecodeError {
+    error(&format!("wrong wire type for field {}", field.name))
+}
+
+fn error(message: &str) -> DecodeError {
+    DecodeError {
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_types_round_trip() {
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": {},
+            "eventTime": "2026-11-22T19:00:00.000001Z", "firstTimestamp": "1969-01-01T00:00:00Z", "lastTimestamp": null, "source": {},
+            "reportingComponent": "", "reportingInstance": "", "count": -1});
+        assert_eq!(decode_protobuf(&encode_protobuf(&event).unwrap()).unwrap(), event);
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}, "spec": {"extra": {"a": ["x", "y"]}},
+            "status": {"allowed": false}});
+        assert_eq!(
+            decode_protobuf(&encode_protobuf(&review).unwrap()).unwrap(),
+            review
+        );
+        let revision = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {}, "revision": 7, "data": {"spec": [1, null]}});
+        assert_eq!(
+            decode_protobuf(&encode_protobuf(&revision).unwrap()).unwrap(),
+            revision
+        );
+    }
+
+    #[test]
+    fn zero_values_of_values_go_and_those_of_pointers_stay() {
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 0, "minReadySeconds": 0}});
+        let decoded = decode_protobuf(&encode_protobuf(&deployment).unwrap()).unwrap();
+        assert_eq!(decoded["spec"]["replicas"], json!(0));
+        assert_eq!(decoded["spec"].get("minReadySeconds"), None);
+    }
+
+    #[test]
+    fn unknown_kinds_have_no_form() {
+        assert_eq!(
+            encode_protobuf(&json!({"apiVersion": "example.com/v1", "kind": "Thing"})),
+            None
+        );
+        assert!(decode_protobuf(b"{}").is_err());
+        assert!(decode_protobuf(b"k8s\0\x0a\xff").is_err());
+    }
+}
