@@ -83,6 +83,11 @@ impl Error {
         Self::Kernel { what: what.into(), source: source.into() }
     }
 
+    /// Whether the kernel answered with this number.
+    pub(crate) fn is_errno(&self, number: i32) -> bool {
+        matches!(self, Self::Kernel { source, .. } if source.raw_os_error() == Some(number))
+    }
+
     pub(crate) fn file(what: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         Self::File { what, path: path.into(), source: source.into() }
     }

@@ -12,6 +12,7 @@
 //! no ARP and no reverse path check is in the way of services and hairpins. The backbone and every node carry the
 //! service rules; see [`NetPlan`] for the addresses.
 
+mod catalog;
 mod cluster;
 mod destroy;
 mod error;
@@ -20,7 +21,10 @@ mod namespace;
 mod netlink;
 mod node;
 mod plan;
+mod proxy;
+mod rules;
 
+pub use catalog::Catalog;
 pub use cluster::ClusterNet;
 pub use destroy::destroy;
 pub use error::{Error, Result};
@@ -28,3 +32,4 @@ pub use index::choose_index;
 pub use namespace::{Namespace, in_netns};
 pub use node::{NodeNet, PodNet};
 pub use plan::{AddressPlan, MAX_INDEX, MAX_NODES, NetPlan, host_link};
+pub use proxy::ServiceProxy;

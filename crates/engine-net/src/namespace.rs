@@ -82,6 +82,11 @@ impl Namespace {
         })?
     }
 
+    /// The open file, the same for all clones.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path
