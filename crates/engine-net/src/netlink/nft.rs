@@ -489,8 +489,9 @@ fn remember(list: &mut Attributes<'_>, map: &str, key: Register, seconds: Option
         a.text(1, map);
         a.be32(3, if seconds.is_some() { UPDATE } else { DELETE });
         a.be32(4, key.0);
+        // The kernel wants a register for the data even to forget.
+        a.be32(5, TARGET.0);
         if let Some(seconds) = seconds {
-            a.be32(5, TARGET.0);
             a.be64(6, u64::from(seconds) * 1000);
         }
     });
