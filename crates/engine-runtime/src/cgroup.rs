@@ -16,8 +16,9 @@ use crate::{Error, Result};
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// v1 controllers that the engine uses; those that are not mounted are done without.
-const V1_CONTROLLERS: [&str; 8] =
-    ["cpu", "cpuacct", "memory", "pids", "cpuset", "blkio", "devices", "freezer"];
+const V1_CONTROLLERS: [&str; 8] = [
+    "cpu", "cpuacct", "memory", "pids", "cpuset", "blkio", "devices", "freezer",
+];
 
 /// v2 controllers to hand down.
 const V2_CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "cpuset", "io"];
@@ -51,8 +52,12 @@ impl Layout {
         let mut hierarchies: Vec<(String, PathBuf)> = Vec::new();
         let mut unified = None;
         for line in text.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let Some(mount_point) = left.split(' ').nth(4) else { continue };
+            let Some((left, right)) = line.split_once(" - ") else {
+                continue;
+            };
+            let Some(mount_point) = left.split(' ').nth(4) else {
+                continue;
+            };
             let mut right = right.split(' ');
             let kind = right.next().unwrap_or_default();
             let options = right.nth(1).unwrap_or_default();
@@ -73,7 +78,12 @@ impl Layout {
             return Some(Self::Unified { root });
         }
         // Memory and pids first: a group there is never missing for a container of ours.
-        let rank = |c: &str| ["pids", "memory", "cpu", "cpuacct"].iter().position(|x| *x == c).unwrap_or(9);
+        let rank = |c: &str| {
+            ["pids", "memory", "cpu", "cpuacct"]
+                .iter()
+                .position(|x| *x == c)
+                .unwrap_or(9)
+        };
         hierarchies.sort_by_key(|(c, _)| rank(c));
         (!hierarchies.is_empty()).then_some(Self::Legacy { hierarchies })
     }
@@ -82,9 +92,10 @@ impl Layout {
     pub fn folder(&self, controller: &str, path: &str) -> Option<PathBuf> {
         match self {
             Self::Unified { root } => Some(root.join(path)),
-            Self::Legacy { hierarchies } => {
-                hierarchies.iter().find(|(c, _)| c == controller).map(|(_, root)| root.join(path))
-            }
+            Self::Legacy { hierarchies } => hierarchies
+                .iter()
+                .find(|(c, _)| c == controller)
+                .map(|(_, root)| root.join(path)),
         }
     }
 
@@ -94,7 +105,11 @@ impl Layout {
             Self::Unified { root } => vec![root],
             Self::Legacy { hierarchies } => {
                 let mut seen = BTreeSet::new();
-                hierarchies.iter().map(|(_, r)| r.as_path()).filter(|r| seen.insert(*r)).collect()
+                hierarchies
+                    .iter()
+                    .map(|(_, r)| r.as_path())
+                    .filter(|r| seen.insert(*r))
+                    .collect()
             }
         }
     }
@@ -111,8 +126,7 @@ impl Layout {
     /// Makes the folders in one hierarchy and makes them usable: controllers handed down (v2), processors inherited (v1 cpuset).
     fn make(&self, root: &Path, path: &str) -> Result<()> {
         let mut folder = root.to_path_buf();
-        let parts: Vec<_> = Path::new(path).components().collect();
-        for (depth, part) in parts.iter().enumerate() {
+        for part in Path::new(path).components() {
             if matches!(self, Self::Unified { .. }) {
                 hand_down(&folder);
             }
@@ -127,7 +141,6 @@ impl Layout {
                     inherit(&folder, file);
                 }
             }
-            let _ = depth;
         }
         Ok(())
     }
@@ -142,7 +155,11 @@ impl Layout {
                 }
                 if let Some(quota) = limits.cpu_quota {
                     let period = limits.cpu_period.unwrap_or(100_000);
-                    let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
+                    let quota = if quota < 0 {
+                        "max".to_owned()
+                    } else {
+                        quota.to_string()
+                    };
                     write(&folder.join("cpu.max"), &format!("{quota} {period}"))?;
                 }
                 if let Some(memory) = limits.memory {
@@ -154,7 +171,8 @@ impl Layout {
             }
             Self::Legacy { .. } => {
                 let write_to = |controller: &str, file: &str, value: String| {
-                    self.folder(controller, path).map_or(Ok(()), |folder| write(&folder.join(file), &value))
+                    self.folder(controller, path)
+                        .map_or(Ok(()), |folder| write(&folder.join(file), &value))
                 };
                 if let Some(shares) = limits.cpu_shares {
                     write_to("cpu", "cpu.shares", shares.clamp(2, 262_144).to_string())?;
@@ -245,13 +263,24 @@ impl Layout {
         }
     }
 
+    /// Removes a group that has neither processes nor groups in it, in every hierarchy.
+    pub fn remove_if_empty(&self, path: &str) -> Result<()> {
+        check_path(path)?;
+        for root in self.roots() {
+            let _ = fs::remove_dir(root.join(path));
+        }
+        Ok(())
+    }
+
     /// How often the kernel killed somebody of this group for lack of memory.
     pub fn oom_kills(&self, path: &str) -> u64 {
         let file = match self {
             Self::Unified { .. } => "memory.events",
             Self::Legacy { .. } => "memory.oom_control",
         };
-        let Some(folder) = self.folder("memory", path) else { return 0 };
+        let Some(folder) = self.folder("memory", path) else {
+            return 0;
+        };
         let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
         text.lines()
             .find_map(|l| l.strip_prefix("oom_kill "))
@@ -267,11 +296,15 @@ pub fn weight(shares: u64) -> u64 {
 
 /// Refuses paths that could leave the tree, and the root itself.
 fn check_path(path: &str) -> Result<()> {
-    let plain = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+    let plain = Path::new(path)
+        .components()
+        .all(|c| matches!(c, Component::Normal(_)));
     if plain && !path.is_empty() {
         Ok(())
     } else {
-        Err(Error::Invalid(format!("cgroup path {path:?} is not relative and plain")))
+        Err(Error::Invalid(format!(
+            "cgroup path {path:?} is not relative and plain"
+        )))
     }
 }
 
@@ -299,7 +332,11 @@ fn inherit(folder: &Path, file: &str) {
 }
 
 fn max_or(value: i64) -> String {
-    if value < 0 { "max".to_owned() } else { value.to_string() }
+    if value < 0 {
+        "max".to_owned()
+    } else {
+        value.to_string()
+    }
 }
 
 fn write(path: &Path, value: &str) -> Result<()> {
@@ -308,7 +345,11 @@ fn write(path: &Path, value: &str) -> Result<()> {
 
 fn collect_pids(folder: &Path, pids: &mut BTreeSet<i32>) {
     if let Ok(text) = fs::read_to_string(folder.join("cgroup.procs")) {
-        pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|p| *p > 0));
+        pids.extend(
+            text.lines()
+                .filter_map(|l| l.parse::<i32>().ok())
+                .filter(|p| *p > 0),
+        );
     }
     for child in children(folder) {
         collect_pids(&child, pids);
@@ -316,8 +357,14 @@ fn collect_pids(folder: &Path, pids: &mut BTreeSet<i32>) {
 }
 
 fn children(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
 }
 
 /// Leaves first; only folders can and need be removed.
@@ -364,7 +411,12 @@ mod tests {
     fn unified_is_recognised() {
         let text = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
         let layout = Layout::from_mountinfo(text).expect("layout");
-        assert_eq!(layout, Layout::Unified { root: PathBuf::from("/sys/fs/cgroup") });
+        assert_eq!(
+            layout,
+            Layout::Unified {
+                root: PathBuf::from("/sys/fs/cgroup")
+            }
+        );
         assert_eq!(Layout::from_mountinfo("1 0 0:1 / / rw - ext4 /dev/sda rw"), None);
     }
 

@@ -78,10 +78,17 @@ pub fn run(config: DaemonConfig) -> Result<()> {
 fn lock(run: &Path) -> Result<Option<File>> {
     let path = run.join("runtime.lock");
     let failed = |e: std::io::Error| Error::io(format!("lock {}", path.display()), e);
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let holder = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse::<i32>().ok());
+        let holder = std::fs::read_to_string(&path)
+            .ok()
+            .and_then(|t| t.trim().parse::<i32>().ok());
         if let Some(pid) = holder.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::HUP);
         }
@@ -144,7 +151,9 @@ impl Daemon {
         }
         // Losing the daemon costs exit codes, losing the engine the cluster: better lose a container.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-998");
-        let paths = Paths { cluster: config.cluster_dir.clone() };
+        let paths = Paths {
+            cluster: config.cluster_dir.clone(),
+        };
         forget_earlier_boot(&paths)?;
         for folder in [paths.index(), paths.oci(), paths.execs()] {
             std::fs::create_dir_all(&folder)
@@ -294,7 +303,9 @@ fn listen(run: &Path) -> Result<std::os::unix::net::UnixListener> {
     let failed = |e: std::io::Error| Error::io(format!("listen on {}", path.display()), e);
     let _ = std::fs::remove_file(&path);
     let folder = File::open(run).map_err(failed)?;
-    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join("runtime.sock");
+    let short = Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join("runtime.sock");
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
     let listener = std::os::unix::net::UnixListener::bind(short);
     rustix::process::umask(before);

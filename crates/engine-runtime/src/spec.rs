@@ -31,7 +31,13 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Read-only for unprivileged containers.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 /// What the machine and other containers contribute.
 pub struct Facts<'a> {
@@ -56,11 +62,18 @@ pub fn check(spec: &ContainerSpec) -> Result<()> {
     let invalid = |text: String| Err(Error::Invalid(text));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if spec.id.is_empty() || spec.id.starts_with('.') || !spec.id.chars().all(plain) {
-        return invalid(format!("container id {:?} is not made of letters, digits, '.', '-' and '_'", spec.id));
+        return invalid(format!(
+            "container id {:?} is not made of letters, digits, '.', '-' and '_'",
+            spec.id
+        ));
     }
     for path in [&spec.dir, &spec.log_path] {
         if !path.is_absolute() {
-            return invalid(format!("path {:?} of container {} is not absolute", path.display(), spec.id));
+            return invalid(format!(
+                "path {:?} of container {} is not absolute",
+                path.display(),
+                spec.id
+            ));
         }
     }
     if spec.lower_dirs.is_empty() {
@@ -70,23 +83,37 @@ pub fn check(spec: &ContainerSpec) -> Result<()> {
         return Err(Error::Start("no command specified".into()));
     }
     if spec.args.iter().chain(&spec.env).any(|s| s.contains('\0')) {
-        return invalid(format!("a NUL byte is in the command or environment of container {}", spec.id));
+        return invalid(format!(
+            "a NUL byte is in the command or environment of container {}",
+            spec.id
+        ));
     }
     if let Some(entry) = spec.env.iter().find(|e| e.find('=').unwrap_or(0) == 0) {
-        return invalid(format!("environment entry {entry:?} of container {} is not NAME=VALUE", spec.id));
+        return invalid(format!(
+            "environment entry {entry:?} of container {} is not NAME=VALUE",
+            spec.id
+        ));
     }
     if !spec.cwd.is_empty() && !spec.cwd.starts_with('/') {
         return invalid(format!("working directory {:?} is not absolute", spec.cwd));
     }
     if spec.pid == PidMode::Pod {
-        return Err(Error::Unsupported("shareProcessNamespace is not supported by this runtime".into()));
+        return Err(Error::Unsupported(
+            "shareProcessNamespace is not supported by this runtime".into(),
+        ));
     }
     for mount in &spec.mounts {
         let Some(rest) = mount.destination.strip_prefix('/') else {
-            return invalid(format!("mount destination {:?} is not absolute", mount.destination));
+            return invalid(format!(
+                "mount destination {:?} is not absolute",
+                mount.destination
+            ));
         };
         if rest.is_empty() || rest.split('/').any(|p| p == "..") {
-            return invalid(format!("mount destination {:?} is not allowed", mount.destination));
+            return invalid(format!(
+                "mount destination {:?} is not allowed",
+                mount.destination
+            ));
         }
         if let MountSource::Bind { path, .. } = &mount.source
             && !path.is_absolute()
@@ -254,25 +281,47 @@ fn resources(spec: &ContainerSpec) -> Value {
 }
 
 fn mounts(spec: &ContainerSpec, facts: &Facts<'_>) -> Value {
-    let mount = |destination: &str, kind: &str, options: &[&str]| {
-        json!({"destination": destination, "type": kind, "source": kind, "options": options})
-    };
+    let mount = |destination: &str, kind: &str, options: &[&str]| json!({"destination": destination, "type": kind, "source": kind, "options": options});
     let asked = |destination: &str| {
-        spec.mounts.iter().any(|m| m.destination.trim_end_matches('/') == destination)
+        spec.mounts
+            .iter()
+            .any(|m| m.destination.trim_end_matches('/') == destination)
     };
-    let shm = format!("size={}", if spec.shm_size == 0 { 64 << 20 } else { spec.shm_size });
+    let shm = format!(
+        "size={}",
+        if spec.shm_size == 0 {
+            64 << 20
+        } else {
+            spec.shm_size
+        }
+    );
     let sys = if spec.privileged { "rw" } else { "ro" };
     let mut list = vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount(
             "/dev/pts",
             "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
         ),
     ];
     if !asked("/dev/shm") {
-        list.push(mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]));
+        list.push(mount(
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
+        ));
     }
     if facts.has_mqueue {
         list.push(mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
@@ -281,7 +330,11 @@ fn mounts(spec: &ContainerSpec, facts: &Facts<'_>) -> Value {
         list.push(mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys]));
         // Ten more mounts per container on v1, for files that nothing here reads; programs fall back to the machine's size.
         if matches!(facts.layout, Layout::Unified { .. }) {
-            list.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", sys]));
+            list.push(mount(
+                "/sys/fs/cgroup",
+                "cgroup",
+                &["nosuid", "noexec", "nodev", "relatime", sys],
+            ));
         }
     }
     // A mount below another must come after it, whatever order the pod has them in.
@@ -316,7 +369,13 @@ fn mounts(spec: &ContainerSpec, facts: &Facts<'_>) -> Value {
 
 fn propagates(spec: &ContainerSpec) -> bool {
     spec.mounts.iter().any(|m| {
-        matches!(&m.source, MountSource::Bind { propagation: Propagation::Bidirectional, .. })
+        matches!(
+            &m.source,
+            MountSource::Bind {
+                propagation: Propagation::Bidirectional,
+                ..
+            }
+        )
     })
 }
 

@@ -119,7 +119,8 @@ pub struct Outcome {
 
 /// Forks and runs the job in the child. Gives the child's pid and the socket on which the outcome comes as one frame.
 pub fn spawn(job: Job, paths: &Paths, layout: &Layout) -> Result<(i32, OwnedFd)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::io("make a socket pair", e))?;
+    let (ours, theirs) =
+        std::os::unix::net::UnixStream::pair().map_err(|e| Error::io("make a socket pair", e))?;
     match sys::fork().map_err(|e| Error::io("fork a worker", e))? {
         0 => {
             drop(ours);
@@ -140,7 +141,10 @@ pub fn spawn(job: Job, paths: &Paths, layout: &Layout) -> Result<(i32, OwnedFd)>
 }
 
 fn internal(message: &str) -> Failure {
-    Failure { kind: FailureKind::Internal, message: message.to_owned() }
+    Failure {
+        kind: FailureKind::Internal,
+        message: message.to_owned(),
+    }
 }
 
 fn run(job: Job, paths: &Paths, layout: &Layout) -> Result<(Outcome, Vec<OwnedFd>)> {
@@ -173,7 +177,13 @@ fn remove(id: &str, dir: &Path, cgroup: &str, paths: &Paths, layout: &Layout) ->
     for folder in [files.rootfs(), files.upper(), files.work(), paths.oci().join(id)] {
         note(remove_folder(&folder));
     }
-    for file in [files.stdin(), files.stdout(), files.stderr(), files.console(), files.state()] {
+    for file in [
+        files.stdin(),
+        files.stdout(),
+        files.stderr(),
+        files.console(),
+        files.state(),
+    ] {
         let _ = std::fs::remove_file(file);
     }
     note(layout.remove(cgroup, Duration::from_secs(2)));

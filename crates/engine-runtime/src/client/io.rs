@@ -33,7 +33,8 @@ impl Terminal {
         rustix::io::ioctl_fionbio(&fd, true).map_err(|e| Error::io("make a terminal non-blocking", e))?;
         // SAFETY: the descriptor is owned by the AsyncFd, which is never taken apart, so that it stays open while it is registered.
         #[allow(unsafe_code)]
-        let fd = unsafe { AsyncFd::register(fd) }.map_err(|e| Error::io("watch a terminal", e.to_string()))?;
+        let fd =
+            unsafe { AsyncFd::register(fd) }.map_err(|e| Error::io("watch a terminal", e.to_string()))?;
         Ok(Self { fd: Arc::new(fd) })
     }
 
@@ -91,16 +92,16 @@ pub enum Input {
 
 impl Input {
     pub(super) fn new(fd: OwnedFd, tty: bool) -> Result<Self> {
-        if tty { Terminal::new(fd).map(Self::Terminal) } else { sender(fd).map(Self::Pipe) }
+        if tty {
+            Terminal::new(fd).map(Self::Terminal)
+        } else {
+            sender(fd).map(Self::Pipe)
+        }
     }
 }
 
 impl AsyncWrite for Input {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Pipe(p) => Pin::new(p).poll_write(cx, data),
             Self::Terminal(t) => Pin::new(t).poll_write(cx, data),

@@ -19,10 +19,16 @@ impl Daemon {
         if let Err(error) = std::fs::create_dir_all(self.paths.execs()) {
             tracing::warn!(%error, "cannot make the folder for exec");
         }
-        let Ok(entries) = std::fs::read_dir(self.paths.index()) else { return };
+        let Ok(entries) = std::fs::read_dir(self.paths.index()) else {
+            return;
+        };
         for entry in entries.flatten() {
-            let Ok(id) = entry.file_name().into_string() else { continue };
-            let Ok(dir) = std::fs::read_link(entry.path()) else { continue };
+            let Ok(id) = entry.file_name().into_string() else {
+                continue;
+            };
+            let Ok(dir) = std::fs::read_link(entry.path()) else {
+                continue;
+            };
             self.adopt_container(&id, &dir);
         }
     }
@@ -65,7 +71,11 @@ impl Daemon {
         // The daemon died while it was being created; whoever asked was told that the answer is lost.
         let _ = self.layout.kill(&spec.cgroup);
         let _ = std::fs::remove_file(self.paths.index().join(id));
-        let job = Job::Remove { id: id.clone(), dir: dir.to_path_buf(), cgroup: spec.cgroup };
+        let job = Job::Remove {
+            id: id.clone(),
+            dir: dir.to_path_buf(),
+            cgroup: spec.cgroup,
+        };
         self.enqueue(job, Then::Nothing);
     }
 

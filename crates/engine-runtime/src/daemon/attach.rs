@@ -17,7 +17,11 @@ impl Container {
     /// The master of its terminal is both where output comes from and where input goes.
     pub fn add_terminal(&mut self, master: OwnedFd) {
         let _ = rustix::io::ioctl_fionbio(&master, true);
-        self.outputs.push(Output { fd: master, token: None, lines: Lines::new("stdout") });
+        self.outputs.push(Output {
+            fd: master,
+            token: None,
+            lines: Lines::new("stdout"),
+        });
     }
 
     /// Now that the container reads its stdin, keeps it open by a writing end alone: who gets that may end it.
@@ -57,7 +61,12 @@ impl Daemon {
             // Nothing is asked for: an error, which says that the reader is gone, is always told.
             let token = self.watch(&write, Source::Attached(id.clone(), number), EventFlags::empty())?;
             if let Some(container) = self.containers.get_mut(id) {
-                container.attached.push(Attachment { number, output, fd: write, token });
+                container.attached.push(Attachment {
+                    number,
+                    output,
+                    fd: write,
+                    token,
+                });
             }
             fds.push(read);
         }
@@ -66,8 +75,12 @@ impl Daemon {
 
     /// A follower is gone.
     pub(super) fn detached(&mut self, id: &Id, number: u64) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let Some(at) = container.attached.iter().position(|a| a.number == number) else { return };
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        let Some(at) = container.attached.iter().position(|a| a.number == number) else {
+            return;
+        };
         let follower = container.attached.swap_remove(at);
         self.unwatch(follower.token, &follower.fd);
     }
@@ -104,6 +117,9 @@ impl Container {
             // With the last writing end goes the container's stdin; ours goes along with the client's.
             return self.stdin.take().ok_or_else(closed);
         }
-        reopen(self.stdin.as_ref().ok_or_else(closed)?, OFlags::WRONLY | OFlags::NONBLOCK)
+        reopen(
+            self.stdin.as_ref().ok_or_else(closed)?,
+            OFlags::WRONLY | OFlags::NONBLOCK,
+        )
     }
 }

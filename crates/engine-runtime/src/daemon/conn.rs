@@ -75,7 +75,9 @@ impl Daemon {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
-        let Some(conn) = self.conns.get_mut(&number) else { return };
+        let Some(conn) = self.conns.get_mut(&number) else {
+            return;
+        };
         match conn.decoder.receive(&conn.stream) {
             Ok(0) => return self.hang_up(number),
             Ok(_) => {}
@@ -83,12 +85,20 @@ impl Daemon {
             Err(_) => return self.hang_up(number),
         }
         loop {
-            let Some(conn) = self.conns.get_mut(&number) else { return };
+            let Some(conn) = self.conns.get_mut(&number) else {
+                return;
+            };
             match conn.decoder.next_frame() {
                 Ok(None) => return,
                 Ok(Some(frame)) => match serde_json::from_slice::<Envelope>(&frame) {
                     Ok(envelope) => {
-                        self.request(ReplyTo { conn: number, seq: envelope.seq }, envelope.request);
+                        self.request(
+                            ReplyTo {
+                                conn: number,
+                                seq: envelope.seq,
+                            },
+                            envelope.request,
+                        );
                     }
                     Err(error) => {
                         // A newer client may know more requests: tell it which one we did not understand.
@@ -129,15 +139,21 @@ impl Daemon {
 
     /// Tells all subscribers.
     pub(super) fn announce(&mut self, exit: &Exit) {
-        let subscribers: Vec<u64> =
-            self.conns.iter().filter(|(_, c)| c.subscribed).map(|(n, _)| *n).collect();
+        let subscribers: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.subscribed)
+            .map(|(n, _)| *n)
+            .collect();
         for number in subscribers {
             self.send(number, &Message::Exit(exit.clone()), Vec::new());
         }
     }
 
     pub(super) fn send(&mut self, number: u64, message: &Message, fds: Vec<OwnedFd>) {
-        let Some(conn) = self.conns.get_mut(&number) else { return };
+        let Some(conn) = self.conns.get_mut(&number) else {
+            return;
+        };
         let bytes = match wire::encode(message) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -155,7 +171,9 @@ impl Daemon {
     }
 
     fn flush(&mut self, number: u64) {
-        let Some(conn) = self.conns.get_mut(&number) else { return };
+        let Some(conn) = self.conns.get_mut(&number) else {
+            return;
+        };
         let mut broken = false;
         while let Some(frame) = conn.out.front_mut() {
             match wire::send(&conn.stream, &frame.bytes[frame.sent..], &frame.fds) {
@@ -180,7 +198,11 @@ impl Daemon {
         let wants_write = !conn.out.is_empty();
         if wants_write != conn.wants_write {
             conn.wants_write = wants_write;
-            let flags = if wants_write { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            let flags = if wants_write {
+                EventFlags::IN | EventFlags::OUT
+            } else {
+                EventFlags::IN
+            };
             let data = rustix::event::epoll::EventData::new_u64(conn.token);
             if let Err(error) = rustix::event::epoll::modify(&self.epoll, &conn.stream, data, flags) {
                 tracing::warn!(%error, fd = conn.stream.as_raw_fd(), "cannot change what is watched");

@@ -128,7 +128,10 @@ pub fn make_fifos(spec: &ContainerSpec) -> Result<()> {
         let failed = |e: rustix::io::Errno| Error::io(format!("make {}", path.display()), e);
         let _ = std::fs::remove_file(&path);
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(failed)?;
-        let owner = (rustix::fs::Uid::from_raw(spec.user.uid), rustix::fs::Gid::from_raw(spec.user.gid));
+        let owner = (
+            rustix::fs::Uid::from_raw(spec.user.uid),
+            rustix::fs::Gid::from_raw(spec.user.gid),
+        );
         rustix::fs::chown(&path, Some(owner.0), Some(owner.1)).map_err(failed)?;
     }
     Ok(())
@@ -142,7 +145,11 @@ pub fn open_fifos(spec: &ContainerSpec, container: &mut Container) -> Result<()>
     let files = Files::new(&spec.dir);
     for (path, stream) in [(files.stdout(), "stdout"), (files.stderr(), "stderr")] {
         let fd = open_fifo(&path, false)?;
-        container.outputs.push(Output { fd, token: None, lines: Lines::new(stream) });
+        container.outputs.push(Output {
+            fd,
+            token: None,
+            lines: Lines::new(stream),
+        });
     }
     if spec.stdin {
         // Opening the writing end alone needs a reader, and that one comes later.
@@ -164,7 +171,9 @@ fn open_fifo(path: &Path, write: bool) -> Result<OwnedFd> {
 impl Daemon {
     /// Starts to read a container's output.
     pub(super) fn watch_outputs(&mut self, id: &Id) {
-        let Some(mut container) = self.containers.remove(id) else { return };
+        let Some(mut container) = self.containers.remove(id) else {
+            return;
+        };
         for (n, output) in container.outputs.iter_mut().enumerate() {
             match self.watch(&output.fd, Source::Output(id.clone(), n), EventFlags::IN) {
                 Ok(token) => output.token = Some(token),
@@ -182,7 +191,9 @@ impl Daemon {
     }
 
     fn unwatch_output(&mut self, id: &Id, n: usize) {
-        let Some(output) = self.containers.get_mut(id).and_then(|c| c.outputs.get_mut(n)) else { return };
+        let Some(output) = self.containers.get_mut(id).and_then(|c| c.outputs.get_mut(n)) else {
+            return;
+        };
         if let Some(token) = output.token.take() {
             let _ = rustix::event::epoll::delete(&self.epoll, &output.fd);
             self.sources.remove(&token);
@@ -191,8 +202,12 @@ impl Daemon {
 
     /// Moves one piece of output to log and followers.
     fn take(&mut self, id: &Id, n: usize) -> Taken {
-        let Some(container) = self.containers.get_mut(id) else { return Taken::End };
-        let Some(output) = container.outputs.get_mut(n) else { return Taken::End };
+        let Some(container) = self.containers.get_mut(id) else {
+            return Taken::End;
+        };
+        let Some(output) = container.outputs.get_mut(n) else {
+            return Taken::End;
+        };
         match rustix::io::read(&output.fd, &mut self.buffer) {
             // A FIFO has no end as long as somebody may open it again: nobody has it open now.
             Ok(0) => Taken::End,
@@ -227,7 +242,9 @@ impl Daemon {
             }
             self.unwatch_output(id, n);
         }
-        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
         let mut lines = Vec::new();
         for output in &mut container.outputs {
             output.lines.finish(&timestamp(), &mut lines);
@@ -240,7 +257,9 @@ impl Daemon {
         for n in 0..self.containers.get(id).map_or(0, |c| c.outputs.len()) {
             self.unwatch_output(id, n);
         }
-        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
         container.outputs.clear();
         container.stdin = None;
         let attached = std::mem::take(&mut container.attached);

@@ -58,9 +58,14 @@ impl Daemon {
                 self.engine.pid = pid;
                 self.engine.started = Some(Instant::now());
                 tracing::info!(pid, "engine started");
-                let record = Record { pid, start_time: sys::start_time(pid).unwrap_or_default() };
+                let record = Record {
+                    pid,
+                    start_time: sys::start_time(pid).unwrap_or_default(),
+                };
                 let path = self.paths.run().join("engine.json");
-                if let Err(error) = sys::write_atomically(&path, &serde_json::to_vec(&record).unwrap_or_default()) {
+                if let Err(error) =
+                    sys::write_atomically(&path, &serde_json::to_vec(&record).unwrap_or_default())
+                {
                     tracing::warn!(%error, "cannot record the engine's process");
                 }
             }
@@ -93,10 +98,15 @@ impl Daemon {
     /// An engine that an earlier daemon started goes on.
     pub(super) fn adopt_engine(&mut self) {
         let path = self.paths.run().join("engine.json");
-        let Some(record) = std::fs::read(path).ok().and_then(|b| serde_json::from_slice::<Record>(&b).ok()) else {
+        let Some(record) = std::fs::read(path)
+            .ok()
+            .and_then(|b| serde_json::from_slice::<Record>(&b).ok())
+        else {
             return;
         };
-        let Ok(pidfd) = sys::pidfd_open(record.pid) else { return };
+        let Ok(pidfd) = sys::pidfd_open(record.pid) else {
+            return;
+        };
         if !sys::is_alive(record.pid, record.start_time) {
             return;
         }

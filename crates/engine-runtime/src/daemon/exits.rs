@@ -7,8 +7,8 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Daemon;
 use crate::proto::{Exit, Id, Message, Status};
-use crate::worker::Files;
 use crate::sys;
+use crate::worker::Files;
 
 /// How long somebody else may take to reap a container of an earlier daemon.
 const REAP_LIMIT: Duration = Duration::from_secs(1);
@@ -53,8 +53,12 @@ impl Daemon {
 
     /// The first process of a container from before ended; it is not our child, so that somebody else reaps it.
     pub(super) fn adopted_ended(&mut self, id: &Id) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let (Some(pidfd), Some(token)) = (&container.pidfd, container.adopted) else { return };
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        let (Some(pidfd), Some(token)) = (&container.pidfd, container.adopted) else {
+            return;
+        };
         if let Some(status) = sys::pidfd_exit_status(std::os::fd::AsFd::as_fd(pidfd)) {
             return self.exited(id, Some(status));
         }
@@ -71,7 +75,9 @@ impl Daemon {
     /// Records the end of a container and tells it. `None`: nobody knows how it ended.
     pub(super) fn exited(&mut self, id: &Id, status: Option<i32>) {
         self.drain(id);
-        let Some(container) = self.containers.get(id) else { return };
+        let Some(container) = self.containers.get(id) else {
+            return;
+        };
         let (code, signal) = status.map_or((137, None), sys::decode_status);
         let exit = Exit {
             id: id.clone(),

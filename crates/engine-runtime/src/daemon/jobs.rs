@@ -84,7 +84,11 @@ impl Daemon {
         while self.running.len() < AT_ONCE
             && let Some(Queued { job, then }) = self.queue.pop_front()
         {
-            let limit = if matches!(job, Job::Create(_)) { self.config.start_limit } else { LIMIT };
+            let limit = if matches!(job, Job::Create(_)) {
+                self.config.start_limit
+            } else {
+                LIMIT
+            };
             let number = self.number();
             let started = worker::spawn(job, &self.paths, &self.layout).and_then(|(pid, socket)| {
                 let token = self.watch(&socket, Source::Job(number), EventFlags::IN)?;
@@ -94,7 +98,17 @@ impl Daemon {
                 Ok((pid, socket, token)) => {
                     let deadline = Instant::now() + limit;
                     let decoder = Decoder::default();
-                    self.running.insert(number, Running { pid, socket, token, decoder, then, deadline });
+                    self.running.insert(
+                        number,
+                        Running {
+                            pid,
+                            socket,
+                            token,
+                            decoder,
+                            then,
+                            deadline,
+                        },
+                    );
                 }
                 Err(e) => self.follow(then, Err(e), Vec::new()),
             }
@@ -102,7 +116,9 @@ impl Daemon {
     }
 
     pub(super) fn job_reports(&mut self, number: u64) {
-        let Some(job) = self.running.get_mut(&number) else { return };
+        let Some(job) = self.running.get_mut(&number) else {
+            return;
+        };
         let ended = match job.decoder.receive(&job.socket) {
             Ok(n) => n == 0,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
@@ -113,9 +129,12 @@ impl Daemon {
             Ok(None) if !ended => return,
             _ => None,
         };
-        let Some(mut job) = self.running.remove(&number) else { return };
+        let Some(mut job) = self.running.remove(&number) else {
+            return;
+        };
         self.unwatch(job.token, &job.socket);
-        let result = match frame.map(|f| serde_json::from_slice::<std::result::Result<Outcome, Failure>>(&f)) {
+        let result = match frame.map(|f| serde_json::from_slice::<std::result::Result<Outcome, Failure>>(&f))
+        {
             Some(Ok(result)) => result.map_err(Error::from),
             _ => Err(Error::Internal("the worker died; see runtime.log".into())),
         };
@@ -126,10 +145,16 @@ impl Daemon {
 
     /// Gives up jobs that take too long.
     pub(super) fn check_jobs(&mut self, now: Instant) {
-        let late: Vec<u64> =
-            self.running.iter().filter(|(_, j)| j.deadline <= now).map(|(n, _)| *n).collect();
+        let late: Vec<u64> = self
+            .running
+            .iter()
+            .filter(|(_, j)| j.deadline <= now)
+            .map(|(n, _)| *n)
+            .collect();
         for number in late {
-            let Some(job) = self.running.remove(&number) else { continue };
+            let Some(job) = self.running.remove(&number) else {
+                continue;
+            };
             self.unwatch(job.token, &job.socket);
             if let Some(pid) = rustix::process::Pid::from_raw(job.pid) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -139,10 +164,21 @@ impl Daemon {
                 && let Some(c) = self.containers.get(id)
             {
                 let (dir, cgroup) = (c.dir.clone(), c.cgroup.clone());
-                let clean = Job::Remove { id: id.clone(), dir, cgroup };
-                self.queue.push_back(Queued { job: clean, then: Then::Nothing });
+                let clean = Job::Remove {
+                    id: id.clone(),
+                    dir,
+                    cgroup,
+                };
+                self.queue.push_back(Queued {
+                    job: clean,
+                    then: Then::Nothing,
+                });
             }
-            self.follow(job.then, Err(Error::Timeout("the worker took too long".into())), Vec::new());
+            self.follow(
+                job.then,
+                Err(Error::Timeout("the worker took too long".into())),
+                Vec::new(),
+            );
         }
         self.run_queued();
     }
@@ -150,7 +186,12 @@ impl Daemon {
     fn follow(&mut self, then: Then, result: Result<Outcome>, fds: Vec<OwnedFd>) {
         match then {
             Then::Created { id, reply } => self.created(&id, reply, result, fds),
-            Then::Execed { number, id, reply, fds: pipes } => {
+            Then::Execed {
+                number,
+                id,
+                reply,
+                fds: pipes,
+            } => {
                 let fds = if fds.is_empty() { pipes } else { fds };
                 self.execed(number, id, reply, result, fds);
             }
@@ -185,7 +226,9 @@ impl Daemon {
         };
         let now = sys::now();
         let early = self.early.remove(&outcome.pid);
-        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
         container.status = Status::Running;
         container.pid = outcome.pid;
         container.started_at = now;
@@ -199,13 +242,23 @@ impl Daemon {
         {
             tracing::warn!(%id, %error, "cannot hold a container's stdin open");
         }
-        let warnings: Vec<String> =
-            outcome.warnings.into_iter().filter(|w| self.reported.insert(w.clone())).collect();
+        let warnings: Vec<String> = outcome
+            .warnings
+            .into_iter()
+            .filter(|w| self.reported.insert(w.clone()))
+            .collect();
         for warning in &warnings {
             tracing::warn!(%id, "{warning}");
         }
         self.watch_outputs(id);
-        self.reply(reply, Ok(Response::Started(Started { pid: outcome.pid, started_at: now, warnings })));
+        self.reply(
+            reply,
+            Ok(Response::Started(Started {
+                pid: outcome.pid,
+                started_at: now,
+                warnings,
+            })),
+        );
         if let Some(status) = early {
             self.exited(id, Some(status));
         }
@@ -224,7 +277,15 @@ impl Daemon {
             return;
         }
         let pidfd = sys::pidfd_open(pid).ok();
-        self.execs.insert(number, ExecProcess { conn: reply.conn, container: id, pid, pidfd });
+        self.execs.insert(
+            number,
+            ExecProcess {
+                conn: reply.conn,
+                container: id,
+                pid,
+                pidfd,
+            },
+        );
     }
 
     /// Drops what is known of a container; its files are gone or somebody else's.

@@ -21,7 +21,10 @@ pub struct Lines {
 impl Lines {
     /// Of a stream called `stdout` or `stderr`.
     pub fn new(stream: &'static str) -> Self {
-        Self { stream, rest: Vec::new() }
+        Self {
+            stream,
+            rest: Vec::new(),
+        }
     }
 
     /// Appends the complete lines of `data` to `out`; keeps what is unfinished.
@@ -65,7 +68,9 @@ impl Lines {
 
 /// Now, with nine digits of a second.
 pub fn timestamp() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%9fZ")
+        .to_string()
 }
 
 /// A log file that is rotated. Never fails: what cannot be written is counted and owned up to later.
@@ -103,7 +108,11 @@ impl Log {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o640)
+            .open(&self.path)?;
         self.size = file.metadata()?.size();
         self.file = Some(file);
         Ok(())
@@ -132,8 +141,11 @@ impl Log {
             self.torn = false;
         }
         if self.lost > 0 {
-            let note =
-                format!("{} stderr F cncfdemo: {} bytes of this log could not be written\n", timestamp(), self.lost);
+            let note = format!(
+                "{} stderr F cncfdemo: {} bytes of this log could not be written\n",
+                timestamp(),
+                self.lost
+            );
             self.append(note.as_bytes())?;
             tracing::warn!(log = %self.path.display(), bytes = self.lost, "log lost bytes; writing again");
             (self.lost, self.complained) = (0, false);
@@ -142,7 +154,9 @@ impl Log {
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(file) = &mut self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let whole = bytes.len();
         while !bytes.is_empty() {
             match file.write(bytes) {
@@ -202,10 +216,16 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn rotated(path: &Path) -> Vec<PathBuf> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");
-    let Some(entries) = path.parent().and_then(|p| std::fs::read_dir(p).ok()) else { return Vec::new() };
+    let Some(entries) = path.parent().and_then(|p| std::fs::read_dir(p).ok()) else {
+        return Vec::new();
+    };
     let mut old: Vec<PathBuf> = entries
         .flatten()
-        .filter(|e| e.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()))
+        .filter(|e| {
+            e.file_name()
+                .as_encoded_bytes()
+                .starts_with(prefix.as_encoded_bytes())
+        })
         .map(|e| e.path())
         .collect();
     old.sort();
@@ -227,7 +247,10 @@ mod tests {
 
     #[test]
     fn lines_are_tagged() {
-        assert_eq!(lines(&[b"a\nb", b"c\n\n", b"end"]), "T stdout F a\nT stdout F bc\nT stdout F \nT stdout F end\n");
+        assert_eq!(
+            lines(&[b"a\nb", b"c\n\n", b"end"]),
+            "T stdout F a\nT stdout F bc\nT stdout F \nT stdout F end\n"
+        );
         assert_eq!(lines(&[]), "");
     }
 
@@ -247,7 +270,13 @@ mod tests {
     fn logs_are_rotated_and_pruned() {
         let dir = std::env::temp_dir().join(format!("rt-log-{}", std::process::id()));
         let path = dir.join("deep/0.log");
-        let mut log = Log::open(&path, LogLimits { max_size: 100, max_files: 3 });
+        let mut log = Log::open(
+            &path,
+            LogLimits {
+                max_size: 100,
+                max_files: 3,
+            },
+        );
         for n in 0..20 {
             log.write(format!("{n:049}\n").as_bytes());
         }
@@ -263,13 +292,21 @@ mod tests {
         std::fs::create_dir_all(&dir).expect("create");
         let path = dir.join("0.log");
         let mut log = Log::open(&path, LogLimits::default());
-        log.file = Some(OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));
+        log.file = Some(
+            OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("/dev/full"),
+        );
         log.write(b"gone\n");
         assert_eq!(log.lost, 5);
         log.reopen().expect("reopen");
         log.write(b"here\n");
         let text = std::fs::read_to_string(&path).expect("log");
-        assert!(text.contains("cncfdemo: 5 bytes of this log could not be written\nhere\n"), "{text}");
+        assert!(
+            text.contains("cncfdemo: 5 bytes of this log could not be written\nhere\n"),
+            "{text}"
+        );
         std::fs::remove_dir_all(&dir).expect("remove");
     }
 

@@ -4,10 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::PipeFlags;
 
+use super::Daemon;
 use super::conn::ReplyTo;
 use super::container::{Container, make_fifos, open_fifos};
 use super::jobs::Then;
-use super::Daemon;
 use crate::proto::{
     ContainerSpec, DaemonInfo, ExecSpec, Id, IpcMode, Message, PidMode, Request, Response, Status,
 };
@@ -47,7 +47,9 @@ impl Daemon {
                 engine_restarts: self.engine.restarts,
                 containers: self.containers.len(),
             })),
-            Request::List => Ok(Response::List(self.containers.iter().map(|(id, c)| c.info(id)).collect())),
+            Request::List => Ok(Response::List(
+                self.containers.iter().map(|(id, c)| c.info(id)).collect(),
+            )),
             Request::Signal { id, signal } => self.signal(&id, signal).map(|()| Response::Ok),
             Request::KillAll { id } => self.kill_all(&id).map(|()| Response::Ok),
             Request::ExecSignal { exec, signal } => self.signal_exec(exec, signal).map(|()| Response::Ok),
@@ -135,7 +137,9 @@ impl Daemon {
             return Err(Error::Start("no command specified".into()));
         }
         if spec.args.iter().chain(&spec.env).any(|s| s.contains('\0')) {
-            return Err(Error::Invalid("a NUL byte is in the command or environment".into()));
+            return Err(Error::Invalid(
+                "a NUL byte is in the command or environment".into(),
+            ));
         }
         let id = spec.id.clone();
         let dir = self.running_container(&id)?.dir.clone();
@@ -145,8 +149,21 @@ impl Daemon {
             (stdio, fds) = (Some(theirs), ours);
         }
         let number = self.number();
-        let job = ExecJob { spec, number, dir, stdio };
-        self.enqueue(Job::Exec(Box::new(job)), Then::Execed { number, id, reply, fds });
+        let job = ExecJob {
+            spec,
+            number,
+            dir,
+            stdio,
+        };
+        self.enqueue(
+            Job::Exec(Box::new(job)),
+            Then::Execed {
+                number,
+                id,
+                reply,
+                fds,
+            },
+        );
         Ok(())
     }
 
@@ -163,8 +180,18 @@ impl Daemon {
         }
         container.removing = true;
         let (dir, cgroup) = (container.dir.clone(), container.cgroup.clone());
-        let job = Job::Remove { id: id.clone(), dir, cgroup };
-        self.enqueue(job, Then::Removed { id: id.clone(), reply });
+        let job = Job::Remove {
+            id: id.clone(),
+            dir,
+            cgroup,
+        };
+        self.enqueue(
+            job,
+            Then::Removed {
+                id: id.clone(),
+                reply,
+            },
+        );
         Ok(())
     }
 
@@ -192,9 +219,10 @@ impl Daemon {
     fn reopen_log(&mut self, id: &Id) -> Result<()> {
         match self.containers.get_mut(id) {
             None => Err(Error::NotFound(format!("container {id} not found"))),
-            Some(c) => {
-                c.log.reopen().map_err(|e| Error::io(format!("open {}", c.log_path.display()), e))
-            }
+            Some(c) => c
+                .log
+                .reopen()
+                .map_err(|e| Error::io(format!("open {}", c.log_path.display()), e)),
         }
     }
 }
@@ -213,16 +241,19 @@ fn send(pidfd: &OwnedFd, signal: i32, gone: impl Fn() -> Error) -> Result<()> {
 /// The process' ends (stdin, stdout, stderr) and the client's. Without stdin the process reads `/dev/null`; the client then gets the
 /// writing end of a pipe that nobody reads.
 fn pipes(stdin: bool) -> Result<([OwnedFd; 3], Vec<OwnedFd>)> {
-    let pipe = || {
-        rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e))
-    };
+    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e));
     let (in_read, in_write) = pipe()?;
     let (out_read, out_write) = pipe()?;
     let (err_read, err_write) = pipe()?;
     let in_read = if stdin {
         in_read
     } else {
-        std::fs::File::open("/dev/null").map_err(|e| Error::io("open /dev/null", e))?.into()
+        std::fs::File::open("/dev/null")
+            .map_err(|e| Error::io("open /dev/null", e))?
+            .into()
     };
-    Ok(([in_read, out_write, err_write], vec![in_write, out_read, err_read]))
+    Ok((
+        [in_read, out_write, err_write],
+        vec![in_write, out_read, err_read],
+    ))
 }

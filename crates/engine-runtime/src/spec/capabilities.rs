@@ -78,7 +78,9 @@ pub fn parse(spec: &ContainerSpec) -> Result<(u64, u64)> {
             }
             match ALL.iter().position(|c| *c == short) {
                 Some(bit) => Ok(mask | 1 << bit),
-                None => Err(Error::Start(format!("unknown capability {name:?} to add or drop"))),
+                None => Err(Error::Start(format!(
+                    "unknown capability {name:?} to add or drop"
+                ))),
             }
         })
     };
@@ -103,7 +105,12 @@ pub fn names(spec: &ContainerSpec, own: u64, layout: &Layout) -> Result<Vec<Stri
         (base | single_add) & !single_drop
     };
     mask &= own;
-    Ok(ALL.iter().enumerate().filter(|(bit, _)| mask & 1 << bit != 0).map(|(_, n)| format!("CAP_{n}")).collect())
+    Ok(ALL
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| mask & 1 << bit != 0)
+        .map(|(_, n)| format!("CAP_{n}"))
+        .collect())
 }
 
 fn everything() -> u64 {

@@ -15,7 +15,8 @@ pub fn listed(spec: &ContainerSpec) -> Result<Value> {
         walk(Path::new("/dev"), &mut list);
     }
     for path in &spec.devices {
-        let node = node(path).ok_or_else(|| Error::Start(format!("not a device node: {}", path.display())))?;
+        let node =
+            node(path).ok_or_else(|| Error::Start(format!("not a device node: {}", path.display())))?;
         list.push(node);
     }
     Ok(json!(list))
@@ -28,8 +29,10 @@ pub fn rules(spec: &ContainerSpec) -> Value {
     }
     let mut rules = vec![json!({"allow": false, "access": "rwm"})];
     for mut node in spec.devices.iter().filter_map(|p| node(p)) {
-        rules.push(json!({"allow": true, "type": node["type"].take(), "major": node["major"].take(),
-            "minor": node["minor"].take(), "access": "rwm"}));
+        rules.push(
+            json!({"allow": true, "type": node["type"].take(), "major": node["major"].take(),
+            "minor": node["minor"].take(), "access": "rwm"}),
+        );
     }
     json!(rules)
 }
@@ -52,16 +55,30 @@ fn node(path: &Path) -> Option<Value> {
 /// Like runc's `HostDevices`: without terminals and what a container has of its own.
 fn walk(folder: &Path, list: &mut Vec<Value>) {
     const OWN: [&str; 12] = [
-        "pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console", "ptmx", "stdin", "stdout",
+        "pts",
+        "shm",
+        "fd",
+        "mqueue",
+        ".lxc",
+        ".lxd-mounts",
+        ".udev",
+        "console",
+        "ptmx",
+        "stdin",
+        "stdout",
         "stderr",
     ];
     const DEFAULT: [&str; 6] = ["null", "zero", "full", "tty", "urandom", "random"];
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     let mut entries: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     entries.sort();
     for path in entries {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+        let Ok(meta) = std::fs::symlink_metadata(&path) else {
+            continue;
+        };
         if OWN.contains(&name) || DEFAULT.contains(&name) || meta.file_type().is_symlink() {
             continue;
         }

@@ -15,7 +15,9 @@ fn facts(layout: &Layout) -> Facts<'_> {
 }
 
 fn legacy() -> Layout {
-    Layout::Legacy { hierarchies: vec![("memory".into(), "/sys/fs/cgroup/memory".into())] }
+    Layout::Legacy {
+        hierarchies: vec![("memory".into(), "/sys/fs/cgroup/memory".into())],
+    }
 }
 
 fn spec() -> ContainerSpec {
@@ -43,16 +45,30 @@ fn libcontainer_reads_what_is_written() {
     spec.limits.cpu_quota = Some(50_000);
     spec.mounts.push(Mount {
         destination: "/data".into(),
-        source: MountSource::Bind { path: "/tmp".into(), propagation: Propagation::Private },
+        source: MountSource::Bind {
+            path: "/tmp".into(),
+            propagation: Propagation::Private,
+        },
         read_only: true,
     });
     let config = config(&spec, &facts(&legacy())).expect("config");
     let parsed: oci_spec::runtime::Spec = serde_json::from_value(config).expect("an OCI spec");
     let process = parsed.process().as_ref().expect("process");
     assert_eq!(process.no_new_privileges(), Some(false));
-    assert!(process.capabilities().as_ref().expect("capabilities").inheritable().is_none());
+    assert!(
+        process
+            .capabilities()
+            .as_ref()
+            .expect("capabilities")
+            .inheritable()
+            .is_none()
+    );
     let linux = parsed.linux().as_ref().expect("linux");
-    let memory = linux.resources().as_ref().and_then(|r| r.memory().as_ref()).and_then(|m| m.limit());
+    let memory = linux
+        .resources()
+        .as_ref()
+        .and_then(|r| r.memory().as_ref())
+        .and_then(|m| m.limit());
     assert_eq!(memory, Some(64 << 20));
     assert_eq!(linux.namespaces().as_ref().expect("namespaces").len(), 4);
 }
@@ -60,7 +76,9 @@ fn libcontainer_reads_what_is_written() {
 #[test]
 fn capabilities_follow_containerd() {
     let v1 = legacy();
-    let v2 = Layout::Unified { root: PathBuf::from("/sys/fs/cgroup") };
+    let v2 = Layout::Unified {
+        root: PathBuf::from("/sys/fs/cgroup"),
+    };
     assert_eq!(capabilities(&spec(), &v1).len(), 14);
     assert!(!capabilities(&spec(), &v2).contains(&"CAP_MKNOD".to_owned()));
 
@@ -86,9 +104,15 @@ fn nobody_gets_what_we_lack() {
     let mut spec = spec();
     spec.privileged = true;
     let layout = legacy();
-    let facts = Facts { own_capabilities: !(1 << 24), ..facts(&layout) };
+    let facts = Facts {
+        own_capabilities: !(1 << 24),
+        ..facts(&layout)
+    };
     let config = config(&spec, &facts).expect("config");
-    let names = config["process"]["capabilities"]["bounding"].as_array().expect("list").len();
+    let names = config["process"]["capabilities"]["bounding"]
+        .as_array()
+        .expect("list")
+        .len();
     assert_eq!(names, 40);
     assert!(config["linux"].get("maskedPaths").is_none());
 }
@@ -115,7 +139,10 @@ fn nonsense_is_refused() {
         |s| {
             s.mounts.push(Mount {
                 destination: "/a/../..".into(),
-                source: MountSource::Tmpfs { size: None, mode: None },
+                source: MountSource::Tmpfs {
+                    size: None,
+                    mode: None,
+                },
                 read_only: false,
             });
         },
@@ -133,7 +160,11 @@ fn exec_keeps_what_it_does_not_change() {
     let exec = ExecSpec {
         args: vec!["ls".into()],
         env: vec!["A=1".into()],
-        user: Some(User { uid: 5, gid: 6, additional_gids: vec![] }),
+        user: Some(User {
+            uid: 5,
+            gid: 6,
+            additional_gids: vec![],
+        }),
         tty: true,
         ..ExecSpec::default()
     };

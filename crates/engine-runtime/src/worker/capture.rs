@@ -20,7 +20,9 @@ pub struct Captured {
 
 /// Starts to capture, in this process and those that it clones.
 pub fn start() -> Captured {
-    let file = memfd_create("errors", MemfdFlags::CLOEXEC).ok().map(|fd| Arc::new(File::from(fd)));
+    let file = memfd_create("errors", MemfdFlags::CLOEXEC)
+        .ok()
+        .map(|fd| Arc::new(File::from(fd)));
     let guard = tracing::subscriber::set_default(Capture { file: file.clone() });
     Captured { file, _guard: guard }
 }

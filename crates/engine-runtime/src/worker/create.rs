@@ -27,18 +27,33 @@ pub fn run(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, V
 }
 
 fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Vec<OwnedFd>)> {
-    let CreateJob { spec, pid_target, ipc_target, own_capabilities, has_mqueue } = job;
+    let CreateJob {
+        spec,
+        pid_target,
+        ipc_target,
+        own_capabilities,
+        has_mqueue,
+    } = job;
     let files = Files::new(&spec.dir);
     let mut warnings = Vec::new();
-    let oom_score_adj = spec.oom_score_adj.and_then(|wanted| adjust_oom_score(wanted, &mut warnings));
+    let oom_score_adj = spec
+        .oom_score_adj
+        .and_then(|wanted| adjust_oom_score(wanted, &mut warnings));
 
     rootfs::mount(&files, &spec.lower_dirs)?;
     let home = rootfs::home(&files.rootfs(), spec.user.uid);
     if !spec.cwd.is_empty() && spec.cwd != "/" {
         rootfs::ensure_cwd(&files.rootfs(), &spec.cwd)?;
     }
-    let facts =
-        Facts { layout, pid_target, ipc_target, home, own_capabilities, has_mqueue, oom_score_adj };
+    let facts = Facts {
+        layout,
+        pid_target,
+        ipc_target,
+        home,
+        own_capabilities,
+        has_mqueue,
+        oom_score_adj,
+    };
     rootfs::write_json(&files.config(), &spec::config(&spec, &facts)?)?;
 
     let captured = capture::start();
@@ -72,7 +87,11 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
     // From here on a daemon that finds this knows whom to look for.
     let start_time = sys::start_time(pid)
         .ok_or_else(|| Error::Internal("the container's first process ended before it was started".into()))?;
-    let state = State { pid, start_time, started_at: sys::now() };
+    let state = State {
+        pid,
+        start_time,
+        started_at: sys::now(),
+    };
     rootfs::write_json(&files.state(), &state)?;
     container.start().map_err(failed)?;
     Ok((Outcome { pid, warnings }, fds))
@@ -95,7 +114,11 @@ fn stdio(spec: &ContainerSpec, files: &Files) -> Result<[OwnedFd; 3]> {
     } else {
         open(std::path::Path::new("/dev/null"), true, false)?
     };
-    Ok([stdin, open(&files.stdout(), true, true)?, open(&files.stderr(), true, true)?])
+    Ok([
+        stdin,
+        open(&files.stdout(), true, true)?,
+        open(&files.stderr(), true, true)?,
+    ])
 }
 
 /// Sets our own score, which the container inherits, and gives what libcontainer may set again; `None` when the machine refuses.

@@ -35,7 +35,10 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
         .map_err(|e| Error::io(format!("read {}", files.config().display()), e))?;
     let config = serde_json::from_slice(&config)
         .map_err(|e| Error::Internal(format!("{} is damaged: {e}", files.config().display())))?;
-    let home = spec.user.as_ref().map_or_else(|| "/".into(), |u| rootfs::home(&files.rootfs(), u.uid));
+    let home = spec
+        .user
+        .as_ref()
+        .map_or_else(|| "/".into(), |u| rootfs::home(&files.rootfs(), u.uid));
     let process = scratch.join("process.json");
     rootfs::write_json(&process, &spec::exec_process(&config, &spec, &home))?;
 
@@ -62,7 +65,13 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
         .map_err(failed)?
         .as_raw();
     let fds = console.map(|c| c.master()).transpose()?.into_iter().collect();
-    Ok((Outcome { pid, warnings: Vec::new() }, fds))
+    Ok((
+        Outcome {
+            pid,
+            warnings: Vec::new(),
+        },
+        fds,
+    ))
 }
 
 /// The socket to which libcontainer sends a terminal's master.
@@ -79,7 +88,9 @@ impl Console {
         let short = Path::new("/proc/self/fd")
             .join(folder.as_raw_fd().to_string())
             .join(path.file_name().unwrap_or_default());
-        Ok(Self { listener: UnixListener::bind(short).map_err(failed)? })
+        Ok(Self {
+            listener: UnixListener::bind(short).map_err(failed)?,
+        })
     }
 
     /// The master, which was sent before now.
@@ -89,12 +100,17 @@ impl Console {
         if !ready(&self.listener, until) {
             return Err(missing());
         }
-        let (stream, _) = self.listener.accept().map_err(|e| Error::io("accept a terminal", e))?;
+        let (stream, _) = self
+            .listener
+            .accept()
+            .map_err(|e| Error::io("accept a terminal", e))?;
         let mut decoder = Decoder::default();
         if !ready(&stream, until) {
             return Err(missing());
         }
-        decoder.receive(&stream).map_err(|e| Error::io("receive a terminal", e))?;
+        decoder
+            .receive(&stream)
+            .map_err(|e| Error::io("receive a terminal", e))?;
         decoder.take_fds(1).pop().ok_or_else(missing)
     }
 }
@@ -137,8 +153,14 @@ mod tests {
             "failed to create container: exec process failed with error exec: \"nope\": executable file not found in $PATH: unknown",
             Some("executor failed".into()),
         );
-        assert_eq!(e.to_string(), r#"exec: "nope": executable file not found in $PATH: unknown"#);
-        let e = failure("failed to create container: failed to prepare rootfs", Some("no such source".into()));
+        assert_eq!(
+            e.to_string(),
+            r#"exec: "nope": executable file not found in $PATH: unknown"#
+        );
+        let e = failure(
+            "failed to create container: failed to prepare rootfs",
+            Some("no such source".into()),
+        );
         assert_eq!(e.to_string(), "failed to prepare rootfs: no such source");
     }
 }

@@ -25,16 +25,21 @@ impl Executor for Program {
 
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         let (args, env) = command(spec);
-        find(args, env).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+        find(args, env)
+            .map(drop)
+            .map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let (args, env) = command(spec);
         let path = find(args, env).map_err(ExecutorError::Other)?;
         let c_strings = |list: &[String]| -> Result<Vec<CString>, ExecutorError> {
-            list.iter().map(|s| CString::new(s.as_bytes()).map_err(|_| ExecutorError::InvalidArg)).collect()
+            list.iter()
+                .map(|s| CString::new(s.as_bytes()).map_err(|_| ExecutorError::InvalidArg))
+                .collect()
         };
-        let program = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
+        let program =
+            CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
         let (c_args, c_env) = (c_strings(args)?, c_strings(env)?);
         sys::reset_signals();
         let Err(errno) = nix::unistd::execve(&program, &c_args, &c_env);
@@ -64,7 +69,10 @@ fn find(args: &[String], env: &[String]) -> Result<PathBuf, String> {
             Err(reason) => Err(format!("exec: {name:?}: {reason}: unknown")),
         };
     }
-    let path = env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or_default();
+    let path = env
+        .iter()
+        .find_map(|e| e.strip_prefix("PATH="))
+        .unwrap_or_default();
     path.split(':')
         .map(|folder| Path::new(if folder.is_empty() { "." } else { folder }).join(name))
         .find(|candidate| !name.is_empty() && executable(candidate).is_ok())
@@ -73,20 +81,25 @@ fn find(args: &[String], env: &[String]) -> Result<PathBuf, String> {
 
 fn executable(path: &Path) -> Result<(), String> {
     let meta = std::fs::metadata(path).map_err(|e| {
-        format!("stat {}: {}", path.display(), words(e.raw_os_error().unwrap_or_default()))
+        format!(
+            "stat {}: {}",
+            path.display(),
+            words(e.raw_os_error().unwrap_or_default())
+        )
     })?;
     if meta.is_dir() {
         return Err("is a directory".into());
     }
-    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-        .map_err(|e| words(e.raw_os_error()))
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(|e| words(e.raw_os_error()))
 }
 
 /// The system's words for an error in Go's lower case.
 fn words(errno: i32) -> String {
     let text = nix::errno::Errno::from_raw(errno).desc().to_owned();
     let mut chars = text.chars();
-    chars.next().map_or(text.clone(), |c| c.to_lowercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or(text.clone(), |c| c.to_lowercase().chain(chars).collect())
 }
 
 #[cfg(test)]
@@ -100,12 +113,21 @@ mod tests {
     #[test]
     fn programs_are_found_as_go_does() {
         assert_eq!(found("sh"), Ok(PathBuf::from("/bin/sh")));
-        assert_eq!(found("nope"), Err(r#"exec: "nope": executable file not found in $PATH: unknown"#.into()));
+        assert_eq!(
+            found("nope"),
+            Err(r#"exec: "nope": executable file not found in $PATH: unknown"#.into())
+        );
         assert_eq!(
             found("/nope"),
             Err(r#"exec: "/nope": stat /nope: no such file or directory: unknown"#.into())
         );
-        assert_eq!(found("/etc"), Err(r#"exec: "/etc": is a directory: unknown"#.into()));
-        assert_eq!(found("/etc/passwd"), Err(r#"exec: "/etc/passwd": permission denied: unknown"#.into()));
+        assert_eq!(
+            found("/etc"),
+            Err(r#"exec: "/etc": is a directory: unknown"#.into())
+        );
+        assert_eq!(
+            found("/etc/passwd"),
+            Err(r#"exec: "/etc/passwd": permission denied: unknown"#.into())
+        );
     }
 }

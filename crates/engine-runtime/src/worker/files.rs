@@ -13,7 +13,9 @@ pub struct Files {
 impl Files {
     /// Of the container in this folder.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf() }
+        Self {
+            dir: dir.to_path_buf(),
+        }
     }
 
     /// Where the overlay is mounted.

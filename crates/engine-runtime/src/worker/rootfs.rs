@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags};
 
 use super::Files;
 use crate::{Error, Result};
@@ -24,7 +22,10 @@ pub fn mount(files: &Files, lower: &[PathBuf]) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
     }
     if let Some(missing) = lower.iter().find(|l| !l.is_dir()) {
-        return Err(Error::Internal(format!("image layer {} is missing", missing.display())));
+        return Err(Error::Internal(format!(
+            "image layer {} is missing",
+            missing.display()
+        )));
     }
     let mut options = b"lowerdir=".to_vec();
     for (n, layer) in lower.iter().enumerate() {
@@ -39,7 +40,11 @@ pub fn mount(files: &Files, lower: &[PathBuf]) -> Result<()> {
     escape(&mut options, work.as_os_str());
 
     let failed = |e: rustix::io::Errno| {
-        Error::Internal(format!("mount overlay of {} layers on {}: {e}", lower.len(), rootfs.display()))
+        Error::Internal(format!(
+            "mount overlay of {} layers on {}: {e}",
+            lower.len(),
+            rootfs.display()
+        ))
     };
     if options.len() > LONGEST {
         return mount_many(&rootfs, &upper, &work, lower).map_err(failed);
@@ -48,13 +53,25 @@ pub fn mount(files: &Files, lower: &[PathBuf]) -> Result<()> {
     // whole file system to be written out.
     let with_volatile = [&options[..], b",volatile"].concat();
     mount_with(&rootfs, with_volatile)
-        .or_else(|e| if e == rustix::io::Errno::INVAL { mount_with(&rootfs, options) } else { Err(e) })
+        .or_else(|e| {
+            if e == rustix::io::Errno::INVAL {
+                mount_with(&rootfs, options)
+            } else {
+                Err(e)
+            }
+        })
         .map_err(failed)
 }
 
 fn mount_with(rootfs: &Path, options: Vec<u8>) -> rustix::io::Result<()> {
     let options = std::ffi::CString::new(options).map_err(|_| rustix::io::Errno::INVAL)?;
-    rustix::mount::mount("overlay", rootfs, "overlay", MountFlags::empty(), Some(options.as_c_str()))
+    rustix::mount::mount(
+        "overlay",
+        rootfs,
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )
 }
 
 fn mount_many(rootfs: &Path, upper: &Path, work: &Path, lower: &[PathBuf]) -> rustix::io::Result<()> {
@@ -68,7 +85,13 @@ fn mount_many(rootfs: &Path, upper: &Path, work: &Path, lower: &[PathBuf]) -> ru
     rustix::mount::fsconfig_set_flag(&fs, "volatile")?;
     rustix::mount::fsconfig_create(&fs)?;
     let mount = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    rustix::mount::move_mount(&mount, "", rustix::fs::CWD, rootfs, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    rustix::mount::move_mount(
+        &mount,
+        "",
+        rustix::fs::CWD,
+        rootfs,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
 }
 
 /// overlayfs splits its options at `:` and `,`.
@@ -93,14 +116,24 @@ pub fn unmount(rootfs: &Path) -> Result<()> {
 /// Opens a path as the container would, whatever symbolic links say.
 fn open_in(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
-    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    rustix::fs::openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 /// The user's home according to the container's `/etc/passwd`; `/` if it says nothing, as runc.
 pub fn home(rootfs: &Path, uid: u32) -> String {
     let mut text = String::new();
-    let read = rustix::fs::open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|root| open_in(root, Path::new("etc/passwd"), OFlags::RDONLY | OFlags::NONBLOCK));
+    let read = rustix::fs::open(
+        rootfs,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .and_then(|root| open_in(root, Path::new("etc/passwd"), OFlags::RDONLY | OFlags::NONBLOCK));
     if let Ok(file) = read {
         let file = std::fs::File::from(file);
         if file.metadata().is_ok_and(|m| m.is_file()) {
@@ -125,7 +158,9 @@ pub fn ensure_cwd(rootfs: &Path, cwd: &str) -> Result<()> {
     let root = rustix::fs::open(rootfs, flags | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     let mut done = PathBuf::from(".");
     for part in Path::new(cwd).components() {
-        let std::path::Component::Normal(name) = part else { continue };
+        let std::path::Component::Normal(name) = part else {
+            continue;
+        };
         let parent = open_in(&root, &done, flags).map_err(failed)?;
         done.push(name);
         match open_in(&root, &done, OFlags::PATH) {
