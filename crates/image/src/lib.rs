@@ -8,16 +8,27 @@
 //! Everything that comes in is verified against its digest; nothing of a package or a layer is ever run.
 
 mod archive;
+mod assemble;
+mod build;
 mod compress;
+mod debian;
 mod digest;
 mod error;
 mod model;
+mod recipe;
 mod reference;
+mod registry;
 mod store;
+mod tree;
 mod unpack;
 
+pub use build::{BuildOptions, Builder, Built, OnProgress, PackageInfo, Progress};
+pub use debian::keyring::Keyring;
+pub use debian::sources::Mirrors;
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use model::{Image, ImageConfig, Layer};
+pub use recipe::{Directory, Group, Link, RECIPE_FILE, Recipe, RecipeFile, Recipes, User};
 pub use reference::Reference;
+pub use registry::PullOptions;
 pub use store::{Pruned, Store};

@@ -349,7 +349,7 @@ impl About {
 }
 
 /// Components joined by `/`, without leading `/` and `.`; `..` is refused.
-fn normalise(path: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn normalise(path: &[u8]) -> io::Result<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|b| *b == b'/') {
         match part {
