@@ -1,0 +1,439 @@
+//! Server-side apply as recorded on upstream Kubernetes 1.36 (conformance case 03), and rules of the documentation.
+use serde_json::{Value, json};
+
+use super::{Manager, apply, track_update};
+use crate::PatchError;
+
+const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
+const CONFIG_MAP: &str = "io.k8s.api.core.v1.ConfigMap";
+const POD: &str = "io.k8s.api.core.v1.Pod";
+const SERVICE: &str = "io.k8s.api.core.v1.Service";
+
+fn manager<'a>(name: &'a str, api_version: &'a str, subresource: &'a str, time: &'a str) -> Manager<'a> {
+    Manager {
+        name,
+        api_version,
+        subresource,
+        time,
+    }
+}
+
+/// A tiny API server for one object.
+struct Server {
+    definition: &'static str,
+    object: Option<Value>,
+    clock: u32,
+}
+
+impl Server {
+    fn new(definition: &'static str) -> Self {
+        Self {
+            definition,
+            object: None,
+            clock: 0,
+        }
+    }
+
+    fn api_version(&self) -> &'static str {
+        if self.definition == DEPLOYMENT {
+            "apps/v1"
+        } else {
+            "v1"
+        }
+    }
+
+    fn time(&mut self) -> String {
+        self.clock += 1;
+        format!("2026-11-22T20:00:{:02}Z", self.clock)
+    }
+
+    fn store(&mut self, mut object: Value) {
+        schema::normalise(self.definition, &mut object).unwrap();
+        schema::set_defaults(self.definition, &mut object);
+        object["metadata"]["uid"] = "u".into();
+        self.object = Some(object);
+    }
+
+    fn apply(&mut self, name: &str, config: &Value, force: bool) -> Result<(), PatchError> {
+        let time = self.time();
+        let manager = manager(name, self.api_version(), "", &time);
+        let object = apply(self.definition, self.object.as_ref(), config, &manager, force)?;
+        self.store(object);
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, subresource: &str, change: impl FnOnce(&mut Value)) {
+        let time = self.time();
+        let mut object = self.object.clone().unwrap_or_else(|| json!({}));
+        change(&mut object);
+        schema::normalise(self.definition, &mut object).unwrap();
+        schema::set_defaults(self.definition, &mut object);
+        let manager = manager(name, self.api_version(), subresource, &time);
+        track_update(self.definition, self.object.as_ref(), &mut object, &manager);
+        self.store(object);
+    }
+
+    fn object(&self) -> &Value {
+        self.object.as_ref().unwrap()
+    }
+
+    /// `MANAGER OPERATION FIELDS` lines, as the conformance case prints them.
+    fn owners(&self) -> Vec<String> {
+        let entries = self.object()["metadata"]["managedFields"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        entries
+            .iter()
+            .map(|e| {
+                format!(
+                    "{} {} {}",
+                    text(&e["manager"]),
+                    text(&e["operation"]),
+                    e["fieldsV1"]
+                )
+            })
+            .collect()
+    }
+}
+
+fn deployment(replicas: Option<i64>) -> Value {
+    let mut object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "ns"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": "demo.local/busybox:1", "ports": [{"containerPort": 80}]}]}}}
+    });
+    if let Some(replicas) = replicas {
+        object["spec"]["replicas"] = replicas.into();
+    }
+    object
+}
+
+fn conflicts(error: PatchError) -> Vec<String> {
+    match error {
+        PatchError::Conflict(conflicts) => conflicts
+            .into_iter()
+            .map(|c| format!("{}: {}", c.message, c.field))
+            .collect(),
+        other => panic!("{other}"),
+    }
+}
+
+const TEMPLATE: &str = r#""f:selector":{},"f:template":{"f:metadata":{"f:labels":{"f:app":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:name":{},"f:ports":{"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{".":{},"f:containerPort":{}}}}}}}}"#;
+
+/// The whole of conformance case 03, byte for byte.
+#[test]
+fn two_appliers_and_a_controller() {
+    let mut server = Server::new(DEPLOYMENT);
+    server.apply("kubectl", &deployment(Some(0)), false).unwrap();
+    server.write("kube-controller-manager", "status", |d| {
+        d["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
+        let condition = |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "m",
+            "lastUpdateTime": "2026-11-22T20:00:00Z", "lastTransitionTime": "2026-11-22T20:00:00Z"});
+        d["status"] = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "unavailableReplicas": 2,
+            "terminatingReplicas": 0, "conditions": [condition("Available"), condition("Progressing")]});
+    });
+    let other = deployment(Some(2));
+    let error = server.apply("other", &other, false).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Apply failed with 1 conflict: conflict with \"kubectl\": .spec.replicas"
+    );
+    server.apply("other", &other, true).unwrap();
+    assert_eq!(
+        server.owners(),
+        [
+            format!(r#"kubectl Apply {{"f:spec":{{{TEMPLATE}}}"#),
+            format!(r#"other Apply {{"f:spec":{{"f:replicas":{{}},{TEMPLATE}}}"#),
+            r#"kube-controller-manager Update {"f:metadata":{"f:annotations":{".":{},"f:deployment.kubernetes.io/revision":{}}},"f:status":{"f:conditions":{".":{},"k:{\"type\":\"Available\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:message":{},"f:reason":{},"f:status":{},"f:type":{}},"k:{\"type\":\"Progressing\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:message":{},"f:reason":{},"f:status":{},"f:type":{}}},"f:observedGeneration":{},"f:replicas":{},"f:terminatingReplicas":{},"f:unavailableReplicas":{},"f:updatedReplicas":{}}}"#.to_owned(),
+        ]
+    );
+    server.apply("kubectl", &deployment(None), false).unwrap();
+    assert_eq!(server.object()["spec"]["replicas"], 2, "somebody else owns them");
+    server.write("kubectl", "scale", |d| d["spec"]["replicas"] = 0.into());
+    server.apply("other", &other, false).unwrap();
+    let error = server.apply("kubectl", &deployment(Some(0)), false).unwrap_err();
+    assert_eq!(conflicts(error), [r#"conflict with "other": .spec.replicas"#]);
+}
+
+#[test]
+fn scaling_takes_the_replicas() {
+    let mut server = Server::new(DEPLOYMENT);
+    server.apply("kubectl", &deployment(Some(1)), false).unwrap();
+    server.write("hpa", "scale", |d| d["spec"]["replicas"] = 5.into());
+    assert_eq!(
+        server.owners(),
+        [
+            format!(r#"kubectl Apply {{"f:spec":{{{TEMPLATE}}}"#),
+            r#"hpa Update {"f:spec":{"f:replicas":{}}}"#.to_owned()
+        ]
+    );
+    let error = server.apply("kubectl", &deployment(Some(1)), false).unwrap_err();
+    assert_eq!(
+        conflicts(error),
+        [r#"conflict with "hpa" with subresource "scale" using apps/v1: .spec.replicas"#]
+    );
+}
+
+#[test]
+fn what_is_no_longer_applied_goes() {
+    let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": data});
+    let mut server = Server::new(CONFIG_MAP);
+    server
+        .apply("kubectl", &map(json!({"a": "1", "b": "2"})), false)
+        .unwrap();
+    assert_eq!(
+        server.owners(),
+        [r#"kubectl Apply {"f:data":{"f:a":{},"f:b":{}}}"#]
+    );
+    server.apply("kubectl", &map(json!({"a": "1"})), false).unwrap();
+    assert_eq!(server.object()["data"], json!({"a": "1"}));
+    // Co-owned: it stays when one of the two lets go, and goes with the second.
+    server
+        .apply("other", &map(json!({"a": "1", "c": "3"})), false)
+        .unwrap();
+    server.apply("kubectl", &map(json!({})), false).unwrap();
+    assert_eq!(server.object()["data"], json!({"a": "1", "c": "3"}));
+    server.apply("other", &map(json!({"c": "3"})), false).unwrap();
+    assert_eq!(server.object()["data"], json!({"c": "3"}));
+    server
+        .apply(
+            "other",
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}),
+            false,
+        )
+        .unwrap();
+    assert_eq!(server.object().get("data"), None);
+}
+
+#[test]
+fn an_unchanged_apply_changes_nothing() {
+    let mut server = Server::new(DEPLOYMENT);
+    server.apply("kubectl", &deployment(Some(1)), false).unwrap();
+    let before = server.object().clone();
+    server.apply("kubectl", &deployment(Some(1)), false).unwrap();
+    assert_eq!(server.object(), &before, "not even the time");
+    server.write("kubectl", "", |_| {});
+    assert_eq!(server.object(), &before);
+}
+
+/// What an ordinary create looks like: `kubectl create deployment` on upstream.
+#[test]
+fn a_created_object_belongs_to_its_creator() {
+    let mut server = Server::new(DEPLOYMENT);
+    server.write("kubectl-create", "", |d| {
+        *d = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"app": "web"}},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+        });
+    });
+    let wanted = r#"kubectl-create Update {"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:progressDeadlineSeconds":{},"f:replicas":{},"f:revisionHistoryLimit":{},"f:selector":{},"f:strategy":{"f:rollingUpdate":{".":{},"f:maxSurge":{},"f:maxUnavailable":{}},"f:type":{}},"f:template":{"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:resources":{},"f:terminationMessagePath":{},"f:terminationMessagePolicy":{}}},"f:dnsPolicy":{},"f:restartPolicy":{},"f:schedulerName":{},"f:securityContext":{},"f:terminationGracePeriodSeconds":{}}}}}"#;
+    assert_eq!(server.owners(), [wanted]);
+    let entry = &server.object()["metadata"]["managedFields"][0];
+    assert_eq!(entry["apiVersion"], "apps/v1");
+    assert_eq!(entry["fieldsType"], "FieldsV1");
+    assert_eq!(entry["time"], "2026-11-22T20:00:01Z");
+    assert_eq!(entry.get("subresource"), None);
+}
+
+#[test]
+fn an_update_takes_what_it_changes() {
+    let mut server = Server::new(CONFIG_MAP);
+    let base = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1", "b": "2"}});
+    server.write("one", "", |d| *d = base);
+    assert_eq!(
+        server.owners(),
+        [r#"one Update {"f:data":{".":{},"f:a":{},"f:b":{}}}"#]
+    );
+    server.write("two", "", |d| d["data"] = json!({"a": "9"}));
+    assert_eq!(
+        server.owners(),
+        [
+            r#"one Update {"f:data":{}}"#,
+            r#"two Update {"f:data":{"f:a":{}}}"#
+        ],
+        "removed fields belong to nobody"
+    );
+    let config =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "0"}});
+    let error = server.apply("three", &config, false).unwrap_err();
+    assert_eq!(conflicts(error), [r#"conflict with "two" using v1: .data.a"#]);
+    // Applying the same value is no conflict: the field is shared.
+    let same =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "9"}});
+    server.apply("three", &same, false).unwrap();
+    assert!(
+        server
+            .owners()
+            .contains(&r#"two Update {"f:data":{"f:a":{}}}"#.to_owned())
+    );
+    // A reset by an empty list forgets everything.
+    server.write("four", "", |d| d["metadata"]["managedFields"] = json!([]));
+    assert!(server.owners().is_empty());
+    server.write("four", "", |d| d["data"]["z"] = "1".into());
+    assert!(server.owners().is_empty(), "not tracked until somebody applies");
+    server
+        .apply(
+            "five",
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"y": "1"}}),
+            false,
+        )
+        .unwrap();
+    assert_eq!(
+        server.owners(),
+        [
+            r#"five Apply {"f:data":{"f:y":{}}}"#,
+            r#"before-first-apply Update {"f:data":{".":{},"f:a":{},"f:z":{}}}"#
+        ]
+    );
+}
+
+#[test]
+fn lists_are_merged_by_their_keys() {
+    let mut server = Server::new(SERVICE);
+    let service = |ports: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": ports}});
+    server
+        .apply("one", &service(json!([{"port": 80, "name": "http"}])), false)
+        .unwrap();
+    server
+        .apply(
+            "two",
+            &service(json!([{"port": 80, "protocol": "UDP", "name": "quic"}])),
+            false,
+        )
+        .unwrap();
+    let names: Vec<_> = server.object()["spec"]["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].clone())
+        .collect();
+    assert_eq!(
+        names,
+        ["http", "quic"],
+        "the same port with another protocol is another element"
+    );
+    server.apply("one", &service(json!([])), false).unwrap();
+    assert_eq!(server.object()["spec"]["ports"].as_array().unwrap().len(), 1);
+    let twice = service(json!([{"port": 80}, {"port": 80, "protocol": "TCP"}]));
+    let error = server.apply("one", &twice, false).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "failed to create typed patch object (/s; /v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol=\"TCP\"]"
+    );
+}
+
+#[test]
+fn sets_and_the_order_of_lists() {
+    let pod = |finalizers: Value, containers: Value| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "finalizers": finalizers},
+               "spec": {"containers": containers}})
+    };
+    let mut server = Server::new(POD);
+    let container = |name: &str| json!({"name": name, "image": "i"});
+    server
+        .apply(
+            "one",
+            &pod(
+                json!(["x.io/a", "x.io/b"]),
+                json!([container("a"), container("b")]),
+            ),
+            false,
+        )
+        .unwrap();
+    server
+        .apply(
+            "two",
+            &pod(
+                json!(["x.io/c"]),
+                json!([container("c"), container("b"), container("d")]),
+            ),
+            false,
+        )
+        .unwrap();
+    let names: Vec<_> = server.object()["spec"]["containers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].clone())
+        .collect();
+    assert_eq!(names, ["a", "c", "b", "d"]);
+    assert_eq!(
+        server.object()["metadata"]["finalizers"],
+        json!(["x.io/a", "x.io/b", "x.io/c"])
+    );
+    assert!(
+        server.owners()[1].contains(r#""f:finalizers":{"v:\"x.io/c\"":{}}"#),
+        "{:?}",
+        server.owners()
+    );
+}
+
+/// `kubectl apply --server-side` on what `kubectl apply` made.
+#[test]
+fn the_annotation_of_client_side_apply_is_honoured() {
+    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": value}});
+    let mut server = Server::new(CONFIG_MAP);
+    server.write("kubectl-client-side-apply", "", |d| {
+        *d = map("1");
+        d["metadata"]["annotations"] =
+            json!({"kubectl.kubernetes.io/last-applied-configuration": map("1").to_string()});
+    });
+    assert!(matches!(
+        server.apply("someone", &map("2"), false),
+        Err(PatchError::Conflict(_))
+    ));
+    server.apply("kubectl", &map("2"), false).unwrap();
+    assert_eq!(server.object()["data"]["a"], "2");
+    let last =
+        &server.object()["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    assert_eq!(
+        *last,
+        r#"{"apiVersion":"v1","data":{"a":"2"},"kind":"ConfigMap","metadata":{"name":"m"}}"#.to_owned()
+            + "\n"
+    );
+    server.write("editor", "", |d| d["data"]["a"] = "3".into());
+    assert!(
+        matches!(
+            server.apply("kubectl", &map("4"), false),
+            Err(PatchError::Conflict(_))
+        ),
+        "changed since"
+    );
+}
+
+#[test]
+fn old_writers_are_merged() {
+    let mut server = Server::new(CONFIG_MAP);
+    server.write("w0", "", |d| *d = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "v"}}));
+    for n in 1..15 {
+        server.write(&format!("w{n}"), "", |d| d["data"][format!("k{n}")] = "v".into());
+    }
+    let owners = server.owners();
+    assert_eq!(owners.len(), 10);
+    assert!(
+        owners[0].starts_with(r#"ancient-changes Update {"f:data":{".":{},"f:k":{},"f:k1":{}"#),
+        "{}",
+        owners[0]
+    );
+}
+
+#[test]
+fn what_cannot_be_applied() {
+    let mut server = Server::new(CONFIG_MAP);
+    let wrong = json!({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "m"}});
+    let error = server.apply("one", &wrong, false).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "Incorrect version specified in apply patch. Specified patch version: v2, expected: v1"
+    );
+    let fields =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "managedFields": []}});
+    assert_eq!(
+        server.apply("one", &fields, false).unwrap_err().to_string(),
+        "metadata.managedFields must be nil"
+    );
+}

@@ -1,0 +1,173 @@
+//! Who owns what after a write (structured-merge-diff `merge/update.go`).
+use schema::{Type, type_of};
+use serde_json::{Map, Value};
+
+use super::{
+    element::{Element, equal},
+    managed::{Id, Managers, Owned},
+    set::Set,
+    walk::{self, Comparison},
+};
+
+/// A field that somebody else owns.
+pub(crate) type Contested = (Id, Vec<Element>);
+
+/// One write to an object of one type.
+pub(crate) struct Updater<'a> {
+    pub(crate) definition: &'a str,
+    pub(crate) api_version: &'a str,
+    ty: Option<Type>,
+    /// Fields that this endpoint does not write.
+    reset: Set,
+}
+
+/// Fields that nobody owns (apimachinery `managedfields/internal/stripmeta.go`).
+const STRIPPED: &[&[&str]] = &[
+    &["apiVersion"],
+    &["kind"],
+    &["metadata"],
+    &["metadata", "name"],
+    &["metadata", "namespace"],
+    &["metadata", "creationTimestamp"],
+    &["metadata", "selfLink"],
+    &["metadata", "uid"],
+    &["metadata", "clusterName"],
+    &["metadata", "generation"],
+    &["metadata", "managedFields"],
+    &["metadata", "resourceVersion"],
+];
+
+impl<'a> Updater<'a> {
+    pub(crate) fn new(definition: &'a str, api_version: &'a str, subresource: &str) -> Self {
+        let ty = type_of(definition);
+        // The strategies' GetResetFields: the main endpoint does not write the status, the status endpoint not the spec.
+        let reset = match subresource {
+            "" if ty.is_some_and(|ty| ty.field("status").is_some()) => Set::of_fields(&[&["status"]]),
+            "status" => Set::of_fields(&[&["spec"]]),
+            _ => Set::default(),
+        };
+        Self {
+            definition,
+            api_version,
+            ty,
+            reset,
+        }
+    }
+
+    pub(crate) fn field_set(&self, object: &Value) -> Set {
+        walk::field_set(self.ty, object)
+    }
+
+    pub(crate) fn compare(&self, old: &Value, new: &Value) -> Comparison {
+        Comparison::of(self.ty, old, new).without(&self.reset)
+    }
+
+    pub(crate) fn check(&self, applied: &Value) -> Result<(), String> {
+        walk::check(self.ty, applied, &mut Vec::new())
+    }
+
+    /// An ordinary write: what changed belongs to `manager` now. Both objects are seen as Go sees them.
+    pub(crate) fn update(&self, old: &Value, new: &Value, managers: &mut Managers, manager: &Id, time: &str) {
+        let changed = self.compare(old, new);
+        // The manager's own entry is a bystander too: it loses what was removed, and gets back what it has changed.
+        release(managers, &changed, None);
+        let taken = changed
+            .modified
+            .union(&changed.added)
+            .recursive_difference(&self.reset);
+        let taken = taken.difference(&Set::of_fields(STRIPPED));
+        if !taken.is_empty() {
+            let owned = managers.entry(manager.clone()).or_insert_with(|| Owned {
+                api_version: self.api_version.to_owned(),
+                set: Set::default(),
+                time: None,
+            });
+            owned.set = owned.set.union(&taken);
+            owned.time = Some(time.to_owned());
+        }
+    }
+
+    /// Server-side apply. Returns the new object, or `None` when nothing changed in it.
+    pub(crate) fn apply(
+        &self,
+        live: &Value,
+        applied: &Value,
+        managers: &mut Managers,
+        manager: &Id,
+        force: bool,
+    ) -> Result<Option<Value>, Vec<Contested>> {
+        let merged = walk::merge(self.ty, Some(live), Some(applied)).unwrap_or_else(empty);
+        let last = managers.get(manager).cloned();
+        let set = self.field_set(applied).recursive_difference(&self.reset);
+        let owned = Owned {
+            api_version: self.api_version.to_owned(),
+            set,
+            time: last.as_ref().and_then(|last| last.time.clone()),
+        };
+        managers.insert(manager.clone(), owned);
+        let new = match last {
+            Some(last) if !last.set.is_empty() => self.prune(merged, managers, &last.set),
+            _ => merged,
+        };
+        let changed = self.compare(live, &new);
+        let touched = changed.modified.union(&changed.added);
+        if !force {
+            let contested: Vec<Contested> = managers
+                .iter()
+                .filter(|(id, _)| *id != manager)
+                .flat_map(|(id, owned)| {
+                    owned
+                        .set
+                        .intersection(&touched)
+                        .paths()
+                        .into_iter()
+                        .map(|path| (id.clone(), path))
+                })
+                .collect();
+            if !contested.is_empty() {
+                return Err(contested);
+            }
+        }
+        release(managers, &changed, Some(manager));
+        if let Some(owned) = managers.get_mut(manager) {
+            owned.set = owned.set.difference(&Set::of_fields(STRIPPED));
+        }
+        managers.retain(|_, owned| !owned.set.is_empty());
+        Ok((!equal(live, &new)).then_some(new))
+    }
+
+    /// Remove what the manager applied before and no longer does, unless somebody else owns it.
+    fn prune(&self, merged: Value, managers: &Managers, last: &Set) -> Value {
+        let named = |set: &Set| set.with_named_fields(self.ty);
+        let removed = |from: &Value, fields: &Set| walk::remove(self.ty, from, fields).unwrap_or_else(empty);
+        let pruned = removed(&merged, &named(last));
+        // Items that others own come back.
+        let owned = managers
+            .values()
+            .fold(Set::default(), |all, owned| all.union(&owned.set));
+        let merged_set = self.field_set(&merged);
+        let kept = named(&self.field_set(&pruned)).union(&named(&owned));
+        let pruned = removed(&merged, &named(&merged_set).difference(&kept));
+        // And so do those that went with a removed parent without the manager ever having owned them.
+        let gone = named(&merged_set).difference(&named(&self.field_set(&pruned)));
+        removed(&merged, &gone.intersection(&named(last)))
+    }
+}
+
+/// Everybody but `manager` loses what was changed, added or removed.
+fn release(managers: &mut Managers, changed: &Comparison, manager: Option<&Id>) {
+    for (id, owned) in managers.iter_mut() {
+        if Some(id) != manager {
+            owned.set = owned
+                .set
+                .difference(&changed.modified)
+                .difference(&changed.added)
+                .difference(&changed.removed);
+        }
+    }
+    managers.retain(|_, owned| !owned.set.is_empty());
+}
+
+fn empty() -> Value {
+    Value::Object(Map::new())
+}
