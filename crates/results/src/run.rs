@@ -1,0 +1,230 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Latency;
+
+/// Version of the document's form.
+pub const SCHEMA: &str = "cncfdemo.io/run/v1";
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Unique id: time and random part.
+    pub id: String,
+    /// Which program made it.
+    pub program: Program,
+    /// When the load began, RFC 3339.
+    pub started: String,
+    /// The command that would run it again.
+    pub command: Vec<String>,
+    /// What was loaded, and where.
+    pub target: TargetInfo,
+    /// How the cluster and the demo came up, if this run brought them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
+    /// What the load generator did and measured.
+    pub load: Load,
+    /// CPU and memory of pods while the load ran.
+    #[serde(default)]
+    pub pods: Vec<PodSeries>,
+    /// What the cluster did while the load ran.
+    #[serde(default)]
+    pub events: Vec<ClusterEvent>,
+    /// What was broken on purpose.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// What could not be measured, and why.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// The program that made a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its version.
+    pub version: String,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetInfo {
+    /// URL.
+    pub url: String,
+    /// The cluster behind it, when it is known.
+    pub cluster: Option<Cluster>,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Kubernetes version as the API server says.
+    pub version: String,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// CPUs, as a quantity.
+    pub cpu: String,
+    /// Memory, as a quantity.
+    pub memory: String,
+    /// Kernel version.
+    pub kernel: String,
+    /// Operating system image.
+    pub os: String,
+    /// Container runtime and version.
+    pub runtime: String,
+}
+
+/// A part of bringing things up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Short name.
+    pub name: String,
+    /// What it brought up.
+    pub title: String,
+    /// Seconds from the very beginning.
+    pub begun_s: f64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// The load and its outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// `open` or `closed` loop.
+    pub mode: String,
+    /// Requests per second asked for, in open loop.
+    pub rate: Option<f64>,
+    /// Connections.
+    pub connections: u32,
+    /// Generator threads.
+    pub threads: u32,
+    /// Length in seconds.
+    pub seconds: f64,
+    /// Requests that should have been sent.
+    pub scheduled: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Answers with a 2xx status.
+    pub completed: u64,
+    /// Requests that failed, of all kinds.
+    pub failed: u64,
+    /// Failed requests by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Completed requests per second.
+    pub throughput: f64,
+    /// Latency, in open loop from the intended time of sending.
+    pub latency: Latency,
+    /// How late requests were sent although a connection was free, 99th percentile in milliseconds.
+    pub lag_p99_ms: f64,
+    /// CPU microseconds of the generator per completed request.
+    pub generator_cpu_us: f64,
+    /// Why this run says more about the generator than about the server; empty when it is sound.
+    pub doubts: Vec<String>,
+    /// Second by second.
+    pub series: Vec<Second>,
+}
+
+/// One second of load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Seconds since the load began.
+    pub t: u64,
+    /// Completed requests.
+    pub completed: u64,
+    /// Failed requests.
+    pub failed: u64,
+    /// Median latency, milliseconds; absent when nothing completed.
+    pub p50_ms: Option<f64>,
+    /// 99th percentile, milliseconds.
+    pub p99_ms: Option<f64>,
+    /// Largest, milliseconds.
+    pub max_ms: Option<f64>,
+}
+
+/// What one pod used while the load ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodSeries {
+    /// Pod name.
+    pub pod: String,
+    /// Samples in order of time.
+    pub samples: Vec<Sample>,
+}
+
+/// One sample of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Seconds since the load began.
+    pub t: f64,
+    /// CPU in cores.
+    pub cpu: Option<f64>,
+    /// Working set in bytes.
+    pub memory: Option<f64>,
+}
+
+/// Something the cluster did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterEvent {
+    /// Seconds since the load began.
+    pub t: f64,
+    /// `Normal` or `Warning`.
+    pub kind: String,
+    /// Reason, such as `Killing`.
+    pub reason: String,
+    /// `pod/name`.
+    pub object: String,
+    /// Message.
+    pub message: String,
+}
+
+/// A fault that was injected, and what it cost at the client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Seconds since the load began.
+    pub t: f64,
+    /// What was done, such as `SIGKILL pod/tally-…`.
+    pub what: String,
+    /// Requests that failed from then on.
+    pub failed: u64,
+    /// Seconds in which requests failed or p99 was more than twice the median p99 before the fault.
+    pub degraded_s: u64,
+    /// Seconds until the replacement was Ready, if it was.
+    pub ready_s: Option<f64>,
+}
+
+impl Fault {
+    /// Fills in what the fault cost, from the client's second-by-second series.
+    pub fn measure(&mut self, series: &[Second]) {
+        let (before, after): (Vec<&Second>, Vec<&Second>) = series.iter().partition(|s| (s.t as f64) + 1.0 <= self.t);
+        let mut calm: Vec<f64> = before.iter().filter_map(|s| s.p99_ms).collect();
+        calm.sort_by(f64::total_cmp);
+        let usual = calm.get(calm.len() / 2).copied().unwrap_or(f64::INFINITY);
+        self.failed = after.iter().map(|s| s.failed).sum();
+        let degraded = |s: &&&Second| s.failed > 0 || s.p99_ms.is_none_or(|p99| p99 > 2.0 * usual.max(1.0));
+        self.degraded_s = after.iter().filter(degraded).count() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_costs_the_failed_requests_and_the_slow_seconds_after_it() {
+        let second = |t, failed, p99: f64| Second {
+            t, completed: 10, failed, p50_ms: Some(1.0), p99_ms: Some(p99), max_ms: Some(p99),
+        };
+        let series = [second(0, 0, 2.0), second(1, 0, 3.0), second(2, 7, 2.0), second(3, 0, 90.0), second(4, 0, 3.0)];
+        let mut fault = Fault { t: 2.3, what: String::new(), failed: 0, degraded_s: 0, ready_s: None };
+        fault.measure(&series);
+        assert_eq!((fault.failed, fault.degraded_s), (7, 2));
+    }
+}
