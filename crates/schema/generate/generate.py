@@ -2,18 +2,21 @@
 """Make data/schema.z and data/descriptions.z: the table that the whole crate is driven by. Run by hand, offline once fetched.
 
     pip download --no-deps --dest /tmp/kv kubernetes-validate==1.37.0 && unzip -d /tmp/kv/x /tmp/kv/*.whl
-    generate.py /tmp/kv/x/kubernetes_validate [K8S_PB]
+    (k8s-pb: add it to any scratch crate, `cargo fetch`, then ~/.cargo/registry/src/*/k8s-pb-0.9.0)
+    generate.py /tmp/kv/x/kubernetes_validate K8S_PB
 
 Inputs: the JSON schema of Kubernetes 1.36 in that package (fields, required, merge keys, descriptions); gofacts.tsv beside
 this file (Go types, pointers, omitempty, protobuf tags, defaults, enums; see gofacts.py); the served kinds, from src/kinds.rs.
-K8S_PB, an unpacked crate `k8s-pb` 0.9.0, is optional: every protobuf tag is then compared with that independent source.
+K8S_PB, the unpacked crate `k8s-pb` 0.9.0: every protobuf tag is compared with that independent source, and what the package
+says nothing of is described by its comments.
 
 schema.z, after inflating: one line per definition, then its fields, tab-separated:
     D name flags go-name gvks          flags: A atomic struct; gvks `group,version,kind;...`
     F json-name type flags tag go-type extras...
 type: s i l n b y t u q o d f x a scalars, @N definition, [T list, {T map. flags: r required, p pointer, o omitempty, z omitzero.
 extras: L=atomic|set|map K=keys M=atomic|granular P=patch merge key S=patch strategies D=default as JSON E=enum values.
-descriptions.z: the same definitions and fields in the same order, one description a line (\\n and \\\\ escaped).
+descriptions.z: the same definitions and fields in the same order, one description a line (\\n and \\\\ escaped); then those of
+the definitions that are scalars here, each after its name and a tab.
 """
 import json
 import os
@@ -47,7 +50,7 @@ def read_facts():
         elif tag == "F":
             current.setdefault(rest[0], rest[1:])
         else:
-            enums[tuple(rest[0].split(" "))] = rest[1]
+            enums.setdefault(tuple(rest[0].split(" ")), []).append((rest[1], rest[2]))
     return structs, enums
 
 
@@ -84,7 +87,7 @@ def references(schema):
             yield from references(v)
 
 
-def main(package, pb=None):
+def main(package, pb):
     defs = json.load(open(os.path.join(package, "kubernetes-json-schema", VERSION, "_definitions.json")))["$defs"]
     structs, enums = read_facts()
     kinds = re.findall(r'definition: "(io\.k8s\.[^"]+)"', open(os.path.join(HERE, "../src/kinds.rs")).read())
@@ -125,12 +128,18 @@ def main(package, pb=None):
                 extras.append("D=" + default)
             base = gotype.lstrip("*").removeprefix("[]")
             package_name = ".".join(name.split(".")[:-1])
-            for (enum, where), values in enums.items():
-                if enum == base and where in (package_name, "io.k8s.api.core.v1" if "core" not in package_name and (base, package_name) not in enums else package_name):
-                    extras.append("E=" + values)
-                    break
+            # The Go type names its package by the last part only: its own package first, else the one that has it.
+            found = enums.get((base, package_name)) or next((v for (e, _), v in enums.items() if e == base), None)
+            description = schema.get("description", "")
+            if found:
+                extras.append("E=" + "|".join(value for value, _ in found))
+                if code == "s":
+                    lines_ = sorted(' - `%s` %s' % (json.dumps(value), words) for value, words in found)
+                    description += "\n\nPossible enum values:\n" + "\n".join(lines_)
             lines.append("\t".join(["F", field, code, flag or "-", tag, gotype.lstrip("*")] + extras))
-            texts.append(schema.get("description", ""))
+            texts.append(description)
+    for name in sorted(set(SCALARS) & seen):
+        texts.append(name + "\t" + (defs[name].get("description") or message_comment(pb, name)))
     data = os.path.join(HERE, "../data")
     os.makedirs(data, exist_ok=True)
     for out, content in (("schema.z", lines), ("descriptions.z", [t.replace("\\", "\\\\").replace("\n", "\\n") for t in texts])):
@@ -138,11 +147,27 @@ def main(package, pb=None):
         packed = zlib.compress(raw, 9)
         open(os.path.join(data, out), "wb").write(packed)
         print(out, len(names), "definitions,", len(content), "lines,", len(raw), "->", len(packed), "bytes")
-    if pb:
-        compare(pb, names, structs, defs)
+    compare(pb, names, structs)
 
 
-def compare(pb, names, structs, defs):
+def message_comment(pb, name):
+    """the comment of a message as OpenAPI shows it: paragraphs joined, up to the markers"""
+    folder = name.removeprefix("io.k8s.").split(".")
+    lines, text = [], open(os.path.join(pb, "src", *folder[:-1], "mod.rs")).read()
+    for line in text[: text.index("pub struct %s {" % folder[-1])].split("\n")[:-1][::-1]:
+        if line.startswith("///"):
+            lines.insert(0, re.sub(r"<(https?:[^>]*)>", r"\1", line[4:].rstrip()))
+        elif not line.startswith("#["):
+            break
+    out = ""
+    for line in lines:
+        if line.startswith(("+", "TODO")):
+            break
+        out = out.rstrip(" ") + "\n\n" if not line and not out.endswith("\n\n") else out + line + " "
+    return out.strip()
+
+
+def compare(pb, names, structs):
     """every tag against k8s-pb, whose field names are the JSON names in snake case"""
     plain = lambda s: s.replace("r#", "").replace("_", "").lower()
     bad = checked = 0

@@ -6,7 +6,7 @@
 STAGING is `staging/src` of a Kubernetes 1.36 checkout. The result is committed (facts only, no text of upstream's), because
 no package registry carries the Go modules; generate.py reads it and needs no checkout.
 
-Lines: `S package.Struct`, then `F json-name go-type flags tag-path default`; `E go-type value|value`.
+Lines: `S package.Struct`, then `F json-name go-type flags tag-path default`; `E go-type value what-it-means`, a line a value.
 Flags: p pointer, o omitempty, z omitzero. A tag path `2.5` is field 5 inside the message of embedded struct field 2.
 """
 import os
@@ -62,7 +62,9 @@ def parse(path, text):
                 enums.add((path, m.group(1)))
         m = re.match(r"\s*(?:const )?(\w+)\s+(\w+)?\s*=\s*\"([^\"]*)\"", line)
         if m:
-            consts[(path, m.group(1))] = (m.group(2), m.group(3))
+            words = " ".join(c for c in comment if not c.startswith("+"))
+            words = re.sub(r"^%s\b" % re.escape(m.group(1)), "", words).strip()
+            consts[(path, m.group(1))] = (m.group(2), m.group(3), words)
         if stripped:
             comment = []
         i += 1
@@ -132,9 +134,9 @@ def main(staging):
         for row in rows(path, name, []):
             print("F", *row, sep="\t")
     for path, name in sorted(enums):
-        values = sorted({v for (p, _), (t, v) in consts.items() if p == path and t == name})
-        if values:
-            print("E", path.split("/")[-1] + "." + name + " " + OPENAPI(path), "|".join(values), sep="\t")
+        values = sorted({(v, words) for (p, _), (t, v, words) in consts.items() if p == path and t == name})
+        for value, words in values:
+            print("E", path.split("/")[-1] + "." + name + " " + OPENAPI(path), value, words, sep="\t")
 
 
 main(sys.argv[1])

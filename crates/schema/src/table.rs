@@ -113,6 +113,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
         patch_merge_key: None,
         patch_strategy: "",
         enum_values: "",
+        list_declared: false,
     };
     let (mut list, mut keys) = (None, Vec::new());
     for extra in cells {
@@ -130,6 +131,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
             _ => {}
         }
     }
+    field.list_declared = list.is_some();
     if let Node::List { kind, .. } = &mut field.node {
         *kind = match list {
             Some("set") => ListKind::Set,
@@ -209,7 +211,15 @@ mod tests {
             .iter()
             .map(|d| 1 + d.fields.len())
             .sum::<usize>();
-        assert_eq!(descriptions().split('\n').count(), lines);
+        let text = descriptions();
+        let rest: Vec<&str> = text.split('\n').skip(lines).collect();
+        assert!(
+            !rest.is_empty()
+                && rest
+                    .iter()
+                    .all(|line| line.starts_with("io.k8s.") && line.contains('\t')),
+            "{rest:?}"
+        );
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub struct Field {
     pub(crate) patch_merge_key: Option<&'static str>,
     pub(crate) patch_strategy: &'static str,
     pub(crate) enum_values: &'static str,
+    /// Whether the schema says a list type; without it lists are atomic, and the OpenAPI document is silent.
+    pub(crate) list_declared: bool,
 }
 
 #[derive(Debug)]
