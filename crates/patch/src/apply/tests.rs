@@ -270,8 +270,8 @@ fn an_update_takes_what_it_changes() {
             .owners()
             .contains(&r#"two Update {"f:data":{"f:a":{}}}"#.to_owned())
     );
-    // A reset by an empty list forgets everything.
-    server.write("four", "", |d| d["metadata"]["managedFields"] = json!([]));
+    // A list of one empty entry forgets everything.
+    server.write("four", "", |d| d["metadata"]["managedFields"] = json!([{}]));
     assert!(server.owners().is_empty());
     server.write("four", "", |d| d["data"]["z"] = "1".into());
     assert!(server.owners().is_empty(), "not tracked until somebody applies");
