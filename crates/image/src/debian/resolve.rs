@@ -180,9 +180,13 @@ mod tests {
 
     fn entry((name, version, extra): &(&str, &str, &str)) -> String {
         let hash = Digest::of(name).hex();
-        format!(
-            "Package: {name}\nVersion: {version}\nArchitecture: amd64\n{extra}\nFilename: pool/{name}.deb\nSize: 5\nSHA256: {hash}\n\n"
-        )
+        let mut text = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 5\nSHA256: {hash}\n"
+        );
+        if !extra.is_empty() {
+            text.push_str(&format!("{extra}\n"));
+        }
+        text + "\n"
     }
 
     fn run(packages: &[(&str, &str, &str)], roots: &[&str], omit: &[&str]) -> Result<Vec<String>> {
