@@ -1,0 +1,75 @@
+//! Nobody grants more than they have (kubernetes `pkg/registry/rbac/validation`).
+use schema::KindInfo;
+use serde_json::Value;
+
+use crate::{
+    api::{Api, Call},
+    auth::rbac::{Attributes, Rule, compile_rules},
+    json::text,
+    keys,
+    status::{ApiError, Result},
+};
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Refuse a new role or binding that gives more than its maker has.
+pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) -> Result<()> {
+    if kind.group != GROUP || call.user.is_master() {
+        return Ok(());
+    }
+    let namespace = call.route.namespace.as_str();
+    let may = |verb: &str, resource: &str, name: &str| {
+        let wanted = Attributes {
+            verb: verb.to_owned(),
+            group: GROUP.to_owned(),
+            resource: resource.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..Attributes::default()
+        };
+        api.rbac.allowed(&api.store, &call.user, &wanted)
+    };
+    let rules = match kind.plural {
+        "roles" | "clusterroles" => {
+            if may("escalate", kind.plural, text(object, "/metadata/name")) {
+                return Ok(());
+            }
+            compile_rules(object)
+        }
+        _ => {
+            let name = text(object, "/roleRef/name");
+            let (plural, scope) =
+                if text(object, "/roleRef/kind") == "Role" { ("roles", namespace) } else { ("clusterroles", "") };
+            if may("bind", plural, name) {
+                return Ok(());
+            }
+            let Some(kind) = schema::by_resource(GROUP, "v1", plural) else { return Ok(()) };
+            match api.store.get(&keys::key(kind, scope, name)) {
+                Some(role) => compile_rules(&role.value),
+                None => return Err(ApiError::not_found(kind, name)),
+            }
+        }
+    };
+    let own = api.rbac.rules_of(&api.store, &call.user, namespace);
+    let missing: Vec<&Rule> = rules.iter().filter(|r| !r.rights().iter().all(|w| own.iter().any(|o| o.allows(w)))).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<String> = missing
+        .iter()
+        .map(|r| format!("{{APIGroups:{:?}, Resources:{:?}, Verbs:{:?}}}", r.groups, r.resources, r.verbs))
+        .collect();
+    let why = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        call.user.name,
+        call.user.groups,
+        words.join("\n")
+    );
+    Err(ApiError::forbidden(kind, text(object, "/metadata/name"), why))
+}
+
+/// The same for updates that change what is granted.
+pub fn check_update(api: &Api, call: &Call, kind: &'static KindInfo, new: &Value, old: &Value) -> Result<()> {
+    let same = ["rules", "roleRef", "subjects", "aggregationRule"].iter().all(|f| new.get(*f) == old.get(*f));
+    if same { Ok(()) } else { check(api, call, kind, new) }
+}

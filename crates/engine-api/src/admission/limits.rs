@@ -1,0 +1,141 @@
+//! LimitRanger: defaults and bounds of a namespace's containers, pods and claims.
+use kube_types::Quantity;
+use schema::KindInfo;
+use serde_json::{Map, Value};
+
+use crate::{
+    api::Api,
+    json::{list, object, text},
+    keys,
+    status::{ApiError, Result},
+};
+
+fn limits(api: &Api, namespace: &str) -> Vec<Value> {
+    let prefix = keys::core("limitranges", namespace, "");
+    api.store.list(&prefix).items.iter().flat_map(|r| list(&r.value, "/spec/limits").to_vec()).collect()
+}
+
+/// Requests and limits that a pod leaves out.
+pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
+    for limit in limits(api, namespace).iter().filter(|l| text(l, "/type") == "Container") {
+        for containers in ["initContainers", "containers"] {
+            let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else { continue };
+            for container in list {
+                fill(container, "limits", &limit["default"]);
+                fill(container, "requests", &limit["defaultRequest"]);
+            }
+        }
+    }
+}
+
+fn fill(container: &mut Value, what: &str, defaults: &Value) {
+    let Some(defaults) = defaults.as_object().filter(|d| !d.is_empty()) else { return };
+    let own: &mut Map<String, Value> = object(container, &["resources", what]);
+    for (resource, quantity) in defaults {
+        own.entry(resource.clone()).or_insert_with(|| quantity.clone());
+    }
+}
+
+fn quantity(value: Option<&Value>) -> Option<Quantity> {
+    value?.as_str()?.parse().ok()
+}
+
+/// Refuse what is out of bounds.
+pub fn check(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<()> {
+    if !matches!(kind.plural, "pods" | "persistentvolumeclaims") {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    for limit in limits(api, text(object, "/metadata/namespace")) {
+        match (kind.plural, text(&limit, "/type")) {
+            ("pods", "Container") => {
+                let all = list(object, "/spec/containers").iter().chain(list(object, "/spec/initContainers"));
+                for container in all {
+                    bounds(&limit, "Container", &container["resources"], &mut found);
+                }
+            }
+            ("pods", "Pod") => bounds(&limit, "Pod", &sum(object), &mut found),
+            ("persistentvolumeclaims", "PersistentVolumeClaim") => {
+                bounds(&limit, "PersistentVolumeClaim", &object["spec"]["resources"], &mut found);
+            }
+            _ => {}
+        }
+    }
+    match found.as_slice() {
+        [] => Ok(()),
+        [one] => Err(ApiError::forbidden(kind, text(object, "/metadata/name"), one)),
+        many => Err(ApiError::forbidden(kind, text(object, "/metadata/name"), format!("[{}]", many.join(", ")))),
+    }
+}
+
+/// The requests and limits of a whole pod.
+fn sum(pod: &Value) -> Value {
+    let mut total = Value::Object(Map::new());
+    for what in ["requests", "limits"] {
+        let mut sums: Map<String, Value> = Map::new();
+        for container in list(pod, "/spec/containers") {
+            for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
+                let Some(more) = quantity(Some(value)) else { continue };
+                let before = quantity(sums.get(resource));
+                let sum = before.map_or_else(|| more.clone(), |b| b.add(&more));
+                sums.insert(resource.clone(), sum.canonical().into());
+            }
+        }
+        total[what] = sums.into();
+    }
+    total
+}
+
+fn bounds(limit: &Value, kind: &str, resources: &Value, found: &mut Vec<String>) {
+    let own = |what: &str, resource: &str| quantity(resources[what].get(resource));
+    for (resource, minimum) in limit["min"].as_object().into_iter().flatten() {
+        let Some(bound) = quantity(Some(minimum)) else { continue };
+        let shown = bound.canonical();
+        match own("requests", resource) {
+            None => found.push(format!("minimum {resource} usage per {kind} is {shown}.  No request is specified")),
+            Some(r) if r < bound => found
+                .push(format!("minimum {resource} usage per {kind} is {shown}, but request is {}", r.canonical())),
+            Some(_) => {}
+        }
+        if let Some(l) = own("limits", resource).filter(|l| *l < bound) {
+            found.push(format!("minimum {resource} usage per {kind} is {shown}, but limit is {}", l.canonical()));
+        }
+    }
+    for (resource, maximum) in limit["max"].as_object().into_iter().flatten() {
+        let Some(bound) = quantity(Some(maximum)) else { continue };
+        let shown = bound.canonical();
+        if kind == "PersistentVolumeClaim" {
+            if let Some(r) = own("requests", resource).filter(|r| *r > bound) {
+                found.push(format!("maximum {resource} usage per {kind} is {shown}, but request is {}", r.canonical()));
+            }
+            continue;
+        }
+        match own("limits", resource) {
+            None => found.push(format!("maximum {resource} usage per {kind} is {shown}.  No limit is specified")),
+            Some(l) if l > bound => {
+                found.push(format!("maximum {resource} usage per {kind} is {shown}, but limit is {}", l.canonical()));
+            }
+            Some(_) => {}
+        }
+        if let Some(r) = own("requests", resource).filter(|r| *r > bound) {
+            found.push(format!("maximum {resource} usage per {kind} is {shown}, but request is {}", r.canonical()));
+        }
+    }
+    for (resource, ratio) in limit["maxLimitRequestRatio"].as_object().into_iter().flatten() {
+        let Some(bound) = quantity(Some(ratio)) else { continue };
+        let (Some(request), Some(limit)) = (own("requests", resource), own("limits", resource)) else {
+            found.push(format!(
+                "{resource} max limit to request ratio per {kind} is {}, but no request is specified or request is 0.",
+                bound.canonical()
+            ));
+            continue;
+        };
+        let observed = limit.as_f64() / request.as_f64();
+        if observed > bound.as_f64() {
+            found.push(format!(
+                "{resource} max limit to request ratio per {kind} is {}, but provided ratio is {observed:.6}",
+                bound.canonical()
+            ));
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! ResourceQuota: what a namespace may use (apiserver `admission/plugin/resourcequota`). Use is counted from the store, under
+//! a lock; `status.used` is written so that people can see it.
+use std::{collections::BTreeMap, sync::Arc};
+
+use engine_store::{Precondition, Stored};
+use kube_types::Quantity;
+use schema::KindInfo;
+use serde_json::Value;
+
+use crate::{
+    api::Api,
+    json::{list, object, strings, text},
+    keys,
+    status::{ApiError, Result},
+};
+
+type Usage = BTreeMap<String, Quantity>;
+
+/// Quotas whose `status.used` changes once the object is stored.
+#[derive(Debug, Default)]
+pub struct Charge(Vec<(String, Usage)>);
+
+fn quotas(api: &Api, namespace: &str) -> Vec<Arc<Stored>> {
+    api.store.list(&keys::core("resourcequotas", namespace, "")).items
+}
+
+/// Whether creating this kind in this namespace is counted at all.
+pub fn counted(api: &Api, kind: &KindInfo, namespace: &str) -> bool {
+    kind.namespaced && kind.plural != "events" && !namespace.is_empty() && !quotas(api, namespace).is_empty()
+}
+
+/// Refuse what goes over a quota.
+pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value>) -> Result<Charge> {
+    let namespace = text(new, "/metadata/namespace");
+    if !counted(api, kind, namespace) {
+        return Ok(Charge::default());
+    }
+    let mut charge = Charge::default();
+    for quota in quotas(api, namespace) {
+        let Some(hard) = quota.value["spec"]["hard"].as_object() else { continue };
+        if !in_scope(&quota.value, kind, new) {
+            continue;
+        }
+        let mut delta = usage(kind, new);
+        if let Some(old) = old {
+            for (resource, quantity) in usage(kind, old) {
+                let entry = delta.entry(resource).or_insert_with(|| Quantity::from_integer(0));
+                *entry = entry.sub(&quantity);
+            }
+            delta.retain(|_, q| q.sign() > 0);
+        }
+        let limited: Usage = hard
+            .iter()
+            .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.parse().ok()?)))
+            .filter(|(k, _)| canonical_matches(kind, k))
+            .collect();
+        if limited.is_empty() {
+            continue;
+        }
+        let name = text(&quota.value, "/metadata/name");
+        // A pod must say what it uses of everything that is limited.
+        if kind.plural == "pods" && old.is_none() {
+            let missing: Vec<String> = limited
+                .keys()
+                .filter(|k| is_compute(k) && find(&delta, k).is_none())
+                .map(|k| format!("{k} for: {}", containers_without(new, k)))
+                .collect();
+            if !missing.is_empty() {
+                let why = format!("failed quota: {name}: must specify {}", missing.join("; "));
+                return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
+            }
+        }
+        let mut used = count(api, namespace, kind, &quota.value);
+        let (mut requested, mut in_use, mut limit) = (Vec::new(), Vec::new(), Vec::new());
+        for (resource, bound) in &limited {
+            let Some(wanted) = find(&delta, resource) else { continue };
+            let before = find(&used, resource).cloned().unwrap_or_else(|| Quantity::from_integer(0));
+            let after = before.add(wanted);
+            if wanted.sign() > 0 && after > *bound {
+                requested.push(format!("{resource}={}", wanted.canonical()));
+                in_use.push(format!("{resource}={}", before.canonical()));
+                limit.push(format!("{resource}={}", bound.canonical()));
+            }
+            used.insert(resource.clone(), after);
+        }
+        if !requested.is_empty() {
+            let why = format!(
+                "exceeded quota: {name}, requested: {}, used: {}, limited: {}",
+                requested.join(","),
+                in_use.join(","),
+                limit.join(",")
+            );
+            return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
+        }
+        let shown = limited.keys().filter_map(|k| Some((k.clone(), find(&used, k)?.clone()))).collect();
+        charge.0.push((quota.key.to_string(), shown));
+    }
+    Ok(charge)
+}
+
+/// Write what is used now into the quotas' status.
+pub async fn charge(api: &Arc<Api>, charge: Charge) {
+    for (key, used) in charge.0 {
+        for _ in 0..4 {
+            let Some(stored) = api.store.get(&key) else { break };
+            let mut value = stored.value.clone();
+            let shown = object(&mut value, &["status", "used"]);
+            for (resource, quantity) in &used {
+                shown.insert(resource.clone(), quantity.canonical().into());
+            }
+            if value == stored.value || api.store.put(&key, value, Precondition::Revision(stored.revision)).await.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+fn is_compute(resource: &str) -> bool {
+    let resource = resource.strip_prefix("requests.").or(resource.strip_prefix("limits.")).unwrap_or(resource);
+    matches!(resource, "cpu" | "memory" | "ephemeral-storage")
+}
+
+fn containers_without(pod: &Value, resource: &str) -> String {
+    let (what, resource) = match resource.split_once('.') {
+        Some((what, resource)) => (what, resource),
+        None => ("requests", resource),
+    };
+    let names: Vec<&str> = list(pod, "/spec/containers")
+        .iter()
+        .filter(|c| c["resources"][what].get(resource).is_none())
+        .map(|c| text(c, "/name"))
+        .collect();
+    names.join(",")
+}
+
+/// `cpu` is `requests.cpu`.
+fn find<'a>(usage: &'a Usage, resource: &str) -> Option<&'a Quantity> {
+    usage.get(resource).or_else(|| usage.get(&format!("requests.{resource}")))
+}
+
+fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
+    if let Some(counted) = resource.strip_prefix("count/") {
+        return counted == crate::status::qualified(kind);
+    }
+    match kind.plural {
+        "pods" => resource == "pods" || is_compute(resource) || resource.starts_with("requests.nvidia"),
+        "services" => matches!(resource, "services" | "services.nodeports" | "services.loadbalancers"),
+        "persistentvolumeclaims" => {
+            matches!(resource, "persistentvolumeclaims" | "requests.storage")
+                || resource.ends_with(".storageclass.storage.k8s.io/requests.storage")
+                || resource.ends_with(".storageclass.storage.k8s.io/persistentvolumeclaims")
+        }
+        plural => resource == plural,
+    }
+}
+
+fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
+    let mut scopes = strings(quota, "/spec/scopes");
+    let expressions = list(quota, "/spec/scopeSelector/matchExpressions");
+    let class = text(new, "/spec/priorityClassName");
+    for expression in expressions {
+        let scope = text(expression, "/scopeName");
+        if scope != "PriorityClass" {
+            scopes.push(scope);
+            continue;
+        }
+        let values = strings(expression, "/values");
+        let holds = match text(expression, "/operator") {
+            "In" => values.contains(&class),
+            "NotIn" => !values.contains(&class),
+            "Exists" => !class.is_empty(),
+            _ => class.is_empty(),
+        };
+        if kind.plural != "pods" || !holds {
+            return false;
+        }
+    }
+    if !scopes.is_empty() && kind.plural != "pods" {
+        return false;
+    }
+    let terminating = new.pointer("/spec/activeDeadlineSeconds").is_some_and(|v| !v.is_null());
+    let best_effort = crate::registry::strategy::qos_class(new) == "BestEffort";
+    scopes.iter().all(|scope| match *scope {
+        "Terminating" => terminating,
+        "NotTerminating" => !terminating,
+        "BestEffort" => best_effort,
+        "NotBestEffort" => !best_effort,
+        _ => true,
+    })
+}
+
+/// What one object uses.
+fn usage(kind: &KindInfo, object: &Value) -> Usage {
+    let mut used = Usage::new();
+    let one = || Quantity::from_integer(1);
+    used.insert(format!("count/{}", crate::status::qualified(kind)), one());
+    match kind.plural {
+        "pods" => {
+            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
+                return used;
+            }
+            used.insert("pods".to_owned(), one());
+            for what in ["requests", "limits"] {
+                let mut sums = resources(list(object, "/spec/containers"), what, Quantity::add);
+                // Init containers run before: the larger of both counts.
+                for (resource, quantity) in resources(list(object, "/spec/initContainers"), what, |a, b| a.max(b).clone()) {
+                    let entry = sums.entry(resource).or_insert_with(|| Quantity::from_integer(0));
+                    if quantity > *entry {
+                        *entry = quantity;
+                    }
+                }
+                used.extend(sums.into_iter().map(|(resource, quantity)| (format!("{what}.{resource}"), quantity)));
+            }
+        }
+        "services" => {
+            used.insert("services".to_owned(), one());
+            let ports = list(object, "/spec/ports").len() as i64;
+            match text(object, "/spec/type") {
+                "NodePort" => {
+                    used.insert("services.nodeports".to_owned(), Quantity::from_integer(ports));
+                }
+                "LoadBalancer" => {
+                    used.insert("services.loadbalancers".to_owned(), one());
+                    used.insert("services.nodeports".to_owned(), Quantity::from_integer(ports));
+                }
+                _ => {}
+            }
+        }
+        "persistentvolumeclaims" => {
+            used.insert("persistentvolumeclaims".to_owned(), one());
+            let storage = text(object, "/spec/resources/requests/storage").parse::<Quantity>().ok();
+            let class = text(object, "/spec/storageClassName");
+            if !class.is_empty() {
+                used.insert(format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"), one());
+            }
+            if let Some(storage) = storage {
+                if !class.is_empty() {
+                    used.insert(format!("{class}.storageclass.storage.k8s.io/requests.storage"), storage.clone());
+                }
+                used.insert("requests.storage".to_owned(), storage);
+            }
+        }
+        plural => {
+            used.insert(plural.to_owned(), one());
+        }
+    }
+    used
+}
+
+fn resources(containers: &[Value], what: &str, join: impl Fn(&Quantity, &Quantity) -> Quantity) -> Usage {
+    let mut sums = Usage::new();
+    for container in containers {
+        for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
+            let Some(quantity) = value.as_str().and_then(|v| v.parse::<Quantity>().ok()) else { continue };
+            let sum = sums.get(resource).map_or_else(|| quantity.clone(), |before| join(before, &quantity));
+            sums.insert(resource.clone(), sum);
+        }
+    }
+    sums
+}
+
+/// What all objects of this kind use now.
+fn count(api: &Api, namespace: &str, kind: &'static KindInfo, quota: &Value) -> Usage {
+    let mut total = Usage::new();
+    for stored in api.store.list(&keys::prefix(kind, namespace)).items {
+        if !in_scope(quota, kind, &stored.value) {
+            continue;
+        }
+        for (resource, quantity) in usage(kind, &stored.value) {
+            let sum = total.get(&resource).map_or_else(|| quantity.clone(), |before| before.add(&quantity));
+            total.insert(resource, sum);
+        }
+    }
+    // Both spellings of a request.
+    for resource in ["cpu", "memory", "ephemeral-storage"] {
+        if let Some(quantity) = total.get(&format!("requests.{resource}")).cloned() {
+            total.insert(resource.to_owned(), quantity);
+        }
+    }
+    total
+}

@@ -1,0 +1,338 @@
+//! Role-based access control (kubernetes `plugin/pkg/auth/authorizer/rbac`). Rules are compiled from the stored objects and
+//! compiled anew after a write to any of them.
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use engine_store::Store;
+use serde_json::Value;
+
+use crate::{
+    json::{list, strings, text},
+    selector::labels_match,
+    user::User,
+};
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes {
+    /// Verb.
+    pub verb: String,
+    /// API group.
+    pub group: String,
+    /// Resource; empty for a path.
+    pub resource: String,
+    /// Subresource.
+    pub subresource: String,
+    /// Namespace, empty for all or none.
+    pub namespace: String,
+    /// Object name, empty for all.
+    pub name: String,
+    /// Path, for what is not a resource.
+    pub path: String,
+}
+
+/// One compiled rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Verbs.
+    pub verbs: Vec<String>,
+    /// API groups.
+    pub groups: Vec<String>,
+    /// Resources, `pods/log` for subresources.
+    pub resources: Vec<String>,
+    /// Object names; empty for all.
+    pub names: Vec<String>,
+    /// Paths, with `*` at the end for a prefix.
+    pub urls: Vec<String>,
+}
+
+struct Binding {
+    subjects: Vec<Subject>,
+    /// Namespace (empty for a ClusterRole) and name.
+    role: (String, String),
+}
+
+enum Subject {
+    User(String),
+    Group(String),
+}
+
+#[derive(Default)]
+struct Index {
+    roles: HashMap<(String, String), Vec<Rule>>,
+    cluster: Vec<Binding>,
+    namespaced: HashMap<String, Vec<Binding>>,
+}
+
+/// The rules in force.
+#[derive(Default)]
+pub struct Rbac {
+    changes: AtomicU64,
+    index: Mutex<(u64, Option<Arc<Index>>)>,
+}
+
+impl Rbac {
+    /// A role or binding was written.
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn index(&self, store: &Store) -> Arc<Index> {
+        let wanted = self.changes.load(Ordering::Acquire);
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (at, Some(found)) = &*index
+            && *at == wanted
+        {
+            return found.clone();
+        }
+        let compiled = Arc::new(Index::compile(store));
+        *index = (wanted, Some(compiled.clone()));
+        compiled
+    }
+
+    /// Whether the user may do this.
+    pub fn allowed(&self, store: &Store, user: &User, wanted: &Attributes) -> bool {
+        user.is_master() || self.index(store).rules(user, &wanted.namespace, |r| r.allows(wanted))
+    }
+
+    /// All rules that hold for a user in a namespace (`SelfSubjectRulesReview`, escalation checks).
+    pub fn rules_of(&self, store: &Store, user: &User, namespace: &str) -> Vec<Rule> {
+        let mut found = Vec::new();
+        if user.is_master() {
+            found.push(Rule::everything());
+            found.push(Rule { urls: vec!["*".into()], verbs: vec!["*".into()], ..Rule::nothing() });
+        }
+        self.index(store).rules(user, namespace, |rule| {
+            found.push(rule.clone());
+            false
+        });
+        found
+    }
+}
+
+impl Index {
+    fn compile(store: &Store) -> Self {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let mut index = Self::default();
+        let cluster_roles = store.list(&format!("clusterroles.{GROUP}/")).items;
+        for role in &cluster_roles {
+            let mut rules = compile_rules(&role.value);
+            for selector in list(&role.value, "/aggregationRule/clusterRoleSelectors") {
+                for other in cluster_roles.iter().filter(|o| labels_match(selector, &o.value)) {
+                    rules.extend(compile_rules(&other.value));
+                }
+            }
+            index.roles.insert((String::new(), text(&role.value, "/metadata/name").to_owned()), rules);
+        }
+        for role in store.list(&format!("roles.{GROUP}/")).items {
+            let key = (text(&role.value, "/metadata/namespace").to_owned(), text(&role.value, "/metadata/name").to_owned());
+            index.roles.insert(key, compile_rules(&role.value));
+        }
+        for binding in store.list(&format!("clusterrolebindings.{GROUP}/")).items {
+            index.cluster.push(compile_binding(&binding.value, ""));
+        }
+        for binding in store.list(&format!("rolebindings.{GROUP}/")).items {
+            let namespace = text(&binding.value, "/metadata/namespace");
+            index.namespaced.entry(namespace.to_owned()).or_default().push(compile_binding(&binding.value, namespace));
+        }
+        index
+    }
+
+    /// Whether any rule of this user satisfies the test.
+    fn rules(&self, user: &User, namespace: &str, mut test: impl FnMut(&Rule) -> bool) -> bool {
+        let here = self.namespaced.get(namespace).filter(|_| !namespace.is_empty());
+        self.cluster
+            .iter()
+            .chain(here.into_iter().flatten())
+            .filter(|b| b.applies(user))
+            .filter_map(|b| self.roles.get(&b.role))
+            .flatten()
+            .any(&mut test)
+    }
+}
+
+fn compile_binding(value: &Value, namespace: &str) -> Binding {
+    let subjects = list(value, "/subjects").iter().filter_map(|s| {
+        let name = text(s, "/name").to_owned();
+        match text(s, "/kind") {
+            "User" => Some(Subject::User(name)),
+            "Group" => Some(Subject::Group(name)),
+            "ServiceAccount" => {
+                let own = text(s, "/namespace");
+                let namespace = if own.is_empty() { namespace } else { own };
+                Some(Subject::User(format!("system:serviceaccount:{namespace}:{name}")))
+            }
+            _ => None,
+        }
+    });
+    let scope = if text(value, "/roleRef/kind") == "Role" { namespace } else { "" };
+    Binding { subjects: subjects.collect(), role: (scope.to_owned(), text(value, "/roleRef/name").to_owned()) }
+}
+
+/// The rules of a role.
+pub fn compile_rules(role: &Value) -> Vec<Rule> {
+    let owned = |rule: &Value, at: &str| strings(rule, at).into_iter().map(str::to_owned).collect();
+    list(role, "/rules")
+        .iter()
+        .map(|rule| Rule {
+            verbs: owned(rule, "/verbs"),
+            groups: owned(rule, "/apiGroups"),
+            resources: owned(rule, "/resources"),
+            names: owned(rule, "/resourceNames"),
+            urls: owned(rule, "/nonResourceURLs"),
+        })
+        .collect()
+}
+
+impl Binding {
+    fn applies(&self, user: &User) -> bool {
+        self.subjects.iter().any(|subject| match subject {
+            Subject::User(name) => *name == user.name,
+            Subject::Group(name) => user.groups.contains(name),
+        })
+    }
+}
+
+fn has(list: &[String], wanted: &str) -> bool {
+    list.iter().any(|x| x == "*" || x == wanted)
+}
+
+impl Rule {
+    fn nothing() -> Self {
+        Self { verbs: vec![], groups: vec![], resources: vec![], names: vec![], urls: vec![] }
+    }
+
+    fn everything() -> Self {
+        let all = || vec!["*".to_owned()];
+        Self { verbs: all(), groups: all(), resources: all(), ..Self::nothing() }
+    }
+
+    /// Whether this rule allows it.
+    pub fn allows(&self, wanted: &Attributes) -> bool {
+        if !has(&self.verbs, &wanted.verb) {
+            return false;
+        }
+        if wanted.resource.is_empty() {
+            return self.urls.iter().any(|url| match url.strip_suffix('*') {
+                Some(prefix) => wanted.path.starts_with(prefix),
+                None => *url == wanted.path,
+            });
+        }
+        let combined = format!("{}/{}", wanted.resource, wanted.subresource);
+        let any_resource = format!("*/{}", wanted.subresource);
+        let resource = self.resources.iter().any(|r| {
+            r == "*"
+                || if wanted.subresource.is_empty() { *r == wanted.resource } else { *r == combined || *r == any_resource }
+        });
+        resource && has(&self.groups, &wanted.group) && (self.names.is_empty() || self.names.contains(&wanted.name))
+    }
+
+    /// Every single right of this rule, for escalation checks.
+    pub fn rights(&self) -> Vec<Attributes> {
+        let mut rights = Vec::new();
+        for verb in &self.verbs {
+            for path in &self.urls {
+                rights.push(Attributes { verb: verb.clone(), path: path.clone(), ..Attributes::default() });
+            }
+            for group in &self.groups {
+                for resource in &self.resources {
+                    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+                    let names = if self.names.is_empty() { vec![String::new()] } else { self.names.clone() };
+                    rights.extend(names.into_iter().map(|name| Attributes {
+                        verb: verb.clone(),
+                        group: group.clone(),
+                        resource: resource.to_owned(),
+                        subresource: subresource.to_owned(),
+                        name,
+                        ..Attributes::default()
+                    }));
+                }
+            }
+        }
+        rights
+    }
+}
+
+impl Attributes {
+    /// Upstream's words for a refusal (apiserver `endpoints/handlers/responsewriters/errors.go`).
+    pub fn refusal(&self, user: &User) -> String {
+        let name = &user.name;
+        if self.resource.is_empty() {
+            return format!("User \"{name}\" cannot {} path \"{}\"", self.verb, self.path);
+        }
+        let resource = if self.subresource.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        };
+        let scope = if self.namespace.is_empty() {
+            "at the cluster scope".to_owned()
+        } else {
+            format!("in the namespace \"{}\"", self.namespace)
+        };
+        format!("User \"{name}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}", self.verb, self.group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn attributes(verb: &str, resource: &str, subresource: &str, name: &str) -> Attributes {
+        Attributes {
+            verb: verb.into(),
+            resource: resource.into(),
+            subresource: subresource.into(),
+            name: name.into(),
+            namespace: "ns".into(),
+            ..Attributes::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn roles_and_bindings() {
+        let store = engine_store::Config::default().build().unwrap();
+        let rbac = Rbac::default();
+        let user = User::new("system:serviceaccount:ns:sa", Vec::<String>::new());
+        assert!(!rbac.allowed(&store, &user, &attributes("get", "pods", "", "p")));
+        let group = "rbac.authorization.k8s.io";
+        let put = |key: String, value| {
+            let store = store.clone();
+            async move { store.put(&key, value, engine_store::Precondition::None).await.map(|_| ()) }
+        };
+        put(
+            format!("roles.{group}/ns/r"),
+            json!({"metadata": {"name": "r", "namespace": "ns"}, "rules": [
+                {"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "*/log"], "resourceNames": ["p"]}]}),
+        )
+        .await
+        .unwrap();
+        put(
+            format!("rolebindings.{group}/ns/b"),
+            json!({"metadata": {"name": "b", "namespace": "ns"}, "roleRef": {"kind": "Role", "name": "r"},
+                "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "ns"}]}),
+        )
+        .await
+        .unwrap();
+        rbac.changed();
+        assert!(rbac.allowed(&store, &user, &attributes("get", "pods", "", "p")));
+        assert!(rbac.allowed(&store, &user, &attributes("get", "pods", "log", "p")));
+        assert!(!rbac.allowed(&store, &user, &attributes("get", "pods", "exec", "p")));
+        assert!(!rbac.allowed(&store, &user, &attributes("get", "pods", "", "q")));
+        assert!(!rbac.allowed(&store, &user, &attributes("list", "pods", "", "p")));
+        let elsewhere = Attributes { namespace: "other".into(), ..attributes("get", "pods", "", "p") };
+        assert!(!rbac.allowed(&store, &user, &elsewhere));
+        assert_eq!(
+            elsewhere.refusal(&user),
+            "User \"system:serviceaccount:ns:sa\" cannot get resource \"pods\" in API group \"\" in the namespace \"other\""
+        );
+        assert!(rbac.allowed(&store, &User::new("root", ["system:masters"]), &elsewhere));
+    }
+}

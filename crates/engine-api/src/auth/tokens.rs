@@ -1,0 +1,203 @@
+//! Service-account tokens: ES256 JWTs, bound to a service account and optionally to a pod, node or secret
+//! (kubernetes `pkg/serviceaccount/claims.go`).
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ring::{
+    digest,
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::config::BuildError;
+
+/// Signs with the first key and verifies with all.
+pub struct Tokens {
+    issuer: String,
+    keys: Vec<Key>,
+    random: SystemRandom,
+}
+
+struct Key {
+    id: String,
+    pair: EcdsaKeyPair,
+}
+
+/// What a token says, once its signature, times and issuer hold.
+#[derive(Debug, Clone)]
+pub struct Claims(pub Value);
+
+/// What goes into a new token.
+#[derive(Debug, Clone, Default)]
+pub struct Grant<'a> {
+    /// Namespace of the service account.
+    pub namespace: &'a str,
+    /// Service account.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// (claim, name, uid) of what the token is bound to: `pod`, `node`, `secret`.
+    pub bound: Vec<(&'static str, String, String)>,
+    /// Audiences; never empty.
+    pub audiences: Vec<String>,
+    /// Seconds of validity.
+    pub seconds: i64,
+}
+
+impl Tokens {
+    /// Read PKCS#8 PEM keys.
+    pub fn new(issuer: &str, pems: &[String]) -> Result<Self, BuildError> {
+        let random = SystemRandom::new();
+        let mut keys = Vec::new();
+        for pem in pems {
+            let der = pem_body(pem, "PRIVATE KEY").ok_or(BuildError::ServiceAccountKey("not a PKCS#8 PEM".into()))?;
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random)
+                .map_err(|e| BuildError::ServiceAccountKey(e.to_string()))?;
+            let hash = digest::digest(&digest::SHA256, pair.public_key().as_ref());
+            keys.push(Key { id: URL_SAFE_NO_PAD.encode(hash), pair });
+        }
+        if keys.is_empty() {
+            return Err(BuildError::ServiceAccountKey("there is none".into()));
+        }
+        Ok(Self { issuer: issuer.to_owned(), keys, random })
+    }
+
+    /// The issuer, which is the API server's audience too.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// A signed token and the id it carries (`jti`).
+    pub fn sign(&self, grant: &Grant<'_>, now: i64) -> Option<String> {
+        let key = self.keys.first()?;
+        let mut kubernetes = json!({
+            "namespace": grant.namespace,
+            "serviceaccount": {"name": grant.name, "uid": grant.uid},
+        });
+        for (claim, name, uid) in &grant.bound {
+            kubernetes[*claim] = json!({"name": name, "uid": uid});
+        }
+        let claims = json!({
+            "aud": grant.audiences, "exp": now + grant.seconds, "iat": now, "nbf": now, "iss": self.issuer,
+            "jti": uuid::Uuid::new_v4().to_string(), "kubernetes.io": kubernetes,
+            "sub": format!("system:serviceaccount:{}:{}", grant.namespace, grant.name),
+        });
+        let header = json!({"alg": "ES256", "kid": key.id});
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signature = key.pair.sign(&self.random, signed.as_bytes()).ok()?;
+        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
+    }
+
+    /// The claims of a token whose signature, issuer, audience and times hold. An empty list of audiences means the
+    /// API server's own.
+    pub fn verify(&self, token: &str, audiences: &[String], now: i64) -> Result<Claims, &'static str> {
+        let (signed, signature) = token.rsplit_once('.').ok_or("not a token")?;
+        let (header, payload) = signed.split_once('.').ok_or("not a token")?;
+        let part = |raw: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(raw).map_err(|_| "not base64")?;
+            serde_json::from_slice::<Value>(&bytes).map_err(|_| "not JSON")
+        };
+        let header = part(header)?;
+        if header["alg"] != "ES256" {
+            return Err("unknown signature algorithm");
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| "not base64")?;
+        let key = self.keys.iter().find(|k| header["kid"] == k.id.as_str()).ok_or("unknown key")?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.pair.public_key().as_ref())
+            .verify(signed.as_bytes(), &signature)
+            .map_err(|_| "wrong signature")?;
+        let claims = part(payload)?;
+        if claims["iss"] != self.issuer.as_str() {
+            return Err("wrong issuer");
+        }
+        if claims["exp"].as_i64().is_none_or(|exp| exp <= now) {
+            return Err("token has expired");
+        }
+        // One minute of leeway, as upstream's jwt library gives.
+        if claims["nbf"].as_i64().is_some_and(|nbf| nbf > now + 60) {
+            return Err("token is not valid yet");
+        }
+        let claims = Claims(claims);
+        let wanted = |a: &str| if audiences.is_empty() { a == self.issuer } else { audiences.iter().any(|w| w == a) };
+        if !claims.audiences().iter().any(|a| wanted(a)) {
+            return Err("token audiences do not fit");
+        }
+        Ok(claims)
+    }
+
+    /// The public keys (`/openid/v1/jwks`).
+    pub fn jwks(&self) -> Value {
+        let keys = self.keys.iter().map(|key| {
+            let point = key.pair.public_key().as_ref();
+            let (x, y) = point.get(1..65).unwrap_or(&[0; 64]).split_at(32);
+            json!({"use": "sig", "kty": "EC", "kid": key.id, "crv": "P-256", "alg": "ES256",
+                "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)})
+        });
+        json!({"keys": keys.collect::<Vec<_>>()})
+    }
+}
+
+impl Claims {
+    /// Audiences.
+    pub fn audiences(&self) -> Vec<&str> {
+        crate::json::strings(&self.0, "/aud")
+    }
+
+    /// A string below `kubernetes.io`, such as `/serviceaccount/name`.
+    pub fn kubernetes(&self, pointer: &str) -> &str {
+        self.0.get("kubernetes.io").map(|k| crate::json::text(k, pointer)).unwrap_or_default()
+    }
+
+    /// The token's id.
+    pub fn id(&self) -> &str {
+        crate::json::text(&self.0, "/jti")
+    }
+}
+
+/// The bytes of the first PEM block whose label ends with `label`.
+pub fn pem_body(pem: &str, label: &str) -> Option<Vec<u8>> {
+    let begin = pem.find(&format!("{label}-----"))?;
+    let body = &pem[begin + label.len() + 5..];
+    let body = &body[..body.find("-----END")?];
+    STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Tokens {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let pem =
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(pkcs8.as_ref()));
+        Tokens::new("https://issuer", &[pem]).unwrap()
+    }
+
+    #[test]
+    fn signs_and_verifies() {
+        let tokens = tokens();
+        let grant = Grant {
+            namespace: "ns",
+            name: "sa",
+            uid: "u",
+            audiences: vec!["https://issuer".into()],
+            seconds: 600,
+            ..Grant::default()
+        };
+        let token = tokens.sign(&grant, 1000).unwrap();
+        let claims = tokens.verify(&token, &[], 1001).unwrap();
+        assert_eq!(claims.kubernetes("/serviceaccount/name"), "sa");
+        assert_eq!(tokens.verify(&token, &[], 1600).unwrap_err(), "token has expired");
+        assert_eq!(tokens.verify(&token, &["x".into()], 1001).unwrap_err(), "token audiences do not fit");
+        let mut forged = token.clone().into_bytes();
+        let middle = forged.len() / 2;
+        forged[middle] = if forged[middle] == b'A' { b'B' } else { b'A' };
+        assert!(tokens.verify(&String::from_utf8(forged).unwrap(), &[], 1001).is_err());
+        assert!(self::tokens().verify(&token, &[], 1001).is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! The objects that every cluster has from the start. What exists already is left as people have changed it.
+use std::sync::Arc;
+
+use engine_store::{Precondition, WriteError};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    config::BuildError,
+    json::{set, text},
+    keys,
+    registry::{meta, strategy},
+};
+
+mod roles;
+
+/// Write what is missing.
+pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
+    let mut objects = Vec::new();
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
+    for (name, value, description) in [
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+    ] {
+        objects.push(json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description}));
+    }
+    objects.push(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "cncfdemo.io/local-path", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"}));
+    objects.extend(roles::all());
+    objects.extend(kubernetes_service(api));
+    try_join_all(objects.into_iter().map(|object| ensure(api, object))).await?;
+    if let Some((ip, port)) = api.config.advertise {
+        advertise(api, &ip.to_string(), port).await?;
+    }
+    Ok(())
+}
+
+/// The service through which pods reach this API server.
+fn kubernetes_service(api: &Api) -> Option<Value> {
+    let (_, port) = api.config.advertise?;
+    let range = api.config.service_cidr;
+    let ip = std::net::Ipv4Addr::from(u32::from(range.network()) + 1).to_string();
+    Some(json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}]}}))
+}
+
+/// Its endpoints, which follow the address that is configured now.
+async fn advertise(api: &Arc<Api>, ip: &str, port: u16) -> Result<(), BuildError> {
+    let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+    let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "subsets": [{"addresses": [{"ip": ip}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]});
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}]});
+    for object in [endpoints, slice] {
+        let (key, ready) = prepare(object)?;
+        if let Some(stored) = api.store.get(&key) {
+            let mut value = stored.value.clone();
+            for part in ["subsets", "endpoints", "ports", "addressType"] {
+                if let Some(found) = ready.get(part) {
+                    value[part] = found.clone();
+                }
+            }
+            if value != stored.value {
+                api.store.put(&key, value, Precondition::None).await.map_err(|e| failed(&key, &e))?;
+            }
+        } else {
+            api.store.put(&key, ready, Precondition::None).await.map_err(|e| failed(&key, &e))?;
+        }
+    }
+    Ok(())
+}
+
+fn failed(what: &str, error: &WriteError) -> BuildError {
+    BuildError::Bootstrap { what: what.to_owned(), message: error.to_string() }
+}
+
+/// The key of an object and the object as a create would store it.
+fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
+    let api_version = text(&object, "/apiVersion").to_owned();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let name = text(&object, "/metadata/name").to_owned();
+    let kind = schema::by_kind(group, version, text(&object, "/kind")).ok_or_else(|| BuildError::Bootstrap {
+        what: name.clone(),
+        message: format!("{api_version} {} is not known", text(&object, "/kind")),
+    })?;
+    schema::set_defaults(kind.definition, &mut object);
+    strategy::prepare_create(kind, &mut object);
+    meta::fill_new(&mut object, strategy::counts_generations(kind));
+    if kind.plural == "namespaces" {
+        set(&mut object, &["metadata", "labels", "kubernetes.io/metadata.name"], name.as_str());
+    }
+    Ok((keys::key(kind, text(&object, "/metadata/namespace"), &name), object))
+}
+
+async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
+    let (key, object) = prepare(object)?;
+    if api.store.get(&key).is_some() {
+        return Ok(());
+    }
+    match api.store.put(&key, object, Precondition::Absent).await {
+        Ok(_) | Err(WriteError::Exists { .. }) => Ok(()),
+        Err(error) => Err(failed(&key, &error)),
+    }
+}

@@ -1,0 +1,269 @@
+//! From an authenticated request to whoever answers it.
+use std::sync::{Arc, atomic::Ordering};
+
+use http::Response;
+use schema::KindInfo;
+use serde_json::json;
+
+use crate::{
+    answer::{self, Body},
+    api::{Api, Call},
+    auth::rbac::Attributes,
+    convert, discovery,
+    negotiate::{Format, format},
+    registry::delete::DeleteOptions,
+    reviews,
+    status::{ApiError, Result},
+    user::ANONYMOUS,
+};
+
+/// What anybody may read, so that health checks need no credentials.
+fn is_public(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    matches!(path, "/version" | "/healthz" | "/livez" | "/readyz")
+        || ["/healthz/", "/livez/", "/readyz/"].iter().any(|p| path.starts_with(p))
+}
+
+impl Api {
+    /// Answer an authenticated request.
+    pub async fn answer(self: &Arc<Self>, call: Arc<Call>) -> Result<Response<Body>> {
+        if call.user.name == ANONYMOUS && !is_public(&call.route.path) {
+            return Err(ApiError::unauthorized());
+        }
+        self.authorise(&call)?;
+        if call.route.is_resource() { self.resource(&call).await } else { self.path(&call) }
+    }
+
+    fn authorise(&self, call: &Call) -> Result<()> {
+        let route = &call.route;
+        if !route.is_resource() && is_public(&route.path) {
+            return Ok(());
+        }
+        let wanted = Attributes {
+            verb: route.verb.to_owned(),
+            group: route.group.clone(),
+            resource: route.resource.clone(),
+            subresource: route.subresource.clone(),
+            namespace: route.namespace.clone(),
+            name: route.name.clone(),
+            path: route.path.clone(),
+        };
+        if self.rbac.allowed(&self.store, &call.user, &wanted) {
+            return Ok(());
+        }
+        let why = wanted.refusal(&call.user);
+        if !route.is_resource() {
+            return Err(ApiError { details: Some(json!({})), ..ApiError::new(403, "Forbidden", format!("forbidden: {why}")) });
+        }
+        let qualified =
+            if route.group.is_empty() { route.resource.clone() } else { format!("{}.{}", route.resource, route.group) };
+        let message = if route.name.is_empty() {
+            format!("{qualified} is forbidden: {why}")
+        } else {
+            format!("{qualified} \"{}\" is forbidden: {why}", route.name)
+        };
+        let mut details = json!({"kind": route.resource});
+        if !route.group.is_empty() {
+            details["group"] = route.group.as_str().into();
+        }
+        if !route.name.is_empty() {
+            details["name"] = route.name.as_str().into();
+        }
+        Err(ApiError { details: Some(details), ..ApiError::new(403, "Forbidden", message) })
+    }
+
+    fn path(&self, call: &Call) -> Result<Response<Body>> {
+        if let Some(answer) = discovery::answer(call) {
+            return answer;
+        }
+        let path = call.route.path.trim_end_matches('/');
+        match path {
+            "" => {
+                let mut paths: Vec<&str> = vec![
+                    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/openid/v1/jwks",
+                    "/readyz", "/version", "/.well-known/openid-configuration",
+                ];
+                paths.sort_unstable();
+                Ok(answer::json(200, &json!({"paths": paths})))
+            }
+            "/version" => Ok(answer::json(200, &self.version())),
+            "/metrics" => Ok(answer::text(200, self.metrics.render(&self.object_counts()))),
+            "/openid/v1/jwks" => Ok(answer::bytes(200, "application/jwk-set+json", self.tokens.jwks().to_string())),
+            "/.well-known/openid-configuration" => Ok(answer::json(
+                200,
+                &json!({
+                    "issuer": self.tokens.issuer(), "jwks_uri": format!("{}/openid/v1/jwks", self.tokens.issuer()),
+                    "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
+                    "id_token_signing_alg_values_supported": ["ES256"],
+                }),
+            )),
+            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => self.openapi(path),
+            path if is_public(path) => Ok(health(call, path)),
+            _ => Err(ApiError::no_such_path()),
+        }
+    }
+
+    fn object_counts(&self) -> Vec<(String, usize)> {
+        schema::kinds()
+            .iter()
+            .filter(|k| !reviews::is_review(k) && !convert::needed(k))
+            .map(|k| (crate::status::qualified(k), self.store.count(&crate::keys::prefix(k, ""))))
+            .collect()
+    }
+
+    async fn resource(self: &Arc<Self>, call: &Arc<Call>) -> Result<Response<Body>> {
+        let route = &call.route;
+        let kind = schema::by_resource(&route.group, &route.version, &route.resource).ok_or_else(ApiError::no_such_path)?;
+        if !route.subresource.is_empty() {
+            if !kind.subresources.contains(&route.subresource.as_str()) {
+                return Err(ApiError::no_such_path());
+            }
+            return self.subresource(call, kind).await;
+        }
+        if reviews::is_review(kind) {
+            return match route.verb {
+                "create" => Ok(answer::json(201, &self.review(call, kind)?)),
+                _ => Err(ApiError::method_not_allowed()),
+            };
+        }
+        if kind.namespaced != !route.namespace.is_empty()
+            && (!kind.namespaced && kind.plural != "namespaces" || kind.namespaced && !route.name.is_empty() && !matches!(route.verb, "list" | "watch" | "deletecollection"))
+        {
+            return Err(ApiError::no_such_path());
+        }
+        let format = format(&call.headers)?;
+        check_dry_run(call)?;
+        match route.verb {
+            "get" => {
+                let stored = self.fetch(convert::stored(kind), &route.namespace, &route.name).map_err(|_| {
+                    ApiError::not_found(kind, &route.name)
+                })?;
+                let output = crate::registry::Output::Stored(stored).in_version(kind);
+                answer::object(call, kind, format, 200, output)
+            }
+            "list" => answer::list(call, kind, format, &self.page(call, kind)?),
+            "watch" => self.counted_watch(call, kind, format),
+            "create" if route.name.is_empty() => {
+                let output = self.create_from_body(call, kind).await?;
+                answer::object(call, kind, format, 201, output)
+            }
+            "update" if !route.name.is_empty() => {
+                let (output, created) = self.update_from_body(call, kind, "").await?;
+                answer::object(call, kind, format, if created { 201 } else { 200 }, output)
+            }
+            "patch" if !route.name.is_empty() => {
+                let (output, created) = self.patch(call, kind, "").await?;
+                answer::object(call, kind, format, if created { 201 } else { 200 }, output)
+            }
+            "delete" => {
+                let options = DeleteOptions::of(call)?;
+                let deletion = self.delete(kind, &route.namespace, &route.name, &options).await?;
+                answer::object(call, kind, format, 200, deletion.into_answer(kind))
+            }
+            "deletecollection" if kind.verbs.contains(&"deletecollection") => {
+                let options = DeleteOptions::of(call)?;
+                let page = self.page(call, kind)?;
+                let items = self.delete_collection(kind, &route.namespace, page.items, &options).await?;
+                Ok(answer::json(
+                    200,
+                    &json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+                        "metadata": {"resourceVersion": self.store.revision().to_string()}, "items": items}),
+                ))
+            }
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn counted_watch(self: &Arc<Self>, call: &Arc<Call>, kind: &'static KindInfo, format: Format) -> Result<Response<Body>> {
+        let guard = WatchGuard(self.clone());
+        self.metrics.watches.fetch_add(1, Ordering::Relaxed);
+        let response = self.watch(call.clone(), kind, format)?;
+        Ok(response.map(|body| {
+            use http_body_util::BodyExt;
+            body.map_frame(move |frame| {
+                let _ = &guard;
+                frame
+            })
+            .boxed_unsync()
+        }))
+    }
+
+    async fn subresource(self: &Arc<Self>, call: &Arc<Call>, kind: &'static KindInfo) -> Result<Response<Body>> {
+        let route = &call.route;
+        let not_allowed = || Err(ApiError::method_not_allowed());
+        match (route.subresource.as_str(), route.verb) {
+            ("status", verb) => {
+                let format = format(&call.headers)?;
+                check_dry_run(call)?;
+                let output = match verb {
+                    "get" => crate::registry::Output::Stored(self.fetch(convert::stored(kind), &route.namespace, &route.name)?)
+                        .in_version(kind),
+                    "update" => self.update_from_body(call, kind, "status").await?.0,
+                    "patch" => self.patch(call, kind, "status").await?.0,
+                    _ => return not_allowed(),
+                };
+                answer::object(call, kind, format, 200, output)
+            }
+            ("scale", "get" | "update" | "patch") => Ok(answer::json(200, &self.scale(call, kind).await?)),
+            ("binding", "create") => Ok(answer::json(201, &self.bind(call, kind).await?)),
+            ("eviction", "create") => Ok(answer::json(201, &self.evict(call, kind).await?)),
+            ("token", "create") => Ok(answer::json(201, &self.request_token(call, kind)?)),
+            ("finalize", "update") => {
+                let output = self.finalize(call, kind).await?;
+                answer::object(call, kind, Format::Json, 200, output)
+            }
+            ("ephemeralcontainers", _) => Err(ApiError::unsupported(
+                "ephemeral containers are not supported by the embedded engine; run the debugging tools as a pod of their own",
+            )),
+            ("resize", _) => {
+                Err(ApiError::unsupported("resizing pods in place is not supported by the embedded engine"))
+            }
+            ("log", "get") => self.logs(call, kind).await,
+            (other @ ("exec" | "attach" | "portforward" | "proxy"), _) => {
+                Err(ApiError::unsupported(format!("{other} is not served by this build of the engine")))
+            }
+            _ => not_allowed(),
+        }
+    }
+}
+
+struct WatchGuard(Arc<Api>);
+
+impl Drop for WatchGuard {
+    fn drop(&mut self) {
+        self.0.metrics.watches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn check_dry_run(call: &Call) -> Result<()> {
+    match call.query.get("dryRun") {
+        None | Some("All") => Ok(()),
+        Some(other) => {
+            let cause = validation::Cause {
+                reason: "FieldValueNotSupported",
+                field: "dryRun".to_owned(),
+                message: format!("Unsupported value: \"{other}\": supported values: \"All\""),
+            };
+            Err(ApiError::invalid("meta.k8s.io", "CreateOptions", "", &[cause]))
+        }
+    }
+}
+
+fn health(call: &Call, path: &str) -> Response<Body> {
+    let checks = ["ping", "log", "store", "poststarthook/rbac/bootstrap-roles"];
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    let name = parts.next().unwrap_or_default();
+    if let Some(check) = parts.next() {
+        return if checks.contains(&check) {
+            answer::text(200, "ok")
+        } else {
+            answer::failure(&ApiError::no_such_path())
+        };
+    }
+    if !call.query.truth("verbose") {
+        return answer::text(200, "ok");
+    }
+    let mut out: String = checks.iter().map(|c| format!("[+]{c} ok\n")).collect();
+    out.push_str(&format!("{name} check passed\n"));
+    answer::text(200, out)
+}

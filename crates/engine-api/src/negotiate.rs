@@ -1,0 +1,113 @@
+//! What form of answer the client asks for (apiserver `endpoints/handlers/negotiation`).
+use http::{HeaderMap, header};
+
+use crate::status::{ApiError, Result};
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The objects themselves.
+    Json,
+    /// `meta.k8s.io/v1` Table.
+    Table,
+    /// `meta.k8s.io/v1` PartialObjectMetadata(List).
+    Partial,
+    /// Kubernetes protobuf; only where nothing else is accepted.
+    Protobuf,
+}
+
+/// What the Accept header leaves. JSON is preferred to protobuf wherever the client takes both.
+pub fn format(headers: &HeaderMap) -> Result<Format> {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>().join(",");
+    if accept.trim().is_empty() {
+        return Ok(Format::Json);
+    }
+    let mut protobuf = false;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let parameter = |name: &str| {
+            range.split(';').skip(1).filter_map(|p| p.trim().split_once('=')).find(|(k, _)| *k == name).map(|(_, v)| v)
+        };
+        match media {
+            "application/json" | "application/*" | "*/*" | "text/json" | "application/yaml" => {
+                match parameter("as") {
+                    None => return Ok(Format::Json),
+                    Some("Table") if parameter("g") == Some("meta.k8s.io") && parameter("v") == Some("v1") => {
+                        return Ok(Format::Table);
+                    }
+                    Some("PartialObjectMetadata" | "PartialObjectMetadataList")
+                        if parameter("g") == Some("meta.k8s.io") =>
+                    {
+                        return Ok(Format::Partial);
+                    }
+                    Some(_) => {}
+                }
+            }
+            "application/vnd.kubernetes.protobuf" if parameter("as").is_none() => protobuf = true,
+            _ => {}
+        }
+    }
+    if protobuf {
+        return Ok(Format::Protobuf);
+    }
+    Err(ApiError::new(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf",
+    ))
+}
+
+/// Media types of request bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyType {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Kubernetes protobuf.
+    Protobuf,
+}
+
+/// The type of a request body; JSON when it is not said.
+pub fn body_type(headers: &HeaderMap) -> Result<BodyType> {
+    let raw = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match raw.split(';').next().unwrap_or_default().trim() {
+        "" | "application/json" | "*/*" => Ok(BodyType::Json),
+        "application/yaml" => Ok(BodyType::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(BodyType::Protobuf),
+        other => Err(ApiError::new(
+            415,
+            "UnsupportedMediaType",
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: application/json, \
+                 application/yaml, application/vnd.kubernetes.protobuf (got {other})"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(accept: &str) -> Result<Format> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        format(&headers)
+    }
+
+    #[test]
+    fn accepts() {
+        assert_eq!(of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json").unwrap(), Format::Table);
+        assert_eq!(of("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json").unwrap(), Format::Json);
+        assert_eq!(of("application/vnd.kubernetes.protobuf,application/json").unwrap(), Format::Json);
+        assert_eq!(of("application/vnd.kubernetes.protobuf").unwrap(), Format::Protobuf);
+        assert_eq!(
+            of("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").unwrap(),
+            Format::Partial
+        );
+        assert_eq!(of("text/html").unwrap_err().code, 406);
+    }
+}

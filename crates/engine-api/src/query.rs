@@ -1,0 +1,81 @@
+//! Query parameters.
+
+/// The decoded parameters of a request, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Parse what follows the `?`.
+    pub fn parse(raw: &str) -> Self {
+        let pairs = raw.split('&').filter(|p| !p.is_empty());
+        Self(
+            pairs
+                .map(|pair| {
+                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    (decode(key, true), decode(value, true))
+                })
+                .collect(),
+        )
+    }
+
+    /// The first value of a parameter, when it is there and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// All values of a parameter.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(k, _)| k == name).map(|(_, v)| v.clone()).collect()
+    }
+
+    /// Whether the parameter is there and true; a bare `?watch` counts, as upstream's conversion has it.
+    pub fn truth(&self, name: &str) -> bool {
+        self.0.iter().any(|(k, v)| k == name && !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
+    }
+
+    /// A parameter as an integer.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(|v| v.parse().ok())
+    }
+}
+
+/// Percent decoding; `plus` turns `+` into a space, as in query strings.
+pub fn decode(raw: &str, plus: bool) -> String {
+    let bytes = raw.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16));
+        match bytes[at] {
+            b'%' => match (hex(at + 1), hex(at + 2)) {
+                (Some(high), Some(low)) => {
+                    out.push((high * 16 + low) as u8);
+                    at += 2;
+                }
+                _ => out.push(b'%'),
+            },
+            b'+' if plus => out.push(b' '),
+            byte => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_and_finds() {
+        let query = Query::parse("labelSelector=a%3D%3D%3Db&watch=1&x=a+b&command=sh&command=-c&limit=5&f=false");
+        assert_eq!(query.get("labelSelector"), Some("a===b"));
+        assert!(query.truth("watch"));
+        assert!(!query.truth("f"));
+        assert!(!query.truth("absent"));
+        assert_eq!(query.get("x"), Some("a b"));
+        assert_eq!(query.all("command"), ["sh", "-c"]);
+        assert_eq!(query.number("limit"), Some(5));
+        assert_eq!(decode("100%zz%4", false), "100%zz%4");
+    }
+}

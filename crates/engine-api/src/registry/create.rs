@@ -1,0 +1,110 @@
+//! Creating objects.
+use std::sync::Arc;
+
+use engine_store::{Precondition, WriteError};
+use schema::KindInfo;
+use serde_json::Value;
+
+use crate::{
+    admission,
+    api::{Api, Call, storage_error},
+    json::{self, text},
+    keys,
+    registry::{Output, Writer, body, meta, services, strategy},
+    status::{ApiError, Result},
+};
+
+/// Generated names collide so rarely that this many attempts are plenty (apiserver `registry.go` maxNameGenerationCreateAttempts).
+const NAME_ATTEMPTS: usize = 8;
+
+impl Api {
+    /// `POST` of a whole object.
+    pub async fn create_from_body(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Output> {
+        let object = body::decode(call, kind, kind.definition)?;
+        self.create(call, kind, object).await
+    }
+
+    /// Create a decoded and defaulted object.
+    pub async fn create(self: &Arc<Self>, call: &Call, kind: &'static KindInfo, mut object: Value) -> Result<Output> {
+        let request_kind = kind;
+        let namespace = call.route.namespace.as_str();
+        if kind.namespaced && namespace.is_empty() {
+            return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
+        }
+        body::place(kind, namespace, &mut object)?;
+        if !text(&object, "/metadata/resourceVersion").is_empty() {
+            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        strategy::before_create(kind, &mut object);
+        // Apply has worked out managed fields already.
+        if call.route.verb != "patch" {
+            json::remove(&mut object, &["metadata", "managedFields"]);
+            let writer = Writer::of(call, kind, "");
+            ::patch::track_update(kind.definition, None, &mut object, &writer.manager());
+        }
+        let (kind, mut object) = body::to_stored(kind, object);
+        let generated = text(&object, "/metadata/name").is_empty() && !text(&object, "/metadata/generateName").is_empty();
+        if generated && kind.plural == "pods" {
+            // Admission names volumes and errors after the pod.
+            name_it(&mut object);
+        }
+        admission::mutate_create(self, call, kind, &mut object).await?;
+        meta::fill_new(&mut object, strategy::counts_generations(kind));
+        for attempt in 1.. {
+            let mut candidate = object.clone();
+            if generated {
+                name_it(&mut candidate);
+            }
+            strategy::prepare_create(kind, &mut candidate);
+            let name = text(&candidate, "/metadata/name").to_owned();
+            let causes = validation::validate_create(kind.definition, &candidate);
+            if !causes.is_empty() {
+                return Err(ApiError::invalid_kind(kind, &name, &causes));
+            }
+            match self.store_new(call, kind, &name, candidate).await {
+                Err(error) if error.reason == "AlreadyExists" && generated && attempt < NAME_ATTEMPTS => {}
+                done => return done.map(|output| output.in_version(request_kind)),
+            }
+        }
+        Err(ApiError::internal("no attempt was made"))
+    }
+
+    async fn store_new(
+        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, name: &str, mut object: Value,
+    ) -> Result<Output> {
+        // Both locks are held until the object is visible, so that the next request counts it.
+        let _services = if kind.plural == "services" { Some(self.services.lock().await) } else { None };
+        let _quotas = if admission::counted(self, kind, &call.route.namespace) {
+            Some(self.quotas.lock().await)
+        } else {
+            None
+        };
+        if kind.plural == "services" {
+            services::allocate(self, &mut object, None)?;
+        }
+        let key = keys::key(kind, &call.route.namespace, name);
+        let taken = |being_deleted| ApiError::already_exists(kind, name, being_deleted);
+        // Looked for before quota, as upstream does not charge for what cannot be made.
+        if let Some(existing) = self.store.get(&key) {
+            return Err(taken(meta::deleting(&existing.value)));
+        }
+        let charge = admission::validate_create(self, kind, &object)?;
+        if call.dry_run() {
+            return Ok(Output::Made(object));
+        }
+        let stored = match self.write(kind, &key, object, Precondition::Absent).await {
+            Ok(stored) => stored,
+            Err(WriteError::Exists { .. }) => {
+                return Err(taken(self.store.get(&key).is_some_and(|o| meta::deleting(&o.value))));
+            }
+            Err(other) => return Err(storage_error(&other)),
+        };
+        admission::charge(self, charge).await;
+        Ok(Output::Stored(stored))
+    }
+}
+
+fn name_it(object: &mut Value) {
+    let name = meta::generated_name(text(object, "/metadata/generateName"));
+    json::set(object, &["metadata", "name"], name);
+}

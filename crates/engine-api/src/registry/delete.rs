@@ -1,0 +1,246 @@
+//! Deleting objects: grace, finalizers, preconditions (apiserver `registry/generic/registry/store.go`).
+use std::sync::Arc;
+
+use engine_store::{Precondition, Stored, WriteError};
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, Call, storage_error},
+    json::{self, list, number, text},
+    keys,
+    query::Query,
+    registry::{Output, body, meta, strategy, update::finished},
+    status::{ApiError, Result},
+    time,
+};
+
+/// `metav1.DeleteOptions`.
+#[derive(Debug, Clone, Default)]
+pub struct DeleteOptions {
+    /// Seconds that a pod may take.
+    pub grace: Option<i64>,
+    /// `Orphan`, `Background`, `Foreground`.
+    pub propagation: Option<String>,
+    /// Only if it has this uid.
+    pub uid: Option<String>,
+    /// Only if it has this resource version.
+    pub version: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+impl DeleteOptions {
+    /// From the body, or from the parameters when there is none.
+    pub fn of(call: &Call) -> Result<Self> {
+        let mut options = Self::from_query(&call.query);
+        if !call.body.is_empty() {
+            let value = body::parse(call)?;
+            if !value.is_null() {
+                options = Self::from_value(&value)?;
+                options.dry_run |= call.dry_run();
+            }
+        }
+        if let Some(policy) = &options.propagation
+            && !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground")
+        {
+            let cause = validation::Cause {
+                reason: "FieldValueNotSupported",
+                field: "propagationPolicy".to_owned(),
+                message: format!(
+                    "Unsupported value: \"{policy}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
+                ),
+            };
+            return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[cause]));
+        }
+        Ok(options)
+    }
+
+    fn from_query(query: &Query) -> Self {
+        let orphan = query.get("orphanDependents").map(|o| if o == "false" { "Background" } else { "Orphan" });
+        Self {
+            grace: query.number("gracePeriodSeconds"),
+            propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
+            dry_run: query.get("dryRun").is_some(),
+            ..Self::default()
+        }
+    }
+
+    /// From a decoded `DeleteOptions`.
+    pub fn from_value(value: &Value) -> Result<Self> {
+        if !value.is_object() {
+            return Err(ApiError::bad_request("the body of a DELETE must be DeleteOptions"));
+        }
+        let owned = |pointer: &str| Some(text(value, pointer)).filter(|t| !t.is_empty()).map(str::to_owned);
+        let orphan = match value["orphanDependents"].as_bool() {
+            Some(true) => Some("Orphan".to_owned()),
+            Some(false) => Some("Background".to_owned()),
+            None => None,
+        };
+        Ok(Self {
+            grace: number(value, "/gracePeriodSeconds"),
+            propagation: owned("/propagationPolicy").or(orphan),
+            uid: owned("/preconditions/uid"),
+            version: owned("/preconditions/resourceVersion"),
+            dry_run: !list(value, "/dryRun").is_empty(),
+        })
+    }
+
+    fn check(&self, kind: &KindInfo, name: &str, object: &Value) -> Result<()> {
+        let (uid, version) = (text(object, "/metadata/uid"), text(object, "/metadata/resourceVersion"));
+        let why = match (&self.uid, &self.version) {
+            (Some(wanted), _) if wanted != uid => format!(
+                "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). \
+                 The object might have been deleted and then recreated"
+            ),
+            (_, Some(wanted)) if wanted != version => format!(
+                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
+                 ({version}). The object might have been modified"
+            ),
+            _ => return Ok(()),
+        };
+        Err(ApiError::conflict(kind, name, &why))
+    }
+
+    /// The finalizers that the object is to have (deletionFinalizersForGarbageCollection).
+    fn finalizers(&self, object: &Value) -> Vec<Value> {
+        let mut finalizers = list(object, "/metadata/finalizers").to_vec();
+        let Some(policy) = &self.propagation else { return finalizers };
+        finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
+        match policy.as_str() {
+            "Orphan" => finalizers.push(ORPHAN.into()),
+            "Foreground" => finalizers.push(FOREGROUND.into()),
+            _ => {}
+        }
+        finalizers
+    }
+}
+
+/// What a DELETE has done.
+pub struct Deletion {
+    /// The object as it was last.
+    pub output: Output,
+    /// Whether it is gone.
+    pub gone: bool,
+}
+
+impl Deletion {
+    /// The answer to the client.
+    pub fn into_answer(self, kind: &KindInfo) -> Output {
+        if !self.gone || strategy::returns_deleted(kind) {
+            return self.output.in_version(kind);
+        }
+        let object = self.output.value();
+        let mut details = json!({"name": object["metadata"]["name"], "kind": kind.plural, "uid": object["metadata"]["uid"]});
+        if !kind.group.is_empty() {
+            details["group"] = kind.group.into();
+        }
+        Output::Made(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}))
+    }
+}
+
+impl Api {
+    /// Delete one object.
+    pub async fn delete(
+        self: &Arc<Self>, kind: &'static KindInfo, namespace: &str, name: &str, options: &DeleteOptions,
+    ) -> Result<Deletion> {
+        let kind = crate::convert::stored(kind);
+        if kind.plural == "namespaces" && matches!(name, "default" | "kube-system" | "kube-public" | "kube-node-lease") {
+            return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted"));
+        }
+        let key = keys::key(kind, namespace, name);
+        loop {
+            let stored = self.fetch(kind, namespace, name)?;
+            options.check(kind, name, &stored.value)?;
+            let next = mark(kind, &stored.value, options);
+            let revision = Precondition::Revision(stored.revision);
+            let written = match next {
+                Next::Keep => return Ok(Deletion { output: Output::Stored(stored), gone: false }),
+                Next::Remove(object) if options.dry_run => {
+                    return Ok(Deletion { output: Output::Made(object), gone: true });
+                }
+                Next::Mark(object) if options.dry_run => {
+                    return Ok(Deletion { output: Output::Made(object), gone: false });
+                }
+                Next::Remove(_) => self.erase(kind, &key, revision).await.map(|s| (s, true)),
+                Next::Mark(object) => self.write(kind, &key, object, revision).await.map(|s| (s, false)),
+            };
+            match written {
+                Ok((stored, gone)) => return Ok(Deletion { output: Output::Stored(stored), gone }),
+                // Somebody else wrote: look again.
+                Err(WriteError::Conflict { .. } | WriteError::NotFound { .. }) => {}
+                Err(other) => return Err(storage_error(&other)),
+            }
+        }
+    }
+
+    /// Delete what a list selects; yields the objects.
+    pub async fn delete_collection(
+        self: &Arc<Self>, kind: &'static KindInfo, namespace: &str, found: Vec<Arc<Stored>>, options: &DeleteOptions,
+    ) -> Result<Vec<Value>> {
+        let mut deleted = Vec::new();
+        for stored in found {
+            let own = text(&stored.value, "/metadata/namespace");
+            let namespace = if own.is_empty() { namespace } else { own };
+            match self.delete(kind, namespace, text(&stored.value, "/metadata/name"), options).await {
+                Ok(deletion) => deleted.push(deletion.output.in_version(kind).value().clone()),
+                Err(gone) if gone.code == 404 => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+enum Next {
+    Keep,
+    Mark(Value),
+    Remove(Value),
+}
+
+/// What deleting does to an object.
+fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
+    let mut new = old.clone();
+    let finalizers = options.finalizers(old);
+    let graceful = kind.plural == "pods";
+    let grace = if graceful { strategy::pod_grace(old, options.grace) } else { 0 };
+    if finalizers.is_empty() {
+        json::remove(&mut new, &["metadata", "finalizers"]);
+    } else {
+        json::set(&mut new, &["metadata", "finalizers"], finalizers);
+    }
+    if meta::deleting(old) {
+        // A second DELETE can only shorten (rest/delete.go BeforeDelete); without a wish of its own it changes nothing.
+        let before = number(old, "/metadata/deletionGracePeriodSeconds").unwrap_or_default();
+        if graceful && before > 0 && (options.grace.is_some() || grace == 0) && grace < before {
+            json::set(&mut new, &["metadata", "deletionGracePeriodSeconds"], grace);
+            json::set(&mut new, &["metadata", "deletionTimestamp"], shortened(old, before, grace));
+        }
+    } else {
+        json::set(&mut new, &["metadata", "deletionTimestamp"], time::later(grace));
+        json::set(&mut new, &["metadata", "deletionGracePeriodSeconds"], grace);
+        if number(&new, "/metadata/generation").is_some() {
+            meta::bump_generation(&mut new);
+        }
+    }
+    if kind.plural == "namespaces" {
+        json::remove(&mut new, &["metadata", "deletionGracePeriodSeconds"]);
+        json::set(&mut new, &["status", "phase"], "Terminating");
+    }
+    if finished(kind, &new) {
+        return Next::Remove(new);
+    }
+    if new == *old { Next::Keep } else { Next::Mark(new) }
+}
+
+/// A deletion time that counts the new grace from the same start as the old.
+fn shortened(old: &Value, before: i64, grace: i64) -> String {
+    let at: Option<jiff::Timestamp> = text(old, "/metadata/deletionTimestamp").parse().ok();
+    match at.and_then(|at| at.checked_sub(jiff::SignedDuration::from_secs(before - grace)).ok()) {
+        Some(at) => time::seconds(at),
+        None => time::later(grace),
+    }
+}

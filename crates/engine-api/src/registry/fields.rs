@@ -1,0 +1,91 @@
+//! The fields that field selectors may name (kubernetes `pkg/apis/*/v1/conversion.go` AddFieldLabelConversionsFor…).
+use std::borrow::Cow;
+
+use schema::KindInfo;
+use serde_json::Value;
+
+use crate::json::{text, truth};
+
+/// Selectable fields of a kind besides `metadata.name` and `metadata.namespace`.
+pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
+    match kind.plural {
+        "pods" => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ],
+        "nodes" => &["spec.unschedulable"],
+        "namespaces" => &["status.phase", "name"],
+        "secrets" => &["type"],
+        "services" => &["spec.clusterIP", "spec.type"],
+        "replicasets" => &["status.replicas"],
+        "jobs" => &["status.successful"],
+        "events" => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingComponent",
+            "reportingController",
+            "source",
+            "type",
+        ],
+        _ => &[],
+    }
+}
+
+/// Upstream's words for a field that cannot be selected by.
+pub fn refusal(kind: &KindInfo, labels: &str, fields: &str, field: &str) -> String {
+    let why = if extra(kind).is_empty() {
+        format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else {
+        format!("field label not supported: {field}")
+    };
+    let group_version = kind.api_version();
+    let group_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { group_version };
+    format!(
+        "Unable to find \"{group_version}, Resource={}\" that match label selector \"{labels}\", \
+         field selector \"{fields}\": {why}",
+        kind.plural
+    )
+}
+
+/// The value of a selectable field of a stored object.
+pub fn value<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
+    let at = match field {
+        "name" => "metadata.name".to_owned(),
+        "status.successful" => {
+            return Cow::Owned(object.pointer("/status/succeeded").and_then(Value::as_i64).unwrap_or(0).to_string());
+        }
+        "status.replicas" => {
+            return Cow::Owned(object.pointer("/status/replicas").and_then(Value::as_i64).unwrap_or(0).to_string());
+        }
+        "spec.unschedulable" | "spec.hostNetwork" => {
+            return Cow::Owned(truth(object, &format!("/{}", field.replace('.', "/"))).to_string());
+        }
+        "source" => {
+            let component = text(object, "/source/component");
+            return Cow::Borrowed(if component.is_empty() { text(object, "/reportingComponent") } else { component });
+        }
+        "reportingController" => "reportingComponent".to_owned(),
+        other => other.strip_prefix("regarding.").map_or_else(|| other.to_owned(), |f| format!("involvedObject.{f}")),
+    };
+    Cow::Borrowed(text(object, &format!("/{}", at.replace('.', "/"))))
+}

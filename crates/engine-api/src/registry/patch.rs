@@ -1,0 +1,255 @@
+//! `PATCH`: the four media types, and apply's create.
+use std::sync::Arc;
+
+use ::patch::PatchError;
+use http::header;
+use schema::KindInfo;
+use serde_json::{Value, json};
+use validation::Cause;
+
+use crate::{
+    api::{Api, Call},
+    convert,
+    json::text,
+    keys,
+    registry::{Output, Writer, body, update::Tracking},
+    status::{ApiError, Result},
+};
+
+/// The media types of patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Strategic merge.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+impl PatchType {
+    /// From the Content-Type header.
+    pub fn of(call: &Call) -> Result<Self> {
+        let raw = call.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        match raw.split(';').next().unwrap_or_default().trim() {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" => Ok(Self::Strategic),
+            "application/apply-patch+yaml" => Ok(Self::Apply),
+            other => Err(ApiError::new(
+                415,
+                "UnsupportedMediaType",
+                format!(
+                    "the body of the request was in an unknown format - accepted media types include: \
+                     application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+                     application/apply-patch+yaml (got {other})"
+                ),
+            )),
+        }
+    }
+}
+
+/// A patch error as a Status.
+pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
+    match error {
+        PatchError::Malformed(message) => ApiError::bad_request(message),
+        PatchError::Unprocessable(message) => match message.strip_prefix("patch: ") {
+            Some(rest) => ApiError::invalid(
+                "",
+                "",
+                "",
+                &[Cause { reason: "FieldValueInvalid", field: "patch".to_owned(), message: rest.to_owned() }],
+            ),
+            // NewGenericServerResponse of 422.
+            None => ApiError {
+                details: Some(json!({"causes": [{"message": message}]})),
+                ..ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
+            },
+        },
+        PatchError::Conflict(conflicts) => {
+            let count = conflicts.len();
+            let plural = if count == 1 { "conflict" } else { "conflicts" };
+            let causes = conflicts
+                .iter()
+                .map(|c| json!({"reason": "FieldManagerConflict", "message": c.message, "field": c.field}))
+                .collect::<Vec<_>>();
+            let lines = if count == 1 {
+                format!(" {}: {}", conflicts[0].message, conflicts[0].field)
+            } else {
+                group_conflicts(&conflicts)
+            };
+            let _ = (kind, name);
+            ApiError {
+                details: Some(json!({"causes": causes})),
+                ..ApiError::new(409, "Conflict", format!("Apply failed with {count} {plural}:{lines}"))
+            }
+        }
+    }
+}
+
+/// Several conflicts, by manager (structured-merge-diff `merge/conflict.go`).
+fn group_conflicts(conflicts: &[::patch::Conflict]) -> String {
+    let mut messages: Vec<&str> = conflicts.iter().map(|c| c.message.as_str()).collect();
+    messages.sort_unstable();
+    messages.dedup();
+    let mut lines = String::new();
+    for message in &messages {
+        let fields: Vec<&str> =
+            conflicts.iter().filter(|c| c.message == *message).map(|c| c.field.as_str()).collect();
+        if messages.len() == 1 && fields.len() == 1 {
+            lines.push_str(&format!(" {message}: {}", fields[0]));
+        } else {
+            let separator = if lines.is_empty() { " " } else { "\n" };
+            lines.push_str(&format!("{separator}{message}:"));
+            for field in fields {
+                lines.push_str(&format!("\n- {field}"));
+            }
+        }
+    }
+    lines
+}
+
+/// Apply one of the three plain patches.
+pub fn apply_plain(kind: PatchType, definition: &str, object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+    match kind {
+        PatchType::Json => ::patch::json_patch(object, patch),
+        PatchType::Merge => ::patch::merge_patch(object, patch),
+        PatchType::Strategic => ::patch::strategic_merge_patch(definition, object, patch),
+        PatchType::Apply => Err(PatchError::Malformed("apply is not a plain patch".to_owned())),
+    }
+}
+
+impl Api {
+    /// `PATCH` of an object or of its status; whether it was created.
+    pub async fn patch(
+        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+    ) -> Result<(Output, bool)> {
+        let patch_type = PatchType::of(call)?;
+        if patch_type == PatchType::Apply {
+            return self.apply(call, kind, subresource).await;
+        }
+        if call.query.get("force").is_some() {
+            let cause = Cause {
+                reason: "FieldValueForbidden",
+                field: "force".to_owned(),
+                message: "Forbidden: may not be specified for non-apply patch".to_owned(),
+            };
+            return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+        }
+        let name = call.route.name.clone();
+        let change = |current: &Value| {
+            let patched = apply_plain(patch_type, kind.definition, current, &call.body)
+                .map_err(|e| patch_error(kind, &name, e))?;
+            let mut patched = body::finish(call, kind, kind.definition, patched)?;
+            body::identify(kind, &mut patched)?;
+            keep_identity(kind, current, &mut patched)?;
+            Ok(patched)
+        };
+        let output = self.change(call, kind, subresource, Tracking::Update, change).await?;
+        Ok((output, false))
+    }
+
+    async fn apply(
+        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+    ) -> Result<(Output, bool)> {
+        if call.query.get("fieldManager").is_none() {
+            let cause = Cause {
+                reason: "FieldValueRequired",
+                field: "fieldManager".to_owned(),
+                message: "Required value: is required for apply patch".to_owned(),
+            };
+            return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+        }
+        let mut applied = match serde_json::from_slice::<Value>(&call.body) {
+            Ok(value) => value,
+            Err(_) => body::parse_yaml(&call.body)
+                .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {}", e.message)))?,
+        };
+        self.check_applied(call, kind, &mut applied)?;
+        let force = call.query.truth("force");
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        let writer = Writer::of(call, kind, subresource);
+        if self.store.get(&keys::key(convert::stored(kind), namespace, name)).is_none() {
+            if !subresource.is_empty() {
+                return Err(ApiError::not_found(kind, name));
+            }
+            if !text(&applied, "/metadata/uid").is_empty() {
+                let why = "uid mismatch: the provided object specified uid, and no existing object was found";
+                return Err(ApiError::conflict(kind, name, why));
+            }
+            let merged = ::patch::apply(kind.definition, None, &applied, &writer.manager(), force)
+                .map_err(|e| patch_error(kind, name, e))?;
+            let object = body::finish(call, kind, kind.definition, merged)?;
+            match self.create(call, kind, object).await {
+                Err(raced) if raced.reason == "AlreadyExists" => {}
+                done => return done.map(|output| (output, true)),
+            }
+        }
+        let change = |current: &Value| {
+            let merged = ::patch::apply(kind.definition, Some(current), &applied, &writer.manager(), force)
+                .map_err(|e| patch_error(kind, name, e))?;
+            body::finish(call, kind, kind.definition, merged)
+        };
+        let output = self.change(call, kind, subresource, Tracking::Done, change).await?;
+        Ok((output, false))
+    }
+
+    fn check_applied(&self, call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
+        let unknown = schema::unknown_fields(kind.definition, applied);
+        if let Some(first) = unknown.first() {
+            let field = first.trim_start_matches("unknown field ").trim_matches('"');
+            let (namespace, name) = (&call.route.namespace, &call.route.name);
+            let place = if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
+            let api_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { kind.api_version() };
+            return Err(ApiError::new(
+                500,
+                "",
+                format!(
+                    "failed to create typed patch object ({place}; {}, Kind={}): .{field}: field not declared in schema",
+                    api_version.trim_start_matches('/'),
+                    kind.kind
+                ),
+            ));
+        }
+        schema::normalise(kind.definition, applied).map_err(|e| ApiError::bad_request(e.message))?;
+        if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+        }
+        if !text(applied, "/apiVersion").is_empty() || !text(applied, "/kind").is_empty() {
+            body::identify(kind, applied)?;
+        } else {
+            return Err(ApiError::bad_request("apiVersion and kind must be set in an applied object"));
+        }
+        let own = text(applied, "/metadata/name").to_owned();
+        if own.is_empty() {
+            crate::json::set(applied, &["metadata", "name"], call.route.name.as_str());
+        } else if own != call.route.name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({own}) does not match the name on the URL ({})",
+                call.route.name
+            )));
+        }
+        body::place(kind, &call.route.namespace, applied)
+    }
+}
+
+/// A patch changes neither name nor namespace.
+fn keep_identity(kind: &KindInfo, old: &Value, new: &mut Value) -> Result<()> {
+    for field in ["name", "namespace"] {
+        let (was, is) = (old["metadata"].get(field), new["metadata"].get(field));
+        if was != is {
+            let (was, is) = (was.and_then(Value::as_str).unwrap_or_default(), is.and_then(Value::as_str).unwrap_or_default());
+            return Err(ApiError::bad_request(if field == "name" {
+                format!("the name of the object ({is}) does not match the name on the URL ({was})")
+            } else {
+                format!(
+                    "the namespace of the provided {} does not match the namespace sent on the request",
+                    if kind.namespaced { "object" } else { "cluster-scoped object" }
+                )
+            }));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Addresses and node ports of Services (kubernetes `pkg/registry/core/service/storage/alloc.go`). What is in use is read from
+//! the store each time, under a lock: there is no second truth that could drift.
+use std::{collections::HashSet, net::Ipv4Addr};
+
+use rand::Rng;
+use serde_json::{Value, json};
+use validation::Cause;
+
+use crate::{
+    api::Api,
+    json::{self, list, number, set, strings, text},
+    status::{ApiError, Result},
+};
+
+/// Types that have node ports.
+fn has_node_ports(service: &Value) -> bool {
+    match text(service, "/spec/type") {
+        "NodePort" => true,
+        "LoadBalancer" => service.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false)),
+        _ => false,
+    }
+}
+
+fn external_name(service: &Value) -> bool {
+    text(service, "/spec/type") == "ExternalName"
+}
+
+/// An update that leaves allocated values out keeps them (`patchAllocatedValues`), before validation.
+pub fn carry_over(new: &mut Value, old: &Value) {
+    if external_name(new) {
+        if !external_name(old) && text(new, "/spec/clusterIP") == text(old, "/spec/clusterIP") {
+            for gone in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+                json::remove(new, &["spec", gone]);
+            }
+        }
+        return;
+    }
+    if external_name(old) {
+        return;
+    }
+    if text(new, "/spec/clusterIP").is_empty() && list(new, "/spec/clusterIPs").is_empty() {
+        json::restore(new, old, &["spec", "clusterIP"]);
+        json::restore(new, old, &["spec", "clusterIPs"]);
+    }
+    // Whoever writes only clusterIP means clusterIPs too (`NormalizeClusterIPs`).
+    let (ip, old_ip) = (text(new, "/spec/clusterIP").to_owned(), text(old, "/spec/clusterIP"));
+    if ip != old_ip && list(new, "/spec/clusterIPs") == list(old, "/spec/clusterIPs") && !ip.is_empty() {
+        set(new, &["spec", "clusterIPs"], json!([ip]));
+    }
+    for kept in ["ipFamilies", "ipFamilyPolicy"] {
+        if new["spec"].get(kept).is_none_or(Value::is_null) {
+            json::restore(new, old, &["spec", kept]);
+        }
+    }
+    if has_node_ports(new) && has_node_ports(old) {
+        let taken: HashSet<i64> = list(new, "/spec/ports").iter().filter_map(|p| p["nodePort"].as_i64()).collect();
+        let old_ports = list(old, "/spec/ports").to_vec();
+        if let Some(ports) = new["spec"]["ports"].as_array_mut() {
+            for port in ports.iter_mut().filter(|p| p["nodePort"].as_i64().unwrap_or_default() == 0) {
+                let same =
+                    old_ports.iter().find(|o| o["port"] == port["port"] && protocol(o) == protocol(port));
+                if let Some(kept) = same.and_then(|o| o["nodePort"].as_i64()).filter(|p| !taken.contains(p)) {
+                    port["nodePort"] = kept.into();
+                }
+            }
+        }
+    }
+    if has_node_ports(old) && !has_node_ports(new) {
+        drop_node_ports(new, old);
+    }
+    if text(new, "/spec/type") == "LoadBalancer"
+        && text(new, "/spec/externalTrafficPolicy") == "Local"
+        && text(old, "/spec/externalTrafficPolicy") == "Local"
+        && number(new, "/spec/healthCheckNodePort").unwrap_or_default() == 0
+    {
+        json::restore(new, old, &["spec", "healthCheckNodePort"]);
+    }
+}
+
+/// Node ports left over from a type that had them go away, unless the client changed them itself.
+fn drop_node_ports(new: &mut Value, old: &Value) {
+    let ports_of = |v: &Value| list(v, "/spec/ports").iter().map(|p| p["nodePort"].clone()).collect::<Vec<_>>();
+    if ports_of(new) == ports_of(old)
+        && let Some(ports) = new["spec"]["ports"].as_array_mut()
+    {
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            port.remove("nodePort");
+        }
+    }
+    if text(new, "/spec/type") == "ClusterIP" {
+        json::remove(new, &["spec", "externalTrafficPolicy"]);
+    }
+}
+
+fn protocol(port: &Value) -> &str {
+    port["protocol"].as_str().unwrap_or("TCP")
+}
+
+/// Give the Service what it asks for or lacks. `old` is what it replaces.
+pub fn allocate(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()> {
+    if external_name(service) {
+        return Ok(());
+    }
+    allocate_ip(api, service, old)?;
+    allocate_ports(api, service)?;
+    Ok(())
+}
+
+fn invalid(service: &Value, reason: &'static str, field: &str, message: String) -> ApiError {
+    let cause = Cause { reason, field: field.to_owned(), message };
+    ApiError::invalid("", "Service", text(service, "/metadata/name"), &[cause])
+}
+
+fn others<'a>(items: &'a [std::sync::Arc<engine_store::Stored>], service: &Value) -> impl Iterator<Item = &'a Value> {
+    let own = text(service, "/metadata/uid").to_owned();
+    items.iter().map(|o| &o.value).filter(move |o| text(o, "/metadata/uid") != own)
+}
+
+fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()> {
+    let asked = text(service, "/spec/clusterIP").to_owned();
+    let asked = if asked.is_empty() {
+        strings(service, "/spec/clusterIPs").first().copied().unwrap_or_default().to_owned()
+    } else {
+        asked
+    };
+    let ip = if asked == "None" {
+        asked
+    } else if old.is_some_and(|o| text(o, "/spec/clusterIP") == asked && !asked.is_empty()) {
+        asked
+    } else {
+        let services = api.store.list("services/").items;
+        let used: HashSet<&str> =
+            others(&services, service).flat_map(|o| strings(o, "/spec/clusterIPs")).collect();
+        if asked.is_empty() {
+            free_ip(api, &used)
+                .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
+        } else {
+            let failed = |why: &str| {
+                invalid(
+                    service,
+                    "FieldValueInvalid",
+                    "spec.clusterIPs",
+                    format!("Invalid value: [\"{asked}\"]: failed to allocate IP {asked}: {why}"),
+                )
+            };
+            let Ok(parsed) = asked.parse::<Ipv4Addr>() else { return Err(failed("not a valid IPv4 address")) };
+            let range = &api.config.service_cidr;
+            if !range.contains(&parsed) || parsed == range.network() || parsed == range.broadcast() {
+                return Err(failed(&format!("the provided IP ({asked}) is not in the valid range. \
+                    The range of valid IPs is {range}")));
+            }
+            if used.contains(asked.as_str()) {
+                return Err(failed("provided IP is already allocated"));
+            }
+            asked
+        }
+    };
+    set(service, &["spec", "clusterIP"], ip.as_str());
+    set(service, &["spec", "clusterIPs"], json!([ip]));
+    if list(service, "/spec/ipFamilies").is_empty() {
+        set(service, &["spec", "ipFamilies"], json!(["IPv4"]));
+    } else if strings(service, "/spec/ipFamilies") != ["IPv4"] {
+        return Err(invalid(
+            service,
+            "FieldValueInvalid",
+            "spec.ipFamilies[0]",
+            "Invalid value: \"IPv6\": not configured on this cluster".to_owned(),
+        ));
+    }
+    match text(service, "/spec/ipFamilyPolicy") {
+        "" => set(service, &["spec", "ipFamilyPolicy"], "SingleStack"),
+        "RequireDualStack" => {
+            return Err(invalid(
+                service,
+                "FieldValueInvalid",
+                "spec.ipFamilyPolicy",
+                "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services".to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A free address: random, out of the lower band that static addresses are taken from as long as there is room
+/// (KEP 3070).
+fn free_ip(api: &Api, used: &HashSet<&str>) -> Option<String> {
+    let range = api.config.service_cidr;
+    let first = u32::from(range.network()) + 1;
+    let last = u32::from(range.broadcast()).checked_sub(1)?;
+    let size = last.checked_sub(first)? + 1;
+    // The reserved band: between 16 and 256 addresses, a 16th of the range.
+    let band = (size / 16).clamp(16, 256).min(size.saturating_sub(1));
+    let is_free = |ip: u32| {
+        let address = Ipv4Addr::from(ip);
+        let text = address.to_string();
+        (ip != first && Some(address) != api.config.dns_ip && !used.contains(text.as_str())).then_some(text)
+    };
+    let mut rng = rand::rng();
+    for _ in 0..64 {
+        if let Some(ip) = is_free(rng.random_range(first + band..=last)) {
+            return Some(ip);
+        }
+    }
+    (first + band..=last).chain(first..first + band).find_map(is_free)
+}
+
+fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
+    if !has_node_ports(service) {
+        return Ok(());
+    }
+    let services = api.store.list("services/").items;
+    let mut used: HashSet<(String, i64)> = HashSet::new();
+    for other in others(&services, service) {
+        for port in list(other, "/spec/ports") {
+            if let Some(number) = port["nodePort"].as_i64().filter(|p| *p > 0) {
+                used.insert((protocol(port).to_owned(), number));
+            }
+        }
+        if let Some(health) = number(other, "/spec/healthCheckNodePort").filter(|p| *p > 0) {
+            used.insert(("TCP".to_owned(), health));
+        }
+    }
+    let range = &api.config.node_port_range;
+    let mut ports = list(service, "/spec/ports").to_vec();
+    for (index, port) in ports.iter().enumerate() {
+        let Some(asked) = port["nodePort"].as_i64().filter(|p| *p > 0) else { continue };
+        let failed = |why: String| {
+            invalid(
+                service,
+                "FieldValueInvalid",
+                &format!("spec.ports[{index}].nodePort"),
+                format!("Invalid value: {asked}: {why}"),
+            )
+        };
+        if !(i64::from(*range.start())..=i64::from(*range.end())).contains(&asked) {
+            return Err(failed(format!(
+                "provided port is not in the valid range. The range of valid ports is {}-{}",
+                range.start(),
+                range.end()
+            )));
+        }
+        if !used.insert((protocol(port).to_owned(), asked)) {
+            return Err(failed("provided port is already allocated".to_owned()));
+        }
+    }
+    let mut rng = rand::rng();
+    let mut given: Vec<(i64, String, i64)> = Vec::new();
+    for port in &mut ports {
+        if port["nodePort"].as_i64().unwrap_or_default() > 0 {
+            continue;
+        }
+        let transport = protocol(port).to_owned();
+        // The same port over another transport shares the number, as upstream does for DNS.
+        let shared = given
+            .iter()
+            .find(|(number, other, node_port)| {
+                port["port"] == *number && *other != transport && !used.contains(&(transport.clone(), *node_port))
+            })
+            .map(|(_, _, node_port)| *node_port);
+        let count = range.end() - range.start() + 1;
+        let offset = rng.random_range(0..count);
+        let free = shared.or_else(|| {
+            (0..count)
+                .map(|i| i64::from(range.start() + (offset + i) % count))
+                .find(|p| !used.contains(&(transport.clone(), *p)))
+        });
+        let Some(free) = free else {
+            return Err(ApiError::internal("failed to allocate a nodePort: range is full"));
+        };
+        used.insert((transport.clone(), free));
+        given.push((port["port"].as_i64().unwrap_or_default(), transport, free));
+        port["nodePort"] = free.into();
+    }
+    set(service, &["spec", "ports"], ports);
+    Ok(())
+}

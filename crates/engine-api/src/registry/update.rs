@@ -1,0 +1,190 @@
+//! Updating objects: read, change, check, write if nothing was written meanwhile.
+use std::sync::Arc;
+
+use engine_store::{Precondition, Stored, WriteError};
+use schema::KindInfo;
+use serde_json::Value;
+
+use crate::{
+    admission,
+    api::{Api, Call, storage_error},
+    convert,
+    json::{self, list, number, text},
+    keys,
+    registry::{Output, Writer, body, meta, services, strategy},
+    status::{ApiError, Result},
+};
+
+/// Attempts of an update that does not name a resource version.
+const ATTEMPTS: usize = 64;
+
+/// How an update is tracked in managed fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// The writer owns what differs.
+    Update,
+    /// The change did it already (apply), or leaves ownership alone (scale, binding).
+    Done,
+}
+
+impl Api {
+    /// `PUT` of a whole object, or of one of its subresources.
+    pub async fn update_from_body(
+        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+    ) -> Result<(Output, bool)> {
+        let name = call.route.name.as_str();
+        let object = body::decode(call, kind, kind.definition)?;
+        let own = text(&object, "/metadata/name");
+        if own.is_empty() {
+            return Err(ApiError::bad_request(
+                "metadata.name: Required value: name or generateName is required".to_owned(),
+            ));
+        }
+        if own != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({own}) does not match the name on the URL ({name})"
+            )));
+        }
+        let mut object = object;
+        body::place(kind, &call.route.namespace, &mut object)?;
+        let creates = subresource.is_empty() && strategy::put_creates(kind);
+        if creates && self.store.get(&keys::key(kind, &call.route.namespace, name)).is_none() {
+            json::remove(&mut object, &["metadata", "resourceVersion"]);
+            return self.create(call, kind, object).await.map(|output| (output, true));
+        }
+        let version = text(&object, "/metadata/resourceVersion").to_owned();
+        if version.is_empty() && subresource.is_empty() && !strategy::unconditional(kind) {
+            return Err(ApiError::invalid_field(
+                kind,
+                name,
+                "FieldValueInvalid",
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update",
+            ));
+        }
+        let change = |_: &Value| Ok(object.clone());
+        self.change(call, kind, subresource, Tracking::Update, change).await.map(|output| (output, false))
+    }
+
+    /// Change the object that the call names. `change` gets the object in the version of the request and returns it
+    /// changed; it is asked again when somebody else wrote meanwhile, unless the result names a resource version of its own.
+    pub async fn change(
+        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str, tracking: Tracking,
+        mut change: impl FnMut(&Value) -> Result<Value>,
+    ) -> Result<Output> {
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        let key = keys::key(kind, namespace, name);
+        for attempt in 1.. {
+            let stored = self.fetch(kind, namespace, name)?;
+            let current = convert::from_stored(kind, &stored.value);
+            let changed = change(&current)?;
+            match self.replace(call, kind, subresource, tracking, &key, &stored, changed).await {
+                Err(Replace::Raced { pinned }) if pinned || attempt >= ATTEMPTS => {
+                    return Err(ApiError::modified(kind, name));
+                }
+                Err(Replace::Raced { .. }) => {}
+                Err(Replace::Failed(error)) => return Err(error),
+                Ok(output) => return Ok(output.in_version(kind)),
+            }
+        }
+        Err(ApiError::internal("no attempt was made"))
+    }
+
+    /// One attempt: `new` is in the version of the request.
+    async fn replace(
+        self: &Arc<Self>, call: &Call, request_kind: &'static KindInfo, subresource: &str, tracking: Tracking,
+        key: &str, stored: &Arc<Stored>, mut new: Value,
+    ) -> Result<Output, Replace> {
+        let name = call.route.name.as_str();
+        let old_version = text(&stored.value, "/metadata/resourceVersion");
+        let version = text(&new, "/metadata/resourceVersion");
+        // Patches carry the version they were made from; only another one is the client's own wish.
+        let pinned = !version.is_empty() && version != "0" && (call.route.verb == "update" || version != old_version);
+        if pinned && version != old_version {
+            return Err(ApiError::modified(request_kind, name).into());
+        }
+        let (uid, old_uid) = (text(&new, "/metadata/uid"), text(&stored.value, "/metadata/uid"));
+        if !uid.is_empty() && uid != old_uid {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            return Err(ApiError::conflict(request_kind, name, &why).into());
+        }
+        json::set(&mut new, &["metadata", "resourceVersion"], old_version);
+
+        let current = convert::from_stored(request_kind, &stored.value);
+        strategy::before_update(request_kind, subresource, &mut new, &current);
+        if tracking == Tracking::Update {
+            let writer = Writer::of(call, request_kind, subresource);
+            ::patch::track_update(request_kind.definition, Some(&current), &mut new, &writer.manager());
+        }
+        let (kind, mut new) = body::to_stored(request_kind, new);
+        let old = &stored.value;
+        if subresource.is_empty() {
+            admission::mutate_update(self, kind, &mut new, old)?;
+        }
+        let services = if kind.plural == "services" { Some(self.services.lock().await) } else { None };
+        if services.is_some() && subresource.is_empty() {
+            services::carry_over(&mut new, old);
+        }
+        strategy::prepare_update(kind, subresource, &mut new, old);
+        let causes = validation::validate_update(kind.definition, subresource, old, &new);
+        if !causes.is_empty() {
+            return Err(ApiError::invalid_kind(kind, name, &causes).into());
+        }
+        if subresource.is_empty() {
+            admission::validate_update(self, call, kind, &new, old)?;
+            if services.is_some() {
+                services::allocate(self, &mut new, Some(old))?;
+            }
+        }
+        if call.dry_run() {
+            return Ok(Output::Made(new));
+        }
+        if finished(kind, &new) {
+            return match self.erase(kind, key, Precondition::Revision(stored.revision)).await {
+                Ok(_) => Ok(Output::Made(new)),
+                Err(error) => Err(Replace::from_write(error, pinned)),
+            };
+        }
+        if new == *old {
+            return Ok(Output::Stored(stored.clone()));
+        }
+        match self.write(kind, key, new, Precondition::Revision(stored.revision)).await {
+            Ok(written) => Ok(Output::Stored(written)),
+            Err(error) => Err(Replace::from_write(error, pinned)),
+        }
+    }
+}
+
+/// Whether an object that is being deleted has nothing left to wait for.
+pub fn finished(kind: &KindInfo, object: &Value) -> bool {
+    meta::deleting(object)
+        && list(object, "/metadata/finalizers").is_empty()
+        && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() == 0
+        && (kind.plural != "namespaces" || list(object, "/spec/finalizers").is_empty())
+}
+
+/// How an attempt failed.
+pub enum Replace {
+    /// Somebody else wrote first. `pinned`: the client insists on the version it saw.
+    Raced { pinned: bool },
+    /// For good.
+    Failed(ApiError),
+}
+
+impl From<ApiError> for Replace {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Replace {
+    fn from_write(error: WriteError, pinned: bool) -> Self {
+        match error {
+            // Gone in the meantime: the next attempt answers 404.
+            WriteError::Conflict { .. } | WriteError::NotFound { .. } | WriteError::Exists { .. } => {
+                Self::Raced { pinned }
+            }
+            other => Self::Failed(storage_error(&other)),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The doors: a TLS listener, and in-memory clients that skip the socket.
+use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::{service::service_fn, upgrade::OnUpgrade};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use streaming::NodeStreams;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    answer::{self, Body, BodyError},
+    api::{Api, Call},
+    audit::AuditEvent,
+    auth::authenticate::from_certificate,
+    proxy::NodeProxy,
+    query::Query,
+    route::Route,
+    status::ApiError,
+    time,
+    user::User,
+};
+
+/// The largest request body (apiserver `MaxRequestBodyBytes`).
+const MAX_BODY: usize = 3 * 1024 * 1024;
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How many requests one HTTP/2 connection may have open (upstream's default).
+const STREAMS: u32 = 250;
+
+/// A running API server; cheap to clone. It lives as long as a clone does.
+#[derive(Clone)]
+pub struct ApiServer {
+    api: Arc<Api>,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").field("store", &self.api.store).finish_non_exhaustive()
+    }
+}
+
+impl ApiServer {
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        Self { api }
+    }
+
+    /// A client in memory: no socket, no TLS. `agent` is its User-Agent, whose part before `/` is the field manager.
+    pub fn client(&self, user: &str, groups: &[&str], agent: &str) -> kube::Client {
+        let user = Arc::new(User::new(user, groups.iter().copied()));
+        let agent = HeaderValue::from_str(agent).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        let api = self.api.clone();
+        let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
+            let (api, user) = (api.clone(), user.clone());
+            request.headers_mut().insert(header::USER_AGENT, agent.clone());
+            async move {
+                if request.headers().contains_key(header::UPGRADE) {
+                    return upgraded_in_memory(api, user, request).await;
+                }
+                Ok::<_, BodyError>(handle(api, request, Caller::Known(user)).await)
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Who answers logs, exec, attach and port-forward. Only the first call counts.
+    pub fn set_node_streams(&self, streams: Arc<dyn NodeStreams>) {
+        let _ = self.api.streams.set(streams);
+    }
+
+    /// Who connects to the nodes' own HTTPS servers, for `nodes/proxy`. Only the first call counts.
+    pub fn set_node_proxy(&self, proxy: Arc<dyn NodeProxy>) {
+        let _ = self.api.node_proxy.set(proxy);
+    }
+
+    /// The revision of the newest write.
+    pub fn revision(&self) -> u64 {
+        self.api.store.revision()
+    }
+
+    /// Serve on a listener until `shutdown` completes; open connections end then too. Clients are authenticated by
+    /// certificate where `tls` asks for one, else by bearer token.
+    pub async fn serve(
+        &self, listener: TcpListener, tls: Arc<rustls::ServerConfig>, shutdown: impl Future<Output = ()> + Send,
+    ) {
+        let acceptor = TlsAcceptor::from(tls);
+        let stop = CancellationToken::new();
+        let _guard = stop.clone().drop_guard();
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut shutdown => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, mostly: give the others a chance to end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let (api, acceptor, stop) = (self.api.clone(), acceptor.clone(), stop.clone());
+            tokio::spawn(async move {
+                let work = async {
+                    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+                    let certificates = stream.get_ref().1.peer_certificates();
+                    let user = certificates.and_then(|c| c.first()).and_then(|c| from_certificate(c));
+                    serve_connection(api, stream, user.map(Arc::new)).await;
+                };
+                tokio::select! {
+                    () = work => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+    }
+}
+
+async fn serve_connection<S>(api: Arc<Api>, stream: S, certificate: Option<Arc<User>>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (api, certificate) = (api.clone(), certificate.clone());
+        async move { Ok::<_, Infallible>(handle(api, request, Caller::Connection(certificate)).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(STREAMS).enable_connect_protocol();
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// A WebSocket of an in-memory client: HTTP over a pipe, since an upgrade needs a connection to take over.
+async fn upgraded_in_memory(
+    api: Arc<Api>, user: Arc<User>, request: Request<kube::client::Body>,
+) -> Result<Response<Body>, BodyError> {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (api, user) = (api.clone(), user.clone());
+        async move { Ok::<_, Infallible>(handle(api, request, Caller::Known(user)).await) }
+    });
+    tokio::spawn(
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades(),
+    );
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
+    tokio::spawn(connection.with_upgrades());
+    let (mut parts, body) = request.into_parts();
+    parts.headers.entry(header::HOST).or_insert(HeaderValue::from_static("kubernetes.default.svc"));
+    let body = body.collect().await?.to_bytes();
+    let response = sender.send_request(Request::from_parts(parts, answer::full(body))).await?;
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+/// Where a request comes from.
+enum Caller {
+    /// An in-memory client of this user.
+    Known(Arc<User>),
+    /// A connection, perhaps with a client certificate.
+    Connection(Option<Arc<User>>),
+}
+
+/// Answer one request, whatever happens.
+async fn handle<B>(api: Arc<Api>, request: Request<B>, caller: Caller) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BodyError>,
+{
+    let began = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let route = Route::parse(&parts.method, parts.uri.path(), &query);
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let (user, answered) = match authenticated(&api, caller, &parts.headers) {
+        Err(error) => (User::anonymous(), answer::failure(&error)),
+        Ok(user) => match read_body(&parts.headers, body).await {
+            Err(error) => (user, answer::failure(&error)),
+            Ok(body) => {
+                let call = Arc::new(Call {
+                    route: route.clone(),
+                    query,
+                    method: parts.method.clone(),
+                    headers: parts.headers.clone(),
+                    body,
+                    user: user.clone(),
+                    upgrade: std::sync::Mutex::new(upgrade),
+                    warnings: std::sync::Mutex::default(),
+                });
+                (user, guarded(&api, &call).await)
+            }
+        },
+    };
+    finish(&api, &route, &parts.method, &parts.uri, &parts.headers, &user, &answered, began);
+    answered
+}
+
+fn authenticated(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<User, ApiError> {
+    match caller {
+        Caller::Known(user) => Ok(user.as_ref().clone()),
+        Caller::Connection(certificate) => match api.authenticate(certificate.as_deref(), headers) {
+            Ok(Some(user)) => api.impersonated(user, headers),
+            Ok(None) => Ok(User::anonymous()),
+            Err(()) => Err(ApiError::unauthorized()),
+        },
+    }
+}
+
+async fn read_body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, ApiError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BodyError>,
+{
+    let too_large = || {
+        ApiError::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {MAX_BODY}"))
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    if declared.is_some_and(|n| n > MAX_BODY) {
+        return Err(too_large());
+    }
+    // The body of an upgrade belongs to the protocol that takes over.
+    if headers.contains_key(header::UPGRADE) {
+        return Ok(Bytes::new());
+    }
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(ApiError::bad_request(format!("unable to read the request: {error}"))),
+    }
+}
+
+/// The answer, with warnings; a bug becomes a 500 for this request alone.
+async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
+    let answered = AssertUnwindSafe(api.answer(call.clone())).catch_unwind().await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => answer::failure(&error),
+        Err(_) => {
+            tracing::error!(path = call.route.path, "a request handler panicked");
+            answer::failure(&ApiError::internal("the request handler failed; this is a bug, see the engine's log"))
+        }
+    };
+    let warnings = call.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for warning in warnings.iter() {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\r', '\n'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+#[allow(clippy::too_many_arguments)]
+fn finish(
+    api: &Api, route: &Route, method: &Method, uri: &Uri, headers: &HeaderMap, user: &User, response: &Response<Body>,
+    began: Instant,
+) {
+    let took = began.elapsed();
+    let code = response.status().as_u16();
+    // Unknown resources are counted together: their names come from outside.
+    let known = schema::by_resource(&route.group, &route.version, &route.resource);
+    let (resource, sub) = match known {
+        Some(kind) if kind.subresources.contains(&route.subresource.as_str()) => (kind.plural, route.subresource.as_str()),
+        Some(kind) => (kind.plural, ""),
+        None => ("", ""),
+    };
+    api.metrics.request(route.verb, resource, sub, code, took);
+    tracing::trace!(%method, %uri, code, ?took, user = user.name, "request");
+    if let Some(hook) = &api.config.audit {
+        let resource = if route.subresource.is_empty() {
+            route.resource.clone()
+        } else {
+            format!("{}/{}", route.resource, route.subresource)
+        };
+        hook(&AuditEvent {
+            time: time::now(),
+            user: user.name.clone(),
+            agent: headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned(),
+            verb: route.verb,
+            uri: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            group: route.group.clone(),
+            resource,
+            namespace: route.namespace.clone(),
+            name: route.name.clone(),
+            code,
+            took,
+        });
+    }
+}

@@ -1,0 +1,187 @@
+//! `metav1.Status` errors, worded as upstream words them (apimachinery `api/errors/errors.go`).
+use schema::KindInfo;
+use serde_json::{Map, Value, json};
+use validation::Cause;
+
+/// A failed request: becomes a `Status` body with this HTTP code.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// HTTP code.
+    pub code: u16,
+    /// `metav1.StatusReason`, empty for unknown.
+    pub reason: &'static str,
+    /// Message.
+    pub message: String,
+    /// `metav1.StatusDetails`.
+    pub details: Option<Value>,
+}
+
+/// Result of serving a request.
+pub type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+/// `pods` or `deployments.apps`.
+pub fn qualified(kind: &KindInfo) -> String {
+    if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
+}
+
+fn details(name: &str, group: &str, kind: &str) -> Option<Value> {
+    let mut map = Map::new();
+    for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
+        if !value.is_empty() {
+            map.insert(key.to_owned(), value.into());
+        }
+    }
+    Some(Value::Object(map))
+}
+
+impl ApiError {
+    /// Any error, without details.
+    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: None }
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// 401.
+    pub fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 404 for a path nobody serves.
+    pub fn no_such_path() -> Self {
+        Self { details: Some(json!({})), ..Self::new(404, "NotFound", "the server could not find the requested resource") }
+    }
+
+    /// 404 for an object.
+    pub fn not_found(kind: &KindInfo, name: &str) -> Self {
+        Self {
+            details: details(name, kind.group, kind.plural),
+            ..Self::new(404, "NotFound", format!("{} \"{name}\" not found", qualified(kind)))
+        }
+    }
+
+    /// 404 for an object by its plural, of the core group.
+    pub fn not_found_named(plural: &str, name: &str) -> Self {
+        Self { details: details(name, "", plural), ..Self::new(404, "NotFound", format!("{plural} \"{name}\" not found")) }
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        Self {
+            details: Some(json!({})),
+            ..Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        }
+    }
+
+    /// 409 for a name that is taken.
+    pub fn already_exists(kind: &KindInfo, name: &str, being_deleted: bool) -> Self {
+        let message = format!("{} \"{name}\" already exists", qualified(kind));
+        let message = if being_deleted { format!("object is being deleted: {message}") } else { message };
+        Self { details: details(name, kind.group, kind.plural), ..Self::new(409, "AlreadyExists", message) }
+    }
+
+    /// 409 with a reason in words.
+    pub fn conflict(kind: &KindInfo, name: &str, why: &str) -> Self {
+        Self {
+            details: details(name, kind.group, kind.plural),
+            ..Self::new(
+                409,
+                "Conflict",
+                format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(kind)),
+            )
+        }
+    }
+
+    /// 409 of optimistic concurrency.
+    pub fn modified(kind: &KindInfo, name: &str) -> Self {
+        Self::conflict(
+            kind,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    /// 403 from admission.
+    pub fn forbidden(kind: &KindInfo, name: &str, why: impl std::fmt::Display) -> Self {
+        let message = if name.is_empty() {
+            format!("{} is forbidden: {why}", qualified(kind))
+        } else {
+            format!("{} \"{name}\" is forbidden: {why}", qualified(kind))
+        };
+        Self { details: details(name, kind.group, kind.plural), ..Self::new(403, "Forbidden", message) }
+    }
+
+    /// 422 with causes.
+    pub fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
+        let mut lines: Vec<String> = Vec::new();
+        for cause in causes {
+            let line = format!("{}: {}", cause.field, cause.message);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        let joined = match lines.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let mut found = details(name, group, kind);
+        if let Some(Value::Object(map)) = &mut found {
+            let list = causes
+                .iter()
+                .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
+                .collect::<Vec<_>>();
+            map.insert("causes".to_owned(), list.into());
+        }
+        Self { details: found, ..Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {joined}")) }
+    }
+
+    /// 422 with causes, of a kind.
+    pub fn invalid_kind(kind: &KindInfo, name: &str, causes: &[Cause]) -> Self {
+        Self::invalid(kind.group, kind.kind, name, causes)
+    }
+
+    /// 422 with one cause.
+    pub fn invalid_field(
+        kind: &KindInfo, name: &str, reason: &'static str, field: impl Into<String>, message: impl Into<String>,
+    ) -> Self {
+        Self::invalid_kind(kind, name, &[Cause { reason, field: field.into(), message: message.into() }])
+    }
+
+    /// 410: the revision is no longer held.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// 500 with a reason.
+    pub fn internal(message: impl std::fmt::Display) -> Self {
+        Self {
+            details: Some(json!({"causes": [{"message": message.to_string()}]})),
+            ..Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+        }
+    }
+
+    /// 501-like: the engine does not have this; 404 would be taken for "no such object".
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(501, "NotImplemented", message)
+    }
+
+    /// The Status object.
+    pub fn status(&self) -> Value {
+        let mut body = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "code": self.code,
+        });
+        if !self.reason.is_empty() {
+            body["reason"] = self.reason.into();
+        }
+        if let Some(details) = &self.details {
+            body["details"] = details.clone();
+        }
+        body
+    }
+}

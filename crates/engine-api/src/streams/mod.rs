@@ -1,0 +1,73 @@
+//! What goes on between a client and a container: logs, exec, attach, port-forward.
+use std::sync::Arc;
+
+use engine_store::Stored;
+use schema::KindInfo;
+use streaming::{NodeStreams, StreamError, Target};
+
+use crate::{
+    api::{Api, Call},
+    json::{list, text},
+    status::{ApiError, Result},
+};
+
+mod logs;
+
+/// A node agent's failure as a Status.
+pub fn stream_error(error: StreamError) -> ApiError {
+    let reason = match error.code {
+        400 => "BadRequest",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    ApiError::new(error.code, reason, error.message)
+}
+
+impl Api {
+    pub(crate) fn node_streams(&self) -> Result<Arc<dyn NodeStreams>> {
+        self.streams.get().cloned().ok_or_else(|| ApiError::new(503, "ServiceUnavailable", "no node agent is running"))
+    }
+
+    /// The container of a pod that a request is about (kubernetes `pkg/registry/core/pod/strategy.go` streamLocation).
+    pub(crate) fn target(&self, call: &Call, pods: &'static KindInfo) -> Result<(Arc<Stored>, Target)> {
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        let pod = self.fetch(pods, namespace, name)?;
+        let container = container(&pod.value, name, call.query.get("container"))?;
+        let node = text(&pod.value, "/spec/nodeName").to_owned();
+        let target = Target {
+            namespace: namespace.to_owned(),
+            pod: name.to_owned(),
+            uid: text(&pod.value, "/metadata/uid").to_owned(),
+            node,
+            container,
+        };
+        Ok((pod, target))
+    }
+}
+
+fn container(pod: &serde_json::Value, name: &str, asked: Option<&str>) -> Result<String> {
+    let names = |at: &str| list(pod, at).iter().map(|c| text(c, "/name")).collect::<Vec<_>>();
+    let (main, init) = (names("/spec/containers"), names("/spec/initContainers"));
+    if let Some(asked) = asked {
+        if main.contains(&asked) || init.contains(&asked) {
+            return Ok(asked.to_owned());
+        }
+        return Err(ApiError::bad_request(format!("container {asked} is not valid for pod {name}")));
+    }
+    match main.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(ApiError::bad_request(format!("a container name must be specified for pod {name}"))),
+        several => {
+            let init = if init.is_empty() {
+                String::new()
+            } else {
+                format!(" or one of the init containers: [{}]", init.join(" "))
+            };
+            Err(ApiError::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]{init}",
+                several.join(" ")
+            )))
+        }
+    }
+}

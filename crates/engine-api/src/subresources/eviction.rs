@@ -1,0 +1,101 @@
+//! `pods/eviction`: a DELETE that heeds disruption budgets (kubernetes `pkg/registry/core/pod/storage/eviction.go`).
+use std::sync::Arc;
+
+use engine_store::{Precondition, WriteError};
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, Call, storage_error},
+    json::{list, number, set, text},
+    registry::{delete::DeleteOptions, meta::deleting},
+    reviews::loose,
+    selector::labels_match,
+    status::{ApiError, Result},
+    time,
+};
+
+impl Api {
+    /// Delete a pod if its budgets allow.
+    pub async fn evict(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Value> {
+        let eviction = loose(call)?;
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        let own = text(&eviction, "/metadata/name");
+        if !own.is_empty() && own != name {
+            return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+        }
+        let mut options = match &eviction["deleteOptions"] {
+            Value::Null => DeleteOptions::default(),
+            options => DeleteOptions::from_value(options)?,
+        };
+        options.dry_run |= call.dry_run();
+        let pod = self.fetch(pods, namespace, name)?;
+        let unheeded = matches!(text(&pod.value, "/status/phase"), "Succeeded" | "Failed" | "Pending")
+            || deleting(&pod.value);
+        if !unheeded {
+            self.spend_budget(namespace, &pod.value, options.dry_run).await?;
+        }
+        self.delete(pods, namespace, name, &options).await?;
+        Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+    }
+
+    async fn spend_budget(&self, namespace: &str, pod: &Value, dry_run: bool) -> Result<()> {
+        let prefix = format!("poddisruptionbudgets.policy/{namespace}/");
+        loop {
+            let budgets = self.store.list(&prefix).items;
+            let mut own = budgets.into_iter().filter(|b| labels_match(&b.value["spec"]["selector"], pod));
+            let Some(budget) = own.next() else { return Ok(()) };
+            if own.next().is_some() {
+                return Err(ApiError::new(
+                    500,
+                    "InternalError",
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                ));
+            }
+            let value = &budget.value;
+            let ready = list(pod, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+            let (healthy, desired) = (
+                number(value, "/status/currentHealthy").unwrap_or_default(),
+                number(value, "/status/desiredHealthy").unwrap_or_default(),
+            );
+            let name = text(value, "/metadata/name");
+            if !ready {
+                let always = text(value, "/spec/unhealthyPodEvictionPolicy") == "AlwaysAllow";
+                if always || (healthy >= desired && desired > 0) {
+                    return Ok(());
+                }
+            }
+            let generation = number(value, "/metadata/generation").unwrap_or_default();
+            if number(value, "/status/observedGeneration").unwrap_or_default() < generation {
+                let message = format!("The disruption budget {name} is still being processed by the server.");
+                return Err(refused("Cannot evict pod as it would violate the pod's disruption budget.", &message, 10));
+            }
+            let allowed = number(value, "/status/disruptionsAllowed").unwrap_or_default();
+            if allowed <= 0 {
+                let message = format!(
+                    "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+                );
+                return Err(refused("Cannot evict pod as it would violate the pod's disruption budget.", &message, 0));
+            }
+            if dry_run {
+                return Ok(());
+            }
+            let mut spent = value.clone();
+            set(&mut spent, &["status", "disruptionsAllowed"], allowed - 1);
+            set(&mut spent, &["status", "disruptedPods", text(pod, "/metadata/name")], time::now());
+            match self.store.put(&budget.key, spent, Precondition::Revision(budget.revision)).await {
+                Ok(_) => return Ok(()),
+                Err(WriteError::Conflict { .. } | WriteError::NotFound { .. }) => {}
+                Err(other) => return Err(storage_error(&other)),
+            }
+        }
+    }
+}
+
+fn refused(message: &str, cause: &str, retry: i64) -> ApiError {
+    let mut details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}]});
+    if retry > 0 {
+        details["retryAfterSeconds"] = retry.into();
+    }
+    ApiError { details: Some(details), ..ApiError::new(429, "TooManyRequests", message) }
+}

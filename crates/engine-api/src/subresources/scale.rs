@@ -1,0 +1,107 @@
+//! `scale` of Deployments, ReplicaSets and StatefulSets as `autoscaling/v1` Scale.
+use std::sync::Arc;
+
+use kube_types::{LabelSelector, Operator};
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, Call},
+    json::{number, set, text},
+    registry::{
+        body,
+        patch::{PatchType, apply_plain, patch_error},
+        update::Tracking,
+    },
+    status::{ApiError, Result},
+};
+
+/// The Scale of an object.
+pub fn scale_of(object: &Value) -> Value {
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object["metadata"].get(field) {
+            metadata[field] = value.clone();
+        }
+    }
+    let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {},
+        "status": {"replicas": number(object, "/status/replicas").unwrap_or_default()}});
+    if let Some(replicas) = number(object, "/spec/replicas").filter(|r| *r != 0) {
+        scale["spec"]["replicas"] = replicas.into();
+    }
+    let selector = LabelSelector::from_object(&object["spec"]["selector"]).map(|s| selector_text(&s)).unwrap_or_default();
+    if !selector.is_empty() {
+        scale["status"]["selector"] = selector.into();
+    }
+    scale
+}
+
+fn selector_text(selector: &LabelSelector) -> String {
+    let terms = selector.requirements().iter().map(|r| {
+        let values = r.values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        match r.operator {
+            Operator::Equals | Operator::DoubleEquals => format!("{}={values}", r.key),
+            Operator::NotEquals => format!("{}!={values}", r.key),
+            Operator::In => format!("{} in ({values})", r.key),
+            Operator::NotIn => format!("{} notin ({values})", r.key),
+            Operator::Exists => r.key.clone(),
+            Operator::DoesNotExist => format!("!{}", r.key),
+            Operator::GreaterThan => format!("{}>{values}", r.key),
+            Operator::LessThan => format!("{}<{values}", r.key),
+        }
+    });
+    terms.collect::<Vec<_>>().join(",")
+}
+
+impl Api {
+    /// Read, replace or patch the scale of an object.
+    pub async fn scale(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Value> {
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        if call.route.verb == "get" {
+            return Ok(scale_of(&self.fetch(kind, namespace, name)?.value));
+        }
+        let put = if call.route.verb == "update" { Some(body::parse(call)?) } else { None };
+        let patch_type = if put.is_none() { Some(PatchType::of(call)?) } else { None };
+        let change = |current: &Value| {
+            let scale = scale_of(current);
+            let wanted = match (&put, patch_type) {
+                (Some(wanted), _) => wanted.clone(),
+                (None, Some(PatchType::Apply) | None) => {
+                    return Err(ApiError::unsupported("server-side apply of the scale subresource is not supported here"));
+                }
+                (None, Some(plain)) => apply_plain(plain, "io.k8s.api.autoscaling.v1.Scale", &scale, &call.body)
+                    .map_err(|e| patch_error(kind, name, e))?,
+            };
+            let own = text(&wanted, "/metadata/name");
+            if !own.is_empty() && own != name {
+                return Err(ApiError::bad_request(format!(
+                    "the name of the object ({own}) does not match the name on the URL ({name})"
+                )));
+            }
+            let replicas = match wanted.pointer("/spec/replicas") {
+                None | Some(Value::Null) => 0,
+                Some(number) => number.as_i64().ok_or_else(|| {
+                    ApiError::bad_request("json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
+                })?,
+            };
+            if replicas < 0 {
+                let cause = validation::Cause {
+                    reason: "FieldValueInvalid",
+                    field: "spec.replicas".to_owned(),
+                    message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
+                };
+                return Err(ApiError::invalid("autoscaling", "Scale", name, &[cause]));
+            }
+            let mut changed = current.clone();
+            set(&mut changed, &["spec", "replicas"], replicas);
+            let version = text(&wanted, "/metadata/resourceVersion");
+            if !version.is_empty() {
+                set(&mut changed, &["metadata", "resourceVersion"], version);
+            }
+            Ok(changed)
+        };
+        // Upstream's transcript of `kubectl scale` between two applies shows no change of ownership (case 03).
+        let output = self.change(call, kind, "", Tracking::Done, change).await?;
+        Ok(scale_of(output.value()))
+    }
+}

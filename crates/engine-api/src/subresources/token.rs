@@ -1,0 +1,106 @@
+//! `serviceaccounts/token`: TokenRequest (kubernetes `pkg/registry/core/serviceaccount/storage/token.go`).
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, Call},
+    auth::tokens::Grant,
+    json::{number, set, strings, text},
+    keys,
+    reviews::loose,
+    status::{ApiError, Result},
+    time,
+};
+
+const SHORTEST: i64 = 10 * 60;
+const LONGEST: i64 = 1 << 32;
+
+impl Api {
+    /// Issue a token.
+    pub fn request_token(&self, call: &Call, accounts: &'static KindInfo) -> Result<Value> {
+        let mut request = loose(call)?;
+        let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        let account = self.fetch(accounts, namespace, name)?;
+        let seconds = number(&request, "/spec/expirationSeconds").unwrap_or(3600);
+        let refuse = |field: &str, message: String| {
+            let cause = validation::Cause { reason: "FieldValueInvalid", field: field.to_owned(), message };
+            Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", &[cause]))
+        };
+        if seconds < SHORTEST {
+            return refuse(
+                "spec.expirationSeconds",
+                format!("Invalid value: {seconds}: may not specify a duration less than 10 minutes"),
+            );
+        }
+        if seconds > LONGEST {
+            return refuse(
+                "spec.expirationSeconds",
+                format!("Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"),
+            );
+        }
+        let mut grant = Grant {
+            namespace,
+            name,
+            uid: text(&account.value, "/metadata/uid"),
+            audiences: strings(&request, "/spec/audiences").into_iter().map(str::to_owned).collect(),
+            seconds,
+            ..Grant::default()
+        };
+        if grant.audiences.is_empty() {
+            grant.audiences.push(self.tokens.issuer().to_owned());
+        }
+        if request["spec"]["boundObjectRef"].is_object() {
+            self.bind_token(&request["spec"]["boundObjectRef"], namespace, name, &mut grant)?;
+        }
+        let now = time::unix();
+        let token = self.tokens.sign(&grant, now).ok_or_else(|| ApiError::internal("cannot sign a token"))?;
+        set(&mut request, &["kind"], "TokenRequest");
+        set(&mut request, &["apiVersion"], "authentication.k8s.io/v1");
+        set(&mut request, &["metadata"], json!({"name": name, "namespace": namespace, "creationTimestamp": time::now()}));
+        set(&mut request, &["spec", "audiences"], json!(grant.audiences));
+        set(&mut request, &["spec", "expirationSeconds"], seconds);
+        set(&mut request, &["status"], json!({"token": token, "expirationTimestamp": time::later(seconds)}));
+        Ok(request)
+    }
+
+    fn bind_token(&self, reference: &Value, namespace: &str, account: &str, grant: &mut Grant<'_>) -> Result<()> {
+        let (kind, name) = (text(reference, "/kind"), text(reference, "/name"));
+        let (claim, plural, scope) = match kind {
+            "Pod" => ("pod", "pods", namespace),
+            "Secret" => ("secret", "secrets", namespace),
+            "Node" => ("node", "nodes", ""),
+            other => {
+                return Err(ApiError::bad_request(format!("cannot bind token for serviceaccount to object of type {other:?}")));
+            }
+        };
+        let bound = self
+            .store
+            .get(&keys::core(plural, scope, name))
+            .ok_or_else(|| ApiError::not_found_named(plural, name))?;
+        let uid = text(&bound.value, "/metadata/uid");
+        let wanted = text(reference, "/uid");
+        if !wanted.is_empty() && wanted != uid {
+            return Err(ApiError::new(
+                409,
+                "Conflict",
+                format!(
+                    "Operation cannot be fulfilled on {plural} \"{name}\": the UID in the bound object reference \
+                     ({wanted}) does not match the UID in record. The object might have been deleted and then recreated"
+                ),
+            ));
+        }
+        grant.bound.push((claim, name.to_owned(), uid.to_owned()));
+        if claim == "pod" {
+            if text(&bound.value, "/spec/serviceAccountName") != account {
+                return Err(ApiError::bad_request(format!(
+                    "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
+                )));
+            }
+            let node = text(&bound.value, "/spec/nodeName");
+            if let Some(found) = self.store.get(&keys::core("nodes", "", node)).filter(|_| !node.is_empty()) {
+                grant.bound.push(("node", node.to_owned(), text(&found.value, "/metadata/uid").to_owned()));
+            }
+        }
+        Ok(())
+    }
+}

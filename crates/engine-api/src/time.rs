@@ -1,0 +1,22 @@
+//! The clock, in the forms the API writes.
+use jiff::{SignedDuration, Timestamp};
+
+/// Seconds precision, as `metav1.Time`.
+pub fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Now, as `metav1.Time`.
+pub fn now() -> String {
+    seconds(Timestamp::now())
+}
+
+/// So many seconds from now, as `metav1.Time`.
+pub fn later(secs: i64) -> String {
+    seconds(Timestamp::now().saturating_add(SignedDuration::from_secs(secs)).unwrap_or(Timestamp::MAX))
+}
+
+/// Seconds since the epoch.
+pub fn unix() -> i64 {
+    Timestamp::now().as_second()
+}

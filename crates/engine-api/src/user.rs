@@ -1,0 +1,39 @@
+//! Who makes a request.
+use std::collections::BTreeMap;
+
+/// An authenticated user (`authentication/user.Info`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// Name, such as `system:serviceaccount:default:web`.
+    pub name: String,
+    /// Uid; only service accounts have one.
+    pub uid: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// Whatever else the authenticator says.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// The user of requests without credentials.
+pub const ANONYMOUS: &str = "system:anonymous";
+
+impl User {
+    /// A user with these groups and `system:authenticated`.
+    pub fn new(name: impl Into<String>, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut groups: Vec<String> = groups.into_iter().map(Into::into).collect();
+        if !groups.iter().any(|g| g == "system:authenticated") {
+            groups.push("system:authenticated".to_owned());
+        }
+        Self { name: name.into(), groups, ..Self::default() }
+    }
+
+    /// Nobody.
+    pub fn anonymous() -> Self {
+        Self { name: ANONYMOUS.to_owned(), groups: vec!["system:unauthenticated".to_owned()], ..Self::default() }
+    }
+
+    /// Whether this is the engine's administrator.
+    pub fn is_master(&self) -> bool {
+        self.groups.iter().any(|g| g == "system:masters")
+    }
+}
