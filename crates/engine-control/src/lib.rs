@@ -1,1 +1,202 @@
 //! Controllers and the scheduler of the embedded engine; speak only through a kube client.
+//!
+//! Everything here reacts to watches: one watch and one in-memory cache per resource (`cache`), shared by all
+//! controllers, feed keyed work queues (`queue`). Timers exist only where Kubernetes has a deadline. The controllers
+//! are level-triggered: each step looks at the caches, decides with pure functions, and writes the difference.
+//!
+//! - foundations: `cache`, `queue`, `events`, `meta`, `selector`, `quantity`
+//! - workloads: `pods`, `template`, `adopt`, `revision`, `replicaset`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`
+//! - services: `endpoints`, `endpointslice`
+//! - housekeeping: `namespace`, `serviceaccount`, `gc`, `podgc`, `nodelifecycle`, `volumes`, `quota`, `disruption`, `ttl`; `world` sees all kinds alike
+//! - `scheduler`: which pod goes where
+
+mod adopt;
+mod cache;
+mod context;
+mod deployment;
+mod endpointslice;
+mod events;
+mod gc;
+mod job;
+mod meta;
+mod namespace;
+mod nodelifecycle;
+mod pods;
+mod quantity;
+mod queue;
+mod replicaset;
+mod scheduler;
+mod selector;
+mod serviceaccount;
+mod template;
+mod volumes;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use context::Context;
+
+/// What can go wrong in a controller.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused, or could not be reached.
+    #[error("api request failed: {0}")]
+    Api(#[from] kube::Error),
+    /// A request could not even be formed.
+    #[error("failed to form api request: {0}")]
+    Request(String),
+    /// An object could not be read or written as JSON.
+    #[error("failed to convert object: {0}")]
+    Convert(#[from] serde_json::Error),
+    /// An object says something that cannot be acted upon.
+    #[error("{0}")]
+    Invalid(String),
+    /// A bug in a controller; it goes on with the next object.
+    #[error("controller step panicked")]
+    Panicked,
+}
+
+impl Error {
+    pub(crate) fn request(error: kube::core::request::Error) -> Self {
+        Self::Request(error.to_string())
+    }
+
+    /// The HTTP code of the API server's answer.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Some(&status.reason),
+            _ => None,
+        }
+    }
+
+    /// Somebody else wrote first.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409) && !self.is_exists()
+    }
+
+    pub(crate) fn is_exists(&self) -> bool {
+        self.reason() == Some("AlreadyExists")
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// The namespace is going away, so creating in it is pointless.
+    pub(crate) fn is_namespace_terminating(&self) -> bool {
+        match self {
+            Self::Api(kube::Error::Api(status)) => {
+                status.code == 403 && status.message.contains("is being terminated")
+                    || status
+                        .details
+                        .as_ref()
+                        .is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"))
+            }
+            _ => false,
+        }
+    }
+
+    /// The message as the API server worded it, for events.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Api(kube::Error::Api(status)) => status.message.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// How local-path volumes are removed when their claim is gone: called with the folder's path.
+pub type RemoveFolder = Arc<dyn Fn(PathBuf) + Send + Sync>;
+
+/// What the controllers need.
+#[derive(Clone)]
+pub struct Config {
+    /// The controllers' identity (`system:kube-controller-manager`).
+    pub client: kube::Client,
+    /// The scheduler's identity (`system:kube-scheduler`).
+    pub scheduler_client: kube::Client,
+    /// PEM of the certificate authority, published as ConfigMap `kube-root-ca.crt` in every namespace.
+    pub root_ca: String,
+    /// Where volumes of class `local-path` live.
+    pub volumes_folder: PathBuf,
+    /// Removes a released volume's folder. Without one, the volume stays `Released` with an explaining event.
+    pub remove_folder: Option<RemoveFolder>,
+    /// Seconds after which a node that renews no lease counts as lost (upstream: 40, later 50).
+    pub node_monitor_grace_seconds: u32,
+    /// Finished pods beyond this number are removed, oldest first (upstream: 12500).
+    pub terminated_pods_kept: usize,
+}
+
+impl Config {
+    /// A configuration with upstream's figures.
+    pub fn new(
+        client: kube::Client,
+        scheduler_client: kube::Client,
+        root_ca: String,
+        volumes_folder: PathBuf,
+    ) -> Self {
+        Self {
+            client,
+            scheduler_client,
+            root_ca,
+            volumes_folder,
+            remove_folder: None,
+            node_monitor_grace_seconds: 40,
+            terminated_pods_kept: 12_500,
+        }
+    }
+
+    /// Starts everything on the current tokio runtime; it runs until the result is dropped.
+    pub fn build(self) -> Controllers {
+        let mut tasks = JoinSet::new();
+        let context = Context::start(self, &mut tasks);
+        let supervised = Arc::clone(&context);
+        tasks.spawn(async move {
+            supervised.wait_synced().await;
+            let mut controllers = JoinSet::new();
+            start_all(&supervised, &mut controllers);
+            tracing::debug!("controllers started");
+            while controllers.join_next().await.is_some() {}
+        });
+        Controllers { tasks, context }
+    }
+}
+
+fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    scheduler::start(context, tasks);
+    serviceaccount::start(context, tasks);
+    replicaset::start(context, tasks);
+    deployment::start(context, tasks);
+    job::start(context, tasks);
+    endpointslice::start(context, tasks);
+    world::start(context, tasks);
+    volumes::start(context, tasks);
+}
+
+/// The running controllers; dropping stops them.
+pub struct Controllers {
+    tasks: JoinSet<()>,
+    context: Arc<Context>,
+}
+
+impl Controllers {
+    /// Waits until every cache holds what the API server had at the start.
+    pub async fn ready(&self) {
+        self.context.wait_synced().await;
+    }
+
+    /// Stops all controllers and waits until they have.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,258 @@
+//! Events: what controllers tell people, with repeated ones counted instead of written again.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::meta::{Meta, now};
+
+/// Normal or Warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Level {
+    Normal,
+    Warning,
+}
+
+struct Note {
+    about: ObjectReference,
+    component: &'static str,
+    level: Level,
+    reason: String,
+    action: Option<&'static str>,
+    message: String,
+}
+
+/// A cheap handle; events are written by one task, and dropped when it cannot keep up.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    sender: mpsc::Sender<Note>,
+}
+
+impl Recorder {
+    pub fn start(client: Client, tasks: &mut JoinSet<()>) -> Self {
+        let (sender, receiver) = mpsc::channel(1000);
+        tasks.spawn(write_events(client, receiver));
+        Self { sender }
+    }
+
+    pub fn normal<K: Resource<DynamicType = ()>>(
+        &self,
+        component: &'static str,
+        object: &K,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        self.send(component, object, Level::Normal, reason, None, message.into());
+    }
+
+    pub fn warning<K: Resource<DynamicType = ()>>(
+        &self,
+        component: &'static str,
+        object: &K,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        self.send(component, object, Level::Warning, reason, None, message.into());
+    }
+
+    /// The newer form of event (events.k8s.io) as it looks through core/v1: with an action and an event time.
+    pub fn action<K: Resource<DynamicType = ()>>(
+        &self,
+        component: &'static str,
+        object: &K,
+        level: Level,
+        reason: &str,
+        action: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.send(component, object, level, reason, Some(action), message.into());
+    }
+
+    fn send<K: Resource<DynamicType = ()>>(
+        &self,
+        component: &'static str,
+        object: &K,
+        level: Level,
+        reason: &str,
+        action: Option<&'static str>,
+        message: String,
+    ) {
+        let about = ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            name: Some(object.name().to_owned()),
+            namespace: object.m().namespace.clone(),
+            uid: Some(object.uid().to_owned()),
+            resource_version: object.m().resource_version.clone(),
+            field_path: None,
+        };
+        let note = Note {
+            about,
+            component,
+            level,
+            reason: reason.to_owned(),
+            action,
+            message,
+        };
+        if self.sender.try_send(note).is_err() {
+            tracing::debug!(component, reason, "event dropped");
+        }
+    }
+}
+
+/// How many distinct events are remembered for counting, as upstream's cache.
+const REMEMBERED: usize = 4096;
+/// Events about one object by one component: a burst, then one in five minutes, as upstream's spam filter.
+const BURST: f64 = 25.0;
+const REFILL_SECONDS: f64 = 300.0;
+
+#[derive(Default)]
+struct Memory {
+    written: HashMap<(String, String, String, String), (String, String, i32)>,
+    budgets: HashMap<String, (f64, Timestamp)>,
+}
+
+impl Memory {
+    fn may_write(&mut self, about: &str, at: Timestamp) -> bool {
+        if self.budgets.len() > REMEMBERED {
+            self.budgets.clear();
+        }
+        let (tokens, last) = self.budgets.entry(about.to_owned()).or_insert((BURST, at));
+        *tokens = (*tokens + at.duration_since(*last).as_secs_f64() / REFILL_SECONDS).min(BURST);
+        *last = at;
+        if *tokens < 1.0 {
+            return false;
+        }
+        *tokens -= 1.0;
+        true
+    }
+}
+
+async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
+    let mut memory = Memory::default();
+    while let Some(note) = notes.recv().await {
+        let uid = note.about.uid.clone().unwrap_or_default();
+        if !memory.may_write(&format!("{uid}/{}", note.component), Timestamp::now()) {
+            continue;
+        }
+        if memory.written.len() > REMEMBERED {
+            memory.written.clear();
+        }
+        let key = (
+            uid,
+            note.component.to_owned(),
+            note.reason.clone(),
+            note.message.clone(),
+        );
+        let namespace = note
+            .about
+            .namespace
+            .clone()
+            .filter(|n| !n.is_empty())
+            .unwrap_or_else(|| "default".to_owned());
+        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+        if let Some((_, name, count)) = memory.written.get_mut(&key) {
+            *count += 1;
+            let patch = if note.action.is_some() {
+                json!({"series": {"count": *count, "lastObservedTime": MicroTime(Timestamp::now())}})
+            } else {
+                json!({"count": *count, "lastTimestamp": now()})
+            };
+            if api
+                .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await
+                .is_ok()
+            {
+                continue;
+            }
+            memory.written.remove(&key); // it has expired: write it anew
+        }
+        let event = to_event(&note, &namespace, Timestamp::now());
+        let name = event.metadata.name.clone().unwrap_or_default();
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => {
+                memory.written.insert(key, (namespace, name, 1));
+            }
+            Err(error) => tracing::debug!(%error, "event not written"),
+        }
+    }
+}
+
+fn to_event(note: &Note, namespace: &str, at: Timestamp) -> Event {
+    let classic = note.action.is_none();
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!(
+                "{}.{:x}",
+                note.about.name.as_deref().unwrap_or_default(),
+                at.as_nanosecond()
+            )),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        involved_object: note.about.clone(),
+        reason: Some(note.reason.clone()),
+        message: Some(note.message.clone()),
+        type_: Some(format!("{:?}", note.level)),
+        action: note.action.map(str::to_owned),
+        count: classic.then_some(1),
+        first_timestamp: classic.then(now),
+        last_timestamp: classic.then(now),
+        event_time: (!classic).then_some(MicroTime(at)),
+        source: Some(EventSource {
+            component: classic.then(|| note.component.to_owned()),
+            host: None,
+        }),
+        reporting_component: Some(note.component.to_owned()),
+        reporting_instance: Some(if classic {
+            String::new()
+        } else {
+            format!("{0}-{0}", note.component)
+        }),
+        ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_about_one_object_is_cut() {
+        let mut memory = Memory::default();
+        let at = Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!((0..100).filter(|_| memory.may_write("x", at)).count(), 25);
+        assert!(memory.may_write("y", at));
+        let later = Timestamp::from_second(1_000_301).unwrap();
+        assert!(memory.may_write("x", later));
+        assert!(!memory.may_write("x", later));
+    }
+
+    #[test]
+    fn both_forms() {
+        let note = |action| Note {
+            about: ObjectReference {
+                name: Some("p".into()),
+                ..Default::default()
+            },
+            component: "default-scheduler",
+            level: Level::Warning,
+            reason: "R".into(),
+            action,
+            message: "m".into(),
+        };
+        let at = Timestamp::from_second(1).unwrap();
+        let classic = to_event(&note(None), "n", at);
+        assert_eq!((classic.count, classic.event_time.is_some()), (Some(1), false));
+        let newer = to_event(&note(Some("Scheduling")), "n", at);
+        assert_eq!((newer.count, newer.event_time.is_some()), (None, true));
+        assert_eq!(newer.metadata.name.as_deref(), Some("p.3b9aca00"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Completion indexes: which are done, as compact text ("0-2,5"), and which come next (indexed_job_utils.go).
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::meta::Meta;
+
+pub(super) const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+pub(super) const FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
+
+pub(super) fn index_of(pod: &Pod) -> Option<i32> {
+    pod.annotation(INDEX)?.parse().ok().filter(|i| *i >= 0)
+}
+
+/// "1,3-5" to a set, as far as it is below `completions`.
+pub(super) fn parse(text: &str, completions: i32) -> BTreeSet<i32> {
+    let mut set = BTreeSet::new();
+    for part in text.split(',').filter(|p| !p.is_empty()) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) else {
+            continue;
+        };
+        set.extend((from..=to.min(completions - 1)).filter(|i| *i >= 0));
+    }
+    set
+}
+
+/// The reverse of `parse`.
+pub(super) fn format(set: &BTreeSet<i32>) -> String {
+    let mut parts: Vec<(i32, i32)> = Vec::new();
+    for index in set {
+        match parts.last_mut() {
+            Some((_, to)) if *to + 1 == *index => *to = *index,
+            _ => parts.push((*index, *index)),
+        }
+    }
+    let text = |(from, to): (i32, i32)| match to - from {
+        0 => from.to_string(),
+        1 => format!("{from},{to}"),
+        _ => format!("{from}-{to}"),
+    };
+    parts.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// The lowest indexes that are neither done nor being worked on.
+pub(super) fn pending(completions: i32, taken: &BTreeSet<i32>, most: usize) -> Vec<i32> {
+    (0..completions)
+        .filter(|i| !taken.contains(i))
+        .take(most)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_text() {
+        let set = BTreeSet::from([0, 1, 3, 4, 5, 9]);
+        assert_eq!(format(&set), "0,1,3-5,9");
+        assert_eq!(parse("0,1,3-5,9", 10), set);
+        assert_eq!(parse("0-99,x", 3), BTreeSet::from([0, 1, 2]));
+        assert_eq!(format(&BTreeSet::new()), "");
+    }
+
+    #[test]
+    fn next_ones() {
+        assert_eq!(pending(5, &BTreeSet::from([0, 2]), 2), [1, 3]);
+        assert!(pending(1, &BTreeSet::from([0]), 2).is_empty());
+    }
+}

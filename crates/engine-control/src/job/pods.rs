@@ -1,0 +1,247 @@
+//! Starting and ending a job's pods (job_controller.go, manageJob).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
+
+use super::indexes::{self, FAILURE_COUNT, INDEX, index_of};
+use super::{COMPONENT, Step, TRACKING};
+use crate::Error;
+use crate::meta::{Meta, controller_ref, count};
+use crate::pods;
+use crate::replicaset::{create_in_batches, delete_pod};
+use crate::template::pod_of;
+
+const ENV: &str = "JOB_COMPLETION_INDEX";
+const BURST: usize = 500;
+
+impl Step {
+    /// Brings the number of running pods to what the job asks for.
+    pub(super) async fn manage(&mut self) -> Result<(), Error> {
+        let active = self.active();
+        if self.is_suspended() {
+            return self.delete_pods(active).await;
+        }
+        let wanted = self.wanted(active.len());
+        let surplus = self.surplus(&active, wanted);
+        if !surplus.is_empty() {
+            return self.delete_pods(surplus).await;
+        }
+        let terminating = if self.only_replaces_failed() || self.spec.pod_failure_policy.is_some() {
+            self.terminating()
+        } else {
+            0
+        };
+        let missing = wanted.saturating_sub(active.len() + terminating).min(BURST);
+        if missing == 0 {
+            return Ok(());
+        }
+        // What has failed and is not counted yet delays its successor, too.
+        let mut backoff = self.backoff;
+        let uncounted = self.failed_total() - self.status.failed.unwrap_or(0);
+        if uncounted > 0 && self.spec.backoff_limit_per_index.is_none() {
+            backoff.failures += uncounted.unsigned_abs();
+            backoff.last = Some(self.now);
+        }
+        let wait = backoff.remaining(self.now);
+        if !wait.is_zero() {
+            self.requeue_in(wait);
+            return Ok(());
+        }
+        let new = self.new_pods(missing);
+        let (made, error) = create_in_batches(&self.context, &*self.job, COMPONENT, &new).await;
+        self.pods.extend(made);
+        match error {
+            Some(error) if !error.is_namespace_terminating() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn wanted(&self, active: usize) -> usize {
+        let parallelism = usize::try_from(self.spec.parallelism.unwrap_or(1)).unwrap_or(0);
+        let succeeded = self.succeeded_total();
+        match self.spec.completions {
+            // One success ends it: who runs may finish, nobody new starts.
+            None => {
+                if succeeded > 0 {
+                    active
+                } else {
+                    parallelism
+                }
+            }
+            Some(completions) => {
+                let failed = if self.spec.backoff_limit_per_index.is_some() {
+                    count(self.failed_indexes().len())
+                } else {
+                    0
+                };
+                usize::try_from(completions - succeeded - failed)
+                    .unwrap_or(0)
+                    .min(parallelism)
+            }
+        }
+    }
+
+    /// Too many, twice the same index, or an index that does not exist.
+    fn surplus(&self, active: &[Arc<Pod>], wanted: usize) -> Vec<Arc<Pod>> {
+        let mut go = Vec::new();
+        let mut stay = Vec::new();
+        if self.is_indexed() {
+            let completions = self.spec.completions.unwrap_or(0);
+            let done: BTreeSet<i32> = self.succeeded_indexes();
+            let mut seen = BTreeSet::new();
+            for pod in active {
+                match index_of(pod) {
+                    Some(index) if index < completions && !done.contains(&index) && seen.insert(index) => {
+                        stay.push(Arc::clone(pod))
+                    }
+                    _ => go.push(Arc::clone(pod)),
+                }
+            }
+        } else {
+            stay = active.to_vec();
+        }
+        if stay.len() > wanted {
+            let rank = HashMap::new();
+            stay.sort_by(|a, b| pods::deletion_order(a, b, &rank, self.now));
+            go.extend(stay.drain(..stay.len() - wanted));
+        }
+        go.truncate(BURST);
+        go
+    }
+
+    fn new_pods(&self, missing: usize) -> Vec<Pod> {
+        let mut pod = pod_of(
+            &self.spec.template,
+            self.job.name(),
+            self.job.ns(),
+            controller_ref(&*self.job),
+        );
+        pod.metadata
+            .finalizers
+            .get_or_insert_default()
+            .push(TRACKING.into());
+        if !self.is_indexed() {
+            return vec![pod; missing];
+        }
+        let mut taken: BTreeSet<i32> = self.active().iter().filter_map(|p| index_of(p)).collect();
+        taken.extend(self.succeeded_indexes());
+        if self.spec.backoff_limit_per_index.is_some() {
+            taken.extend(self.failed_indexes());
+        }
+        let failures = self.failures_per_index();
+        indexes::pending(self.spec.completions.unwrap_or(0), &taken, missing)
+            .into_iter()
+            .map(|index| {
+                let failures = self
+                    .spec
+                    .backoff_limit_per_index
+                    .map(|_| failures.get(&index).copied().unwrap_or(0));
+                indexed(pod.clone(), self.job.name(), index, failures)
+            })
+            .collect()
+    }
+
+    fn failures_per_index(&self) -> BTreeMap<i32, i32> {
+        let mut failures = BTreeMap::new();
+        for pod in self.pods.iter().filter(|p| pods::phase(p) == "Failed") {
+            let Some(index) = index_of(pod) else { continue };
+            let before = pod
+                .annotation(FAILURE_COUNT)
+                .and_then(|c| c.parse::<i32>().ok())
+                .unwrap_or(0);
+            let most = failures.entry(index).or_insert(0);
+            *most = (*most).max(before + 1);
+        }
+        failures
+    }
+
+    pub(super) async fn remove_active(&mut self, success: bool) -> Result<(), Error> {
+        if success && self.spec.success_policy.is_none() {
+            return Ok(());
+        }
+        let active = self.active();
+        self.delete_pods(active).await
+    }
+
+    async fn delete_pods(&mut self, victims: Vec<Arc<Pod>>) -> Result<(), Error> {
+        let results = join_all(
+            victims
+                .iter()
+                .map(|pod| delete_pod(&self.context, &*self.job, COMPONENT, pod)),
+        )
+        .await;
+        self.pods = self
+            .pods
+            .iter()
+            .filter_map(|p| self.context.pods.get(&p.key()).filter(|now| now.uid() == p.uid()))
+            .collect();
+        results.into_iter().collect()
+    }
+}
+
+/// A pod for an index: it finds the index in an annotation, a label, its name, its host name and its environment.
+fn indexed(mut pod: Pod, job: &str, index: i32, failures: Option<i32>) -> Pod {
+    pod.metadata.generate_name = Some(format!("{job}-{index}-"));
+    pod.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(INDEX.into(), index.to_string());
+    if let Some(failures) = failures {
+        pod.metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(FAILURE_COUNT.into(), failures.to_string());
+    }
+    pod.metadata
+        .labels
+        .get_or_insert_default()
+        .insert(INDEX.into(), index.to_string());
+    let spec = pod.spec.get_or_insert_default();
+    spec.hostname = Some(format!("{job}-{index}"));
+    for container in spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers)
+    {
+        let env = container.env.get_or_insert_default();
+        if env.iter().any(|e| e.name == ENV) {
+            continue;
+        }
+        env.push(EnvVar {
+            name: ENV.into(),
+            value_from: Some(EnvVarSource {
+                field_ref: Some(ObjectFieldSelector {
+                    field_path: format!("metadata.labels['{INDEX}']"),
+                    api_version: None,
+                }),
+                ..EnvVarSource::default()
+            }),
+            ..EnvVar::default()
+        });
+    }
+    pod
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_index_is_everywhere() {
+        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [{"name": "c"}]}})).unwrap();
+        let pod = indexed(pod, "j", 3, None);
+        assert_eq!(index_of(&pod), Some(3));
+        assert_eq!(
+            (pod.label(INDEX), pod.metadata.generate_name.as_deref()),
+            (Some("3"), Some("j-3-"))
+        );
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.hostname.as_deref(), Some("j-3"));
+        assert_eq!(spec.containers[0].env.as_ref().unwrap()[0].name, ENV);
+    }
+}

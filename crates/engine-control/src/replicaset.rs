@@ -1,0 +1,349 @@
+//! ReplicaSets: as many pods as asked for (pkg/controller/replicaset/replica_set.go).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::adopt::claim_if;
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::meta::{Key, Meta, controller_ref, count, nonzero, now};
+use crate::pods;
+use crate::queue::{Outcome, Queue, run};
+use crate::selector;
+use crate::template::pod_of;
+
+const COMPONENT: &str = "replicaset-controller";
+/// Most pods made or removed in one step.
+const BURST: usize = 500;
+
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let queue = Queue::new();
+    let q = Arc::clone(&queue);
+    context.replica_sets.on_change(move |change| {
+        if let Some(set) = change.any() {
+            q.add(set.key());
+        }
+    });
+    enqueue_owners_of_pods(context, "ReplicaSet", &queue, |context, pod| {
+        let sets = context.replica_sets.in_namespace(pod.ns());
+        sets.iter()
+            .filter(|s| {
+                selector::matches(
+                    &s.spec.as_ref().map(|s| s.selector.clone()).unwrap_or_default(),
+                    pod.m().labels.as_ref(),
+                )
+            })
+            .map(|s| s.key())
+            .collect()
+    });
+    let context = Arc::clone(context);
+    run(tasks, "replicaset", &queue, 5, move |key| {
+        sync(Arc::clone(&context), key)
+    });
+}
+
+/// Wakes controllers of a kind when a pod of theirs changes, and those that might adopt an orphan.
+pub(crate) fn enqueue_owners_of_pods(
+    context: &Arc<Context>,
+    kind: &'static str,
+    queue: &Arc<Queue<Key>>,
+    candidates: impl Fn(&Context, &Pod) -> Vec<Key> + Send + Sync + 'static,
+) {
+    let queue = Arc::clone(queue);
+    // Weak: the cache lives in the context, and must not keep it alive.
+    let weak = Arc::downgrade(context);
+    context.pods.on_change(move |change| {
+        let owner = |pod: &Pod| {
+            pod.controller()
+                .filter(|o| o.kind == kind)
+                .map(|o| Key::new(pod.ns(), &o.name))
+        };
+        let before = change.old.and_then(|p| owner(p));
+        let after = change.new.and_then(|p| owner(p));
+        if let Some(key) = &after {
+            queue.add(key.clone());
+        }
+        if before != after
+            && let Some(key) = before
+        {
+            queue.add(key);
+        }
+        if let Some(pod) = change.new
+            && pod.controller().is_none()
+            && change
+                .old
+                .is_none_or(|old| old.m().labels != pod.m().labels || old.controller().is_some())
+            && let Some(context) = weak.upgrade()
+        {
+            for key in candidates(&context, pod) {
+                queue.add(key);
+            }
+        }
+    });
+}
+
+async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(set) = context.replica_sets.get(&key) else {
+        return Ok(None);
+    };
+    let Some(spec) = &set.spec else { return Ok(None) };
+    if selector::is_empty(&spec.selector) {
+        return Ok(None);
+    }
+    let all = claim_if(
+        &context.replica_sets,
+        &*set,
+        &spec.selector,
+        &context.pods,
+        pods::is_active,
+    )
+    .await?;
+    let terminating = all.iter().filter(|p| pods::is_terminating(p)).count();
+    let mut active: Vec<Arc<Pod>> = all.into_iter().filter(|p| pods::is_active(p)).collect();
+    let failure = if set.deleting() {
+        None
+    } else {
+        manage(&context, &set, &mut active).await
+    };
+    let min_ready = spec.min_ready_seconds.unwrap_or(0);
+    let status = status_of(
+        &set,
+        &active,
+        terminating,
+        failure.as_ref().map(|f| (f.0, f.1.message())),
+        Timestamp::now(),
+    );
+    let mut updated = (*set).clone();
+    updated.status = Some(status);
+    context.replica_sets.update_status(&set, &updated).await?;
+    match failure {
+        Some((_, error)) if error.is_namespace_terminating() => Ok(None),
+        Some((_, error)) => Err(error),
+        None => Ok(next_available(&active, min_ready)),
+    }
+}
+
+/// When the next ready pod becomes available, if that takes time.
+pub(crate) fn next_available(active: &[Arc<Pod>], min_ready_seconds: i32) -> Option<Duration> {
+    if min_ready_seconds == 0 {
+        return None;
+    }
+    let now = Timestamp::now();
+    active
+        .iter()
+        .filter_map(|p| pods::available_in(p, min_ready_seconds, now))
+        .filter(|d| !d.is_zero())
+        .min()
+        .map(|d| Duration::try_from(d).unwrap_or_default() + Duration::from_millis(5))
+}
+
+/// Makes or removes pods. Returns what failed: the condition's reason and the error.
+async fn manage(
+    context: &Arc<Context>,
+    set: &ReplicaSet,
+    active: &mut Vec<Arc<Pod>>,
+) -> Option<(&'static str, Error)> {
+    let spec = set.spec.as_ref()?;
+    let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
+    if active.len() < wanted {
+        let template = spec.template.clone().unwrap_or_default();
+        let missing = (wanted - active.len()).min(BURST);
+        let pod = pod_of(&template, set.name(), set.ns(), controller_ref(set));
+        let (made, error) = create_in_batches(context, set, COMPONENT, &vec![pod; missing]).await;
+        active.extend(made);
+        return error.map(|e| ("FailedCreate", e));
+    }
+    let surplus = (active.len() - wanted).min(BURST);
+    if surplus == 0 {
+        return None;
+    }
+    let now = Timestamp::now();
+    let rank = if surplus < active.len() {
+        related_ranks(context, set)
+    } else {
+        HashMap::new()
+    };
+    active.sort_by(|a, b| pods::deletion_order(a, b, &rank, now));
+    let victims: Vec<Arc<Pod>> = active.drain(..surplus).collect();
+    let results = join_all(victims.iter().map(|pod| delete_pod(context, set, COMPONENT, pod))).await;
+    results
+        .into_iter()
+        .find_map(Result::err)
+        .map(|e| ("FailedDelete", e))
+}
+
+/// Per node, the active pods of all sets with the same owner.
+fn related_ranks(context: &Context, set: &ReplicaSet) -> HashMap<String, usize> {
+    let siblings = match set.controller() {
+        Some(owner) => context.replica_sets.controlled(&owner.uid),
+        None => context.replica_sets.get(&set.key()).into_iter().collect(),
+    };
+    let mut ranks = HashMap::new();
+    for sibling in siblings {
+        for pod in context.pods.controlled(sibling.uid()) {
+            if let Some(node) = pods::node_name(&pod).filter(|_| pods::is_active(&pod)) {
+                *ranks.entry(node.to_owned()).or_insert(0) += 1;
+            }
+        }
+    }
+    ranks
+}
+
+/// Creates pods in batches of 1, 2, 4 …, so that a refusal costs one request, not hundreds.
+pub(crate) async fn create_in_batches<O>(
+    context: &Arc<Context>,
+    owner: &O,
+    component: &'static str,
+    wanted: &[Pod],
+) -> (Vec<Arc<Pod>>, Option<Error>)
+where
+    O: Kind + Resource<DynamicType = ()>,
+{
+    let mut made = Vec::with_capacity(wanted.len());
+    let mut rest = wanted;
+    let mut batch = 1;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(batch.min(rest.len()));
+        rest = later;
+        let mut failure = None;
+        for result in join_all(now.iter().map(|pod| create_pod(context, owner, component, pod))).await {
+            match result {
+                Ok(pod) => made.push(pod),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if failure.is_some() {
+            return (made, failure);
+        }
+        batch *= 2;
+    }
+    (made, None)
+}
+
+/// Creates one pod and tells so.
+pub(crate) async fn create_pod<O>(
+    context: &Arc<Context>,
+    owner: &O,
+    component: &'static str,
+    pod: &Pod,
+) -> Result<Arc<Pod>, Error>
+where
+    O: Kind + Resource<DynamicType = ()>,
+{
+    match context.pods.create(pod).await {
+        Ok(made) => {
+            context.events.normal(
+                component,
+                owner,
+                "SuccessfulCreate",
+                format!("Created pod: {}", made.name()),
+            );
+            Ok(made)
+        }
+        Err(error) => {
+            if !error.is_namespace_terminating() {
+                context.events.warning(
+                    component,
+                    owner,
+                    "FailedCreate",
+                    format!("Error creating: {}", error.message()),
+                );
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Deletes one pod and tells so.
+pub(crate) async fn delete_pod<O>(
+    context: &Arc<Context>,
+    owner: &O,
+    component: &'static str,
+    pod: &Pod,
+) -> Result<(), Error>
+where
+    O: Kind + Resource<DynamicType = ()>,
+{
+    match context.pods.delete(pod).await {
+        Ok(()) => {
+            context.events.normal(
+                component,
+                owner,
+                "SuccessfulDelete",
+                format!("Deleted pod: {}", pod.name()),
+            );
+            Ok(())
+        }
+        Err(error) => {
+            context.events.warning(
+                component,
+                owner,
+                "FailedDelete",
+                format!("Error deleting: {}", error.message()),
+            );
+            Err(error)
+        }
+    }
+}
+
+fn status_of(
+    set: &ReplicaSet,
+    active: &[Arc<Pod>],
+    terminating: usize,
+    failure: Option<(&str, String)>,
+    at: Timestamp,
+) -> ReplicaSetStatus {
+    let spec = set.spec.clone().unwrap_or_default();
+    let min_ready = spec.min_ready_seconds.unwrap_or(0);
+    let template_labels = spec
+        .template
+        .and_then(|t| t.metadata)
+        .and_then(|m| m.labels)
+        .unwrap_or_default();
+    let labelled = active
+        .iter()
+        .filter(|p| selector::matches_map(&template_labels, p.m().labels.as_ref()))
+        .count();
+    let ready = active.iter().filter(|p| pods::is_ready(p)).count();
+    let available = active
+        .iter()
+        .filter(|p| pods::is_available(p, min_ready, at))
+        .count();
+    let mut conditions = set
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.clone())
+        .unwrap_or_default();
+    match failure {
+        Some((reason, message)) => {
+            if !conditions.iter().any(|c| c.type_ == "ReplicaFailure") {
+                conditions.push(ReplicaSetCondition {
+                    type_: "ReplicaFailure".into(),
+                    status: "True".into(),
+                    reason: Some(reason.into()),
+                    message: Some(message),
+                    last_transition_time: Some(now()),
+                });
+            }
+        }
+        None => conditions.retain(|c| c.type_ != "ReplicaFailure"),
+    }
+    ReplicaSetStatus {
+        replicas: count(active.len()),
+        fully_labeled_replicas: nonzero(count(labelled)),
+        ready_replicas: nonzero(count(ready)),
+        available_replicas: nonzero(count(available)),
+        terminating_replicas: Some(count(terminating)),
+        observed_generation: set.generation(),
+        conditions: (!conditions.is_empty()).then_some(conditions),
+    }
+}

@@ -1,0 +1,206 @@
+//! What the scheduler writes: bindings, conditions, evictions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::node::PodInfo;
+use super::preempt::Plan;
+use crate::Error;
+use crate::context::Context;
+use crate::events::Level;
+use crate::meta::{Meta, now};
+use crate::pods;
+use crate::volumes::{SELECTED_NODE, is_bound};
+
+const COMPONENT: &str = "default-scheduler";
+/// How long a pod waits for its volumes (plugins/volumebinding: bindTimeoutSeconds).
+const VOLUMES_TIMEOUT: Duration = Duration::from_secs(600);
+
+fn api(context: &Context, namespace: &str) -> Api<Pod> {
+    Api::namespaced(context.config.scheduler_client.clone(), namespace)
+}
+
+/// Gives the pod to the node, its volumes first.
+pub(super) async fn bind(
+    context: &Arc<Context>,
+    pod: &PodInfo,
+    node: &str,
+    claims: Vec<Arc<PersistentVolumeClaim>>,
+) -> Result<(), Error> {
+    if !claims.is_empty() {
+        bind_claims(context, node, &claims).await?;
+    }
+    let pod = &pod.pod;
+    let binding = Binding {
+        metadata: ObjectMeta {
+            name: Some(pod.name().to_owned()),
+            namespace: Some(pod.ns().to_owned()),
+            uid: Some(pod.uid().to_owned()),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference {
+            kind: Some("Node".into()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
+    };
+    let _: Value = api(context, pod.ns())
+        .create_subresource("binding", pod.name(), &PostParams::default(), &binding)
+        .await?;
+    let message = format!("Successfully assigned {}/{} to {node}", pod.ns(), pod.name());
+    context
+        .scheduler_events
+        .action(COMPONENT, &**pod, Level::Normal, "Scheduled", "Binding", message);
+    Ok(())
+}
+
+/// Tells the volume controller the node and waits until every claim has its volume.
+async fn bind_claims(
+    context: &Arc<Context>,
+    node: &str,
+    claims: &[Arc<PersistentVolumeClaim>],
+) -> Result<(), Error> {
+    let mut ticks = context.claims.ticks();
+    let client = &context.config.scheduler_client;
+    for claim in claims {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), claim.ns());
+        let patch = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
+        api.patch(claim.name(), &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+    }
+    let bound = async {
+        loop {
+            ticks.mark_unchanged();
+            let all = claims
+                .iter()
+                .all(|c| context.claims.get(&c.key()).is_some_and(|c| is_bound(&c)));
+            if all {
+                return;
+            }
+            // The sender lives in the cache, so this cannot fail.
+            let _ = ticks.changed().await;
+        }
+    };
+    tokio::time::timeout(VOLUMES_TIMEOUT, bound)
+        .await
+        .map_err(|_| Error::Invalid("binding volumes: timed out waiting for the condition".into()))
+}
+
+/// An attempt that failed on the way, not for lack of a node.
+pub(super) fn report_error(context: &Context, pod: &PodInfo, error: &Error) {
+    if error.is_not_found() || error.is_conflict() {
+        tracing::debug!(pod = %pod.pod.key(), %error, "not bound");
+    } else {
+        context.scheduler_events.action(
+            COMPONENT,
+            &*pod.pod,
+            Level::Warning,
+            "FailedScheduling",
+            "Scheduling",
+            error.message(),
+        );
+    }
+}
+
+/// Says on the pod and in an event why it stays pending.
+pub(super) async fn report_unschedulable(
+    context: &Context,
+    pod: &PodInfo,
+    message: &str,
+    nominated: Option<&str>,
+) {
+    let pod = &pod.pod;
+    context.scheduler_events.action(
+        COMPONENT,
+        &**pod,
+        Level::Warning,
+        "FailedScheduling",
+        "Scheduling",
+        message,
+    );
+    let old = pods::condition(pod, "PodScheduled");
+    let same = old.is_some_and(|c| c.status == "False" && c.message.as_deref() == Some(message));
+    let before = pod.status.as_ref().and_then(|s| s.nominated_node_name.as_deref());
+    if same && before == nominated {
+        return;
+    }
+    let condition = PodCondition {
+        type_: "PodScheduled".into(),
+        status: "False".into(),
+        reason: Some("Unschedulable".into()),
+        message: Some(message.to_owned()),
+        observed_generation: pod.generation(),
+        last_transition_time: old
+            .filter(|c| c.status == "False")
+            .and_then(|c| c.last_transition_time.clone())
+            .or_else(|| Some(now())),
+        last_probe_time: None,
+    };
+    let mut patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [condition]}});
+    if before != nominated {
+        patch["status"]["nominatedNodeName"] = nominated.into();
+    }
+    if let Err(error) = api(context, pod.ns())
+        .patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&patch))
+        .await
+    {
+        tracing::debug!(pod = %pod.key(), %error, "condition not written");
+    }
+}
+
+/// Asks the victims to leave.
+pub(super) async fn evict(context: &Context, preemptor: &PodInfo, plan: &Plan) {
+    for victim in &plan.victims {
+        let pod = &victim.pod;
+        if pod.deleting() {
+            continue;
+        }
+        let api = api(context, pod.ns());
+        let condition = PodCondition {
+            type_: "DisruptionTarget".into(),
+            status: "True".into(),
+            reason: Some("PreemptionByScheduler".into()),
+            message: Some(format!(
+                "{COMPONENT}: preempting to accommodate a higher priority pod"
+            )),
+            observed_generation: pod.generation(),
+            last_transition_time: Some(now()),
+            last_probe_time: None,
+        };
+        let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [condition]}});
+        let marked = api
+            .patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&patch))
+            .await;
+        if let Err(error) = &marked {
+            tracing::debug!(pod = %pod.key(), %error, "victim not marked");
+        }
+        let dp = kube::api::DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: Some(pod.uid().to_owned()),
+                resource_version: None,
+            }),
+            ..Default::default()
+        };
+        match api.delete(pod.name(), &dp).await {
+            Ok(_) => {
+                let message = format!("Preempted by pod {} on node {}", preemptor.pod.uid(), plan.node);
+                context.scheduler_events.action(
+                    COMPONENT,
+                    &**pod,
+                    Level::Normal,
+                    "Preempted",
+                    "Preempting",
+                    message,
+                );
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => tracing::warn!(pod = %pod.key(), %error, "victim not deleted"),
+        }
+    }
+}

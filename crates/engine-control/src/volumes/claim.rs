@@ -1,0 +1,278 @@
+//! A claim finds its volume: the one it names, one that fits, or one that is made for it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{
+    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
+
+use super::{
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, COMPONENT, PROVISIONER, SELECTED_NODE, claim_of, fits_claim,
+    provision,
+};
+use crate::Error;
+use crate::context::Context;
+use crate::meta::{Key, Meta};
+use crate::quantity;
+use crate::queue::Outcome;
+use crate::scheduler::node::NodeInfo;
+use crate::scheduler::volumes::reaches;
+
+pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(claim) = context.claims.get(&key).filter(|c| !c.deleting()) else {
+        return Ok(None);
+    };
+    let Some(spec) = &claim.spec else { return Ok(None) };
+    if let Some(name) = spec.volume_name.as_deref().filter(|n| !n.is_empty()) {
+        sync_named(&context, &claim, name).await?;
+        return Ok(None);
+    }
+    let Some(class_name) = &spec.storage_class_name else {
+        // Made before there was a default class.
+        if let Some(default) = default_class(&context) {
+            let mut updated = (*claim).clone();
+            updated.spec.get_or_insert_default().storage_class_name = Some(default.name().to_owned());
+            context.claims.update(&claim, &updated).await?;
+        } else if let Some(volume) = best(&context, &claim, None) {
+            bind(&context, &claim, &volume).await?;
+        } else {
+            pend(
+                &context,
+                &claim,
+                "FailedBinding",
+                "no persistent volumes available for this claim and no storage class is set",
+            )
+            .await?;
+        }
+        return Ok(None);
+    };
+    let class = context.storage_classes.get(&Key::new("", class_name));
+    let waits = class.as_ref().and_then(|c| c.volume_binding_mode.as_deref()) == Some("WaitForFirstConsumer");
+    let node = claim.annotation(SELECTED_NODE).filter(|n| !n.is_empty());
+    if waits && node.is_none() {
+        pend(
+            &context,
+            &claim,
+            "WaitForFirstConsumer",
+            "waiting for first consumer to be created before binding",
+        )
+        .await?;
+        return Ok(None);
+    }
+    if let Some(volume) = best(&context, &claim, node) {
+        bind(&context, &claim, &volume).await?;
+        return Ok(None);
+    }
+    match class {
+        Some(class) if class.provisioner == PROVISIONER => {
+            if let Some(volume) = provision::provision(&context, &claim, &class, node).await? {
+                bind(&context, &claim, &volume).await?;
+            }
+        }
+        Some(class) => {
+            let message = format!(
+                "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system administrator. If volume creation \
+                 is delayed, please verify that the provisioner is running and correctly registered.",
+                class.provisioner
+            );
+            pend(&context, &claim, "ExternalProvisioning", &message).await?;
+        }
+        None if class_name.is_empty() => {
+            pend(
+                &context,
+                &claim,
+                "FailedBinding",
+                "no persistent volumes available for this claim and no storage class is set",
+            )
+            .await?;
+        }
+        None => {
+            pend(
+                &context,
+                &claim,
+                "ProvisioningFailed",
+                &format!("storageclass.storage.k8s.io \"{class_name}\" not found"),
+            )
+            .await?;
+        }
+    }
+    Ok(None)
+}
+
+/// Of several default classes the newest counts, as upstream's.
+fn default_class(context: &Context) -> Option<Arc<StorageClass>> {
+    let is_default =
+        |c: &StorageClass| c.annotation("storageclass.kubernetes.io/is-default-class") == Some("true");
+    context
+        .storage_classes
+        .filter(is_default)
+        .into_iter()
+        .max_by_key(|c| (c.created(), std::cmp::Reverse(c.name().to_owned())))
+}
+
+/// The smallest volume that fits, one that is reserved for the claim first.
+fn best(
+    context: &Context,
+    claim: &PersistentVolumeClaim,
+    node: Option<&str>,
+) -> Option<Arc<PersistentVolume>> {
+    let node = node
+        .and_then(|n| context.nodes.get(&Key::new("", n)))
+        .map(NodeInfo::new);
+    let size = |v: &PersistentVolume| {
+        v.spec
+            .as_ref()
+            .and_then(|s| s.capacity.as_ref())
+            .and_then(|c| c.get("storage"))
+            .and_then(quantity::units)
+    };
+    let fitting = context
+        .volumes
+        .filter(|v| fits_claim(v, claim) && node.as_ref().is_none_or(|n| reaches(v, n)));
+    fitting
+        .into_iter()
+        .min_by_key(|v| (claim_of(v).is_none(), size(v), v.name().to_owned()))
+}
+
+async fn sync_named(context: &Context, claim: &PersistentVolumeClaim, name: &str) -> Result<(), Error> {
+    let was_bound = claim.annotation(BIND_COMPLETED).is_some();
+    match context.volumes.get(&Key::new("", name)) {
+        Some(volume) => match claim_of(&volume) {
+            Some((key, uid)) if key == claim.key() && uid.as_deref().is_none_or(|u| u == claim.uid()) => {
+                bind(context, claim, &volume).await
+            }
+            None => bind(context, claim, &volume).await,
+            Some(_) if was_bound => {
+                lose(
+                    context,
+                    claim,
+                    "ClaimMisbound",
+                    "Two claims are bound to the same volume, this one is bound incorrectly",
+                )
+                .await
+            }
+            Some(_) => {
+                pend(
+                    context,
+                    claim,
+                    "FailedBinding",
+                    &format!("volume \"{name}\" already bound to a different claim."),
+                )
+                .await
+            }
+        },
+        None if was_bound => {
+            lose(
+                context,
+                claim,
+                "ClaimLost",
+                "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
+            )
+            .await
+        }
+        None => {
+            pend(
+                context,
+                claim,
+                "FailedBinding",
+                &format!("volume \"{name}\" not found"),
+            )
+            .await
+        }
+    }
+}
+
+/// Ties both ends: the volume first, since it is what two claims may want.
+async fn bind(
+    context: &Context,
+    claim: &PersistentVolumeClaim,
+    volume: &Arc<PersistentVolume>,
+) -> Result<(), Error> {
+    let mut updated = (**volume).clone();
+    let spec = updated.spec.get_or_insert_default();
+    if spec.claim_ref.as_ref().and_then(|r| r.uid.as_deref()) != Some(claim.uid()) {
+        if spec.claim_ref.is_none() {
+            updated
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert(BOUND_BY_CONTROLLER.into(), "yes".into());
+        }
+        spec.claim_ref = Some(ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("PersistentVolumeClaim".into()),
+            namespace: Some(claim.ns().to_owned()),
+            name: Some(claim.name().to_owned()),
+            uid: Some(claim.uid().to_owned()),
+            resource_version: claim.metadata.resource_version.clone(),
+            ..ObjectReference::default()
+        });
+    }
+    let volume = context
+        .volumes
+        .update(volume, &updated)
+        .await?
+        .unwrap_or_else(|| Arc::clone(volume));
+    super::reclaim::set_phase(context, &volume, "Bound").await?;
+
+    let mut bound = claim.clone();
+    let spec = bound.spec.get_or_insert_default();
+    let annotations = bound.metadata.annotations.get_or_insert_default();
+    if spec.volume_name.as_deref() != Some(volume.name()) {
+        spec.volume_name = Some(volume.name().to_owned());
+        annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
+    }
+    annotations.insert(BIND_COMPLETED.into(), "yes".into());
+    let named = context.claims.update(claim, &bound).await?;
+    let current = named.as_deref().unwrap_or(claim);
+    let mut told = current.clone();
+    let volume_spec = volume.spec.clone().unwrap_or_default();
+    told.status = Some(PersistentVolumeClaimStatus {
+        phase: Some("Bound".into()),
+        access_modes: volume_spec.access_modes,
+        capacity: volume_spec.capacity,
+        ..told.status.unwrap_or_default()
+    });
+    context.claims.update_status(current, &told).await?;
+    Ok(())
+}
+
+async fn pend(
+    context: &Context,
+    claim: &PersistentVolumeClaim,
+    reason: &str,
+    message: &str,
+) -> Result<(), Error> {
+    if matches!(
+        reason,
+        "WaitForFirstConsumer" | "ExternalProvisioning" | "FailedBinding"
+    ) {
+        context.events.normal(COMPONENT, claim, reason, message);
+    } else {
+        context.events.warning(COMPONENT, claim, reason, message);
+    }
+    set_phase(context, claim, "Pending").await
+}
+
+async fn lose(
+    context: &Context,
+    claim: &PersistentVolumeClaim,
+    reason: &str,
+    message: &str,
+) -> Result<(), Error> {
+    if claim.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Lost") {
+        context.events.warning(COMPONENT, claim, reason, message);
+    }
+    set_phase(context, claim, "Lost").await
+}
+
+async fn set_phase(context: &Context, claim: &PersistentVolumeClaim, phase: &str) -> Result<(), Error> {
+    let mut updated = claim.clone();
+    updated.status = Some(PersistentVolumeClaimStatus {
+        phase: Some(phase.into()),
+        ..PersistentVolumeClaimStatus::default()
+    });
+    context.claims.update_status(claim, &updated).await?;
+    Ok(())
+}
