@@ -15,6 +15,7 @@
 mod catalog;
 mod cluster;
 mod destroy;
+mod dns;
 mod error;
 mod index;
 mod namespace;
@@ -27,6 +28,7 @@ mod rules;
 pub use catalog::Catalog;
 pub use cluster::ClusterNet;
 pub use destroy::destroy;
+pub use dns::{Dns, DnsConfig};
 pub use error::{Error, Result};
 pub use index::choose_index;
 pub use namespace::{Namespace, in_netns};
