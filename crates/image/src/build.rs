@@ -583,7 +583,7 @@ struct Filter {
 }
 
 /// What a program does not need to run. Copyright files stay: licences ask for it.
-const EXCLUDED: [&str; 20] = [
+const EXCLUDED: [&str; 22] = [
     "usr/share/doc/**",
     "usr/share/man/**",
     "usr/share/info/**",
@@ -604,6 +604,8 @@ const EXCLUDED: [&str; 20] = [
     "lib/systemd/**",
     "usr/lib/systemd/**",
     "usr/share/gcc/**",
+    "usr/share/nodejs/**",
+    "usr/share/sass/**",
 ];
 
 impl Filter {
@@ -618,7 +620,7 @@ impl Filter {
     }
 
     fn wants(&self, path: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| crate::tree::matches(pattern, path));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| crate::tree::covers(pattern, path));
         !any(&self.exclude) || any(&self.keep)
     }
 }

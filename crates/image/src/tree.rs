@@ -153,6 +153,14 @@ pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     rest(pattern.trim_start_matches('/').as_bytes(), path.as_bytes())
 }
 
+/// [`matches`], and `folder/**` covers the folder itself too.
+pub(crate) fn covers(pattern: &str, path: &str) -> bool {
+    matches(pattern, path)
+        || pattern
+            .strip_suffix("/**")
+            .is_some_and(|folder| matches(folder, path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +179,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
         }
+        assert!(covers("usr/share/man/**", "usr/share/man") && !covers("usr/share/man/**", "usr/share"));
     }
 
     #[test]
