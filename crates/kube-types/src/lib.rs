@@ -5,6 +5,7 @@
 mod duration;
 mod fields;
 mod intstr;
+mod label_parser;
 mod labels;
 mod names;
 mod quantity;

@@ -4,6 +4,8 @@
 //! Upstream's reader is `sigs.k8s.io/json` (a strict, case-sensitive `encoding/json`): it goes on after a wrong type and reports
 //! the first one, but stops at once where a type reads itself (times, quantities, `IntOrString`).
 
+use std::fmt::Write;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube_types::{IntOrString, Quantity};
 use serde_json::{Map, Value};
@@ -72,7 +74,7 @@ fn unknown(node: &'static Node, value: &Value, path: &mut String, found: &mut Ve
         }
         (Node::List { item, .. }, Value::Array(list)) => {
             for (i, value) in list.iter().enumerate() {
-                path.push_str(&format!("[{i}]"));
+                let _ = write!(path, "[{i}]");
                 unknown(item, value, path, found);
                 path.truncate(length);
             }
@@ -132,12 +134,16 @@ impl Decoder {
                 let definition = Table::get().at(*definition);
                 match value {
                     Value::Object(map) => self.object(definition, map),
-                    _ => self.mismatch(value, definition.go_name, owner),
+                    _ => {
+                        self.mismatch(kind_of(value), definition.go_name, owner);
+                        Ok(())
+                    }
                 }
             }
             Node::List { item, .. } => {
                 let Value::Array(list) = value else {
-                    return self.mismatch(value, go_type, owner);
+                    self.mismatch(kind_of(value), go_type, owner);
+                    return Ok(());
                 };
                 let inner = item_type(item, go_type.strip_prefix("[]"));
                 for element in list {
@@ -151,7 +157,8 @@ impl Decoder {
             }
             Node::Map { value: inner, .. } => {
                 let Value::Object(map) = value else {
-                    return self.mismatch(value, go_type, owner);
+                    self.mismatch(kind_of(value), go_type, owner);
+                    return Ok(());
                 };
                 let declared = go_type
                     .strip_prefix("map[")
@@ -177,110 +184,74 @@ impl Decoder {
         owner: &Definition,
         value: &mut Value,
     ) -> Result<(), DecodeError> {
-        let fail = |message: String| Err(DecodeError { message });
-        match scalar {
-            Scalar::String if !value.is_string() => self.mismatch(value, go_type, owner),
-            Scalar::Bool if !value.is_boolean() => self.mismatch(value, go_type, owner),
-            Scalar::Int32 | Scalar::Int64 => {
-                let number = value
-                    .as_i64()
-                    .filter(|n| scalar == Scalar::Int64 || i32::try_from(*n).is_ok());
-                if number.is_none() {
-                    self.mismatch_number(value, go_type, owner)
-                } else {
-                    Ok(())
+        let fits = match scalar {
+            Scalar::String | Scalar::Bytes => value.is_string(),
+            Scalar::Bool => value.is_boolean(),
+            Scalar::Int32 => value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+            Scalar::Int64 => value.is_i64(),
+            Scalar::Float => value.is_number(),
+            Scalar::FieldsV1 => value.is_object(),
+            _ => return self.reads_itself(scalar, owner, value),
+        };
+        match value {
+            // Go quotes a number that does not fit a number.
+            Value::Number(number) if !fits && matches!(scalar, Scalar::Int32 | Scalar::Int64) => {
+                let found = format!("number {number}");
+                self.mismatch(&found, go_type, owner);
+            }
+            _ if !fits => self.mismatch(kind_of(value), go_type, owner),
+            Value::String(text) if scalar == Scalar::Bytes => {
+                text.retain(|c| c != '\r' && c != '\n');
+                if let Err(error) = STANDARD.decode(text.as_bytes()) {
+                    let offset = base64_offset(text, &error);
+                    return fail(format!("illegal base64 data at input byte {offset}"));
                 }
             }
-            Scalar::Float if !value.is_number() => self.mismatch(value, go_type, owner),
-            Scalar::FieldsV1 if !value.is_object() => self.mismatch(value, go_type, owner),
-            Scalar::Bytes => {
-                let Value::String(text) = value else {
-                    return self.mismatch(value, go_type, owner);
-                };
-                if text.contains(['\r', '\n']) {
-                    text.retain(|c| c != '\r' && c != '\n');
-                }
-                match STANDARD.decode(text.as_bytes()) {
-                    Ok(_) => Ok(()),
-                    Err(error) => fail(format!(
-                        "illegal base64 data at input byte {}",
-                        base64_offset(text, &error)
-                    )),
-                }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn reads_itself(&self, scalar: Scalar, owner: &Definition, value: &mut Value) -> Result<(), DecodeError> {
+        match (scalar, &mut *value) {
+            (Scalar::Time, Value::String(text)) => match kube_types::parse_seconds(text) {
+                Ok(time) => *text = kube_types::format_seconds(time),
+                Err(error) => return fail(error.to_string()),
+            },
+            (Scalar::MicroTime, Value::String(text)) => match kube_types::parse_micros(text) {
+                Ok(time) => *text = kube_types::format_micros(time),
+                Err(error) => return fail(error.to_string()),
+            },
+            (Scalar::Duration, Value::String(text)) => match kube_types::parse_duration(text) {
+                Ok(nanos) => *text = kube_types::format_duration(nanos),
+                Err(error) => return fail(error.to_string()),
+            },
+            (Scalar::Time | Scalar::MicroTime | Scalar::Duration, other) => {
+                return self.own_mismatch(other, "string", owner);
             }
-            Scalar::Time | Scalar::MicroTime => {
-                let Value::String(text) = value else {
-                    return self.own_mismatch(value, "string", owner);
-                };
-                let micro = scalar == Scalar::MicroTime;
-                let parsed = if micro {
-                    kube_types::parse_micros(text)
-                } else {
-                    kube_types::parse_seconds(text)
-                };
-                match parsed {
-                    Ok(time) if micro => *text = kube_types::format_micros(time),
-                    Ok(time) => *text = kube_types::format_seconds(time),
-                    Err(error) => return fail(error.to_string()),
-                }
-                Ok(())
+            (Scalar::IntOrString, other) if IntOrString::from_value(other).is_none() => {
+                return self.own_mismatch(other, "int32", owner);
             }
-            Scalar::Duration => {
-                let Value::String(text) = value else {
-                    return self.own_mismatch(value, "string", owner);
-                };
-                match kube_types::parse_duration(text) {
-                    Ok(nanos) => *text = kube_types::format_duration(nanos),
-                    Err(error) => return fail(error.to_string()),
-                }
-                Ok(())
-            }
-            Scalar::Quantity => {
-                let text = match &*value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
+            (Scalar::Quantity, other) => {
+                let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
                 match text.trim().parse::<Quantity>() {
                     Ok(quantity) => *value = Value::String(quantity.to_string()),
                     Err(error) => return fail(error.to_string()),
                 }
-                Ok(())
             }
-            Scalar::IntOrString => {
-                if IntOrString::from_value(value).is_none() {
-                    self.own_mismatch(value, "int32", owner)
-                } else {
-                    Ok(())
-                }
-            }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// A wrong type: remembered, and reading goes on.
-    fn mismatch(&mut self, value: &Value, go_type: &str, owner: &Definition) -> Result<(), DecodeError> {
-        let error = self.error(kind_of(value), go_type, owner);
+    fn mismatch(&mut self, found: &str, go_type: &str, owner: &Definition) {
+        let error = self.error(found, go_type, owner);
         self.saved.get_or_insert(error);
-        Ok(())
-    }
-
-    /// A number that does not fit is quoted.
-    fn mismatch_number(
-        &mut self,
-        value: &Value,
-        go_type: &str,
-        owner: &Definition,
-    ) -> Result<(), DecodeError> {
-        let Value::Number(number) = value else {
-            return self.mismatch(value, go_type, owner);
-        };
-        let error = self.error(&format!("number {number}"), go_type, owner);
-        self.saved.get_or_insert(error);
-        Ok(())
     }
 
     /// A wrong type met by a type that reads itself: the end.
-    fn own_mismatch(&mut self, value: &Value, go_type: &str, owner: &Definition) -> Result<(), DecodeError> {
+    fn own_mismatch(&self, value: &Value, go_type: &str, owner: &Definition) -> Result<(), DecodeError> {
         let found = match value {
             Value::Number(number) if go_type == "int32" => format!("number {number}"),
             other => kind_of(other).to_owned(),
@@ -314,6 +285,10 @@ fn item_type(node: &Node, declared: Option<&'static str>) -> &'static str {
     }
 }
 
+fn fail(message: String) -> Result<(), DecodeError> {
+    Err(DecodeError { message })
+}
+
 fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -343,7 +318,7 @@ fn is_omitted(field: &Field, value: &Value) -> bool {
     }
     match (&field.node, value) {
         (Node::Object { .. }, _) => false,
-        (Node::Scalar(s), _) if reads_itself(*s) => false,
+        (Node::Scalar(s), _) if is_struct(*s) => false,
         (_, Value::String(text)) => text.is_empty(),
         (_, Value::Number(number)) => number.as_f64() == Some(0.0),
         (_, Value::Bool(value)) => !value,
@@ -353,7 +328,8 @@ fn is_omitted(field: &Field, value: &Value) -> bool {
     }
 }
 
-fn reads_itself(scalar: Scalar) -> bool {
+/// Whether Go has a struct here, which `omitempty` never omits.
+fn is_struct(scalar: Scalar) -> bool {
     matches!(
         scalar,
         Scalar::Time
@@ -373,7 +349,7 @@ fn zero_of_field(field: &Field) -> Option<Value> {
         _ if field.pointer => (!omits).then_some(Value::Null),
         _ if field.omit_zero => None,
         node @ Node::Object { .. } => Some(zero_of_node(node)),
-        node @ Node::Scalar(s) if reads_itself(*s) => Some(zero_of_node(node)),
+        node @ Node::Scalar(s) if is_struct(*s) => Some(zero_of_node(node)),
         node => (!omits).then(|| zero_of_node(node)),
     }
 }
@@ -395,132 +371,5 @@ pub(crate) fn zero_of_node(node: &Node) -> Value {
                     .collect(),
             )
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const POD: &str = "io.k8s.api.core.v1.Pod";
-    const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
-
-    fn error(definition: &str, mut object: Value) -> String {
-        normalise(definition, &mut object).unwrap_err().message
-    }
-
-    #[test]
-    fn wrong_types_are_worded_as_go_does() {
-        assert_eq!(
-            error(
-                "io.k8s.api.core.v1.ConfigMap",
-                json!({"metadata": {"annotations": {"a": true}}})
-            ),
-            "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.annotations of type string"
-        );
-        assert_eq!(
-            error(DEPLOYMENT, json!({"spec": {"replicas": "3"}})),
-            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
-        );
-        assert_eq!(
-            error(DEPLOYMENT, json!({"spec": {"replicas": 1.5}})),
-            "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"
-        );
-        assert_eq!(
-            error(POD, json!({"spec": {"containers": {"name": "c"}}})),
-            "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"
-        );
-        assert_eq!(
-            error(
-                POD,
-                json!({"spec": {"containers": [{"imagePullPolicy": 1}, {"image": 2}]}})
-            ),
-            "json: cannot unmarshal number into Go struct field Container.spec.containers.imagePullPolicy of type v1.PullPolicy"
-        );
-        assert_eq!(
-            error(POD, json!({"spec": {"volumes": [{"emptyDir": "x"}]}})),
-            "json: cannot unmarshal string into Go struct field Volume.spec.volumes.emptyDir of type v1.EmptyDirVolumeSource"
-        );
-        assert_eq!(
-            error(
-                DEPLOYMENT,
-                json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}})
-            ),
-            "json: cannot unmarshal bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"
-        );
-        assert_eq!(
-            error(POD, json!("x")),
-            "json: cannot unmarshal string into Go value of type v1.Pod"
-        );
-        assert_eq!(
-            error(
-                POD,
-                json!({"spec": {"containers": [{"resources": {"limits": {"cpu": "1x"}}}]}})
-            ),
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        );
-        assert_eq!(
-            error("io.k8s.api.core.v1.Secret", json!({"data": {"a": "b*"}})),
-            "illegal base64 data at input byte 1"
-        );
-        assert_eq!(
-            error(POD, json!({"metadata": {"creationTimestamp": "x"}})),
-            r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#
-        );
-    }
-
-    #[test]
-    fn go_round_trip() {
-        let mut pod = json!({
-            "metadata": {"name": "p", "labels": null, "annotations": {}, "creationTimestamp": null},
-            "spec": {
-                "hostNetwork": false, "shareProcessNamespace": false, "unknown": 1,
-                "containers": [{"name": "c", "image": "", "env": [], "tty": false, "resources": {"limits": {"cpu": "1000m", "memory": 1024}},
-                    "securityContext": {"privileged": false}, "livenessProbe": {"httpGet": {"port": 80}}}]
-            },
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]}
-        });
-        normalise(POD, &mut pod).unwrap();
-        assert_eq!(
-            pod,
-            json!({
-                "metadata": {"name": "p"},
-                "spec": {
-                    "shareProcessNamespace": false,
-                    "containers": [{"name": "c", "resources": {"limits": {"cpu": "1", "memory": "1024"}},
-                        "securityContext": {"privileged": false}, "livenessProbe": {"httpGet": {"port": 80}}}]
-                },
-                "status": {"conditions": [{"type": "Ready", "status": "True", "lastProbeTime": null, "lastTransitionTime": null}]}
-            })
-        );
-        let before = pod.clone();
-        normalise(POD, &mut pod).unwrap();
-        assert_eq!(pod, before);
-    }
-
-    #[test]
-    fn what_go_always_writes() {
-        let mut deployment = json!({"metadata": {"name": "d"}});
-        normalise(DEPLOYMENT, &mut deployment).unwrap();
-        assert_eq!(
-            deployment,
-            json!({"metadata": {"name": "d"}, "status": {}, "spec": {"selector": null, "strategy": {},
-                "template": {"metadata": {}, "spec": {"containers": null}}}})
-        );
-    }
-
-    #[test]
-    fn unknown_fields_with_paths() {
-        let pod = json!({"kinda": 1, "metadata": {"labels": {"x": "y"}}, "spec": {"containers": [{"name": "c"}, {"imagee": "x", "ports": [{"p": 1}]}]}});
-        assert_eq!(
-            unknown_fields(POD, &pod),
-            [
-                r#"unknown field "kinda""#,
-                r#"unknown field "spec.containers[1].imagee""#,
-                r#"unknown field "spec.containers[1].ports[0].p""#
-            ]
-        );
     }
 }

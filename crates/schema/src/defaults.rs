@@ -5,10 +5,16 @@ use kube_types::Quantity;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    image::image_tag,
-    pod_defaults::{default_pod, default_pod_spec},
+    core_defaults::{
+        default_limit_range_item, default_namespace, default_network_policy, default_secret, default_service,
+        mirror_list, mirror_plain_list,
+    },
+    pod_defaults::{default_container, default_pod, default_pod_spec, default_volume},
     table::Table,
     types::{Definition, Node},
+    workload_defaults::{
+        default_autoscaler, default_daemon_set, default_deployment, default_job_labels, default_stateful_set,
+    },
 };
 
 type Fields = Map<String, Value>;
@@ -105,7 +111,7 @@ fn default_kind(definition: &str, fields: &mut Fields) {
             ],
         ),
         "core.v1.HTTPGetAction" => {
-            default_each_zero(fields, [("path", json!("/")), ("scheme", json!("HTTP"))])
+            default_each_zero(fields, [("path", json!("/")), ("scheme", json!("HTTP"))]);
         }
         "core.v1.ObjectFieldSelector" => default_zero(fields, "apiVersion", "v1"),
         "core.v1.SecretVolumeSource"
@@ -134,7 +140,7 @@ fn default_kind(definition: &str, fields: &mut Fields) {
         }
         "core.v1.PersistentVolume" => default_in(fields, "status", |s| default_zero(s, "phase", "Pending")),
         "core.v1.PersistentVolumeClaim" => {
-            default_in(fields, "status", |s| default_zero(s, "phase", "Pending"))
+            default_in(fields, "status", |s| default_zero(s, "phase", "Pending"));
         }
         "core.v1.PersistentVolumeClaimSpec" => default_absent(fields, "volumeMode", "Filesystem"),
         "core.v1.PodStatus" => mirror_list(fields, "podIP", "podIPs", "ip"),
@@ -176,330 +182,6 @@ fn default_kind(definition: &str, fields: &mut Fields) {
     }
 }
 
-fn default_container(fields: &mut Fields) {
-    if is_zero(fields, "imagePullPolicy") {
-        let policy = pull_policy(text(fields, "image"));
-        fields.insert("imagePullPolicy".to_owned(), policy.into());
-    }
-    default_zero(fields, "terminationMessagePath", "/dev/termination-log");
-    default_zero(fields, "terminationMessagePolicy", "File");
-}
-
-fn default_volume(fields: &mut Fields) {
-    let has_source = fields
-        .iter()
-        .any(|(key, value)| key != "name" && !value.is_null());
-    if !has_source {
-        fields.insert("emptyDir".to_owned(), json!({}));
-    }
-    if let Some(Value::Object(image)) = fields.get_mut("image")
-        && is_zero(image, "pullPolicy")
-    {
-        let policy = pull_policy(text(image, "reference"));
-        image.insert("pullPolicy".to_owned(), policy.into());
-    }
-}
-
-fn pull_policy(image: &str) -> &'static str {
-    if image_tag(image) == Some("latest") {
-        "Always"
-    } else {
-        "IfNotPresent"
-    }
-}
-
-fn default_secret(fields: &mut Fields) {
-    default_zero(fields, "type", "Opaque");
-    // Write-only convenience, folded in by upstream's conversion.
-    if let Some(Value::Object(strings)) = fields.remove("stringData") {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        let data = fields.entry("data").or_insert_with(|| json!({}));
-        if data.is_null() {
-            *data = json!({});
-        }
-        if let Value::Object(data) = data {
-            data.extend(strings.into_iter().map(|(key, value)| {
-                let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
-                (key, Value::String(encoded))
-            }));
-        }
-    }
-}
-
-fn default_service(fields: &mut Fields) {
-    let Some(Value::Object(spec)) = fields.get_mut("spec") else {
-        return;
-    };
-    default_zero(spec, "sessionAffinity", "None");
-    match text(spec, "sessionAffinity") {
-        "None" => {
-            spec.remove("sessionAffinityConfig");
-        }
-        "ClientIP" => {
-            let timeout = spec
-                .get("sessionAffinityConfig")
-                .and_then(|c| c.pointer("/clientIP/timeoutSeconds"));
-            if timeout.is_none_or(Value::is_null) {
-                spec.insert(
-                    "sessionAffinityConfig".to_owned(),
-                    json!({"clientIP": {"timeoutSeconds": 10800}}),
-                );
-            }
-        }
-        _ => {}
-    }
-    default_zero(spec, "type", "ClusterIP");
-    for port in spec
-        .get_mut("ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        let Value::Object(port) = port else { continue };
-        default_zero(port, "protocol", "TCP");
-        if is_zero(port, "targetPort") {
-            let number = port.get("port").cloned().unwrap_or_else(|| json!(0));
-            port.insert("targetPort".to_owned(), number);
-        }
-    }
-    let kind = text(spec, "type").to_owned();
-    let external = kind == "ClusterIP"
-        && spec
-            .get("externalIPs")
-            .and_then(Value::as_array)
-            .is_some_and(|l| !l.is_empty());
-    if external || kind == "NodePort" || kind == "LoadBalancer" {
-        default_zero(spec, "externalTrafficPolicy", "Cluster");
-    }
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
-        default_absent(spec, "internalTrafficPolicy", "Cluster");
-    }
-    if kind == "LoadBalancer" {
-        default_absent(spec, "allocateLoadBalancerNodePorts", true);
-        let ingress = fields
-            .get_mut("status")
-            .and_then(|s| s.pointer_mut("/loadBalancer/ingress"));
-        for ingress in ingress.and_then(Value::as_array_mut).into_iter().flatten() {
-            let Value::Object(ingress) = ingress else { continue };
-            if !is_zero(ingress, "ip") {
-                default_absent(ingress, "ipMode", "VIP");
-            }
-        }
-    }
-}
-
-fn default_namespace(fields: &mut Fields) {
-    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
-        return;
-    };
-    let Some(name) = metadata
-        .get("name")
-        .filter(|n| n.as_str().is_some_and(|n| !n.is_empty()))
-        .cloned()
-    else {
-        return;
-    };
-    if is_absent(metadata, "labels") {
-        metadata.insert("labels".to_owned(), json!({}));
-    }
-    if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
-        labels.insert("kubernetes.io/metadata.name".to_owned(), name);
-    }
-}
-
-fn default_limit_range_item(fields: &mut Fields) {
-    if text(fields, "type") != "Container" {
-        return;
-    }
-    for (from, to) in [
-        ("max", "default"),
-        ("default", "defaultRequest"),
-        ("min", "defaultRequest"),
-    ] {
-        let Some(Value::Object(source)) = fields.get(from).cloned() else {
-            continue;
-        };
-        let target = fields.entry(to).or_insert_with(|| json!({}));
-        if let Value::Object(target) = target {
-            for (key, value) in source {
-                target.entry(key).or_insert(value);
-            }
-        }
-    }
-}
-
-fn default_deployment(spec: &mut Fields) {
-    default_absent(spec, "replicas", 1);
-    default_in(spec, "strategy", |strategy| {
-        default_zero(strategy, "type", "RollingUpdate");
-        if text(strategy, "type") == "RollingUpdate" {
-            default_absent(strategy, "rollingUpdate", json!({}));
-            default_in(strategy, "rollingUpdate", |update| {
-                default_absent(update, "maxUnavailable", "25%");
-                default_absent(update, "maxSurge", "25%");
-            });
-        }
-    });
-    default_absent(spec, "revisionHistoryLimit", 10);
-    default_absent(spec, "progressDeadlineSeconds", 600);
-}
-
-fn default_daemon_set(spec: &mut Fields) {
-    default_in(spec, "updateStrategy", |strategy| {
-        default_zero(strategy, "type", "RollingUpdate");
-        if text(strategy, "type") == "RollingUpdate" {
-            default_absent(strategy, "rollingUpdate", json!({}));
-            default_in(strategy, "rollingUpdate", |update| {
-                default_absent(update, "maxUnavailable", 1);
-                default_absent(update, "maxSurge", 0);
-            });
-        }
-    });
-    default_absent(spec, "revisionHistoryLimit", 10);
-}
-
-fn default_stateful_set(spec: &mut Fields) {
-    default_zero(spec, "podManagementPolicy", "OrderedReady");
-    default_in(spec, "updateStrategy", |strategy| {
-        if is_zero(strategy, "type") {
-            strategy.insert("type".to_owned(), "RollingUpdate".into());
-            default_absent(strategy, "rollingUpdate", json!({}));
-        }
-        if text(strategy, "type") == "RollingUpdate"
-            && let Some(Value::Object(update)) = strategy.get_mut("rollingUpdate")
-        {
-            default_absent(update, "partition", 0);
-        }
-    });
-    default_absent(spec, "persistentVolumeClaimRetentionPolicy", json!({}));
-    default_in(spec, "persistentVolumeClaimRetentionPolicy", |policy| {
-        default_each_zero(
-            policy,
-            [("whenDeleted", json!("Retain")), ("whenScaled", json!("Retain"))],
-        );
-    });
-    default_absent(spec, "replicas", 1);
-    default_absent(spec, "revisionHistoryLimit", 10);
-}
-
-/// A whole Job: a CronJob's template is not defaulted by this rule upstream.
-fn default_job_labels(job: &mut Fields) {
-    let labels = job
-        .get("spec")
-        .and_then(|s| s.pointer("/template/metadata/labels"))
-        .filter(|l| l.is_object())
-        .cloned();
-    default_in(job, "spec", default_job);
-    if let Some(labels) = labels {
-        default_in(job, "metadata", |metadata| {
-            if is_zero(metadata, "labels") {
-                metadata.insert("labels".to_owned(), labels);
-            }
-        });
-    }
-}
-
-fn default_job(spec: &mut Fields) {
-    if is_absent(spec, "completions") && is_absent(spec, "parallelism") {
-        spec.insert("completions".to_owned(), json!(1));
-    }
-    default_absent(spec, "parallelism", 1);
-    let per_index = !is_absent(spec, "backoffLimitPerIndex");
-    default_absent(spec, "backoffLimit", if per_index { i32::MAX } else { 6 });
-    default_absent(spec, "completionMode", "NonIndexed");
-    default_absent(spec, "suspend", false);
-    let has_policy = !is_absent(spec, "podFailurePolicy");
-    default_absent(
-        spec,
-        "podReplacementPolicy",
-        if has_policy {
-            "Failed"
-        } else {
-            "TerminatingOrFailed"
-        },
-    );
-    default_absent(spec, "manualSelector", false);
-}
-
-fn default_autoscaler(spec: &mut Fields) {
-    default_absent(spec, "minReplicas", 1);
-    if is_zero(spec, "metrics") {
-        let target = json!({"type": "Utilization", "averageUtilization": 80});
-        spec.insert(
-            "metrics".to_owned(),
-            json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]),
-        );
-    }
-    if let Some(Value::Object(behavior)) = spec.get_mut("behavior") {
-        let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
-        let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
-        let up = json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [pods, percent]});
-        let down = json!({"selectPolicy": "Max", "policies": [percent]});
-        for (name, rules) in [("scaleUp", up), ("scaleDown", down)] {
-            default_absent(behavior, name, json!({}));
-            default_in(behavior, name, |fields| {
-                for (key, value) in rules.as_object().into_iter().flatten() {
-                    default_absent(fields, key, value.clone());
-                }
-            });
-        }
-    }
-}
-
-fn default_network_policy(spec: &mut Fields) {
-    if is_zero(spec, "policyTypes") {
-        let egress = !is_zero(spec, "egress");
-        spec.insert(
-            "policyTypes".to_owned(),
-            if egress {
-                json!(["Ingress", "Egress"])
-            } else {
-                json!(["Ingress"])
-            },
-        );
-    }
-}
-
-/// A first element and a list of objects that upstream keeps in step.
-fn mirror_list(fields: &mut Fields, single: &str, list: &str, key: &str) {
-    let first = fields
-        .get(list)
-        .and_then(|l| l.pointer(&format!("/0/{key}")))
-        .cloned();
-    match first {
-        Some(first) => {
-            fields.insert(single.to_owned(), first);
-        }
-        None => {
-            if let Some(value) = fields
-                .get(single)
-                .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
-                .cloned()
-            {
-                fields.insert(list.to_owned(), json!([{ key: value }]));
-            }
-        }
-    }
-}
-
-fn mirror_plain_list(fields: &mut Fields, single: &str, list: &str) {
-    let first = fields.get(list).and_then(|l| l.get(0)).cloned();
-    match first {
-        Some(first) => {
-            fields.insert(single.to_owned(), first);
-        }
-        None => {
-            if let Some(value) = fields
-                .get(single)
-                .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
-                .cloned()
-            {
-                fields.insert(list.to_owned(), json!([value]));
-            }
-        }
-    }
-}
-
 /// Where Go has a pointer: set when absent.
 pub(crate) fn default_absent(fields: &mut Fields, key: &str, value: impl Into<Value>) {
     if is_absent(fields, key) {
@@ -514,7 +196,7 @@ pub(crate) fn default_zero(fields: &mut Fields, key: &str, value: impl Into<Valu
     }
 }
 
-fn default_each_zero<const N: usize>(fields: &mut Fields, defaults: [(&str, Value); N]) {
+pub(crate) fn default_each_zero<const N: usize>(fields: &mut Fields, defaults: [(&str, Value); N]) {
     for (key, value) in defaults {
         default_zero(fields, key, value);
     }
@@ -543,148 +225,4 @@ pub(crate) fn is_zero(fields: &Fields, key: &str) -> bool {
 
 pub(crate) fn text<'a>(fields: &'a Fields, key: &str) -> &'a str {
     fields.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{by_kind, normalise};
-
-    fn defaulted(definition: &str, mut object: Value) -> Value {
-        normalise(definition, &mut object).unwrap();
-        set_defaults(definition, &mut object);
-        let before = object.clone();
-        set_defaults(definition, &mut object);
-        assert_eq!(object, before, "defaulting is idempotent");
-        normalise(definition, &mut object).unwrap();
-        assert_eq!(object, before, "defaulted objects are normal");
-        object
-    }
-
-    #[test]
-    fn deployment_as_the_conformance_case_shows_it() {
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
-                "spec": {"containers": [{"name": "c", "image": "demo.local/busybox:1", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
-                    "ports": [{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}]}]}}}});
-        let spec = defaulted("io.k8s.api.apps.v1.Deployment", deployment)["spec"].to_string();
-        assert_eq!(
-            spec,
-            r#"{"progressDeadlineSeconds":600,"replicas":0,"revisionHistoryLimit":10,"selector":{"matchLabels":{"app":"web"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"env":[{"name":"A","value":"1"},{"name":"B","value":"2"}],"image":"demo.local/busybox:1","imagePullPolicy":"IfNotPresent","name":"c","ports":[{"containerPort":80,"protocol":"TCP"},{"containerPort":80,"protocol":"UDP"}],"resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}}"#
-        );
-    }
-
-    #[test]
-    fn pod() {
-        let pod = json!({"metadata": {"name": "p"}, "spec": {"serviceAccountName": "sa", "hostNetwork": true,
-            "containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "0.0001"}},
-                "readinessProbe": {"httpGet": {"port": "http"}}, "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                    {"name": "B", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}],
-            "volumes": [{"name": "a"}, {"name": "b", "configMap": {"name": "m"}}, {"name": "c", "hostPath": {"path": "/"}},
-                {"name": "d", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]}});
-        let pod = defaulted("io.k8s.api.core.v1.Pod", pod);
-        assert_eq!(
-            pod["spec"],
-            json!({"serviceAccountName": "sa", "serviceAccount": "sa", "hostNetwork": true, "enableServiceLinks": true,
-                "dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "schedulerName": "default-scheduler", "securityContext": {},
-                "terminationGracePeriodSeconds": 30,
-                "containers": [{"name": "c", "image": "x", "imagePullPolicy": "Always", "ports": [{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}],
-                    "resources": {"limits": {"cpu": "1m"}, "requests": {"cpu": "1m"}},
-                    "readinessProbe": {"httpGet": {"port": "http", "path": "/", "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10,
-                        "successThreshold": 1, "failureThreshold": 3},
-                    "env": [{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
-                        {"name": "B", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}}],
-                    "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}],
-                "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "configMap": {"name": "m", "defaultMode": 420}},
-                    {"name": "c", "hostPath": {"path": "/", "type": ""}},
-                    {"name": "d", "projected": {"defaultMode": 420, "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}}]})
-        );
-        assert_eq!(pod["status"], json!({}));
-    }
-
-    #[test]
-    fn others() {
-        let service = defaulted(
-            "io.k8s.api.core.v1.Service",
-            json!({"spec": {"type": "NodePort", "ports": [{"port": 80}]}}),
-        );
-        assert_eq!(
-            service["spec"],
-            json!({"type": "NodePort", "sessionAffinity": "None", "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster",
-                "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]})
-        );
-        let job = defaulted(
-            "io.k8s.api.batch.v1.Job",
-            json!({"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}),
-        );
-        assert_eq!(job["metadata"]["labels"], json!({"a": "b"}));
-        assert_eq!(job["spec"]["completions"], json!(1));
-        assert_eq!(job["spec"]["podReplacementPolicy"], json!("TerminatingOrFailed"));
-        let cron = defaulted(
-            "io.k8s.api.batch.v1.CronJob",
-            json!({"spec": {"schedule": "@daily"}}),
-        );
-        assert_eq!(cron["spec"]["jobTemplate"]["spec"].get("suspend"), None);
-        assert_eq!(
-            cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["dnsPolicy"],
-            json!("ClusterFirst")
-        );
-        let secret = defaulted("io.k8s.api.core.v1.Secret", json!({"stringData": {"a": "b"}}));
-        assert_eq!(
-            secret,
-            json!({"metadata": {}, "type": "Opaque", "data": {"a": "Yg=="}})
-        );
-        let namespace = defaulted("io.k8s.api.core.v1.Namespace", json!({"metadata": {"name": "n"}}));
-        assert_eq!(
-            namespace["metadata"]["labels"],
-            json!({"kubernetes.io/metadata.name": "n"})
-        );
-        assert_eq!(namespace["status"], json!({"phase": "Active"}));
-        let set = json!({"spec": {"volumeClaimTemplates": [{"metadata": {"name": "d"}}]}});
-        let set = defaulted("io.k8s.api.apps.v1.StatefulSet", set);
-        assert_eq!(
-            set["spec"]["volumeClaimTemplates"][0]["spec"]["volumeMode"],
-            json!("Filesystem")
-        );
-        assert_eq!(
-            set["spec"]["volumeClaimTemplates"][0]["status"],
-            json!({"phase": "Pending"})
-        );
-        assert_eq!(
-            set["spec"]["updateStrategy"],
-            json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
-        );
-        let hpa = json!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}}}});
-        let hpa = defaulted("io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", hpa);
-        assert_eq!(hpa["spec"]["behavior"]["scaleDown"]["selectPolicy"], json!("Max"));
-        assert_eq!(
-            hpa["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"],
-            json!(80)
-        );
-        let binding = defaulted(
-            "io.k8s.api.rbac.v1.RoleBinding",
-            json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]}),
-        );
-        assert_eq!(binding["subjects"][0]["apiGroup"], binding["roleRef"]["apiGroup"]);
-    }
-
-    #[test]
-    fn pod_level_requests() {
-        let pod = json!({"spec": {"resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
-            "containers": [{"resources": {"requests": {"cpu": "100m"}}}, {"resources": {"requests": {"cpu": "200m"}}}],
-            "initContainers": [{"restartPolicy": "Always", "resources": {"requests": {"cpu": "50m"}}}, {"resources": {"requests": {"cpu": "1"}}}]}});
-        let pod = defaulted("io.k8s.api.core.v1.Pod", pod);
-        assert_eq!(
-            pod["spec"]["resources"]["requests"],
-            json!({"cpu": "1050m", "memory": "1Gi"})
-        );
-    }
-
-    #[test]
-    fn every_kind_takes_an_empty_object() {
-        for kind in crate::kinds() {
-            defaulted(kind.definition, json!({}));
-        }
-        assert!(by_kind("", "v1", "Pod").is_some());
-    }
 }

@@ -1,17 +1,18 @@
 //! OpenAPI v3 documents, one per group version, as upstream serves them below `/openapi/v3`: the schemas in full; of the paths
 //! what clients look at (kubectl's `explain` and `apply`: kinds, actions, parameters, bodies).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     kinds::{KindInfo, Subresource, kinds},
+    openapi_paths::add_paths,
     table::{Table, descriptions},
     types::{Definition, Field, ListKind, Node, Scalar},
 };
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+pub(crate) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// The OpenAPI v3 document of a group version (`api/v1`, `apis/apps/v1`) as JSON text. Made anew on each call (some ten
 /// milliseconds, a few megabytes while it lasts): cache the text if it is asked for often.
@@ -81,7 +82,7 @@ fn data_hash() -> String {
     format!("{hash:016X}")
 }
 
-fn path_of(kind: &KindInfo) -> String {
+pub(crate) fn path_of(kind: &KindInfo) -> String {
     let root = if kind.group.is_empty() { "api" } else { "apis" };
     format!("{root}/{}", kind.api_version())
 }
@@ -216,10 +217,11 @@ impl Schemas {
                 };
                 schema.insert("x-kubernetes-list-type".to_owned(), name.into());
             }
-            Node::Map { atomic: true, .. } => {
-                schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
-            }
             _ => {}
+        }
+        if let Some(atomic) = field.map_type {
+            let name = if atomic { "atomic" } else { "granular" };
+            schema.insert("x-kubernetes-map-type".to_owned(), name.into());
         }
         schema.into()
     }
@@ -310,7 +312,7 @@ fn describe(schema: &mut Map<String, Value>, text: &str) {
     }
 }
 
-fn reference(name: &str) -> String {
+pub(crate) fn reference(name: &str) -> String {
     format!("#/components/schemas/{name}")
 }
 
@@ -331,267 +333,13 @@ fn unescape(line: &str) -> String {
 }
 
 /// The definition that a subresource takes and answers; streams have none.
-fn definition_of(subresource: &Subresource) -> Option<&'static str> {
+pub(crate) fn definition_of(subresource: &Subresource) -> Option<&'static str> {
     let gvk = (subresource.group, subresource.version, subresource.kind);
     let found: Option<&Definition> = Table::get()
         .definitions
         .iter()
         .find(|d| d.gvks().any(|g| g == gvk));
     found.map(|d| d.name)
-}
-
-/// What an operation is made from.
-struct Operation<'a> {
-    kind: &'a KindInfo,
-    verb: &'a str,
-    /// Of the body and the answer.
-    definition: Option<&'a str>,
-    gvk: (&'a str, &'a str, &'a str),
-    suffix: &'a str,
-}
-
-fn add_paths(paths: &mut Map<String, Value>, kind: &KindInfo) {
-    let root = format!("/{}", path_of(kind));
-    let gvk = (kind.group, kind.version, kind.kind);
-    let scope = if kind.namespaced {
-        "/namespaces/{namespace}"
-    } else {
-        ""
-    };
-    let collection = format!("{root}{scope}/{}", kind.plural);
-    let list = format!("{}List", kind.definition);
-    let operation = |verb, definition| {
-        Operation {
-            kind,
-            verb,
-            definition: Some(definition),
-            gvk,
-            suffix: "",
-        }
-        .build()
-    };
-    let mut methods = BTreeMap::new();
-    for (verb, method, definition) in [
-        ("list", "get", list.as_str()),
-        ("create", "post", kind.definition),
-        (
-            "deletecollection",
-            "delete",
-            "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
-        ),
-    ] {
-        if kind.has_verb(verb) {
-            methods.insert(method, operation(verb, definition));
-        }
-    }
-    insert_path(paths, &collection, methods);
-    if kind.namespaced && kind.has_verb("list") {
-        insert_path(
-            paths,
-            &format!("{root}/{}", kind.plural),
-            BTreeMap::from([("get", operation("list", &list))]),
-        );
-    }
-    let mut methods = BTreeMap::new();
-    for (verb, method) in [
-        ("get", "get"),
-        ("update", "put"),
-        ("patch", "patch"),
-        ("delete", "delete"),
-    ] {
-        if kind.has_verb(verb) {
-            methods.insert(method, operation(verb, kind.definition));
-        }
-    }
-    insert_path(paths, &format!("{collection}/{{name}}"), methods);
-    for subresource in kind.subresource_table {
-        let mut methods = BTreeMap::new();
-        for verb in subresource.verbs {
-            let method = match *verb {
-                "create" => "post",
-                "update" => "put",
-                other => other,
-            };
-            let operation = Operation {
-                kind,
-                verb,
-                definition: definition_of(subresource),
-                gvk: (subresource.group, subresource.version, subresource.kind),
-                suffix: subresource.name,
-            };
-            methods.insert(method, operation.build());
-        }
-        insert_path(
-            paths,
-            &format!("{collection}/{{name}}/{}", subresource.name),
-            methods,
-        );
-    }
-}
-
-fn insert_path(paths: &mut Map<String, Value>, path: &str, methods: BTreeMap<&str, Value>) {
-    if methods.is_empty() {
-        return;
-    }
-    let mut item: Map<String, Value> = methods
-        .into_iter()
-        .map(|(method, operation)| (method.to_owned(), operation))
-        .collect();
-    let in_path: Vec<Value> = ["name", "namespace"]
-        .into_iter()
-        .filter(|name| path.contains(&format!("{{{name}}}")))
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}}))
-        .collect();
-    if !in_path.is_empty() {
-        item.insert("parameters".to_owned(), in_path.into());
-    }
-    paths.insert(path.to_owned(), item.into());
-}
-
-impl Operation<'_> {
-    fn build(&self) -> Value {
-        let (group, version, kind) = self.gvk;
-        let action = match self.verb {
-            "create" => "post",
-            "update" => "put",
-            other => other,
-        };
-        let schema = self
-            .definition
-            .map(|name| json!({"schema": {"$ref": reference(name)}}));
-        let mut operation = json!({
-            "operationId": self.id(),
-            "parameters": self.parameters(),
-            "responses": {"200": {"description": "OK", "content": {"application/json": schema}}, "401": {"description": "Unauthorized"}},
-            "tags": [self.kind.api_version().replace('/', "_")],
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version}
-        });
-        if schema.is_none() {
-            operation["responses"]["200"] =
-                json!({"description": "OK", "content": {"*/*": {"schema": {"type": "string"}}}});
-        }
-        let body = |types: &[&str], schema: &Value| {
-            let content: Map<String, Value> =
-                types.iter().map(|t| ((*t).to_owned(), schema.clone())).collect();
-            json!({ "content": content, "required": true })
-        };
-        match (self.verb, &schema) {
-            ("create" | "update", Some(schema)) => {
-                operation["requestBody"] = body(
-                    &[
-                        "application/json",
-                        "application/yaml",
-                        "application/vnd.kubernetes.protobuf",
-                    ],
-                    schema,
-                );
-            }
-            ("patch", _) => {
-                let types = [
-                    "application/json-patch+json",
-                    "application/merge-patch+json",
-                    "application/strategic-merge-patch+json",
-                    "application/apply-patch+yaml",
-                ];
-                operation["requestBody"] = body(
-                    &types,
-                    &json!({"schema": {"$ref": reference(&format!("{META}Patch"))}}),
-                );
-            }
-            ("delete" | "deletecollection", Some(_)) => {
-                operation["requestBody"] = body(
-                    &["application/json"],
-                    &json!({"schema": {"$ref": reference(&format!("{META}DeleteOptions"))}}),
-                );
-                operation["requestBody"]["required"] = json!(false);
-            }
-            _ => {}
-        }
-        operation
-    }
-
-    /// As upstream names them: `patchAppsV1NamespacedDeploymentStatus`.
-    fn id(&self) -> String {
-        let verb = match self.verb {
-            "get" if self.suffix.is_empty() || self.definition.is_some() => "read",
-            "update" => "replace",
-            "deletecollection" => "delete",
-            other => other,
-        };
-        let group = if self.kind.group.is_empty() {
-            "core"
-        } else {
-            self.kind.group.split('.').next().unwrap_or_default()
-        };
-        let collection = if self.verb == "deletecollection" {
-            "Collection"
-        } else {
-            ""
-        };
-        let scope = if self.kind.namespaced { "Namespaced" } else { "" };
-        let (group, version, suffix) = (
-            upper_first(group),
-            upper_first(self.kind.version),
-            upper_first(self.suffix),
-        );
-        format!(
-            "{verb}{group}{version}{collection}{scope}{}{suffix}",
-            self.kind.kind
-        )
-    }
-
-    fn parameters(&self) -> Vec<Value> {
-        let names: &[(&str, &str)] = match self.verb {
-            "list" => &[
-                ("allowWatchBookmarks", "boolean"),
-                ("continue", "string"),
-                ("fieldSelector", "string"),
-                ("labelSelector", "string"),
-                ("limit", "integer"),
-                ("resourceVersion", "string"),
-                ("resourceVersionMatch", "string"),
-                ("sendInitialEvents", "boolean"),
-                ("timeoutSeconds", "integer"),
-                ("watch", "boolean"),
-            ],
-            "create" | "update" => &[
-                ("dryRun", "string"),
-                ("fieldManager", "string"),
-                ("fieldValidation", "string"),
-            ],
-            "patch" => &[
-                ("dryRun", "string"),
-                ("fieldManager", "string"),
-                ("fieldValidation", "string"),
-                ("force", "boolean"),
-            ],
-            "delete" => &[
-                ("dryRun", "string"),
-                ("gracePeriodSeconds", "integer"),
-                ("orphanDependents", "boolean"),
-                ("propagationPolicy", "string"),
-            ],
-            "deletecollection" => &[
-                ("dryRun", "string"),
-                ("fieldSelector", "string"),
-                ("gracePeriodSeconds", "integer"),
-                ("labelSelector", "string"),
-                ("propagationPolicy", "string"),
-            ],
-            _ => &[],
-        };
-        let parameter = |(name, kind): &(&str, &str)| json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}});
-        names.iter().map(parameter).collect()
-    }
-}
-
-fn upper_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|c| c.to_ascii_uppercase().to_string() + chars.as_str())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

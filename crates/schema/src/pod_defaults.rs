@@ -3,7 +3,10 @@
 use kube_types::Quantity;
 use serde_json::{Map, Value, json};
 
-use crate::defaults::{default_absent, default_in, default_zero, is_absent, is_zero, text};
+use crate::{
+    defaults::{default_absent, default_in, default_zero, is_absent, is_zero, text},
+    image::image_tag,
+};
 
 type Fields = Map<String, Value>;
 
@@ -152,5 +155,37 @@ fn default_host_ports(containers: Option<&mut Value>) {
                 port.insert("hostPort".to_owned(), number);
             }
         }
+    }
+}
+
+pub(crate) fn default_container(fields: &mut Fields) {
+    if is_zero(fields, "imagePullPolicy") {
+        let policy = pull_policy(text(fields, "image"));
+        fields.insert("imagePullPolicy".to_owned(), policy.into());
+    }
+    default_zero(fields, "terminationMessagePath", "/dev/termination-log");
+    default_zero(fields, "terminationMessagePolicy", "File");
+}
+
+pub(crate) fn default_volume(fields: &mut Fields) {
+    let has_source = fields
+        .iter()
+        .any(|(key, value)| key != "name" && !value.is_null());
+    if !has_source {
+        fields.insert("emptyDir".to_owned(), json!({}));
+    }
+    if let Some(Value::Object(image)) = fields.get_mut("image")
+        && is_zero(image, "pullPolicy")
+    {
+        let policy = pull_policy(text(image, "reference"));
+        image.insert("pullPolicy".to_owned(), policy.into());
+    }
+}
+
+fn pull_policy(image: &str) -> &'static str {
+    if image_tag(image) == Some("latest") {
+        "Always"
+    } else {
+        "IfNotPresent"
     }
 }

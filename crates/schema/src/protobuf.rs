@@ -29,8 +29,8 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
             (1, Wire::Bytes(meta)) => {
                 for field in Reader::new(meta) {
                     match field.ok_or_else(cut_short)? {
-                        (1, Wire::Bytes(text)) => api_version = utf8(text)?.to_owned(),
-                        (2, Wire::Bytes(text)) => kind = utf8(text)?.to_owned(),
+                        (1, Wire::Bytes(text)) => utf8(text)?.clone_into(&mut api_version),
+                        (2, Wire::Bytes(text)) => utf8(text)?.clone_into(&mut kind),
                         _ => {}
                     }
                 }

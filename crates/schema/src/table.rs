@@ -78,6 +78,11 @@ fn parse(text: &'static str) -> Table {
         definition.fields.shrink_to_fit();
         for field in &mut definition.fields {
             inherit_atomic(&mut field.node, &atomic);
+            if let (Some(declared), Node::Object { atomic, .. } | Node::Map { atomic, .. }) =
+                (field.map_type, &mut field.node)
+            {
+                *atomic = declared;
+            }
         }
     }
     let by_name = definitions
@@ -114,6 +119,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
         patch_strategy: "",
         enum_values: "",
         list_declared: false,
+        map_type: None,
     };
     let (mut list, mut keys) = (None, Vec::new());
     for extra in cells {
@@ -123,7 +129,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
         match letter {
             "L" => list = Some(value),
             "K" => keys = value.split(',').collect(),
-            "M" => mark_atomic(&mut field.node, value == "atomic"),
+            "M" => field.map_type = Some(value == "atomic"),
             "P" => field.patch_merge_key = Some(value),
             "S" => field.patch_strategy = value,
             "D" => field.default = Some(value),
@@ -140,12 +146,6 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
         };
     }
     field
-}
-
-fn mark_atomic(node: &mut Node, value: bool) {
-    if let Node::Object { atomic, .. } | Node::Map { atomic, .. } = node {
-        *atomic = value;
-    }
 }
 
 fn parse_tags(text: &str) -> [u8; 2] {

@@ -115,6 +115,8 @@ pub struct Field {
     pub(crate) enum_values: &'static str,
     /// Whether the schema says a list type; without it lists are atomic, and the OpenAPI document is silent.
     pub(crate) list_declared: bool,
+    /// `x-kubernetes-map-type` of the field itself: true for atomic, false for granular, which undoes the definition's.
+    pub(crate) map_type: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -290,11 +292,11 @@ impl Field {
         self.default.and_then(|d| serde_json::from_str(d).ok())
     }
 
-    /// What server-side apply takes for an absent key field of an associative list: its default, or the zero value where the
-    /// field is required (the OpenAPI document gives those a default too).
+    /// What server-side apply takes for an absent key field of an associative list: its default, or the zero value where Go
+    /// always writes the field (the OpenAPI document gives those a default too).
     pub fn key_default(&self) -> Option<Value> {
         self.default().or_else(|| {
-            let zero = self.required && !self.pointer && !self.omit_empty;
+            let zero = !self.pointer && !self.omit_empty && !self.omit_zero;
             match self.node {
                 Node::Scalar(Scalar::String) if zero => Some(Value::from("")),
                 Node::Scalar(Scalar::Int32 | Scalar::Int64) if zero => Some(Value::from(0)),

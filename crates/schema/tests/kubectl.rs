@@ -1,5 +1,6 @@
 //! Protobuf bodies that kubectl 1.32 sent (recorded from a local server), against what the same command prints as JSON
 //! (`--dry-run=client -o json`): Go's own encoders on both sides.
+#![allow(clippy::unwrap_used)] // Helpers outside #[test] functions are not exempt by themselves.
 
 use std::{fs, path::Path};
 

@@ -1,10 +1,32 @@
-//! Fields that a JSON document has twice: a parser keeps one, strict decoding must complain, so the bytes are looked at.
+//! What strict decoding complains of: unknown fields and fields that are there twice, in the order of the document. A parser keeps
+//! one of two equal fields, so the bytes are looked at.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write};
+
+use crate::{
+    table::Table,
+    types::{Node, Scalar},
+};
 
 /// Duplicate fields with their paths, as upstream words them: `duplicate field "spec.replicas"`, in document order. The text must
 /// be JSON that parses; on anything else the result is what was found before the fault.
 pub fn duplicate_fields(json: &[u8]) -> Vec<String> {
+    scan(json, Shape::Free)
+}
+
+/// Unknown and duplicate fields of a document of this definition, as upstream lists them in one `strict decoding error`: in document
+/// order, each once. What is below an unknown field or in free-form JSON is not looked at.
+pub fn strict_errors(definition: &str, json: &[u8]) -> Vec<String> {
+    let shape = Table::get()
+        .find(definition)
+        .map_or(Shape::Free, |d| Shape::Node(&d.node));
+    let mut seen = HashSet::new();
+    let mut errors = scan(json, shape);
+    errors.retain(|error| seen.insert(error.clone()));
+    errors
+}
+
+fn scan(json: &[u8], shape: Shape) -> Vec<String> {
     let mut scanner = Scanner {
         json,
         at: 0,
@@ -12,8 +34,50 @@ pub fn duplicate_fields(json: &[u8]) -> Vec<String> {
         found: Vec::new(),
         depth: 0,
     };
-    scanner.value();
+    scanner.value(shape);
     scanner.found
+}
+
+/// What is known of a value.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// The schema.
+    Node(&'static Node),
+    /// Nothing: only duplicates count.
+    Free,
+    /// Nothing is looked for.
+    Ignored,
+}
+
+impl Shape {
+    fn element(self) -> Self {
+        match self {
+            Self::Node(Node::List { item, .. }) => Self::Node(item),
+            Self::Node(_) | Self::Ignored => Self::Ignored,
+            Self::Free => Self::Free,
+        }
+    }
+
+    /// The shape below a key; `None` when there is no such field.
+    fn child(self, key: &str) -> Option<Self> {
+        match self {
+            Self::Node(Node::Object { definition, .. }) => Table::get()
+                .at(*definition)
+                .field(key)
+                .map(|f| Self::Node(&f.node)),
+            Self::Node(Node::Map { value, .. }) => Some(Self::Node(value)),
+            Self::Node(_) | Self::Ignored => Some(Self::Ignored),
+            Self::Free => Some(Self::Free),
+        }
+    }
+
+    /// Whether equal keys count here: not in JSON that a type reads itself, nor where the type is wrong.
+    fn counts(self) -> bool {
+        matches!(
+            self,
+            Self::Free | Self::Node(Node::Object { .. } | Node::Map { .. })
+        ) && !matches!(self, Self::Node(Node::Scalar(Scalar::Raw | Scalar::FieldsV1)))
+    }
 }
 
 /// Deeper documents are refused by the parser that runs before.
@@ -28,14 +92,14 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    fn value(&mut self) -> Option<()> {
+    fn value(&mut self, shape: Shape) -> Option<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return None;
         }
         match self.peek()? {
-            b'{' => self.object()?,
-            b'[' => self.array()?,
+            b'{' => self.object(shape)?,
+            b'[' => self.array(shape)?,
             b'"' => {
                 self.string()?;
             }
@@ -55,7 +119,7 @@ impl Scanner<'_> {
         Some(())
     }
 
-    fn object(&mut self) -> Option<()> {
+    fn object(&mut self, shape: Shape) -> Option<()> {
         self.at += 1;
         let mut seen = HashSet::new();
         if self.peek()? == b'}' {
@@ -70,12 +134,15 @@ impl Scanner<'_> {
                 self.path.push('.');
             }
             self.path.push_str(&key);
-            if !seen.insert(key) {
+            let child = shape.child(&key);
+            if child.is_none() {
+                self.found.push(format!("unknown field {:?}", self.path));
+            } else if shape.counts() && !seen.insert(key) {
                 self.found.push(format!("duplicate field {:?}", self.path));
             }
             self.peek().filter(|b| *b == b':')?;
             self.at += 1;
-            self.value()?;
+            self.value(child.unwrap_or(Shape::Ignored))?;
             self.path.truncate(length);
             if self.next_or_end(b'}')? {
                 return Some(());
@@ -83,7 +150,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn array(&mut self) -> Option<()> {
+    fn array(&mut self, shape: Shape) -> Option<()> {
         self.at += 1;
         if self.peek()? == b']' {
             self.at += 1;
@@ -91,8 +158,8 @@ impl Scanner<'_> {
         }
         let length = self.path.len();
         for i in 0.. {
-            self.path.push_str(&format!("[{i}]"));
-            self.value()?;
+            let _ = write!(self.path, "[{i}]");
+            self.value(shape.element())?;
             self.path.truncate(length);
             if self.next_or_end(b']')? {
                 break;
@@ -136,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_them_with_paths() {
+    fn duplicates_with_paths() {
         let json =
             br#"{"a": 1, "spec": {"x": [{"n": "\"", "n": 2}, {"n": 1}], "r": true, "r": null}, "a": {}}"#;
         assert_eq!(
@@ -151,11 +218,28 @@ mod tests {
     }
 
     #[test]
+    fn unknown_and_duplicate_in_document_order() {
+        let json = br#"{"spec": {"template": {"spec": {"containers": [{"imagee": {"a": 1, "a": 2}, "name": "x", "name": "y"}]}}, "replica": 1, "replicas": 1, "replicas": 2, "replica": 3},
+            "metadata": {"labels": {"a": "b", "a": "c"}, "managedFields": [{"fieldsV1": {"f:a": {}, "f:a": {}}}]}}"#;
+        assert_eq!(
+            strict_errors("io.k8s.api.apps.v1.Deployment", json),
+            [
+                r#"unknown field "spec.template.spec.containers[0].imagee""#,
+                r#"duplicate field "spec.template.spec.containers[0].name""#,
+                r#"unknown field "spec.replica""#,
+                r#"duplicate field "spec.replicas""#,
+                r#"duplicate field "metadata.labels.a""#,
+            ]
+        );
+    }
+
+    #[test]
     fn survives_rubbish() {
         for text in [
             "", "{", "{\"a", "{\"a\\", "[,", "{\"a\":", "]", "{\"a\":}", "\"\\",
         ] {
             assert!(duplicate_fields(text.as_bytes()).is_empty());
+            strict_errors("io.k8s.api.core.v1.Pod", text.as_bytes());
         }
         assert!(duplicate_fields("[".repeat(100_000).as_bytes()).is_empty());
     }

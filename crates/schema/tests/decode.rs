@@ -1,0 +1,125 @@
+//! Reading documents as Go does: errors, canonical forms, what appears and what goes.
+#![allow(clippy::unwrap_used)] // Helpers outside #[test] functions are not exempt by themselves.
+
+use schema::{normalise, unknown_fields};
+use serde_json::{Value, json};
+
+const POD: &str = "io.k8s.api.core.v1.Pod";
+const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
+
+fn error(definition: &str, mut object: Value) -> String {
+    normalise(definition, &mut object).unwrap_err().message
+}
+
+#[test]
+fn wrong_types_are_worded_as_go_does() {
+    assert_eq!(
+        error(
+            "io.k8s.api.core.v1.ConfigMap",
+            json!({"metadata": {"annotations": {"a": true}}})
+        ),
+        "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.annotations of type string"
+    );
+    assert_eq!(
+        error(DEPLOYMENT, json!({"spec": {"replicas": "3"}})),
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    );
+    assert_eq!(
+        error(DEPLOYMENT, json!({"spec": {"replicas": 1.5}})),
+        "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"
+    );
+    assert_eq!(
+        error(POD, json!({"spec": {"containers": {"name": "c"}}})),
+        "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"
+    );
+    assert_eq!(
+        error(
+            POD,
+            json!({"spec": {"containers": [{"imagePullPolicy": 1}, {"image": 2}]}})
+        ),
+        "json: cannot unmarshal number into Go struct field Container.spec.containers.imagePullPolicy of type v1.PullPolicy"
+    );
+    assert_eq!(
+        error(POD, json!({"spec": {"volumes": [{"emptyDir": "x"}]}})),
+        "json: cannot unmarshal string into Go struct field Volume.spec.volumes.emptyDir of type v1.EmptyDirVolumeSource"
+    );
+    assert_eq!(
+        error(
+            DEPLOYMENT,
+            json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}})
+        ),
+        "json: cannot unmarshal bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"
+    );
+    assert_eq!(
+        error(POD, json!("x")),
+        "json: cannot unmarshal string into Go value of type v1.Pod"
+    );
+    assert_eq!(
+        error(
+            POD,
+            json!({"spec": {"containers": [{"resources": {"limits": {"cpu": "1x"}}}]}})
+        ),
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    );
+    assert_eq!(
+        error("io.k8s.api.core.v1.Secret", json!({"data": {"a": "b*"}})),
+        "illegal base64 data at input byte 1"
+    );
+    assert_eq!(
+        error(POD, json!({"metadata": {"creationTimestamp": "x"}})),
+        r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#
+    );
+}
+
+#[test]
+fn go_round_trip() {
+    let mut pod = json!({
+        "metadata": {"name": "p", "labels": null, "annotations": {}, "creationTimestamp": null},
+        "spec": {
+            "hostNetwork": false, "shareProcessNamespace": false, "unknown": 1,
+            "containers": [{"name": "c", "image": "", "env": [], "tty": false, "resources": {"limits": {"cpu": "1000m", "memory": 1024}},
+                "securityContext": {"privileged": false}, "livenessProbe": {"httpGet": {"port": 80}}}]
+        },
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}
+    });
+    normalise(POD, &mut pod).unwrap();
+    assert_eq!(
+        pod,
+        json!({
+            "metadata": {"name": "p"},
+            "spec": {
+                "shareProcessNamespace": false,
+                "containers": [{"name": "c", "resources": {"limits": {"cpu": "1", "memory": "1024"}},
+                    "securityContext": {"privileged": false}, "livenessProbe": {"httpGet": {"port": 80}}}]
+            },
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastProbeTime": null, "lastTransitionTime": null}]}
+        })
+    );
+    let before = pod.clone();
+    normalise(POD, &mut pod).unwrap();
+    assert_eq!(pod, before);
+}
+
+#[test]
+fn what_go_always_writes() {
+    let mut deployment = json!({"metadata": {"name": "d"}});
+    normalise(DEPLOYMENT, &mut deployment).unwrap();
+    assert_eq!(
+        deployment,
+        json!({"metadata": {"name": "d"}, "status": {}, "spec": {"selector": null, "strategy": {},
+            "template": {"metadata": {}, "spec": {"containers": null}}}})
+    );
+}
+
+#[test]
+fn unknown_fields_with_paths() {
+    let pod = json!({"kinda": 1, "metadata": {"labels": {"x": "y"}}, "spec": {"containers": [{"name": "c"}, {"imagee": "x", "ports": [{"p": 1}]}]}});
+    assert_eq!(
+        unknown_fields(POD, &pod),
+        [
+            r#"unknown field "kinda""#,
+            r#"unknown field "spec.containers[1].imagee""#,
+            r#"unknown field "spec.containers[1].ports[0].p""#
+        ]
+    );
+}
