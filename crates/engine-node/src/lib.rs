@@ -1,1 +1,37 @@
-//! The node agent of the embedded engine: pod workers, probes, volumes, logs and exec.
+//! The node agent of the embedded engine: what upstream calls the kubelet.
+//!
+//! [`Config::build`] registers a Node, follows the pods bound to it, and gives each a worker: one task that owns everything known of
+//! the pod. Decisions are pure functions (`policy`: what to start and to kill; `status`: what the API server is told; `env`, `names`,
+//! `resources`, `container`: what a container is started with); the worker carries them out through the runtime daemon
+//! (`engine-runtime`), the node's network (`engine-net`) and the image store (`image`), and writes back through a `kube::Client`.
+//! Running containers outlive the agent and are taken over by the next one (`worker::adopt`).
+//!
+//! Behaviour, reasons, messages and events follow upstream's kubelet 1.36; where a file of it was the source, its path is named.
+
+mod agent;
+mod backoff;
+mod container;
+mod downward;
+mod env;
+mod error;
+mod events;
+mod images;
+mod logs;
+mod model;
+mod names;
+mod node;
+mod objects;
+mod policy;
+mod probe;
+mod resources;
+mod shared;
+mod status;
+mod streams;
+mod users;
+mod volumes;
+mod worker;
+
+pub use agent::{Config, NodeAgent};
+pub use error::{Error, Result};
+pub use node::{Capacity, KUBELET_VERSION};
+pub use streams::Nodes;

@@ -1,0 +1,239 @@
+//! Events about pods and the node: written in the background in order, repeated ones counted instead of written again, a flood about
+//! one object cut off (client-go's tools/record: correlator, 25 events in a burst, then one in five minutes).
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+use crate::status::time;
+
+const BURST: f64 = 25.0;
+const REFILL_PER_SECOND: f64 = 1.0 / 300.0;
+const REMEMBERED: usize = 4096;
+
+/// Writes events; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    queue: mpsc::UnboundedSender<Note>,
+}
+
+#[derive(Debug)]
+struct Note {
+    about: ObjectReference,
+    warning: bool,
+    reason: String,
+    message: String,
+    at: Timestamp,
+}
+
+impl Recorder {
+    /// Begins to write events as the kubelet of `node`.
+    pub fn new(client: Client, node: &str) -> Self {
+        let (queue, mut notes) = mpsc::unbounded_channel::<Note>();
+        let mut writer = Writer {
+            client,
+            node: node.to_owned(),
+            known: HashMap::new(),
+            budget: HashMap::new(),
+        };
+        tokio::spawn(async move {
+            while let Some(note) = notes.recv().await {
+                writer.write(note).await;
+            }
+        });
+        Self { queue }
+    }
+
+    /// An event about a pod, or about one of its containers.
+    pub fn pod(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        warning: bool,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        let about = ObjectReference {
+            kind: Some("Pod".into()),
+            api_version: Some("v1".into()),
+            namespace: pod.metadata.namespace.clone(),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+            resource_version: pod.metadata.resource_version.clone(),
+            field_path: container.map(|name| {
+                let init = pod
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.init_containers.as_deref())
+                    .unwrap_or_default();
+                let field = if init.iter().any(|c| c.name == name) {
+                    "initContainers"
+                } else {
+                    "containers"
+                };
+                format!("spec.{field}{{{name}}}")
+            }),
+        };
+        self.send(about, warning, reason, message.into());
+    }
+
+    /// An event about the node.
+    pub fn node(&self, node: &Node, warning: bool, reason: &str, message: impl Into<String>) {
+        let about = ObjectReference {
+            kind: Some("Node".into()),
+            name: node.metadata.name.clone(),
+            // kubelet's reference to its node carries the name as uid (pkg/kubelet/kubelet.go, nodeRef).
+            uid: node.metadata.name.clone(),
+            ..ObjectReference::default()
+        };
+        self.send(about, warning, reason, message.into());
+    }
+
+    fn send(&self, about: ObjectReference, warning: bool, reason: &str, mut message: String) {
+        if message.len() > 1024 {
+            let cut = (0..=1021)
+                .rev()
+                .find(|at| message.is_char_boundary(*at))
+                .unwrap_or(0);
+            message.truncate(cut);
+            message.push_str("...");
+        }
+        let note = Note {
+            about,
+            warning,
+            reason: reason.to_owned(),
+            message,
+            at: Timestamp::now(),
+        };
+        let _ = self.queue.send(note);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Same {
+    uid: String,
+    field: String,
+    reason: String,
+    message: String,
+    warning: bool,
+}
+
+struct Known {
+    name: String,
+    count: i32,
+    last: Timestamp,
+}
+
+struct Writer {
+    client: Client,
+    node: String,
+    known: HashMap<Same, Known>,
+    budget: HashMap<String, (f64, Timestamp)>,
+}
+
+impl Writer {
+    async fn write(&mut self, note: Note) {
+        let uid = note.about.uid.clone().unwrap_or_default();
+        if !self.allowed(&uid, note.at) {
+            return;
+        }
+        let namespace = note.about.namespace.clone().unwrap_or_else(|| "default".into());
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let same = Same {
+            uid,
+            field: note.about.field_path.clone().unwrap_or_default(),
+            reason: note.reason.clone(),
+            message: note.message.clone(),
+            warning: note.warning,
+        };
+        if let Some(known) = self.known.get_mut(&same) {
+            known.count += 1;
+            known.last = note.at;
+            let patch = serde_json::json!({"count": known.count, "lastTimestamp": time(note.at)});
+            let answer = api
+                .patch(&known.name, &PatchParams::default(), &Patch::Strategic(patch))
+                .await;
+            if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404) {
+                log_failure(answer.err());
+                return;
+            }
+            // It has been deleted; write it anew.
+        }
+        let name = format!(
+            "{}.{:x}",
+            note.about.name.as_deref().unwrap_or_default(),
+            note.at.as_nanosecond()
+        );
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(namespace),
+                ..ObjectMeta::default()
+            },
+            involved_object: note.about,
+            reason: Some(note.reason),
+            message: Some(note.message),
+            type_: Some(if note.warning { "Warning" } else { "Normal" }.into()),
+            first_timestamp: Some(time(note.at)),
+            last_timestamp: Some(time(note.at)),
+            count: Some(1),
+            source: Some(EventSource {
+                component: Some("kubelet".into()),
+                host: Some(self.node.clone()),
+            }),
+            reporting_component: Some("kubelet".into()),
+            reporting_instance: Some(self.node.clone()),
+            ..Event::default()
+        };
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => self.remember(same, name, note.at),
+            Err(err) => log_failure(Some(err)),
+        }
+    }
+
+    fn remember(&mut self, same: Same, name: String, at: Timestamp) {
+        if self.known.len() >= REMEMBERED {
+            let mut times: Vec<Timestamp> = self.known.values().map(|known| known.last).collect();
+            times.sort_unstable();
+            let middle = times.get(times.len() / 2).copied().unwrap_or(at);
+            self.known.retain(|_, known| known.last > middle);
+        }
+        self.known.insert(
+            same,
+            Known {
+                name,
+                count: 1,
+                last: at,
+            },
+        );
+    }
+
+    /// Takes one event from the object's budget.
+    fn allowed(&mut self, uid: &str, now: Timestamp) -> bool {
+        if self.budget.len() > REMEMBERED {
+            self.budget.retain(|_, (left, _)| *left < BURST - 1.0);
+        }
+        let (left, since) = self.budget.entry(uid.to_owned()).or_insert((BURST, now));
+        let refill = now.duration_since(*since).as_secs_f64() * REFILL_PER_SECOND;
+        *left = (*left + refill).min(BURST);
+        *since = now;
+        if *left < 1.0 {
+            return false;
+        }
+        *left -= 1.0;
+        true
+    }
+}
+
+/// A namespace that is being deleted refuses events; that is no news.
+fn log_failure(err: Option<kube::Error>) {
+    match err {
+        Some(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {}
+        Some(err) => tracing::debug!(%err, "event not written"),
+        None => {}
+    }
+}

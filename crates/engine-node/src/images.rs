@@ -1,0 +1,244 @@
+//! Images for containers: found in the store, or pulled, by policy; events and reasons as upstream
+//! (pkg/kubelet/images/image_manager.go).
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use crate::backoff::Backoff;
+use crate::events::Recorder;
+use crate::model::Waiting;
+
+/// An image that is ready to be run.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The image.
+    pub image: image::Image,
+    /// Its layers as folders, topmost first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// Why there is no image, and when to look again.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// For the container's status.
+    pub waiting: Waiting,
+    /// The next time that it is worth trying.
+    pub retry_at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct Failed {
+    backoff: Backoff,
+    since: Timestamp,
+    message: String,
+}
+
+/// The node's view of the image store.
+#[derive(Debug, Clone)]
+pub struct Images {
+    store: image::Store,
+    recorder: Recorder,
+    failed: Arc<Mutex<HashMap<(String, String), Failed>>>,
+}
+
+impl Images {
+    /// Over a store.
+    pub fn new(store: image::Store, recorder: Recorder) -> Self {
+        Self {
+            store,
+            recorder,
+            failed: Arc::default(),
+        }
+    }
+
+    /// All images of the store, for the node's status.
+    pub async fn list(&self) -> Vec<image::Image> {
+        let store = self.store.clone();
+        let listed = tokio::task::spawn_blocking(move || store.list()).await;
+        listed.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Forgets the back-offs of a pod.
+    pub fn forget(&self, uid: &str) {
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(pod, _), _| pod != uid);
+    }
+
+    /// Makes sure that a container's image is there.
+    pub async fn ensure(&self, pod: &Pod, container: &Container) -> Result<Ready, Missing> {
+        let name = container.image.clone().unwrap_or_default();
+        let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+        let note = |warning: bool, reason: &str, message: String| {
+            self.recorder
+                .pod(pod, Some(&container.name), warning, reason, message);
+        };
+        if policy != "Always" {
+            match self.find(&name).await {
+                Ok(Some(ready)) => {
+                    let text = format!(
+                        "Container image \"{name}\" already present on machine and can be accessed by the pod"
+                    );
+                    note(false, "Pulled", text);
+                    return Ok(ready);
+                }
+                Ok(None) if policy == "Never" => {
+                    let message =
+                        format!("Container image \"{name}\" is not present with pull policy of Never");
+                    note(true, "ErrImageNeverPull", message.clone());
+                    note(true, "Failed", "Error: ErrImageNeverPull".into());
+                    return Err(missing("ErrImageNeverPull", message, later(10)));
+                }
+                Ok(None) => {}
+                Err(image::Error::Reference { .. }) => {
+                    let message = format!(
+                        "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": invalid reference format"
+                    );
+                    note(true, "InspectFailed", message.clone());
+                    note(true, "Failed", "Error: InvalidImageName".into());
+                    return Err(missing("InvalidImageName", message, later(60)));
+                }
+                Err(err) => {
+                    let message = format!("Failed to inspect image \"{name}\": {}", chain(&err));
+                    note(true, "InspectFailed", message.clone());
+                    note(true, "Failed", "Error: ImageInspectError".into());
+                    return Err(missing("ImageInspectError", message, later(10)));
+                }
+            }
+        }
+        self.pull(pod, &name, &note).await
+    }
+
+    async fn pull(
+        &self,
+        pod: &Pod,
+        name: &str,
+        note: &(dyn Fn(bool, &str, String) + Sync),
+    ) -> Result<Ready, Missing> {
+        let key = (pod.metadata.uid.clone().unwrap_or_default(), name.to_owned());
+        let now = Timestamp::now();
+        let before = self
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        if let Some((failed, until)) =
+            before.and_then(|f| f.backoff.blocked_until(f.since, now).map(|until| (f, until)))
+        {
+            let text = format!("Back-off pulling image \"{name}\"");
+            note(false, "BackOff", text.clone());
+            note(true, "Failed", "Error: ImagePullBackOff".into());
+            return Err(missing(
+                "ImagePullBackOff",
+                format!("{text}: ErrImagePull: {}", failed.message),
+                until,
+            ));
+        }
+        note(false, "Pulling", format!("Pulling image \"{name}\""));
+        let began = std::time::Instant::now();
+        let (store, wanted) = (self.store.clone(), name.to_owned());
+        // On a thread of its own: unpacking blocks, and the future of a pull cannot move between threads.
+        let handle = tokio::runtime::Handle::current();
+        let pulled = tokio::task::spawn_blocking(move || {
+            handle.block_on(store.pull(&wanted, &image::PullOptions::default()))
+        });
+        let error = match pulled.await.unwrap_or(Err(image::Error::Task)) {
+            Ok(image) => match self.unpack(image).await {
+                Ok(ready) => {
+                    let took = began.elapsed().as_millis();
+                    let took = if took < 1000 {
+                        format!("{took}ms")
+                    } else {
+                        format!("{}.{:03}s", took / 1000, took % 1000)
+                    };
+                    let size = ready.image.size;
+                    note(
+                        false,
+                        "Pulled",
+                        format!(
+                            "Successfully pulled image \"{name}\" in {took} ({took} including waiting). Image size: {size} bytes."
+                        ),
+                    );
+                    self.failed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&key);
+                    return Ok(ready);
+                }
+                Err(err) => chain(&err),
+            },
+            Err(err) => chain(&err),
+        };
+        note(
+            true,
+            "Failed",
+            format!("Failed to pull image \"{name}\": {error}"),
+        );
+        note(true, "Failed", "Error: ErrImagePull".into());
+        let now = Timestamp::now();
+        let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = all.entry(key).or_insert_with(|| Failed {
+            backoff: Backoff::image_pull(),
+            since: now,
+            message: String::new(),
+        });
+        failed.backoff.next(now);
+        failed.since = now;
+        failed.message.clone_from(&error);
+        // Soon again: that is when upstream's next sync turns the reason into ImagePullBackOff.
+        Err(missing("ErrImagePull", error, later(1)))
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<Ready>, image::Error> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        let found = tokio::task::spawn_blocking(move || match store.resolve(&name) {
+            Ok(image) => store
+                .unpacked_layers(&image)
+                .map(|layers| Some(Ready { image, layers })),
+            Err(image::Error::NotFound { .. }) => Ok(None),
+            Err(err) => Err(err),
+        });
+        found.await.unwrap_or(Ok(None))
+    }
+
+    async fn unpack(&self, image: image::Image) -> Result<Ready, image::Error> {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            store
+                .unpacked_layers(&image)
+                .map(|layers| Ready { image, layers })
+        });
+        done.await.unwrap_or(Err(image::Error::Task))
+    }
+}
+
+fn missing(reason: &str, message: String, retry_at: Timestamp) -> Missing {
+    Missing {
+        waiting: Waiting {
+            reason: reason.to_owned(),
+            message,
+        },
+        retry_at,
+    }
+}
+
+fn later(seconds: i64) -> Timestamp {
+    Timestamp::now() + jiff::SignedDuration::from_secs(seconds)
+}
+
+/// An error with its causes.
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

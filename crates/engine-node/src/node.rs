@@ -1,0 +1,334 @@
+//! The Node object and its lease: what this machine offers, that it is alive, which images it has.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
+    NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use crate::error::{Error, Result, is_not_found};
+use crate::images::Images;
+use crate::status::time;
+
+/// As upstream: a lease of 40 s, renewed every 10 s.
+const LEASE_SECONDS: i32 = 40;
+const RENEW: Duration = Duration::from_secs(10);
+/// Status is reported anew after five minutes even if nothing has changed.
+const REPORT: Duration = Duration::from_secs(300);
+const MAX_IMAGES: usize = 50;
+/// What kubectl shows as the node's version.
+pub const KUBELET_VERSION: &str = "v1.36.2";
+
+/// What the node offers.
+#[derive(Debug, Clone)]
+pub struct Capacity {
+    /// CPU in thousandths.
+    pub cpu_milli: i64,
+    /// Memory in bytes.
+    pub memory: i64,
+    /// Disk in bytes.
+    pub storage: i64,
+    /// Number of pods.
+    pub pods: i64,
+}
+
+/// What the Node object says.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Name.
+    pub name: String,
+    /// InternalIP.
+    pub ip: IpAddr,
+    /// Range of its pods.
+    pub pod_cidr: String,
+    /// Labels besides upstream's own.
+    pub labels: BTreeMap<String, String>,
+    /// Taints, such as of a control plane; usually none.
+    pub capacity: Capacity,
+    /// Set for the first node: `node-role.kubernetes.io/control-plane`.
+    pub control_plane: bool,
+    /// Version of our program, for the container runtime's name.
+    pub runtime_version: String,
+}
+
+/// Creates the Node, or brings its spec and labels up to date, and reports it ready.
+pub async fn register(client: &Client, identity: &Identity, images: &Images) -> Result<Node> {
+    let api: Api<Node> = Api::all(client.clone());
+    let wanted = object(identity);
+    let what = || format!("register node {}", identity.name);
+    let node = match api.get(&identity.name).await {
+        Ok(found) => {
+            let patch = json!({"metadata": {"labels": wanted.metadata.labels, "annotations": wanted.metadata.annotations}, "spec": {
+                "podCIDR": identity.pod_cidr, "podCIDRs": [identity.pod_cidr]}});
+            let _ = found;
+            api.patch(&identity.name, &PatchParams::default(), &Patch::Strategic(patch))
+                .await
+        }
+        Err(err) if is_not_found(&err) => api.create(&PostParams::default(), &wanted).await,
+        Err(err) => Err(err),
+    };
+    let node = node.map_err(|err| Error::api(what(), err))?;
+    report(client, identity, images, node.status.as_ref())
+        .await
+        .map_err(|err| Error::api(what(), err))
+}
+
+/// Renews the lease, and reports the status when it has changed or is old. Never ends.
+pub async fn keep(client: Client, identity: Identity, images: Images, node: Node) {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+    let mut reported = tokio::time::Instant::now();
+    let mut status = node.status.clone();
+    let mut shown = image_list(&images).await;
+    let mut ticks = tokio::time::interval(RENEW);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(err) = renew(&leases, &identity.name, &node).await {
+            tracing::warn!(node = identity.name, %err, "lease not renewed");
+        }
+        let now = image_list(&images).await;
+        if now != shown || reported.elapsed() >= REPORT {
+            match report(&client, &identity, &images, status.as_ref()).await {
+                Ok(node) => {
+                    status = node.status;
+                    shown = now;
+                    reported = tokio::time::Instant::now();
+                }
+                Err(err) => tracing::warn!(node = identity.name, %err, "node status not reported"),
+            }
+        }
+    }
+}
+
+async fn renew(leases: &Api<Lease>, name: &str, node: &Node) -> kube::Result<()> {
+    let now = MicroTime(Timestamp::now());
+    let patch = json!({"spec": {"renewTime": now}});
+    match leases
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(err) if is_not_found(&err) => {
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    namespace: Some("kube-node-lease".into()),
+                    owner_references: Some(vec![OwnerReference {
+                        api_version: "v1".into(),
+                        kind: "Node".into(),
+                        name: name.to_owned(),
+                        uid: node.metadata.uid.clone().unwrap_or_default(),
+                        ..OwnerReference::default()
+                    }]),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(LeaseSpec {
+                    holder_identity: Some(name.to_owned()),
+                    lease_duration_seconds: Some(LEASE_SECONDS),
+                    renew_time: Some(now),
+                    ..LeaseSpec::default()
+                }),
+            };
+            leases.create(&PostParams::default(), &lease).await.map(drop)
+        }
+        Err(err) => Err(err),
+    }
+}
+
+async fn report(
+    client: &Client,
+    identity: &Identity,
+    images: &Images,
+    old: Option<&NodeStatus>,
+) -> kube::Result<Node> {
+    let api: Api<Node> = Api::all(client.clone());
+    let mut status = status(identity, old);
+    status.images = Some(image_list(images).await);
+    let patch = json!({"status": status});
+    api.patch_status(&identity.name, &PatchParams::default(), &Patch::Strategic(patch))
+        .await
+}
+
+async fn image_list(images: &Images) -> Vec<ContainerImage> {
+    let mut all: Vec<ContainerImage> = images
+        .list()
+        .await
+        .into_iter()
+        .map(|image| {
+            let plain = image.name.split('@').next().unwrap_or_default();
+            let repository = plain
+                .rsplit_once(':')
+                .filter(|(_, tag)| !tag.contains('/'))
+                .map_or(plain, |(name, _)| name);
+            let mut names = vec![format!("{repository}@{}", image.digest)];
+            if !image.name.contains('@') {
+                names.push(image.name.clone());
+            }
+            ContainerImage {
+                names: Some(names),
+                size_bytes: i64::try_from(image.size).ok(),
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes));
+    all.truncate(MAX_IMAGES);
+    all
+}
+
+fn object(identity: &Identity) -> Node {
+    let mut labels = identity.labels.clone();
+    let (os, arch) = ("linux", go_arch());
+    for prefix in ["kubernetes.io", "beta.kubernetes.io"] {
+        labels.insert(format!("{prefix}/os"), os.into());
+        labels.insert(format!("{prefix}/arch"), arch.into());
+    }
+    labels.insert("kubernetes.io/hostname".into(), identity.name.clone());
+    if identity.control_plane {
+        labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+    }
+    let annotations = [
+        ("node.alpha.kubernetes.io/ttl".to_owned(), "0".to_owned()),
+        (
+            "volumes.kubernetes.io/controller-managed-attach-detach".to_owned(),
+            "true".to_owned(),
+        ),
+    ];
+    Node {
+        metadata: ObjectMeta {
+            name: Some(identity.name.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations.into()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec {
+            pod_cidr: Some(identity.pod_cidr.clone()),
+            pod_cidrs: Some(vec![identity.pod_cidr.clone()]),
+            ..NodeSpec::default()
+        }),
+        status: Some(status(identity, None)),
+    }
+}
+
+fn status(identity: &Identity, old: Option<&NodeStatus>) -> NodeStatus {
+    let now = Timestamp::now();
+    let address = |kind: &str, value: String| NodeAddress {
+        type_: kind.into(),
+        address: value,
+    };
+    let conditions = [
+        (
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
+        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+    ];
+    let conditions = conditions.iter().map(|(kind, value, reason, message)| {
+        let before = old
+            .into_iter()
+            .flat_map(|old| old.conditions.iter().flatten())
+            .find(|c| c.type_ == *kind);
+        let since = before
+            .filter(|c| c.status == *value)
+            .and_then(|c| c.last_transition_time.clone());
+        NodeCondition {
+            type_: (*kind).into(),
+            status: (*value).into(),
+            reason: Some((*reason).into()),
+            message: Some((*message).into()),
+            last_heartbeat_time: Some(time(now)),
+            last_transition_time: Some(since.unwrap_or_else(|| time(now))),
+        }
+    });
+    let capacity = resources(&identity.capacity);
+    NodeStatus {
+        addresses: Some(vec![
+            address("InternalIP", identity.ip.to_string()),
+            address("Hostname", identity.name.clone()),
+        ]),
+        allocatable: Some(capacity.clone()),
+        capacity: Some(capacity),
+        conditions: Some(conditions.collect()),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint { port: 10250 }),
+        }),
+        node_info: Some(system_info(identity)),
+        ..NodeStatus::default()
+    }
+}
+
+fn resources(capacity: &Capacity) -> BTreeMap<String, Quantity> {
+    let cpu = if capacity.cpu_milli % 1000 == 0 {
+        (capacity.cpu_milli / 1000).to_string()
+    } else {
+        format!("{}m", capacity.cpu_milli)
+    };
+    [
+        ("cpu", cpu),
+        ("memory", format!("{}Ki", capacity.memory / 1024)),
+        ("ephemeral-storage", format!("{}Ki", capacity.storage / 1024)),
+        ("hugepages-1Gi", "0".into()),
+        ("hugepages-2Mi", "0".into()),
+        ("pods", capacity.pods.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
+    .collect()
+}
+
+fn system_info(identity: &Identity) -> NodeSystemInfo {
+    let read = |path: &str| {
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let release = read("/etc/os-release");
+    let os_image = release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .map(|name| name.trim_matches('"').to_owned());
+    NodeSystemInfo {
+        architecture: go_arch().into(),
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        container_runtime_version: format!("cncfdemo://{}", identity.runtime_version),
+        kernel_version: read("/proc/sys/kernel/osrelease"),
+        kube_proxy_version: String::new(),
+        kubelet_version: KUBELET_VERSION.into(),
+        machine_id: read("/etc/machine-id"),
+        operating_system: "linux".into(),
+        os_image: os_image.unwrap_or_else(|| "Linux".into()),
+        system_uuid: read("/sys/class/dmi/id/product_uuid"),
+        ..NodeSystemInfo::default()
+    }
+}
+
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

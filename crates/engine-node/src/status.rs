@@ -1,0 +1,660 @@
+//! The status of a pod as upstream's kubelet computes it (pkg/kubelet/kubelet_pods.go, getPhase and convertToAPIContainerStatuses;
+//! pkg/kubelet/status/generate.go). Pure.
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodCondition, PodIP, PodStatus,
+    VolumeMountStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::model::{Role, Terminated, Unit, specs};
+use crate::{policy, resources};
+
+/// Scheme of container ids.
+pub const SCHEME: &str = "cncfdemo://";
+
+/// Conditions that the kubelet owns, in the order in which upstream writes them.
+pub const OWNED: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
+
+/// What a status is made from besides the pod.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// Its containers.
+    pub units: &'a [Unit],
+    /// It has a network.
+    pub sandbox_ready: bool,
+    /// None of its containers will ever run again, and none runs.
+    pub terminal: bool,
+    /// Its address.
+    pub pod_ip: Option<IpAddr>,
+    /// The node's address.
+    pub host_ip: IpAddr,
+    /// When the node accepted it.
+    pub start_time: Timestamp,
+    /// The node ended it: reason and message.
+    pub evicted: Option<(&'a str, &'a str)>,
+    /// The status before, for transition times.
+    pub old: &'a PodStatus,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A time in whole seconds, as the API keeps it.
+pub fn time(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// Computes the status.
+pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
+    let generation = pod.metadata.generation;
+    let mut init = Vec::new();
+    let mut main = Vec::new();
+    for ((container, role), unit) in specs(pod).zip(inputs.units) {
+        let status = container_status(pod, container, unit, inputs);
+        if role == Role::Main {
+            main.push(status)
+        } else {
+            init.push(status)
+        }
+    }
+    main.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut phase = phase(pod, &init, &main, inputs);
+    let old = inputs.old;
+    if let Some(done @ ("Succeeded" | "Failed")) = old.phase.as_deref() {
+        phase = done;
+    }
+    let (mut reason, mut message) = (None, None);
+    if old.phase.as_deref() == Some(phase) {
+        reason.clone_from(&old.reason);
+        message.clone_from(&old.message);
+    }
+    if let Some((why, text)) = inputs.evicted {
+        phase = "Failed";
+        reason = Some(why.to_owned());
+        message = Some(text.to_owned());
+    }
+    let conditions = conditions(pod, inputs, &init, &main, phase);
+    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    let ip = if host_network {
+        Some(inputs.host_ip)
+    } else {
+        inputs.pod_ip
+    }
+    .map(|ip| ip.to_string());
+    let ip = ip.or_else(|| old.pod_ip.clone());
+    let host_ip = inputs.host_ip.to_string();
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        conditions: Some(conditions),
+        container_statuses: Some(main),
+        init_container_statuses: (!init.is_empty()).then_some(init),
+        host_ips: Some(vec![HostIP { ip: host_ip.clone() }]),
+        host_ip: Some(host_ip),
+        pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
+        pod_ip: ip,
+        qos_class: Some(resources::qos(pod).name().to_owned()),
+        start_time: Some(old.start_time.clone().unwrap_or_else(|| time(inputs.start_time))),
+        observed_generation: generation,
+        reason,
+        message,
+        nominated_node_name: old.nominated_node_name.clone(),
+        ..PodStatus::default()
+    }
+}
+
+fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inputs<'_>) -> ContainerStatus {
+    let has_init = pod
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.init_containers.as_ref().is_some_and(|c| !c.is_empty()));
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        last_state: Some(ContainerState {
+            terminated: unit.previous.as_ref().map(terminated),
+            ..ContainerState::default()
+        }),
+        restart_count: unit.restarts() as i32,
+        started: Some(false),
+        volume_mounts: volume_mounts(container),
+        ..ContainerStatus::default()
+    };
+    let mut state = ContainerState::default();
+    match &unit.current {
+        None => {
+            let reason = if has_init {
+                "PodInitializing"
+            } else {
+                "ContainerCreating"
+            };
+            state.waiting = Some(ContainerStateWaiting {
+                reason: Some(reason.into()),
+                message: None,
+            });
+        }
+        Some(instance) => {
+            status.image.clone_from(&instance.image);
+            status.image_id.clone_from(&instance.image_id);
+            status.container_id = Some(format!("{SCHEME}{}", instance.id));
+            status.resources = Some(container.resources.clone().unwrap_or_default());
+            status.allocated_resources = container
+                .resources
+                .as_ref()
+                .and_then(|resources| resources.requests.clone());
+            status.user = instance.user.as_ref().map(|user| ContainerUser {
+                linux: Some(LinuxContainerUser {
+                    uid: i64::from(user.uid),
+                    gid: i64::from(user.gid),
+                    supplemental_groups: Some(user.groups.iter().map(|gid| i64::from(*gid)).collect()),
+                }),
+            });
+            if let Some(started_at) = instance.running_since() {
+                state.running = Some(ContainerStateRunning {
+                    started_at: Some(time(started_at)),
+                });
+                status.started = Some(unit.started);
+                status.ready = unit.role != Role::Init && unit.started && unit.ready;
+            } else if let Some(end) = instance.terminated() {
+                state.terminated = Some(terminated(end));
+                status.ready = unit.role == Role::Init && end.code == 0;
+            }
+        }
+    }
+    if let Some(waiting) = unit
+        .waiting
+        .as_ref()
+        .filter(|_| policy::wants_start(container, pod, unit))
+    {
+        if let (Some(end), Some(last)) = (state.terminated.take(), status.last_state.as_mut()) {
+            last.terminated = Some(end);
+        }
+        state = ContainerState {
+            waiting: Some(ContainerStateWaiting {
+                reason: Some(waiting.reason.clone()),
+                message: (!waiting.message.is_empty()).then(|| waiting.message.clone()),
+            }),
+            ..ContainerState::default()
+        };
+        status.ready = false;
+    }
+    if inputs.terminal && state.terminated.is_none() {
+        // TerminatePod in pkg/kubelet/status/status_manager.go: a pod that is over has no waiting containers.
+        let initialized = unit.role != Role::Main
+            && inputs
+                .units
+                .iter()
+                .any(|u| u.role == Role::Main && u.current.is_some());
+        if !initialized {
+            state = ContainerState {
+                terminated: Some(ContainerStateTerminated {
+                    reason: Some("ContainerStatusUnknown".into()),
+                    message: Some("The container could not be located when the pod was terminated".into()),
+                    exit_code: 137,
+                    ..ContainerStateTerminated::default()
+                }),
+                ..ContainerState::default()
+            };
+        }
+    }
+    status.state = Some(state);
+    status
+}
+
+fn terminated(end: &Terminated) -> ContainerStateTerminated {
+    ContainerStateTerminated {
+        container_id: (!end.container_id.is_empty()).then(|| end.container_id.clone()),
+        exit_code: end.code,
+        signal: None,
+        reason: Some(end.reason.clone()),
+        message: (!end.message.is_empty()).then(|| end.message.clone()),
+        started_at: Some(time(end.started_at)),
+        finished_at: Some(time(end.finished_at)),
+    }
+}
+
+fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let mounts: Vec<VolumeMountStatus> = container
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|mount| VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only: mount.read_only.filter(|read_only| *read_only),
+            recursive_read_only: (mount.read_only == Some(true)).then(|| "Disabled".to_owned()),
+            volume_status: None,
+        })
+        .collect();
+    (!mounts.is_empty()).then_some(mounts)
+}
+
+fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: &Inputs<'_>) -> &'static str {
+    let find = |list: &'_ [ContainerStatus], name: &str| list.iter().position(|status| status.name == name);
+    let code_of = |state: Option<&ContainerState>| Some(state?.terminated.as_ref()?.exit_code);
+    let (mut pending_init, mut pending_sidecars, mut failed_init) = (0, 0, 0);
+    let (mut unknown, mut running, mut waiting, mut stopped, mut stopped_for_good, mut succeeded) =
+        (0, 0, 0, 0, 0, 0);
+    for (container, role) in specs(pod) {
+        let list = if role == Role::Main { main } else { init };
+        let Some(status) = find(list, &container.name).map(|index| &list[index]) else {
+            unknown += 1;
+            continue;
+        };
+        let state = status.state.as_ref();
+        let is_running = state.is_some_and(|state| state.running.is_some());
+        let is_waiting = state.is_some_and(|state| state.waiting.is_some());
+        let ended = code_of(state);
+        let last = code_of(status.last_state.as_ref());
+        match role {
+            Role::Init => match (ended, last) {
+                (Some(0), _) => {}
+                (Some(code), _) => failed_init += i32::from(!policy::restarts(container, pod, code)),
+                (None, Some(code)) if is_waiting => {
+                    failed_init += i32::from(code != 0 && !policy::restarts(container, pod, code));
+                }
+                _ => pending_init += 1,
+            },
+            Role::Sidecar => {
+                if is_running {
+                    pending_sidecars += i32::from(status.started != Some(true));
+                    running += 1;
+                } else if ended.is_none() && last.is_none() {
+                    pending_sidecars += 1;
+                    waiting += 1;
+                }
+            }
+            Role::Main => {
+                if is_running {
+                    running += 1;
+                } else if let Some(code) = ended {
+                    stopped += 1;
+                    stopped_for_good += i32::from(!policy::restarts(container, pod, code));
+                    succeeded += i32::from(code == 0);
+                } else if let Some(code) = last {
+                    stopped += 1;
+                    stopped_for_good += i32::from(!policy::restarts(container, pod, code));
+                } else {
+                    waiting += 1;
+                }
+            }
+        }
+    }
+    let initialized = inputs
+        .units
+        .iter()
+        .any(|unit| unit.role == Role::Main && unit.current.is_some());
+    if failed_init > 0 {
+        return "Failed";
+    }
+    if pending_init > 0 || (pending_sidecars > 0 && !initialized) || waiting > 0 {
+        return "Pending";
+    }
+    if running > 0 && unknown == 0 {
+        return "Running";
+    }
+    if running == 0 && stopped > 0 && unknown == 0 {
+        if !inputs.terminal && stopped != stopped_for_good {
+            return "Running";
+        }
+        return if stopped == succeeded {
+            "Succeeded"
+        } else {
+            "Failed"
+        };
+    }
+    "Pending"
+}
+
+fn conditions(
+    pod: &Pod,
+    inputs: &Inputs<'_>,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+    phase: &str,
+) -> Vec<PodCondition> {
+    let kept: Vec<PodCondition> = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .filter(|condition| !OWNED.contains(&condition.type_.as_str()))
+        .cloned()
+        .collect();
+    let containers_ready = containers_ready(pod, init, main, phase);
+    let mut ready = containers_ready.clone();
+    if ready.is_none() {
+        ready = readiness_gates(pod, &kept);
+    }
+    let owned = [
+        (!inputs.sandbox_ready).then(Why::default),
+        initialized(pod, inputs, init, phase),
+        ready,
+        containers_ready,
+        None,
+    ];
+    let mut all = kept;
+    for (name, why) in OWNED.iter().zip(owned) {
+        let (status, why) = match why {
+            Some(why) if why.true_anyway => ("True", why),
+            Some(why) => ("False", why),
+            None => ("True", Why::default()),
+        };
+        let before = inputs
+            .old
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == *name);
+        let since = before
+            .filter(|condition| condition.status == status)
+            .and_then(|condition| condition.last_transition_time.clone())
+            .unwrap_or_else(|| time(inputs.now));
+        all.push(PodCondition {
+            type_: (*name).to_owned(),
+            status: status.to_owned(),
+            reason: why.reason.map(str::to_owned),
+            message: why.message,
+            last_transition_time: Some(since),
+            observed_generation: pod.metadata.generation,
+            last_probe_time: None,
+        });
+    }
+    all
+}
+
+#[derive(Debug, Default, Clone)]
+struct Why {
+    reason: Option<&'static str>,
+    message: Option<String>,
+    true_anyway: bool,
+}
+
+impl Why {
+    fn not(reason: &'static str, message: Option<String>) -> Option<Self> {
+        Some(Self {
+            reason: Some(reason),
+            message,
+            true_anyway: false,
+        })
+    }
+}
+
+fn containers_ready(
+    pod: &Pod,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+    phase: &str,
+) -> Option<Why> {
+    match phase {
+        "Succeeded" => return Why::not("PodCompleted", None),
+        "Failed" => return Why::not("PodFailed", None),
+        _ => {}
+    }
+    let unready: Vec<&str> = specs(pod)
+        .filter(|(_, role)| *role != Role::Init)
+        .filter(|(container, role)| {
+            let list = if *role == Role::Main { main } else { init };
+            !list
+                .iter()
+                .any(|status| status.name == container.name && status.ready)
+        })
+        .map(|(container, _)| container.name.as_str())
+        .collect();
+    if unready.is_empty() {
+        return None;
+    }
+    Why::not(
+        "ContainersNotReady",
+        Some(format!("containers with unready status: [{}]", unready.join(" "))),
+    )
+}
+
+fn readiness_gates(pod: &Pod, conditions: &[PodCondition]) -> Option<Why> {
+    let gates = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.readiness_gates.as_deref())
+        .unwrap_or_default();
+    let messages: Vec<String> = gates
+        .iter()
+        .filter_map(|gate| {
+            let name = &gate.condition_type;
+            match conditions.iter().find(|condition| condition.type_ == *name) {
+                None => Some(format!(
+                    "corresponding condition of pod readiness gate \"{name}\" does not exist."
+                )),
+                Some(found) if found.status != "True" => Some(format!(
+                    "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
+                    found.status
+                )),
+                Some(_) => None,
+            }
+        })
+        .collect();
+    if messages.is_empty() {
+        None
+    } else {
+        Why::not("ReadinessGatesNotReady", Some(messages.join(", ")))
+    }
+}
+
+fn initialized(pod: &Pod, inputs: &Inputs<'_>, init: &[ContainerStatus], phase: &str) -> Option<Why> {
+    let incomplete: Vec<&str> = specs(pod)
+        .filter(|(_, role)| *role != Role::Main)
+        .filter(|(container, role)| {
+            !init.iter().any(|status| {
+                status.name == container.name
+                    && if *role == Role::Sidecar {
+                        status.started == Some(true)
+                    } else {
+                        status.ready
+                    }
+            })
+        })
+        .map(|(container, _)| container.name.as_str())
+        .collect();
+    if phase == "Succeeded" {
+        return Some(Why {
+            reason: Some("PodCompleted"),
+            message: None,
+            true_anyway: true,
+        });
+    }
+    let begun = inputs
+        .units
+        .iter()
+        .any(|unit| unit.role == Role::Main && unit.current.is_some());
+    if begun || incomplete.is_empty() {
+        return None;
+    }
+    Why::not(
+        "ContainersNotInitialized",
+        Some(format!(
+            "containers with incomplete status: [{}]",
+            incomplete.join(" ")
+        )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Instance, State, Waiting, units};
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(serde_json::json!({"metadata": {"name": "p", "generation": 1}, "spec": spec}))
+            .unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn status(pod: &Pod, units: &[Unit], terminal: bool) -> PodStatus {
+        let old = PodStatus::default();
+        generate(
+            pod,
+            &Inputs {
+                units,
+                sandbox_ready: !terminal,
+                terminal,
+                pod_ip: "10.64.1.2".parse().ok(),
+                host_ip: "10.160.0.11".parse().unwrap(),
+                start_time: at(100),
+                evicted: None,
+                old: &old,
+                now: at(101),
+            },
+        )
+    }
+
+    fn set(unit: &mut Unit, attempt: u32, code: Option<i32>) {
+        let state = match code {
+            None => State::Running { started_at: at(100) },
+            Some(code) => State::Exited(Terminated {
+                code,
+                signal: None,
+                reason: if code == 0 { "Completed" } else { "Error" }.into(),
+                message: String::new(),
+                started_at: at(100),
+                finished_at: at(101),
+                container_id: String::new(),
+            }),
+        };
+        unit.current = Some(Instance {
+            attempt,
+            id: format!("uid.{}.{attempt}", unit.name),
+            state,
+            image: "demo.local/busybox:1".into(),
+            image_id: "sha256:abc".into(),
+            user: None,
+            exited: tokio_util::sync::CancellationToken::new(),
+        });
+        unit.started = code.is_none();
+        unit.ready = code.is_none();
+    }
+
+    fn shown(status: &PodStatus) -> String {
+        let conditions = status.conditions.as_ref().unwrap();
+        conditions
+            .iter()
+            .map(|condition| format!("{}={}", condition.type_, condition.status))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_finished_job_pod_is_as_in_conformance_case_11() {
+        let pod = pod(serde_json::json!({"restartPolicy": "OnFailure",
+            "initContainers": [{"name": "one"}, {"name": "two"}], "containers": [{"name": "main"}]}));
+        let mut all = units(&pod);
+        let fresh = status(&pod, &all, false);
+        assert_eq!(fresh.phase.as_deref(), Some("Pending"));
+        let waiting = fresh.container_statuses.unwrap()[0]
+            .state
+            .clone()
+            .unwrap()
+            .waiting
+            .unwrap();
+        assert_eq!(waiting.reason.as_deref(), Some("PodInitializing"));
+        for (unit, attempt) in all.iter_mut().zip([0, 1, 0]) {
+            set(unit, attempt, Some(0));
+        }
+        let done = status(&pod, &all, true);
+        assert_eq!(done.phase.as_deref(), Some("Succeeded"));
+        assert_eq!(
+            shown(&done),
+            "PodReadyToStartContainers=False Initialized=True Ready=False ContainersReady=False PodScheduled=True"
+        );
+        assert_eq!(done.init_container_statuses.unwrap()[1].restart_count, 1);
+    }
+
+    #[test]
+    fn crash_loops_show_what_ended_last() {
+        let pod = pod(serde_json::json!({"containers": [{"name": "c"}]}));
+        let mut all = units(&pod);
+        set(&mut all[0], 1, Some(7));
+        all[0].waiting = Some(Waiting {
+            reason: "CrashLoopBackOff".into(),
+            message: "back-off 10s".into(),
+        });
+        let status = status(&pod, &all, false);
+        assert_eq!(status.phase.as_deref(), Some("Running"));
+        let container = &status.container_statuses.unwrap()[0];
+        assert_eq!(
+            container
+                .state
+                .as_ref()
+                .unwrap()
+                .waiting
+                .as_ref()
+                .unwrap()
+                .reason
+                .as_deref(),
+            Some("CrashLoopBackOff")
+        );
+        assert_eq!(
+            container
+                .last_state
+                .as_ref()
+                .unwrap()
+                .terminated
+                .as_ref()
+                .unwrap()
+                .exit_code,
+            7
+        );
+        assert_eq!(container.restart_count, 1);
+    }
+
+    #[test]
+    fn readiness_and_gates() {
+        let pod = pod(
+            serde_json::json!({"containers": [{"name": "b"}, {"name": "a"}], "readinessGates": [{"conditionType": "x/y"}]}),
+        );
+        let mut all = units(&pod);
+        set(&mut all[0], 0, None);
+        set(&mut all[1], 0, None);
+        all[1].ready = false;
+        let one = status(&pod, &all, false);
+        assert_eq!(one.phase.as_deref(), Some("Running"));
+        let ready = one
+            .conditions
+            .as_ref()
+            .unwrap()
+            .iter()
+            .find(|c| c.type_ == "Ready")
+            .unwrap();
+        assert_eq!(
+            ready.message.as_deref(),
+            Some("containers with unready status: [a]")
+        );
+        assert_eq!(one.container_statuses.as_ref().unwrap()[0].name, "a");
+        all[1].ready = true;
+        let two = status(&pod, &all, false);
+        assert_eq!(
+            shown(&two),
+            "PodReadyToStartContainers=True Initialized=True Ready=False ContainersReady=True PodScheduled=True"
+        );
+    }
+
+    #[test]
+    fn failures_by_policy() {
+        let never = pod(serde_json::json!({"restartPolicy": "Never", "containers": [{"name": "c"}]}));
+        let mut all = units(&never);
+        set(&mut all[0], 0, Some(3));
+        assert_eq!(status(&never, &all, true).phase.as_deref(), Some("Failed"));
+        let always = pod(serde_json::json!({"containers": [{"name": "c"}]}));
+        assert_eq!(status(&always, &all, false).phase.as_deref(), Some("Running"));
+        // Deleted while running: terminal although the policy would restart it.
+        assert_eq!(status(&always, &all, true).phase.as_deref(), Some("Failed"));
+    }
+}

@@ -1,0 +1,380 @@
+//! Logs, exec, attach and port-forward of the pods of this process' nodes.
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine_net::Namespace;
+use engine_runtime::proto::ExecSpec;
+use streaming::{
+    Duplex, ExecExit, ExecOptions, ExecSession, LogOptions, LogStream, NodeStreams, Output, StreamError,
+    Target,
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::agent::NodeAgent;
+use crate::worker::View;
+use crate::{container, resources};
+
+const CHUNK: usize = 32 << 10;
+/// How long output may take to come after the process that wrote it has ended.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// The node agents of a cluster, found by node name.
+#[derive(Debug, Clone, Default)]
+pub struct Nodes {
+    agents: Arc<RwLock<HashMap<String, NodeAgent>>>,
+}
+
+impl Nodes {
+    /// Adds an agent.
+    pub fn insert(&self, agent: NodeAgent) {
+        let name = agent.node_name().to_owned();
+        self.agents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, agent);
+    }
+
+    /// Takes an agent out; dropping it stops it.
+    pub fn remove(&self, node: &str) -> Option<NodeAgent> {
+        self.agents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(node)
+    }
+
+    /// One agent.
+    pub fn get(&self, node: &str) -> Option<NodeAgent> {
+        self.agents
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(node)
+            .cloned()
+    }
+
+    fn find(&self, target: &Target) -> Result<(NodeAgent, watch::Receiver<View>), StreamError> {
+        let agent = self
+            .get(&target.node)
+            .ok_or_else(|| failure(500, format!("node {} is not running here", target.node)))?;
+        let view = agent.pod(&target.uid).ok_or_else(|| {
+            failure(
+                404,
+                format!(
+                    "pod \"{}_{}\" not found on node {}",
+                    target.pod, target.namespace, target.node
+                ),
+            )
+        })?;
+        Ok((agent, view))
+    }
+
+    /// The id of a container that runs.
+    fn running(&self, target: &Target) -> Result<(NodeAgent, String), StreamError> {
+        let (agent, view) = self.find(target)?;
+        let view = view.borrow();
+        check_container(target, &view)?;
+        match view.attempts.get(&target.container) {
+            Some((attempt, true)) => Ok((agent, container::id(&target.uid, &target.container, *attempt))),
+            _ => Err(failure(
+                500,
+                format!("container not found (\"{}\")", target.container),
+            )),
+        }
+    }
+}
+
+fn failure(code: u16, message: impl Into<String>) -> StreamError {
+    StreamError {
+        code,
+        message: message.into(),
+    }
+}
+
+fn internal(err: impl std::fmt::Display) -> StreamError {
+    failure(500, err.to_string())
+}
+
+fn check_container(target: &Target, view: &View) -> Result<(), StreamError> {
+    if resources::containers(&view.pod).any(|container| container.name == target.container) {
+        return Ok(());
+    }
+    Err(failure(
+        400,
+        format!(
+            "container {} is not valid for pod {}",
+            target.container, target.pod
+        ),
+    ))
+}
+
+#[async_trait]
+impl NodeStreams for Nodes {
+    async fn logs(&self, target: &Target, options: LogOptions) -> Result<LogStream, StreamError> {
+        let (agent, receiver) = self.find(target)?;
+        let (attempt, reason, latest) = {
+            let view = receiver.borrow();
+            check_container(target, &view)?;
+            let latest = view.attempts.get(&target.container).copied();
+            (
+                latest.map(|(attempt, _)| attempt),
+                waiting_reason(&view, &target.container),
+                latest,
+            )
+        };
+        let pod = &target.pod;
+        let name = &target.container;
+        let attempt = match (attempt, options.previous) {
+            (Some(attempt), false) => attempt,
+            (Some(attempt @ 1..), true) => attempt - 1,
+            (_, true) => {
+                return Err(failure(
+                    400,
+                    format!("previous terminated container \"{name}\" in pod \"{pod}\" not found"),
+                ));
+            }
+            (None, false) => {
+                let text = reason.map_or_else(
+                    || format!("container \"{name}\" in pod \"{pod}\" is not available"),
+                    |reason| format!("container \"{name}\" in pod \"{pod}\" is waiting to start: {reason}"),
+                );
+                return Err(failure(400, text));
+            }
+        };
+        let path: PathBuf = container::log_path(&agent.shared.pod_dir(&target.uid), name, attempt);
+        if options.previous && !path.exists() {
+            return Err(failure(
+                400,
+                format!("previous terminated container \"{name}\" in pod \"{pod}\" not found"),
+            ));
+        }
+        let follow = options.follow && latest == Some((attempt, true));
+        let options = LogOptions { follow, ..options };
+        Ok(crate::logs::stream(
+            path,
+            &options,
+            receiver,
+            name.clone(),
+            attempt,
+        ))
+    }
+
+    async fn exec(&self, target: &Target, options: ExecOptions) -> Result<ExecSession, StreamError> {
+        let (agent, id) = self.running(target)?;
+        let spec = ExecSpec {
+            id,
+            args: options.command.clone(),
+            env: if options.tty {
+                vec!["TERM=xterm".into()]
+            } else {
+                Vec::new()
+            },
+            cwd: None,
+            user: None,
+            tty: options.tty,
+            stdin: options.stdin,
+        };
+        let (exit_sender, exit) = oneshot::channel();
+        let mut exec = match agent.shared.runtime.exec(spec).await {
+            Ok(exec) => exec,
+            Err(engine_runtime::Error::Start(message)) => {
+                let (_, output) = mpsc::channel(1);
+                let _ = exit_sender.send(ExecExit::Failed(message));
+                return Ok(ExecSession {
+                    stdin: None,
+                    output,
+                    resize: None,
+                    exit,
+                });
+            }
+            Err(err) => return Err(internal(err)),
+        };
+        let (output_sender, output) = mpsc::channel(16);
+        let mut pumps = JoinSet::new();
+        let mut stdin = None;
+        let mut resize = None;
+        if let Some(terminal) = exec.terminal.take() {
+            let (sizes, mut wanted) = mpsc::channel::<(u16, u16)>(4);
+            let master = terminal.clone();
+            tokio::spawn(async move {
+                while let Some((width, height)) = wanted.recv().await {
+                    let _ = master.resize(width, height);
+                }
+            });
+            resize = Some(sizes);
+            if options.stdin {
+                stdin = Some(feed(terminal.clone()));
+            }
+            pumps.spawn(pump(terminal, Output::Stdout, output_sender.clone()));
+        } else {
+            stdin = exec.stdin.take().map(feed);
+            if let Some(stdout) = exec.stdout.take() {
+                pumps.spawn(pump(stdout, Output::Stdout, output_sender.clone()));
+            }
+            if let Some(stderr) = exec.stderr.take() {
+                pumps.spawn(pump(stderr, Output::Stderr, output_sender.clone()));
+            }
+        }
+        tokio::spawn(async move {
+            let result = tokio::select! {
+                result = exec.wait() => result,
+                // The client has gone away: a command that nobody listens to ends, as with a closed terminal.
+                () = output_sender.closed() => {
+                    let _ = exec.signal(libc::SIGHUP).await;
+                    exec.wait().await
+                }
+            };
+            let drained = async { while pumps.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(DRAIN, drained).await;
+            drop(output_sender);
+            let _ = exit_sender.send(match result {
+                Ok(code) => ExecExit::Code(code),
+                Err(err) => ExecExit::Failed(err.to_string()),
+            });
+        });
+        Ok(ExecSession {
+            stdin,
+            output,
+            resize,
+            exit,
+        })
+    }
+
+    async fn attach(&self, target: &Target, options: ExecOptions) -> Result<ExecSession, StreamError> {
+        let (agent, id) = self.running(target)?;
+        let (_, mut view) = self.find(target)?;
+        let (tty, has_stdin) = {
+            let view = view.borrow();
+            let spec = resources::containers(&view.pod).find(|container| container.name == target.container);
+            (
+                spec.is_some_and(|c| c.tty == Some(true)),
+                spec.is_some_and(|c| c.stdin == Some(true)),
+            )
+        };
+        let attached = agent
+            .shared
+            .runtime
+            .attach(&id, options.stdin && has_stdin)
+            .await
+            .map_err(internal)?;
+        let (output_sender, output) = mpsc::channel(16);
+        let (exit_sender, exit) = oneshot::channel();
+        let stdin = attached.stdin.map(feed);
+        let mut pumps = JoinSet::new();
+        pumps.spawn(pump(attached.stdout, Output::Stdout, output_sender.clone()));
+        if let Some(stderr) = attached.stderr {
+            pumps.spawn(pump(stderr, Output::Stderr, output_sender.clone()));
+        }
+        let resize = (tty && options.tty).then(|| {
+            let (sizes, mut wanted) = mpsc::channel::<(u16, u16)>(4);
+            let (runtime, id) = (agent.shared.runtime.clone(), id.clone());
+            tokio::spawn(async move {
+                while let Some((width, height)) = wanted.recv().await {
+                    let _ = runtime.resize(&id, width, height).await;
+                }
+            });
+            sizes
+        });
+        let name = target.container.clone();
+        tokio::spawn(async move {
+            let running = view.borrow().attempts.get(&name).copied();
+            let ended = view.wait_for(|view| view.attempts.get(&name).copied() != running);
+            tokio::select! {
+                _ = ended => {}
+                () = output_sender.closed() => {}
+            }
+            let drained = async { while pumps.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(DRAIN, drained).await;
+            drop(output_sender);
+            let code = exit_code(&view.borrow(), &name).unwrap_or(0);
+            let _ = exit_sender.send(ExecExit::Code(code));
+        });
+        Ok(ExecSession {
+            stdin,
+            output,
+            resize,
+            exit,
+        })
+    }
+
+    async fn port_forward(&self, target: &Target, port: u16) -> Result<Box<dyn Duplex>, StreamError> {
+        let (_, view) = self.find(target)?;
+        let netns = view.borrow().netns.clone();
+        let Some(netns) = netns else {
+            return Err(failure(500, format!("pod {} has no network", target.pod)));
+        };
+        let namespace = Namespace::open(&netns).map_err(internal)?;
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        match namespace.connect_tcp(address, Duration::from_secs(30)).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(engine_net::Error::Socket { source, .. }) => Err(failure(
+                500,
+                format!(
+                    "failed to connect to localhost:{port} inside namespace \"{}\": {source}",
+                    target.uid
+                ),
+            )),
+            Err(err) => Err(internal(err)),
+        }
+    }
+}
+
+fn waiting_reason(view: &View, container: &str) -> Option<String> {
+    let status = &view.status;
+    let mut all = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
+    all.find(|status| status.name == container)?
+        .state
+        .as_ref()?
+        .waiting
+        .as_ref()?
+        .reason
+        .clone()
+}
+
+fn exit_code(view: &View, container: &str) -> Option<i32> {
+    let all = view.status.container_statuses.iter().flatten();
+    let status = all.into_iter().find(|status| status.name == container)?;
+    let ended = status.state.as_ref()?.terminated.as_ref().or(status
+        .last_state
+        .as_ref()?
+        .terminated
+        .as_ref())?;
+    Some(ended.exit_code)
+}
+
+/// Carries output until its end.
+async fn pump(mut from: impl AsyncRead + Unpin, kind: Output, to: mpsc::Sender<(Output, Bytes)>) {
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        if to
+            .send((kind, Bytes::copy_from_slice(&chunk[..read])))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Carries input; the process' stdin closes when the sender is dropped.
+fn feed(mut into: impl AsyncWrite + Unpin + Send + 'static) -> mpsc::Sender<Bytes> {
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(16);
+    tokio::spawn(async move {
+        while let Some(bytes) = receiver.recv().await {
+            if into.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        let _ = into.shutdown().await;
+    });
+    sender
+}

@@ -1,0 +1,603 @@
+//! One task per pod: it owns all that is known of the pod, hears of changes as messages, decides (see [`crate::policy`]) and lets
+//! operations run beside it. Nothing here sleeps or polls; timers exist only where upstream has a deadline.
+mod adopt;
+mod prepare;
+mod publish;
+mod start;
+mod stop;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_runtime::proto::{Exit, Info};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::backoff::{Backoff, go_seconds};
+use crate::model::{Instance, KillReason, Role, State, Terminated, Unit, Waiting, specs, units};
+use crate::probe;
+use crate::shared::Shared;
+use crate::volumes::{Context, Failure, Volumes};
+use crate::{container, policy, status};
+
+pub use prepare::remove_pod;
+
+/// What a worker hears.
+#[derive(Debug)]
+pub enum Message {
+    /// The pod as the API server has it now.
+    Update(Arc<Pod>),
+    /// The pod object is gone.
+    Gone,
+    /// A container ended.
+    Exit(Exit),
+    /// A probe crossed its threshold.
+    Probe(probe::Report),
+}
+
+/// What others may know of a pod: for logs, exec and metrics.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The pod's latest form.
+    pub pod: Arc<Pod>,
+    /// Its status as computed last.
+    pub status: Arc<PodStatus>,
+    /// Its network namespace.
+    pub netns: Option<PathBuf>,
+    /// Latest and previous attempt by container; the flag says whether the latest runs.
+    pub attempts: HashMap<String, (u32, bool)>,
+}
+
+/// Where the pod's network is.
+#[derive(Debug, Clone)]
+struct Network {
+    ip: IpAddr,
+    netns: PathBuf,
+}
+
+/// Where the pod is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Its containers are wanted.
+    Active,
+    /// Its containers are being ended.
+    Ending,
+    /// Network, volumes and cgroups are being taken away.
+    TearingDown,
+    /// Nothing is left but its logs.
+    Over,
+}
+
+/// An operation has ended.
+enum Done {
+    Network(Result<Network, String>),
+    Volumes(Result<(), Failure>, Option<Timestamp>),
+    Changed,
+    Began(usize, Result<Instance, start::NotStarted>),
+    Hooked(usize, Result<(), String>),
+    Stopped(usize),
+    TornDown(Result<(), String>),
+    Published(Result<PodStatus, publish::Refused>),
+    Deleted(Result<(), publish::Refused>),
+}
+
+/// The worker of one pod.
+pub struct Worker {
+    shared: Arc<Shared>,
+    pod: Arc<Pod>,
+    uid: String,
+    pod_dir: PathBuf,
+    units: Vec<Unit>,
+    life: Life,
+    gone: bool,
+    network: Option<Network>,
+    network_busy: bool,
+    network_retry: Option<Timestamp>,
+    volumes: Arc<Mutex<Volumes>>,
+    volumes_ready: bool,
+    volumes_busy: bool,
+    volumes_stale: bool,
+    volumes_retry: Option<Timestamp>,
+    volumes_backoff: Backoff,
+    refresh_at: Option<Timestamp>,
+    start_time: Timestamp,
+    evicted: Option<(&'static str, String)>,
+    early_exits: HashMap<String, Exit>,
+    probes: HashMap<(String, probe::Kind), AbortHandle>,
+    hooks: HashMap<usize, AbortHandle>,
+    kill_by: watch::Sender<Option<tokio::time::Instant>>,
+    status: PodStatus,
+    published: PodStatus,
+    publishing: bool,
+    publish_retry: Option<Timestamp>,
+    deleting: bool,
+    deleted: bool,
+    view: watch::Sender<View>,
+    to_self: mpsc::UnboundedSender<Message>,
+    mailbox: mpsc::UnboundedReceiver<Message>,
+    ops: JoinSet<Done>,
+}
+
+/// How to reach a worker.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Its mailbox.
+    pub sender: mpsc::UnboundedSender<Message>,
+    /// What others may know.
+    pub view: watch::Receiver<View>,
+}
+
+impl Worker {
+    /// A worker for a pod that this node may or may not have seen before; `known` are the runtime's containers.
+    pub fn spawn(
+        shared: Arc<Shared>,
+        pod: Arc<Pod>,
+        known: &[Info],
+        finished: mpsc::UnboundedSender<String>,
+    ) -> Link {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let pod_dir = shared.pod_dir(&uid);
+        let context = Context {
+            client: shared.client.clone(),
+            objects: shared.objects.clone(),
+            pod_dir: pod_dir.clone(),
+            memory_dir: shared.memory_dir.join(&uid),
+            volumes_root: shared.volumes_root.clone(),
+        };
+        let (sender, mailbox) = mpsc::unbounded_channel();
+        let old = pod.status.clone().unwrap_or_default();
+        let (view, seen) = watch::channel(View {
+            pod: Arc::clone(&pod),
+            ..View::default()
+        });
+        let now = Timestamp::now();
+        let mut worker = Self {
+            units: units(&pod),
+            volumes: Arc::new(Mutex::new(Volumes::new(context, &pod))),
+            start_time: old.start_time.as_ref().map_or(now, |time| time.0),
+            status: old.clone(),
+            published: old,
+            shared,
+            pod,
+            uid: uid.clone(),
+            pod_dir,
+            life: Life::Active,
+            gone: false,
+            network: None,
+            network_busy: false,
+            network_retry: None,
+            volumes_ready: false,
+            volumes_busy: false,
+            volumes_stale: true,
+            volumes_retry: None,
+            volumes_backoff: Backoff::volume(),
+            refresh_at: None,
+            evicted: None,
+            early_exits: HashMap::new(),
+            probes: HashMap::new(),
+            hooks: HashMap::new(),
+            kill_by: watch::Sender::new(None),
+            publishing: false,
+            publish_retry: None,
+            deleting: false,
+            deleted: false,
+            view,
+            to_self: sender.clone(),
+            mailbox,
+            ops: JoinSet::new(),
+        };
+        worker.adopt(known);
+        tokio::spawn(async move {
+            worker.run().await;
+            let _ = finished.send(uid);
+        });
+        Link { sender, view: seen }
+    }
+
+    async fn run(&mut self) {
+        self.watch_objects();
+        loop {
+            self.sync();
+            if self.life == Life::Over && self.gone {
+                self.forget().await;
+                return;
+            }
+            self.refresh_status();
+            let wake = self.next_deadline();
+            tokio::select! {
+                Some(message) = self.mailbox.recv() => self.hear(message),
+                Some(done) = self.ops.join_next() => match done {
+                    Ok(done) => self.finish(done),
+                    Err(err) if err.is_panic() => tracing::error!(pod = self.label(), %err, "operation panicked"),
+                    Err(_) => {}
+                },
+                () = sleep_until(wake) => {}
+            }
+            // All that is there already is heard before anything is decided or written.
+            while let Ok(message) = self.mailbox.try_recv() {
+                self.hear(message);
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Update(pod) => {
+                let changed = self.pod.metadata.labels != pod.metadata.labels
+                    || self.pod.metadata.annotations != pod.metadata.annotations;
+                self.volumes_stale |= changed;
+                if let (Some(was), Some(is)) = (
+                    self.pod.metadata.deletion_grace_period_seconds,
+                    pod.metadata.deletion_grace_period_seconds,
+                ) && is < was
+                {
+                    let soon = tokio::time::Instant::now() + Duration::from_secs(is.max(0) as u64);
+                    self.kill_by.send_replace(Some(soon));
+                }
+                self.pod = pod;
+            }
+            Message::Gone => self.gone = true,
+            Message::Exit(exit) => self.exited(exit),
+            Message::Probe(report) => self.probed(&report),
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Network(Ok(network)) => {
+                self.network_busy = false;
+                self.network = Some(network);
+                self.network_retry = None;
+            }
+            Done::Network(Err(why)) => {
+                self.network_busy = false;
+                self.network_retry = Some(Timestamp::now() + SignedDuration::from_secs(1));
+                let message = format!("Failed to create pod sandbox: {why}");
+                self.shared
+                    .recorder
+                    .pod(&self.pod, None, true, "FailedCreatePodSandBox", message);
+            }
+            Done::Volumes(result, refresh_at) => self.volumes_done(result, refresh_at),
+            Done::Changed => {
+                self.volumes_stale = true;
+                self.volumes_retry = None;
+                for unit in &mut self.units {
+                    if unit
+                        .waiting
+                        .as_ref()
+                        .is_some_and(|waiting| waiting.reason == "CreateContainerConfigError")
+                    {
+                        unit.not_before = None;
+                    }
+                }
+                self.watch_objects();
+            }
+            Done::Began(index, result) => self.began(index, result),
+            Done::Hooked(index, result) => self.hooked(index, result),
+            Done::Stopped(index) => self.units[index].stopping = false,
+            Done::TornDown(result) => {
+                if let Err(why) = result {
+                    tracing::warn!(pod = self.label(), why, "clean-up is not complete");
+                }
+                self.network = None;
+                self.life = Life::Over;
+            }
+            Done::Published(result) => self.published(result),
+            Done::Deleted(result) => self.deletion_done(result),
+        }
+    }
+
+    /// Does whatever there is to do now.
+    fn sync(&mut self) {
+        let now = Timestamp::now();
+        if self.life == Life::Active {
+            self.check_deadline(now);
+            if self.pod.metadata.deletion_timestamp.is_some() || self.gone || self.evicted.is_some() {
+                self.end();
+            }
+        }
+        match self.life {
+            Life::Active => self.sync_active(now),
+            Life::Ending => {
+                if !self
+                    .units
+                    .iter()
+                    .any(|unit| unit.is_running() || unit.starting || unit.stopping)
+                {
+                    self.life = Life::TearingDown;
+                    self.tear_down();
+                }
+            }
+            Life::TearingDown => {}
+            Life::Over => self.delete_if_due(),
+        }
+    }
+
+    fn sync_active(&mut self, now: Timestamp) {
+        if self.network.is_none() && !self.network_busy && due(self.network_retry, now) {
+            self.attach();
+        }
+        let refresh = self.refresh_at.is_some_and(|at| at <= now);
+        if (self.volumes_stale || refresh) && !self.volumes_busy && due(self.volumes_retry, now) {
+            // Addresses are part of the downward API: the first look waits for them.
+            if self.network.is_some() {
+                self.mount();
+            }
+        }
+        if self.network.is_none() || !self.volumes_ready {
+            return;
+        }
+        let plan = policy::plan(&self.pod, &self.units);
+        if plan.finish {
+            self.end();
+            return;
+        }
+        for (index, reason, again) in plan.kill {
+            if !self.units[index].stopping {
+                self.kill_unhealthy(index, reason, again);
+            }
+        }
+        for index in plan.start {
+            // One at a time and in order, as upstream starts them.
+            if self.units.iter().any(|unit| unit.starting) {
+                break;
+            }
+            if self.units[index].stopping || !due(self.units[index].not_before, now) {
+                continue;
+            }
+            if !self.held_back(index, now) {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Crash-loop back-off of a container that is about to be started again.
+    fn held_back(&mut self, index: usize, now: Timestamp) -> bool {
+        let label = self.label();
+        let unit = &mut self.units[index];
+        let Some(end) = unit.current.as_ref().and_then(Instance::terminated) else {
+            return false;
+        };
+        let finished = end.finished_at;
+        if let Some(until) = unit.backoff.blocked_until(finished, now) {
+            let name = unit.name.clone();
+            let delay = go_seconds(unit.backoff.delay());
+            unit.not_before = Some(until);
+            unit.waiting = Some(Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message: format!("back-off {delay} restarting failed container={name} pod={label}"),
+            });
+            let message = format!("Back-off restarting failed container {name} in pod {label}");
+            self.shared
+                .recorder
+                .pod(&self.pod, Some(&name), true, "BackOff", message);
+            return true;
+        }
+        unit.backoff.next(finished);
+        false
+    }
+
+    fn check_deadline(&mut self, now: Timestamp) {
+        if self.deadline().is_some_and(|at| at <= now) {
+            let message = "Pod was active on the node longer than the specified deadline".to_owned();
+            self.shared
+                .recorder
+                .pod(&self.pod, None, false, "DeadlineExceeded", message.clone());
+            self.evicted = Some(("DeadlineExceeded", message));
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = self.pod.spec.as_ref()?.active_deadline_seconds?;
+        Some(self.start_time + SignedDuration::from_secs(seconds))
+    }
+
+    /// A container has ended.
+    fn exited(&mut self, exit: Exit) {
+        let Some(index) = self
+            .units
+            .iter()
+            .position(|unit| unit.current.as_ref().is_some_and(|i| i.id == exit.id))
+        else {
+            self.early_exits.insert(exit.id.clone(), exit);
+            return;
+        };
+        let unit = &mut self.units[index];
+        let Some(instance) = unit
+            .current
+            .as_mut()
+            .filter(|instance| instance.running_since().is_some())
+        else {
+            return;
+        };
+        let spec = specs(&self.pod).nth(index).map(|(container, _)| container);
+        let end = adopt::terminated(&self.pod_dir, spec, instance, &exit);
+        instance.state = State::Exited(end);
+        instance.exited.cancel();
+        adopt::Record::of(instance).write(&container::attempt_dir(
+            &self.pod_dir,
+            &unit.name,
+            instance.attempt,
+        ));
+        unit.started = false;
+        unit.ready = false;
+        unit.unhealthy = None;
+        unit.waiting = None;
+        unit.not_before = None;
+        let name = unit.name.clone();
+        self.stop_probes(&name, None);
+    }
+
+    fn probed(&mut self, report: &probe::Report) {
+        let Some(index) = self.units.iter().position(|unit| unit.name == report.container) else {
+            return;
+        };
+        let unit = &mut self.units[index];
+        let current = unit
+            .current
+            .as_ref()
+            .is_some_and(|instance| instance.attempt == report.attempt && instance.running_since().is_some());
+        if !current {
+            return;
+        }
+        match (report.kind, report.success) {
+            (probe::Kind::Readiness, ready) => unit.ready = ready,
+            (probe::Kind::Startup, true) => {
+                unit.started = true;
+                self.start_probes(index);
+            }
+            (probe::Kind::Startup, false) => unit.unhealthy = Some(KillReason::Startup),
+            (probe::Kind::Liveness, false) => unit.unhealthy = Some(KillReason::Liveness),
+            (probe::Kind::Liveness, true) => {}
+        }
+    }
+
+    /// Computes the status and has it written if it is new.
+    fn refresh_status(&mut self) {
+        if self.pod_is_over_before_us() {
+            return;
+        }
+        let terminal = matches!(self.life, Life::TearingDown | Life::Over);
+        let evicted = self
+            .evicted
+            .as_ref()
+            .map(|(reason, message)| (*reason, message.as_str()));
+        self.status = status::generate(
+            &self.pod,
+            &status::Inputs {
+                units: &self.units,
+                sandbox_ready: self.network.is_some() && !terminal,
+                terminal,
+                pod_ip: self.network.as_ref().map(|network| network.ip),
+                host_ip: self.shared.node_ip,
+                start_time: self.start_time,
+                evicted,
+                old: &self.status,
+                now: Timestamp::now(),
+            },
+        );
+        self.show();
+        self.publish();
+    }
+
+    /// A pod that was finished when this worker began: its status is history.
+    fn pod_is_over_before_us(&self) -> bool {
+        self.life == Life::Over
+            && self.units.iter().all(|unit| unit.current.is_none())
+            && self.evicted.is_none()
+            && matches!(self.published.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    fn show(&self) {
+        let attempts = self.units.iter().filter_map(|unit| {
+            let instance = unit.current.as_ref()?;
+            Some((
+                unit.name.clone(),
+                (instance.attempt, instance.running_since().is_some()),
+            ))
+        });
+        let view = View {
+            pod: Arc::clone(&self.pod),
+            status: Arc::new(self.status.clone()),
+            netns: self.network.as_ref().map(|network| network.netns.clone()),
+            attempts: attempts.collect(),
+        };
+        self.view.send_replace(view);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        let mut times = vec![self.publish_retry];
+        if self.life == Life::Active {
+            times.extend([
+                self.network_retry,
+                self.volumes_retry,
+                self.refresh_at,
+                self.deadline(),
+            ]);
+            times.extend(
+                self.units
+                    .iter()
+                    .filter(|unit| !unit.is_running())
+                    .map(|unit| unit.not_before),
+            );
+        }
+        times.into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// `name_namespace(uid)`, as kubelet's messages name a pod.
+    fn label(&self) -> String {
+        let meta = &self.pod.metadata;
+        let name = meta.name.as_deref().unwrap_or_default();
+        format!(
+            "{name}_{}({})",
+            meta.namespace.as_deref().unwrap_or_default(),
+            self.uid
+        )
+    }
+
+    fn is_host_network(&self) -> bool {
+        self.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
+    }
+
+    fn pod_cgroup(&self) -> String {
+        self.shared.pod_cgroup(&self.pod)
+    }
+}
+
+/// Whether a moment has come; no moment is now.
+fn due(at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_none_or(|at| at <= now)
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        None => std::future::pending().await,
+        Some(at) => {
+            let wait = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+            tokio::time::sleep(wait.unsigned_abs() + Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A unit whose start was refused for good: what status shows in place of an instance that never ran.
+fn start_error(unit: &Unit, id: String, attempt: u32, image: (String, String), message: &str) -> Instance {
+    let now = Timestamp::now();
+    Instance {
+        attempt,
+        state: State::Exited(Terminated {
+            code: 128,
+            signal: None,
+            reason: "StartError".into(),
+            message: message.to_owned(),
+            // containerd reports the zero time for a task that never ran.
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: now,
+            container_id: format!("{}{id}", status::SCHEME),
+        }),
+        id,
+        image: image.0,
+        image_id: image.1,
+        user: unit.current.as_ref().and_then(|instance| instance.user.clone()),
+        exited: {
+            let token = tokio_util::sync::CancellationToken::new();
+            token.cancel();
+            token
+        },
+    }
+}
+
+/// Path of the folder of a pod's containers.
+fn containers_dir(pod_dir: &Path) -> PathBuf {
+    pod_dir.join("containers")
+}
+
+/// Whether a role is probed at all.
+fn is_probed(role: Role) -> bool {
+    role != Role::Init
+}

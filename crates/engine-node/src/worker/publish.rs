@@ -1,0 +1,163 @@
+//! Writing the status, coalesced: one write at a time, always the newest; and the deletion that ends a pod's life
+//! (pkg/kubelet/status/status_manager.go, syncPod).
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::{Map, Value, json};
+
+use super::{Done, Life, Worker};
+use crate::error::{api_message, is_not_found};
+
+/// Why the API server did not take a write.
+#[derive(Debug)]
+pub enum Refused {
+    /// There is no such pod, or another one by its name.
+    Gone,
+    /// Anything else, worth another try.
+    Failed(String),
+}
+
+impl Worker {
+    pub(super) fn publish(&mut self) {
+        let wait = self.publish_retry.is_some_and(|at| at > Timestamp::now());
+        if self.publishing || wait || self.gone || self.status == self.published {
+            return;
+        }
+        let Some(patch) = difference(&self.uid, &self.published, &self.status) else {
+            return;
+        };
+        self.publishing = true;
+        self.publish_retry = None;
+        let api = self.api();
+        let (name, status, uid) = (self.name(), self.status.clone(), self.uid.clone());
+        self.ops.spawn(async move {
+            let answer = api
+                .patch_status(&name, &PatchParams::default(), &Patch::Strategic(patch))
+                .await;
+            Done::Published(match answer {
+                Ok(pod) if pod.metadata.uid.as_deref() != Some(&uid) => Err(Refused::Gone),
+                Ok(_) => Ok(status),
+                Err(err) if is_not_found(&err) => Err(Refused::Gone),
+                Err(err) => Err(Refused::Failed(api_message(&err))),
+            })
+        });
+    }
+
+    pub(super) fn published(&mut self, result: Result<PodStatus, Refused>) {
+        self.publishing = false;
+        match result {
+            Ok(status) => self.published = status,
+            // The watch says so, too; until it does there is nothing to write to.
+            Err(Refused::Gone) => self.publish_retry = Some(Timestamp::now() + SignedDuration::from_secs(5)),
+            Err(Refused::Failed(why)) => {
+                tracing::warn!(pod = self.label(), why, "status not written");
+                self.publish_retry = Some(Timestamp::now() + SignedDuration::from_millis(500));
+            }
+        }
+    }
+
+    /// Deletes the pod once all is cleaned up and its last status is written.
+    pub(super) fn delete_if_due(&mut self) {
+        let asked = self.pod.metadata.deletion_timestamp.is_some();
+        let wait = self.publish_retry.is_some_and(|at| at > Timestamp::now());
+        let told = self.status == self.published;
+        if self.life != Life::Over || !asked || self.gone || self.deleting || self.deleted || wait || !told {
+            return;
+        }
+        self.deleting = true;
+        let (api, name, uid) = (self.api(), self.name(), self.uid.clone());
+        self.ops.spawn(async move {
+            let params = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(Preconditions {
+                    uid: Some(uid),
+                    resource_version: None,
+                }),
+                ..DeleteParams::default()
+            };
+            Done::Deleted(match api.delete(&name, &params).await {
+                Ok(_) => Ok(()),
+                Err(err) if is_not_found(&err) => Err(Refused::Gone),
+                // The precondition: it is another pod by now.
+                Err(kube::Error::Api(status)) if status.code == 409 => Err(Refused::Gone),
+                Err(err) => Err(Refused::Failed(api_message(&err))),
+            })
+        });
+    }
+
+    pub(super) fn deletion_done(&mut self, result: Result<(), Refused>) {
+        self.deleting = false;
+        match result {
+            Ok(()) | Err(Refused::Gone) => self.deleted = true,
+            Err(Refused::Failed(why)) => {
+                tracing::warn!(pod = self.label(), why, "pod not deleted");
+                self.publish_retry = Some(Timestamp::now() + SignedDuration::from_millis(500));
+            }
+        }
+    }
+
+    fn api(&self) -> Api<Pod> {
+        let namespace = self.pod.metadata.namespace.as_deref().unwrap_or_default();
+        Api::namespaced(self.shared.client.clone(), namespace)
+    }
+
+    fn name(&self) -> String {
+        self.pod.metadata.name.clone().unwrap_or_default()
+    }
+}
+
+/// A strategic merge patch from one status to another: changed fields, conditions by type in upstream's order, and the uid, so that
+/// a pod of the same name is not hit. `None` when nothing differs.
+fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
+    let fields = |status: &PodStatus| match serde_json::to_value(status) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let (old, new) = (fields(old), fields(new));
+    let mut status = Map::new();
+    for (name, value) in &new {
+        if old.get(name) != Some(value) {
+            status.insert(name.clone(), value.clone());
+        }
+    }
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        status.insert(name.clone(), Value::Null);
+    }
+    if status.is_empty() {
+        return None;
+    }
+    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+        let order: Vec<Value> = conditions
+            .iter()
+            .map(|condition| json!({"type": condition["type"]}))
+            .collect();
+        let before = old.get("conditions").and_then(Value::as_array);
+        conditions.retain(|condition| !before.is_some_and(|before| before.contains(condition)));
+        status.insert("$setElementOrder/conditions".into(), Value::Array(order));
+    }
+    Some(json!({"metadata": {"uid": uid}, "status": status}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changed_is_sent() {
+        let status = |json: Value| -> PodStatus { serde_json::from_value(json).unwrap() };
+        let old = status(
+            json!({"phase": "Pending", "message": "x", "hostIP": "1.1.1.1", "conditions": [
+            {"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}),
+        );
+        let new = status(json!({"phase": "Running", "hostIP": "1.1.1.1", "conditions": [
+            {"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]}));
+        assert_eq!(
+            difference("u", &old, &new).unwrap(),
+            json!({"metadata": {"uid": "u"}, "status": {"phase": "Running", "message": null,
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]}})
+        );
+        assert_eq!(difference("u", &new, &new), None);
+    }
+}
