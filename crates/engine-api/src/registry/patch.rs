@@ -64,7 +64,10 @@ pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
             ),
             // NewGenericServerResponse of 422.
             None => ApiError {
-                details: Some(json!({"causes": [{"message": message}]})),
+                details: Some({
+                    tracing::debug!(message, "patch does not fit");
+                    json!({})
+                }),
                 ..ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
             },
         },
@@ -213,7 +216,8 @@ impl Api {
                 ),
             ));
         }
-        schema::normalise(kind.definition, applied).map_err(|e| ApiError::bad_request(e.message))?;
+        // Checked only: what decoding adds would become the applier's.
+        schema::normalise(kind.definition, &mut applied.clone()).map_err(|e| ApiError::bad_request(e.message))?;
         if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
