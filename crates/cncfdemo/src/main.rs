@@ -2,10 +2,12 @@
 //!
 //! `main` parses, wires, waits and maps exit codes. One command, one file, below `commands`.
 mod apps;
+mod bench;
 mod cli;
 mod cluster;
 mod commands;
 mod exit;
+mod images;
 mod printer;
 mod settings;
 

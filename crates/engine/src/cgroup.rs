@@ -29,36 +29,6 @@ pub(crate) fn roots(name: &str) -> Vec<PathBuf> {
     hierarchies().into_iter().map(|h| h.join("cncfdemo").join(name)).filter(|p| p.is_dir()).collect()
 }
 
-/// Puts this process into `cncfdemo/NAME/system` everywhere, so that `destroy` finds it. Best effort by hierarchy: the
-/// process must at least be in one.
-pub(crate) fn enter_system(name: &str) -> bool {
-    let mut entered = false;
-    for hierarchy in hierarchies() {
-        let path = hierarchy.join("cncfdemo").join(name).join("system");
-        if fs::create_dir_all(&path).is_err() {
-            continue;
-        }
-        // A v1 cpuset starts empty and takes no process until it has its parent's CPUs and memory nodes.
-        for below in [hierarchy.join("cncfdemo"), hierarchy.join("cncfdemo").join(name), path.clone()] {
-            for file in ["cpuset.cpus", "cpuset.mems"] {
-                inherit(&below, file);
-            }
-        }
-        entered |= fs::write(path.join("cgroup.procs"), std::process::id().to_string()).is_ok();
-    }
-    entered
-}
-
-fn inherit(path: &Path, file: &str) {
-    let own = path.join(file);
-    if fs::read_to_string(&own).is_ok_and(|text| text.trim().is_empty())
-        && let Some(Ok(parent)) = path.parent().map(|p| fs::read_to_string(p.join(file)))
-    {
-        // On v2 an empty value means "as the parent"; writing it is allowed there too. A failure shows as not entered.
-        let _ = fs::write(own, parent.trim());
-    }
-}
-
 /// Every process below the cluster's cgroups.
 pub(crate) fn processes(name: &str) -> BTreeSet<i32> {
     let mut pids = BTreeSet::new();

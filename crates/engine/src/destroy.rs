@@ -30,7 +30,7 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
         left.push(format!("process {pid} does not die"));
     }
     left.extend(unmount_below(&paths.dir()));
-    left.extend(engine_net::destroy(&paths.run(), &name));
+    left.extend(engine_net::destroy(&paths.run(), &name).iter().map(ToString::to_string));
     left.extend(cgroup::remove(&name));
     if left.is_empty()
         && let Err(e) = fs::remove_dir_all(paths.dir())

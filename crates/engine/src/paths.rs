@@ -21,6 +21,13 @@ impl Paths {
         Ok(Self { state: state.to_owned(), name: name.to_owned() })
     }
 
+    /// The paths of the cluster whose own folder this is.
+    pub fn of_dir(dir: &Path) -> Result<Self, Error> {
+        let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let state = dir.parent().and_then(Path::parent).ok_or_else(|| Error::Name(dir.display().to_string()))?;
+        Self::new(state, name)
+    }
+
     /// Names of all clusters that have a folder below the state root, sorted.
     pub fn existing(state: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(state.join("clusters")).into_iter().flatten().flatten();

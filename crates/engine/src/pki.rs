@@ -76,8 +76,9 @@ fn server(plan: &Plan, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
     let names = names.iter().map(ToString::to_string).chain(plan.node_names()).collect::<Vec<_>>();
     let mut params = lasting(CertificateParams::new(names).map_err(pki)?);
-    let nodes = (1..=plan.nodes).map(|n| plan.node_ip(n));
-    let addresses = [Ipv4Addr::LOCALHOST, plan.backbone(), plan.kubernetes_service()].into_iter().chain(nodes);
+    let known = plan.addresses()?;
+    let nodes = (1..=plan.nodes).map(|n| known.node(n as u8));
+    let addresses = [Ipv4Addr::LOCALHOST, known.backbone(), known.kubernetes_service()].into_iter().chain(nodes);
     params.subject_alt_names.extend(addresses.map(|ip| SanType::IpAddress(IpAddr::V4(ip))));
     params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,7 +1,7 @@
 //! What a cluster is: decided once at bootstrap, kept in `cluster.json`, never guessed again.
 use std::fs;
-use std::net::Ipv4Addr;
 
+use engine_net::AddressPlan;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Paths};
@@ -59,29 +59,9 @@ impl Plan {
         (1..=self.nodes).map(|n| format!("{}-{n}", self.name)).collect()
     }
 
-    /// The backbone address, where pods find the API server and DNS.
-    pub fn backbone(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 160 + self.index, 0, 1)
-    }
-    /// ClusterIP of the `kubernetes` Service.
-    pub fn kubernetes_service(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 112 + self.index, 0, 1)
-    }
-    /// ClusterIP of cluster DNS.
-    pub fn dns_service(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 112 + self.index, 0, 10)
-    }
-    /// InternalIP of node `n`, 1-based.
-    pub fn node_ip(&self, n: u32) -> Ipv4Addr {
-        Ipv4Addr::new(10, 160 + self.index, 0, 10 + n as u8)
-    }
-    /// Range of ClusterIPs.
-    pub fn service_cidr(&self) -> String {
-        format!("10.{}.0.0/16", 112 + self.index)
-    }
-    /// Pod range of node `n`, 1-based.
-    pub fn pod_cidr(&self, n: u32) -> String {
-        format!("10.{}.{n}.0/24", 64 + self.index)
+    /// The cluster's addresses.
+    pub fn addresses(&self) -> Result<AddressPlan, Error> {
+        AddressPlan::new(self.index).map_err(|e| Error::part("pod network")(Box::new(e)))
     }
 }
 
@@ -118,9 +98,7 @@ mod tests {
 
     #[test]
     fn addresses_follow_the_address_plan() {
-        assert_eq!(plan().node_ip(3).to_string(), "10.162.0.13");
-        assert_eq!(plan().pod_cidr(1), "10.66.1.0/24");
-        assert_eq!(plan().dns_service().to_string(), "10.114.0.10");
+        assert_eq!(plan().addresses().unwrap().node(3).to_string(), "10.162.0.13");
         assert_eq!(plan().node_names(), ["a-1", "a-2", "a-3"]);
     }
 }

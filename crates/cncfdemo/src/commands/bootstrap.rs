@@ -28,10 +28,11 @@ pub async fn run(args: &Bootstrap, settings: &Settings, printer: &Printer) -> an
     check_machine(settings, printer)?;
     if args.plan {
         let (plan, created) = engine::launch::plan(&paths, &request)?;
+        let addresses = plan.addresses()?;
         let verb = if created { "would create" } else { "exists:" };
         printer.text(format!(
-            "{verb} cluster \"{}\": {} node(s), API server on https://127.0.0.1:{}, pods 10.{}.0.0/16, services {}, state in {}",
-            plan.name, plan.nodes, plan.api_port, 64 + plan.index, plan.service_cidr(), paths.dir().display()
+            "{verb} cluster \"{}\": {} node(s), API server on https://127.0.0.1:{}, pods {}, services {}, state in {}",
+            plan.name, plan.nodes, plan.api_port, addresses.pods(), addresses.services(), paths.dir().display()
         ));
         printer.data(&json!({"create": created, "plan": plan, "dir": paths.dir()}));
         return Ok(());

@@ -1,0 +1,83 @@
+//! The demo's images, built into the store that all local clusters share.
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use deploy::{Bundle, Values};
+use image::{BuildOptions, Builder, Built, Mirrors, Progress, Recipes, Store};
+
+use crate::printer::Printer;
+use crate::settings::Settings;
+
+/// Images that `start` needs: the recipe's folder, which is also the name that templates use.
+pub const OF_THE_DEMO: [&str; 6] = ["self", "prometheus", "pushgateway", "node-exporter", "redis", "wrk"];
+
+/// Opens the store.
+pub fn store(settings: &Settings) -> anyhow::Result<Store> {
+    Ok(Store::open(settings.state.join("images"))?)
+}
+
+/// The recipes of a bundle.
+pub fn recipes(bundle: &Bundle) -> anyhow::Result<Recipes> {
+    let mut recipes = Recipes::default();
+    for folder in bundle.folders() {
+        let Some(text) = bundle.get(&format!("{folder}/image.toml")) else { continue };
+        let text = std::str::from_utf8(text).with_context(|| format!("{folder}/image.toml is not text"))?;
+        recipes.insert(folder, text, |file| bundle.get(&format!("{folder}/{file}")).map(<[u8]>::to_vec))?;
+    }
+    Ok(recipes)
+}
+
+/// A builder that tells its progress to `tell`.
+pub fn builder(
+    settings: &Settings, recipes: Recipes, dry_run: bool, tell: impl Fn(String) + Send + Sync + 'static,
+) -> anyhow::Result<Builder> {
+    let mut options = BuildOptions::new(settings.state.join("cache"))?;
+    options.mirrors = Mirrors::of_host(Path::new("/"));
+    options.program = Some(std::env::current_exe()?);
+    options.dry_run = dry_run;
+    options.progress = Arc::new(move |progress| match progress {
+        Progress::Metadata => tell("reading and verifying repository metadata".to_owned()),
+        Progress::Downloading { done, total } => tell(format!("downloading package {done} of {total}")),
+        Progress::Unpacking { packages } => tell(format!("unpacking {packages} packages")),
+        Progress::Note(note) => tell(note),
+        _ => {}
+    });
+    Ok(Builder::new(store(settings)?, recipes, options)?)
+}
+
+/// Builds what the demo needs and is not there yet, and puts the names into the values' `images`. Gives how long it took
+/// and how many were built now.
+pub async fn build_all(
+    settings: &Settings, printer: &Printer, bundle: &Bundle, values: &mut Values,
+) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    let step = Arc::new(printer.step("images", "from signed Debian packages"));
+    let builder = {
+        let (step, moving) = (step.clone(), settings.bars);
+        builder(settings, recipes(bundle)?, false, move |text| {
+            if moving {
+                step.waiting(&text);
+            }
+        })?
+    };
+    let mut fresh = 0;
+    // One after the other: each is a matter of seconds, and the processors are busy with the first already.
+    for name in OF_THE_DEMO {
+        let Built { reference, cached, .. } =
+            builder.build(name).await.with_context(|| format!("failed to build image `{name}`"))?;
+        fresh += usize::from(!cached);
+        values.insert(&format!("images.{name}"), reference.to_string().into());
+    }
+    let summary = match fresh {
+        0 => format!("{} images, all built before", OF_THE_DEMO.len()),
+        n => format!("{} images, {n} built now", OF_THE_DEMO.len()),
+    };
+    let took = begun.elapsed();
+    drop(builder);
+    if let Ok(step) = Arc::try_unwrap(step) {
+        step.done(took, &summary);
+    }
+    Ok(took)
+}
