@@ -25,7 +25,9 @@ use serde_json::json;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let port: u16 = args.next().map_or(Ok(16443), |p| p.parse())?;
-    let path = args.next().unwrap_or_else(|| "/tmp/apiserver.kubeconfig".to_owned());
+    let path = args
+        .next()
+        .unwrap_or_else(|| "/tmp/apiserver.kubeconfig".to_owned());
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let mut ca = CertificateParams::new(Vec::<String>::new())?;
@@ -33,20 +35,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ca.distinguished_name.push(DnType::CommonName, "kubernetes");
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
     let server_key = KeyPair::generate()?;
-    let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?.signed_by(&server_key, &ca)?;
+    let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?
+        .signed_by(&server_key, &ca)?;
     let admin_key = KeyPair::generate()?;
     let mut admin = CertificateParams::new(Vec::<String>::new())?;
-    admin.distinguished_name.push(DnType::CommonName, "kubernetes-admin");
-    admin.distinguished_name.push(DnType::OrganizationName, "system:masters");
+    admin
+        .distinguished_name
+        .push(DnType::CommonName, "kubernetes-admin");
+    admin
+        .distinguished_name
+        .push(DnType::OrganizationName, "system:masters");
     admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let admin = admin.signed_by(&admin_key, &ca)?;
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(ca.as_ref().der().clone())?;
-    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?;
+    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots))
+        .allow_unauthenticated()
+        .build()?;
     let mut tls = rustls::ServerConfig::builder()
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![server.der().clone()], PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes())?)?;
+        .with_single_cert(
+            vec![server.der().clone()],
+            PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes())?,
+        )?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
 
     let token_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -68,7 +80,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
     });
     std::fs::write(&path, kubeconfig.to_string())?;
-    let client = api.client("system:kube-controller-manager", &[], "kube-controller-manager/example");
+    let client = api.client(
+        "system:kube-controller-manager",
+        &[],
+        "kube-controller-manager/example",
+    );
     tokio::spawn(namespaces(client, ca.as_ref().pem()));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("kubectl --kubeconfig {path}");
@@ -87,26 +103,46 @@ async fn namespaces(client: Client, ca: String) -> Result<(), Box<dyn std::error
         let name = namespace.name_any();
         if namespace.metadata.deletion_timestamp.is_none() {
             let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "default"}}))?;
-            let _ = Api::namespaced(client.clone(), &name).create(&PostParams::default(), &account).await;
-            let map: ConfigMap =
-                serde_json::from_value(json!({"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ca}}))?;
-            let _ = Api::namespaced(client.clone(), &name).create(&PostParams::default(), &map).await;
+            let _ = Api::namespaced(client.clone(), &name)
+                .create(&PostParams::default(), &account)
+                .await;
+            let map: ConfigMap = serde_json::from_value(
+                json!({"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ca}}),
+            )?;
+            let _ = Api::namespaced(client.clone(), &name)
+                .create(&PostParams::default(), &map)
+                .await;
             continue;
         }
         let kinds = client.list_api_groups().await?;
         let _ = kinds;
-        for (group, plural) in [("", "pods"), ("", "configmaps"), ("", "secrets"), ("", "services"), ("", "serviceaccounts"),
-            ("apps", "deployments"), ("apps", "replicasets"), ("batch", "jobs"), ("batch", "cronjobs"), ("", "resourcequotas")]
-        {
+        for (group, plural) in [
+            ("", "pods"),
+            ("", "configmaps"),
+            ("", "secrets"),
+            ("", "services"),
+            ("", "serviceaccounts"),
+            ("apps", "deployments"),
+            ("apps", "replicasets"),
+            ("batch", "jobs"),
+            ("batch", "cronjobs"),
+            ("", "resourcequotas"),
+        ] {
             let resource = kube::api::ApiResource {
                 group: group.to_owned(),
                 version: "v1".to_owned(),
-                api_version: if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") },
+                api_version: if group.is_empty() {
+                    "v1".to_owned()
+                } else {
+                    format!("{group}/v1")
+                },
                 kind: String::new(),
                 plural: plural.to_owned(),
             };
             let api: Api<kube::api::DynamicObject> = Api::namespaced_with(client.clone(), &name, &resource);
-            let _ = api.delete_collection(&DeleteParams::default(), &kube::api::ListParams::default()).await;
+            let _ = api
+                .delete_collection(&DeleteParams::default(), &kube::api::ListParams::default())
+                .await;
         }
         if let Some(spec) = &mut namespace.spec {
             spec.finalizers = None;

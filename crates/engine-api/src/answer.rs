@@ -22,7 +22,9 @@ pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// A body of known bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A response of known bytes.
@@ -31,7 +33,10 @@ pub fn bytes(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> R
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }
 
@@ -48,14 +53,26 @@ pub fn text(code: u16, body: impl Into<Bytes>) -> Response<Body> {
 /// A failure.
 pub fn failure(error: &ApiError) -> Response<Body> {
     let mut response = json(error.code, &error.status());
-    if let Some(seconds) = error.details.as_ref().and_then(|d| d["retryAfterSeconds"].as_i64()) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(seconds) = error
+        .details
+        .as_ref()
+        .and_then(|d| d["retryAfterSeconds"].as_i64())
+    {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
 /// One object, in the form that was asked for.
-pub fn object(call: &Call, kind: &KindInfo, format: Format, code: u16, output: Output) -> Result<Response<Body>> {
+pub fn object(
+    call: &Call,
+    kind: &KindInfo,
+    format: Format,
+    code: u16,
+    output: Output,
+) -> Result<Response<Body>> {
     if output.value()["kind"] == "Status" {
         return Ok(json(code, output.value()));
     }
@@ -67,12 +84,27 @@ pub fn object(call: &Call, kind: &KindInfo, format: Format, code: u16, output: O
         Format::Table => {
             let value = output.value();
             let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            json(code, &table(call, kind, [value].into_iter(), json!({"resourceVersion": version}), true))
+            json(
+                code,
+                &table(
+                    call,
+                    kind,
+                    [value].into_iter(),
+                    json!({"resourceVersion": version}),
+                    true,
+                ),
+            )
         }
         Format::Partial => json(code, &partial(output.value())),
         Format::Protobuf => match schema::encode_protobuf(output.value()) {
             Some(body) => bytes(code, "application/vnd.kubernetes.protobuf", body),
-            None => return Err(ApiError::new(406, "NotAcceptable", "this kind has no protobuf form here; ask for JSON")),
+            None => {
+                return Err(ApiError::new(
+                    406,
+                    "NotAcceptable",
+                    "this kind has no protobuf form here; ask for JSON",
+                ));
+            }
         },
     })
 }
@@ -92,8 +124,15 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
             bytes(200, "application/json", list_bytes(kind, &head, &page.items))
         }
         Format::Table => {
-            let converted: Vec<_> = page.items.iter().map(|o| convert::from_stored(kind, &o.value)).collect();
-            json(200, &table(call, kind, converted.iter().map(AsRef::as_ref), meta, true))
+            let converted: Vec<_> = page
+                .items
+                .iter()
+                .map(|o| convert::from_stored(kind, &o.value))
+                .collect();
+            json(
+                200,
+                &table(call, kind, converted.iter().map(AsRef::as_ref), meta, true),
+            )
         }
         Format::Partial => {
             let items: Vec<_> = page.items.iter().map(|o| partial(&o.value)).collect();
@@ -103,12 +142,20 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
             )
         }
         Format::Protobuf => {
-            let items: Vec<_> = page.items.iter().map(|o| convert::from_stored(kind, &o.value)).collect();
+            let items: Vec<_> = page
+                .items
+                .iter()
+                .map(|o| convert::from_stored(kind, &o.value))
+                .collect();
             let list = json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta, "items": items});
             match schema::encode_protobuf(&list) {
                 Some(body) => bytes(200, "application/vnd.kubernetes.protobuf", body),
                 None => {
-                    return Err(ApiError::new(406, "NotAcceptable", "this list has no protobuf form here; ask for JSON"));
+                    return Err(ApiError::new(
+                        406,
+                        "NotAcceptable",
+                        "this list has no protobuf form here; ask for JSON",
+                    ));
                 }
             }
         }
@@ -118,7 +165,8 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
 /// A list's JSON text, from the texts of its objects that the store keeps.
 fn list_bytes(kind: &KindInfo, head: &Value, items: &[std::sync::Arc<Stored>]) -> Bytes {
     let head = head.to_string();
-    let mut out = BytesMut::with_capacity(head.len() + 16 + items.iter().map(|o| o.json().len() + 1).sum::<usize>());
+    let mut out =
+        BytesMut::with_capacity(head.len() + 16 + items.iter().map(|o| o.json().len() + 1).sum::<usize>());
     out.put_slice(&head.as_bytes()[..head.len() - 1]);
     out.put_slice(b",\"items\":[");
     for (index, item) in items.iter().enumerate() {
@@ -142,7 +190,11 @@ pub fn partial(object: &Value) -> Value {
 
 /// A Table of objects. Columns are left out in watch events after the first, as upstream does.
 pub fn table<'a>(
-    call: &Call, kind: &KindInfo, objects: impl Iterator<Item = &'a Value>, meta: Value, columns: bool,
+    call: &Call,
+    kind: &KindInfo,
+    objects: impl Iterator<Item = &'a Value>,
+    meta: Value,
+    columns: bool,
 ) -> Value {
     let now = time::unix();
     let include = call.query.get("includeObject").unwrap_or("Metadata");
@@ -157,6 +209,10 @@ pub fn table<'a>(
             row
         })
         .collect();
-    let definitions = if columns { json!(printers::columns(kind.definition)) } else { Value::Null };
+    let definitions = if columns {
+        json!(printers::columns(kind.definition))
+    } else {
+        Value::Null
+    };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": definitions, "rows": rows})
 }

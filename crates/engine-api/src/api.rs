@@ -62,9 +62,23 @@ impl Call {
         if let Some(name) = self.query.get("fieldManager") {
             return name.to_owned();
         }
-        let agent = self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let name: String = agent.split('/').next().unwrap_or_default().chars().take(128).collect();
-        if name.is_empty() { "unknown".to_owned() } else { name }
+        let agent = self
+            .headers
+            .get(http::header::USER_AGENT)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default();
+        let name: String = agent
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(128)
+            .collect();
+        if name.is_empty() {
+            "unknown".to_owned()
+        } else {
+            name
+        }
     }
 
     /// Whether nothing is to be written.
@@ -96,12 +110,18 @@ impl Api {
 
     /// The stored object, or 404.
     pub fn fetch(&self, kind: &'static KindInfo, namespace: &str, name: &str) -> Result<Arc<Stored>> {
-        self.store.get(&keys::key(kind, namespace, name)).ok_or_else(|| ApiError::not_found(kind, name))
+        self.store
+            .get(&keys::key(kind, namespace, name))
+            .ok_or_else(|| ApiError::not_found(kind, name))
     }
 
     /// Write to the store; a failed precondition comes back as such.
     pub async fn write(
-        &self, kind: &KindInfo, key: &str, value: Value, precondition: Precondition,
+        &self,
+        kind: &KindInfo,
+        key: &str,
+        value: Value,
+        precondition: Precondition,
     ) -> Result<Arc<Stored>, WriteError> {
         let written = self.store.put(key, value, precondition).await;
         self.note_write(kind);
@@ -109,7 +129,12 @@ impl Api {
     }
 
     /// Remove from the store.
-    pub async fn erase(&self, kind: &KindInfo, key: &str, precondition: Precondition) -> Result<Arc<Stored>, WriteError> {
+    pub async fn erase(
+        &self,
+        kind: &KindInfo,
+        key: &str,
+        precondition: Precondition,
+    ) -> Result<Arc<Stored>, WriteError> {
         let removed = self.store.delete(key, precondition).await;
         self.note_write(kind);
         removed

@@ -20,7 +20,10 @@ pub fn stored(kind: &'static KindInfo) -> &'static KindInfo {
 
 /// Whether objects must be converted between this kind and what is stored.
 pub fn needed(kind: &KindInfo) -> bool {
-    matches!((kind.group, kind.version, kind.plural), ("events.k8s.io", ..) | ("autoscaling", "v1", _))
+    matches!(
+        (kind.group, kind.version, kind.plural),
+        ("events.k8s.io", ..) | ("autoscaling", "v1", _)
+    )
 }
 
 /// Event fields: events.k8s.io name, core name.
@@ -138,10 +141,16 @@ fn hpa_to_v1(object: &mut Value) {
         set(object, &["metadata", "annotations", &name], note);
     }
     if let Some(Value::Array(metrics)) = remove(object, &["status", "currentMetrics"])
-        && let Some(current) =
-            metrics.iter().find(|m| cpu(m)).and_then(|m| m.pointer("/resource/current/averageUtilization"))
+        && let Some(current) = metrics
+            .iter()
+            .find(|m| cpu(m))
+            .and_then(|m| m.pointer("/resource/current/averageUtilization"))
     {
-        set(object, &["status", "currentCPUUtilizationPercentage"], current.clone());
+        set(
+            object,
+            &["status", "currentCPUUtilizationPercentage"],
+            current.clone(),
+        );
     }
     remove(object, &["status", "conditions"]);
 }
@@ -151,7 +160,12 @@ mod tests {
     use super::*;
 
     fn kind(group: &'static str, version: &'static str, plural: &'static str) -> KindInfo {
-        KindInfo { group, version, plural, ..schema::kinds()[0].clone() }
+        KindInfo {
+            group,
+            version,
+            plural,
+            ..schema::kinds()[0].clone()
+        }
     }
 
     #[test]
@@ -160,7 +174,10 @@ mod tests {
         let v1 = json!({"apiVersion": "autoscaling/v1", "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 80}});
         let mut object = v1.clone();
         to_stored(&kind, &mut object);
-        assert_eq!(object["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80);
+        assert_eq!(
+            object["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"],
+            80
+        );
         assert_eq!(*from_stored(&kind, &object), v1);
     }
 

@@ -25,11 +25,16 @@ fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 fn of(group: &str, version: &str) -> impl Iterator<Item = &'static KindInfo> {
-    schema::kinds().iter().filter(move |k| k.group == group && k.version == version)
+    schema::kinds()
+        .iter()
+        .filter(move |k| k.group == group && k.version == version)
 }
 
 fn wants_aggregated(headers: &HeaderMap) -> bool {
-    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
+    let accept = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|v| v.to_str().ok());
     accept.flat_map(|v| v.split(',')).any(|range| {
         let has = |p: &str| range.split(';').any(|part| part.trim() == p);
         has("g=apidiscovery.k8s.io") && has("v=v2") && has("as=APIGroupDiscoveryList")
@@ -48,8 +53,11 @@ pub fn answer(call: &Call) -> Option<Result<Response<Body>>> {
         }
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
         ["apis"] => {
-            let list: Vec<Value> =
-                groups().iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| group(g, v, false)).collect();
+            let list: Vec<Value> = groups()
+                .iter()
+                .filter(|(g, _)| !g.is_empty())
+                .map(|(g, v)| group(g, v, false))
+                .collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
         }
         ["api", "v1"] => resources("", "v1"),
@@ -65,8 +73,10 @@ pub fn answer(call: &Call) -> Option<Result<Response<Body>>> {
 }
 
 fn group(name: &str, versions: &[&str], alone: bool) -> Value {
-    let all: Vec<Value> =
-        versions.iter().map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v})).collect();
+    let all: Vec<Value> = versions
+        .iter()
+        .map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v}))
+        .collect();
     let mut body = json!({"name": name, "versions": all, "preferredVersion": all[0]});
     if alone {
         body["kind"] = "APIGroup".into();
@@ -97,7 +107,11 @@ fn resources(group: &str, version: &str) -> Value {
             list.push(entry);
         }
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})
 }
 
@@ -123,7 +137,9 @@ fn aggregated(groups: &[(&str, Vec<&str>)]) -> Response<Body> {
     let body = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
         "items": items});
     let mut response = answer::bytes(200, AGGREGATED, body.to_string());
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
@@ -168,7 +184,11 @@ impl Api {
         let mut paths = Map::new();
         for (group, versions) in groups() {
             for version in versions {
-                let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+                let path = if group.is_empty() {
+                    format!("api/{version}")
+                } else {
+                    format!("apis/{group}/{version}")
+                };
                 let url = format!("/openapi/v3/{path}?hash={hash}");
                 paths.insert(path, json!({"serverRelativeURL": url}));
             }

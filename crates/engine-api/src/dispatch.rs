@@ -21,7 +21,9 @@ use crate::{
 fn is_public(path: &str) -> bool {
     let path = path.trim_end_matches('/');
     matches!(path, "/version" | "/healthz" | "/livez" | "/readyz")
-        || ["/healthz/", "/livez/", "/readyz/"].iter().any(|p| path.starts_with(p))
+        || ["/healthz/", "/livez/", "/readyz/"]
+            .iter()
+            .any(|p| path.starts_with(p))
 }
 
 impl Api {
@@ -31,7 +33,11 @@ impl Api {
             return Err(ApiError::unauthorized());
         }
         self.authorise(&call)?;
-        if call.route.is_resource() { self.resource(&call).await } else { self.path(&call) }
+        if call.route.is_resource() {
+            self.resource(&call).await
+        } else {
+            self.path(&call)
+        }
     }
 
     fn authorise(&self, call: &Call) -> Result<()> {
@@ -53,10 +59,16 @@ impl Api {
         }
         let why = wanted.refusal(&call.user);
         if !route.is_resource() {
-            return Err(ApiError { details: Some(json!({})), ..ApiError::new(403, "Forbidden", format!("forbidden: {why}")) });
+            return Err(ApiError {
+                details: Some(json!({})),
+                ..ApiError::new(403, "Forbidden", format!("forbidden: {why}"))
+            });
         }
-        let qualified =
-            if route.group.is_empty() { route.resource.clone() } else { format!("{}.{}", route.resource, route.group) };
+        let qualified = if route.group.is_empty() {
+            route.resource.clone()
+        } else {
+            format!("{}.{}", route.resource, route.group)
+        };
         let message = if route.name.is_empty() {
             format!("{qualified} is forbidden: {why}")
         } else {
@@ -69,7 +81,10 @@ impl Api {
         if !route.name.is_empty() {
             details["name"] = route.name.as_str().into();
         }
-        Err(ApiError { details: Some(details), ..ApiError::new(403, "Forbidden", message) })
+        Err(ApiError {
+            details: Some(details),
+            ..ApiError::new(403, "Forbidden", message)
+        })
     }
 
     fn path(&self, call: &Call) -> Result<Response<Body>> {
@@ -80,15 +95,28 @@ impl Api {
         match path {
             "" => {
                 let mut paths: Vec<&str> = vec![
-                    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/openid/v1/jwks",
-                    "/readyz", "/version", "/.well-known/openid-configuration",
+                    "/api",
+                    "/api/v1",
+                    "/apis",
+                    "/healthz",
+                    "/livez",
+                    "/metrics",
+                    "/openapi/v3",
+                    "/openid/v1/jwks",
+                    "/readyz",
+                    "/version",
+                    "/.well-known/openid-configuration",
                 ];
                 paths.sort_unstable();
                 Ok(answer::json(200, &json!({"paths": paths})))
             }
             "/version" => Ok(answer::json(200, &self.version())),
             "/metrics" => Ok(answer::text(200, self.metrics.render(&self.object_counts()))),
-            "/openid/v1/jwks" => Ok(answer::bytes(200, "application/jwk-set+json", self.tokens.jwks().to_string())),
+            "/openid/v1/jwks" => Ok(answer::bytes(
+                200,
+                "application/jwk-set+json",
+                self.tokens.jwks().to_string(),
+            )),
             "/.well-known/openid-configuration" => Ok(answer::json(
                 200,
                 &json!({
@@ -107,13 +135,19 @@ impl Api {
         schema::kinds()
             .iter()
             .filter(|k| !reviews::is_review(k) && !convert::needed(k))
-            .map(|k| (crate::status::qualified(k), self.store.count(&crate::keys::prefix(k, ""))))
+            .map(|k| {
+                (
+                    crate::status::qualified(k),
+                    self.store.count(&crate::keys::prefix(k, "")),
+                )
+            })
             .collect()
     }
 
     async fn resource(self: &Arc<Self>, call: &Arc<Call>) -> Result<Response<Body>> {
         let route = &call.route;
-        let kind = schema::by_resource(&route.group, &route.version, &route.resource).ok_or_else(ApiError::no_such_path)?;
+        let kind = schema::by_resource(&route.group, &route.version, &route.resource)
+            .ok_or_else(ApiError::no_such_path)?;
         if !route.subresource.is_empty() {
             if !kind.subresources.contains(&route.subresource.as_str()) {
                 return Err(ApiError::no_such_path());
@@ -127,7 +161,10 @@ impl Api {
             };
         }
         if kind.namespaced != !route.namespace.is_empty()
-            && (!kind.namespaced && kind.plural != "namespaces" || kind.namespaced && !route.name.is_empty() && !matches!(route.verb, "list" | "watch" | "deletecollection"))
+            && (!kind.namespaced && kind.plural != "namespaces"
+                || kind.namespaced
+                    && !route.name.is_empty()
+                    && !matches!(route.verb, "list" | "watch" | "deletecollection"))
         {
             return Err(ApiError::no_such_path());
         }
@@ -135,9 +172,9 @@ impl Api {
         check_dry_run(call)?;
         match route.verb {
             "get" => {
-                let stored = self.fetch(convert::stored(kind), &route.namespace, &route.name).map_err(|_| {
-                    ApiError::not_found(kind, &route.name)
-                })?;
+                let stored = self
+                    .fetch(convert::stored(kind), &route.namespace, &route.name)
+                    .map_err(|_| ApiError::not_found(kind, &route.name))?;
                 let output = crate::registry::Output::Stored(stored).in_version(kind);
                 answer::object(call, kind, format, 200, output)
             }
@@ -163,7 +200,9 @@ impl Api {
             "deletecollection" if kind.verbs.contains(&"deletecollection") => {
                 let options = DeleteOptions::of(call)?;
                 let page = self.page(call, kind)?;
-                let items = self.delete_collection(kind, &route.namespace, page.items, &options).await?;
+                let items = self
+                    .delete_collection(kind, &route.namespace, page.items, &options)
+                    .await?;
                 Ok(answer::json(
                     200,
                     &json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
@@ -174,7 +213,12 @@ impl Api {
         }
     }
 
-    fn counted_watch(self: &Arc<Self>, call: &Arc<Call>, kind: &'static KindInfo, format: Format) -> Result<Response<Body>> {
+    fn counted_watch(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        kind: &'static KindInfo,
+        format: Format,
+    ) -> Result<Response<Body>> {
         let guard = WatchGuard(self.clone());
         self.metrics.watches.fetch_add(1, Ordering::Relaxed);
         let response = self.watch(call.clone(), kind, format)?;
@@ -188,7 +232,11 @@ impl Api {
         }))
     }
 
-    async fn subresource(self: &Arc<Self>, call: &Arc<Call>, kind: &'static KindInfo) -> Result<Response<Body>> {
+    async fn subresource(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        kind: &'static KindInfo,
+    ) -> Result<Response<Body>> {
         let route = &call.route;
         let not_allowed = || Err(ApiError::method_not_allowed());
         match (route.subresource.as_str(), route.verb) {
@@ -196,8 +244,12 @@ impl Api {
                 let format = format(&call.headers)?;
                 check_dry_run(call)?;
                 let output = match verb {
-                    "get" => crate::registry::Output::Stored(self.fetch(convert::stored(kind), &route.namespace, &route.name)?)
-                        .in_version(kind),
+                    "get" => crate::registry::Output::Stored(self.fetch(
+                        convert::stored(kind),
+                        &route.namespace,
+                        &route.name,
+                    )?)
+                    .in_version(kind),
                     "update" => self.update_from_body(call, kind, "status").await?.0,
                     "patch" => self.patch(call, kind, "status").await?.0,
                     _ => return not_allowed(),
@@ -215,13 +267,13 @@ impl Api {
             ("ephemeralcontainers", _) => Err(ApiError::unsupported(
                 "ephemeral containers are not supported by the embedded engine; run the debugging tools as a pod of their own",
             )),
-            ("resize", _) => {
-                Err(ApiError::unsupported("resizing pods in place is not supported by the embedded engine"))
-            }
+            ("resize", _) => Err(ApiError::unsupported(
+                "resizing pods in place is not supported by the embedded engine",
+            )),
             ("log", "get") => self.logs(call, kind).await,
-            (other @ ("exec" | "attach" | "portforward" | "proxy"), _) => {
-                Err(ApiError::unsupported(format!("{other} is not served by this build of the engine")))
-            }
+            ("exec" | "attach", "get" | "create") => self.exec(call, kind).await,
+            ("portforward", "get" | "create") => self.port_forward(call, kind).await,
+            ("proxy", _) => self.proxy(call, kind).await,
             _ => not_allowed(),
         }
     }

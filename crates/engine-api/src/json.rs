@@ -13,12 +13,18 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
 
 /// Whether the JSON pointer holds `true`.
 pub fn truth(value: &Value, pointer: &str) -> bool {
-    value.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_bool)
+        .unwrap_or_default()
 }
 
 /// The list at a JSON pointer, or an empty one.
 pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The strings of the list at a JSON pointer.
@@ -33,13 +39,17 @@ pub fn object<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Va
         if !at.is_object() {
             *at = Value::Object(Map::new());
         }
-        let Value::Object(map) = at else { unreachable!("made an object above") };
+        let Value::Object(map) = at else {
+            unreachable!("made an object above")
+        };
         at = map.entry((*step).to_owned()).or_insert(Value::Null);
     }
     if !at.is_object() {
         *at = Value::Object(Map::new());
     }
-    let Value::Object(map) = at else { unreachable!("made an object above") };
+    let Value::Object(map) = at else {
+        unreachable!("made an object above")
+    };
     map
 }
 

@@ -9,15 +9,26 @@ pub fn prefix(kind: &KindInfo, namespace: &str) -> String {
     } else {
         format!("{}.{}", kind.plural, kind.group)
     };
-    if namespace.is_empty() { format!("{root}/") } else { format!("{root}/{namespace}/") }
+    if namespace.is_empty() {
+        format!("{root}/")
+    } else {
+        format!("{root}/{namespace}/")
+    }
 }
 
 /// The key of one object.
 pub fn key(kind: &KindInfo, namespace: &str, name: &str) -> String {
-    format!("{}{name}", prefix(kind, if kind.namespaced { namespace } else { "" }))
+    format!(
+        "{}{name}",
+        prefix(kind, if kind.namespaced { namespace } else { "" })
+    )
 }
 
 /// The key of an object of the core group.
 pub fn core(plural: &str, namespace: &str, name: &str) -> String {
-    if namespace.is_empty() { format!("{plural}/{name}") } else { format!("{plural}/{namespace}/{name}") }
+    if namespace.is_empty() {
+        format!("{plural}/{name}")
+    } else {
+        format!("{plural}/{namespace}/{name}")
+    }
 }

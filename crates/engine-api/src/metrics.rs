@@ -32,7 +32,9 @@ impl Metrics {
     /// A request was answered.
     pub fn request(&self, verb: &'static str, resource: &str, subresource: &str, code: u16, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = requests.entry((verb, resource.to_owned(), subresource.to_owned(), code)).or_default();
+        let line = requests
+            .entry((verb, resource.to_owned(), subresource.to_owned(), code))
+            .or_default();
         line.count += 1;
         line.seconds += took.as_secs_f64();
         for (bucket, bound) in line.buckets.iter_mut().zip(BOUNDS) {
@@ -63,20 +65,42 @@ impl Metrics {
                 verb.to_uppercase()
             );
             for (bucket, bound) in line.buckets.iter().zip(BOUNDS) {
-                let _ = writeln!(out, "apiserver_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {bucket}");
+                let _ = writeln!(
+                    out,
+                    "apiserver_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {bucket}"
+                );
             }
-            let _ = writeln!(out, "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}", line.count);
-            let _ = writeln!(out, "apiserver_request_duration_seconds_sum{{{labels}}} {}", line.seconds);
-            let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", line.count);
+            let _ = writeln!(
+                out,
+                "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}",
+                line.count
+            );
+            let _ = writeln!(
+                out,
+                "apiserver_request_duration_seconds_sum{{{labels}}} {}",
+                line.seconds
+            );
+            let _ = writeln!(
+                out,
+                "apiserver_request_duration_seconds_count{{{labels}}} {}",
+                line.count
+            );
         }
         out.push_str(
             "# HELP apiserver_registered_watchers Number of currently registered watchers.\n\
              # TYPE apiserver_registered_watchers gauge\n",
         );
-        let _ = writeln!(out, "apiserver_registered_watchers {}", self.watches.load(Ordering::Relaxed));
+        let _ = writeln!(
+            out,
+            "apiserver_registered_watchers {}",
+            self.watches.load(Ordering::Relaxed)
+        );
         out.push_str("# HELP apiserver_storage_objects Number of stored objects.\n# TYPE apiserver_storage_objects gauge\n");
         for (resource, count) in objects {
-            let _ = writeln!(out, "apiserver_storage_objects{{resource=\"{resource}\"}} {count}");
+            let _ = writeln!(
+                out,
+                "apiserver_storage_objects{{resource=\"{resource}\"}} {count}"
+            );
         }
         out
     }

@@ -18,7 +18,12 @@ pub enum Format {
 
 /// What the Accept header leaves. JSON is preferred to protobuf wherever the client takes both.
 pub fn format(headers: &HeaderMap) -> Result<Format> {
-    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>().join(",");
+    let accept = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",");
     if accept.trim().is_empty() {
         return Ok(Format::Json);
     }
@@ -27,13 +32,20 @@ pub fn format(headers: &HeaderMap) -> Result<Format> {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         let parameter = |name: &str| {
-            range.split(';').skip(1).filter_map(|p| p.trim().split_once('=')).find(|(k, _)| *k == name).map(|(_, v)| v)
+            range
+                .split(';')
+                .skip(1)
+                .filter_map(|p| p.trim().split_once('='))
+                .find(|(k, _)| *k == name)
+                .map(|(_, v)| v)
         };
         match media {
             "application/json" | "application/*" | "*/*" | "text/json" | "application/yaml" => {
                 match parameter("as") {
                     None => return Ok(Format::Json),
-                    Some("Table") if parameter("g") == Some("meta.k8s.io") && parameter("v") == Some("v1") => {
+                    Some("Table")
+                        if parameter("g") == Some("meta.k8s.io") && parameter("v") == Some("v1") =>
+                    {
                         return Ok(Format::Table);
                     }
                     Some("PartialObjectMetadata" | "PartialObjectMetadataList")
@@ -72,7 +84,10 @@ pub enum BodyType {
 
 /// The type of a request body; JSON when it is not said.
 pub fn body_type(headers: &HeaderMap) -> Result<BodyType> {
-    let raw = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let raw = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     match raw.split(';').next().unwrap_or_default().trim() {
         "" | "application/json" | "*/*" => Ok(BodyType::Json),
         "application/yaml" => Ok(BodyType::Yaml),
@@ -100,10 +115,22 @@ mod tests {
 
     #[test]
     fn accepts() {
-        assert_eq!(of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json").unwrap(), Format::Table);
-        assert_eq!(of("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json").unwrap(), Format::Json);
-        assert_eq!(of("application/vnd.kubernetes.protobuf,application/json").unwrap(), Format::Json);
-        assert_eq!(of("application/vnd.kubernetes.protobuf").unwrap(), Format::Protobuf);
+        assert_eq!(
+            of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json").unwrap(),
+            Format::Table
+        );
+        assert_eq!(
+            of("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json").unwrap(),
+            Format::Json
+        );
+        assert_eq!(
+            of("application/vnd.kubernetes.protobuf,application/json").unwrap(),
+            Format::Json
+        );
+        assert_eq!(
+            of("application/vnd.kubernetes.protobuf").unwrap(),
+            Format::Protobuf
+        );
         assert_eq!(
             of("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").unwrap(),
             Format::Partial

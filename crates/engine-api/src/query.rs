@@ -2,35 +2,54 @@
 
 /// The decoded parameters of a request, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query {
+    raw: String,
+    pairs: Vec<(String, String)>,
+}
 
 impl Query {
     /// Parse what follows the `?`.
     pub fn parse(raw: &str) -> Self {
         let pairs = raw.split('&').filter(|p| !p.is_empty());
-        Self(
-            pairs
-                .map(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(key, true), decode(value, true))
-                })
-                .collect(),
-        )
+        let pairs = pairs
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decode(key, true), decode(value, true))
+            })
+            .collect();
+        Self {
+            raw: raw.to_owned(),
+            pairs,
+        }
+    }
+
+    /// As it came.
+    pub fn raw(&self) -> &str {
+        &self.raw
     }
 
     /// The first value of a parameter, when it is there and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+        self.pairs
+            .iter()
+            .find(|(k, v)| k == name && !v.is_empty())
+            .map(|(_, v)| v.as_str())
     }
 
     /// All values of a parameter.
     pub fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(k, _)| k == name).map(|(_, v)| v.clone()).collect()
+        self.pairs
+            .iter()
+            .filter(|(k, _)| k == name)
+            .map(|(_, v)| v.clone())
+            .collect()
     }
 
     /// Whether the parameter is there and true; a bare `?watch` counts, as upstream's conversion has it.
     pub fn truth(&self, name: &str) -> bool {
-        self.0.iter().any(|(k, v)| k == name && !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
+        self.pairs
+            .iter()
+            .any(|(k, v)| k == name && !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 
     /// A parameter as an integer.
@@ -68,7 +87,8 @@ mod tests {
 
     #[test]
     fn decodes_and_finds() {
-        let query = Query::parse("labelSelector=a%3D%3D%3Db&watch=1&x=a+b&command=sh&command=-c&limit=5&f=false");
+        let query =
+            Query::parse("labelSelector=a%3D%3D%3Db&watch=1&x=a+b&command=sh&command=-c&limit=5&f=false");
         assert_eq!(query.get("labelSelector"), Some("a===b"));
         assert!(query.truth("watch"));
         assert!(!query.truth("f"));

@@ -61,13 +61,25 @@ impl Api {
                 let spec = &review["spec"];
                 if text(spec, "/user").is_empty() && strings(spec, "/groups").is_empty() {
                     let message = "Required value: at least one of user or group must be specified";
-                    return Err(ApiError::invalid_field(kind, "", "FieldValueRequired", "spec.user", message));
+                    return Err(ApiError::invalid_field(
+                        kind,
+                        "",
+                        "FieldValueRequired",
+                        "spec.user",
+                        message,
+                    ));
                 }
                 let named = call.route.namespace.as_str();
                 if !named.is_empty() && text(spec, "/resourceAttributes/namespace") != named {
                     let message = "Invalid value: \"\": must match metadata.namespace";
                     let field = "spec.resourceAttributes.namespace";
-                    return Err(ApiError::invalid_field(kind, "", "FieldValueInvalid", field, message));
+                    return Err(ApiError::invalid_field(
+                        kind,
+                        "",
+                        "FieldValueInvalid",
+                        field,
+                        message,
+                    ));
                 }
                 // Exactly the groups that are asked about; nothing is added.
                 let user = User {
@@ -79,7 +91,11 @@ impl Api {
                 self.access(&user, spec)
             }
             "SelfSubjectRulesReview" => self.rules(&call.user, text(&review, "/spec/namespace")),
-            other => return Err(ApiError::unsupported(format!("{other} is not answered by this engine"))),
+            other => {
+                return Err(ApiError::unsupported(format!(
+                    "{other} is not answered by this engine"
+                )));
+            }
         };
         review["status"] = status;
         Ok(review)
@@ -95,7 +111,10 @@ impl Api {
     }
 
     fn token_review(&self, review: &Value) -> Value {
-        let audiences: Vec<String> = strings(review, "/spec/audiences").into_iter().map(str::to_owned).collect();
+        let audiences: Vec<String> = strings(review, "/spec/audiences")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         match self.token_user(text(review, "/spec/token"), &audiences) {
             Some((user, audiences)) => {
                 json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
@@ -111,7 +130,8 @@ impl Api {
                 paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.urls}));
             }
             if !rule.resources.is_empty() {
-                let mut entry = json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});
+                let mut entry =
+                    json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});
                 if !rule.names.is_empty() {
                     entry["resourceNames"] = json!(rule.names);
                 }
@@ -124,5 +144,9 @@ impl Api {
 
 /// A body of a subresource (`Binding`, `Eviction`, `TokenRequest`): parsed, its kind not checked; `{}` when empty.
 pub fn loose(call: &Call) -> Result<Value> {
-    if call.body == Bytes::new() { Ok(json!({})) } else { body::parse(call) }
+    if call.body == Bytes::new() {
+        Ok(json!({}))
+    } else {
+        body::parse(call)
+    }
 }

@@ -32,7 +32,11 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 impl Route {
     /// Work out what a request is about.
     pub fn parse(method: &Method, path: &str, query: &Query) -> Self {
-        let mut route = Self { path: decode(path, false), verb: plain_verb(method), ..Self::default() };
+        let mut route = Self {
+            path: decode(path, false),
+            verb: plain_verb(method),
+            ..Self::default()
+        };
         let trimmed = path.trim_matches('/');
         let parts: Vec<&str> = trimmed.split('/').collect();
         let mut rest = match parts.as_slice() {
@@ -80,7 +84,11 @@ impl Route {
             Method::PATCH => "patch",
             Method::DELETE if named => "delete",
             Method::DELETE => "deletecollection",
-            Method::GET | Method::HEAD if watch_prefix || (query.truth("watch") && route.subresource.is_empty()) => "watch",
+            Method::GET | Method::HEAD
+                if watch_prefix || (query.truth("watch") && route.subresource.is_empty()) =>
+            {
+                "watch"
+            }
             Method::GET | Method::HEAD if named => "get",
             Method::GET | Method::HEAD => "list",
             _ => route.verb,
@@ -89,7 +97,9 @@ impl Route {
             // `GET …/name?watch=1` watches one object; upstream turns it into a field selector.
         } else if !named
             && matches!(route.verb, "list" | "watch" | "deletecollection")
-            && let Some(name) = query.get("fieldSelector").and_then(|s| s.strip_prefix("metadata.name="))
+            && let Some(name) = query
+                .get("fieldSelector")
+                .and_then(|s| s.strip_prefix("metadata.name="))
             && !name.contains([',', '!', '='])
         {
             route.name = name.to_owned();
@@ -127,17 +137,30 @@ mod tests {
     #[test]
     fn resources() {
         let r = route("GET", "/api/v1/namespaces/d/pods/p/log", "");
-        assert_eq!((r.verb, r.resource.as_str(), r.namespace.as_str()), ("get", "pods", "d"));
+        assert_eq!(
+            (r.verb, r.resource.as_str(), r.namespace.as_str()),
+            ("get", "pods", "d")
+        );
         assert_eq!((r.name.as_str(), r.subresource.as_str()), ("p", "log"));
         let r = route("GET", "/apis/apps/v1/deployments", "watch=1");
         assert_eq!((r.verb, r.group.as_str(), r.name.as_str()), ("watch", "apps", ""));
         let r = route("GET", "/api/v1/namespaces/x", "");
-        assert_eq!((r.verb, r.resource.as_str(), r.name.as_str()), ("get", "namespaces", "x"));
+        assert_eq!(
+            (r.verb, r.resource.as_str(), r.name.as_str()),
+            ("get", "namespaces", "x")
+        );
         let r = route("PUT", "/api/v1/namespaces/x/finalize", "");
-        assert_eq!((r.resource.as_str(), r.name.as_str(), r.subresource.as_str()), ("namespaces", "x", "finalize"));
+        assert_eq!(
+            (r.resource.as_str(), r.name.as_str(), r.subresource.as_str()),
+            ("namespaces", "x", "finalize")
+        );
         let r = route("DELETE", "/api/v1/namespaces/x/pods", "");
         assert_eq!(r.verb, "deletecollection");
-        let r = route("GET", "/api/v1/namespaces/x/services/http:web:80/proxy/a/b%20c/", "q=1");
+        let r = route(
+            "GET",
+            "/api/v1/namespaces/x/services/http:web:80/proxy/a/b%20c/",
+            "q=1",
+        );
         assert_eq!((r.name.as_str(), r.rest.as_str()), ("http:web:80", "/a/b%20c/"));
         assert!(!route("GET", "/apis/apps/v1", "").is_resource());
         assert!(!route("GET", "/metrics", "").is_resource());

@@ -21,19 +21,32 @@ impl Selection {
     pub fn of(call: &Call, kind: &KindInfo) -> Result<Self> {
         let raw_labels = call.query.get("labelSelector").unwrap_or_default();
         let raw_fields = call.query.get("fieldSelector").unwrap_or_default();
-        let labels: LabelSelector = raw_labels.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
-        let mut fields: FieldSelector = raw_fields.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
+        let labels: LabelSelector = raw_labels
+            .parse()
+            .map_err(|e| ApiError::bad_request(format!("{e}")))?;
+        let mut fields: FieldSelector = raw_fields
+            .parse()
+            .map_err(|e| ApiError::bad_request(format!("{e}")))?;
         let known = fields::extra(kind);
         for requirement in fields.requirements() {
             let field = requirement.field.as_str();
             if field != "metadata.name" && field != "metadata.namespace" && !known.contains(&field) {
-                return Err(ApiError::bad_request(fields::refusal(kind, raw_labels, raw_fields, field)));
+                return Err(ApiError::bad_request(fields::refusal(
+                    kind, raw_labels, raw_fields, field,
+                )));
             }
         }
         // `GET …/name?watch=1`.
-        if call.route.verb == "watch" && !call.route.name.is_empty() && fields.exact("metadata.name").is_none() {
+        if call.route.verb == "watch"
+            && !call.route.name.is_empty()
+            && fields.exact("metadata.name").is_none()
+        {
             let own = format!("metadata.name={}", call.route.name);
-            let all = if raw_fields.is_empty() { own } else { format!("{raw_fields},{own}") };
+            let all = if raw_fields.is_empty() {
+                own
+            } else {
+                format!("{raw_fields},{own}")
+            };
             fields = all.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
         }
         Ok(Self { labels, fields })
@@ -42,7 +55,11 @@ impl Selection {
     /// Whether a stored object is selected.
     pub fn matches(&self, object: &Value) -> bool {
         self.labels.matches_object(object)
-            && self.fields.requirements().iter().all(|r| (fields::value(object, &r.field) == r.value) == r.equal)
+            && self
+                .fields
+                .requirements()
+                .iter()
+                .all(|r| (fields::value(object, &r.field) == r.value) == r.equal)
     }
 
     /// Whether everything is selected.

@@ -1,5 +1,7 @@
 //! The doors: a TLS listener, and in-memory clients that skip the socket.
-use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant};
+use std::{
+    convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -46,7 +48,9 @@ pub struct ApiServer {
 
 impl std::fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiServer").field("store", &self.api.store).finish_non_exhaustive()
+        f.debug_struct("ApiServer")
+            .field("store", &self.api.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +95,10 @@ impl ApiServer {
     /// Serve on a listener until `shutdown` completes; open connections end then too. Clients are authenticated by
     /// certificate where `tls` asks for one, else by bearer token.
     pub async fn serve(
-        &self, listener: TcpListener, tls: Arc<rustls::ServerConfig>, shutdown: impl Future<Output = ()> + Send,
+        &self,
+        listener: TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+        shutdown: impl Future<Output = ()> + Send,
     ) {
         let acceptor = TlsAcceptor::from(tls);
         let stop = CancellationToken::new();
@@ -115,9 +122,14 @@ impl ApiServer {
             let (api, acceptor, stop) = (self.api.clone(), acceptor.clone(), stop.clone());
             tokio::spawn(async move {
                 let work = async {
-                    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+                    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await
+                    else {
+                        return;
+                    };
                     let certificates = stream.get_ref().1.peer_certificates();
-                    let user = certificates.and_then(|c| c.first()).and_then(|c| from_certificate(c));
+                    let user = certificates
+                        .and_then(|c| c.first())
+                        .and_then(|c| from_certificate(c));
                     serve_connection(api, stream, user.map(Arc::new)).await;
                 };
                 tokio::select! {
@@ -138,15 +150,23 @@ where
         async move { Ok::<_, Infallible>(handle(api, request, Caller::Connection(certificate)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http2().max_concurrent_streams(STREAMS).enable_connect_protocol();
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+    builder
+        .http2()
+        .max_concurrent_streams(STREAMS)
+        .enable_connect_protocol();
+    if let Err(error) = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await
+    {
         tracing::debug!(%error, "connection ended");
     }
 }
 
 /// A WebSocket of an in-memory client: HTTP over a pipe, since an upgrade needs a connection to take over.
 async fn upgraded_in_memory(
-    api: Arc<Api>, user: Arc<User>, request: Request<kube::client::Body>,
+    api: Arc<Api>,
+    user: Arc<User>,
+    request: Request<kube::client::Body>,
 ) -> Result<Response<Body>, BodyError> {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -154,14 +174,21 @@ async fn upgraded_in_memory(
         async move { Ok::<_, Infallible>(handle(api, request, Caller::Known(user)).await) }
     });
     tokio::spawn(
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades(),
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(far), service)
+            .with_upgrades(),
     );
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
     tokio::spawn(connection.with_upgrades());
     let (mut parts, body) = request.into_parts();
-    parts.headers.entry(header::HOST).or_insert(HeaderValue::from_static("kubernetes.default.svc"));
+    parts
+        .headers
+        .entry(header::HOST)
+        .or_insert(HeaderValue::from_static("kubernetes.default.svc"));
     let body = body.collect().await?.to_bytes();
-    let response = sender.send_request(Request::from_parts(parts, answer::full(body))).await?;
+    let response = sender
+        .send_request(Request::from_parts(parts, answer::full(body)))
+        .await?;
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
@@ -203,7 +230,16 @@ where
             }
         },
     };
-    finish(&api, &route, &parts.method, &parts.uri, &parts.headers, &user, &answered, began);
+    finish(
+        &api,
+        &route,
+        &parts.method,
+        &parts.uri,
+        &parts.headers,
+        &user,
+        &answered,
+        began,
+    );
     answered
 }
 
@@ -224,9 +260,16 @@ where
     B::Error: Into<BodyError>,
 {
     let too_large = || {
-        ApiError::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {MAX_BODY}"))
+        ApiError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {MAX_BODY}"),
+        )
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<usize>().ok());
     if declared.is_some_and(|n| n > MAX_BODY) {
         return Err(too_large());
     }
@@ -237,7 +280,9 @@ where
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(ApiError::bad_request(format!("unable to read the request: {error}"))),
+        Err(error) => Err(ApiError::bad_request(format!(
+            "unable to read the request: {error}"
+        ))),
     }
 }
 
@@ -249,12 +294,20 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
         Ok(Err(error)) => answer::failure(&error),
         Err(_) => {
             tracing::error!(path = call.route.path, "a request handler panicked");
-            answer::failure(&ApiError::internal("the request handler failed; this is a bug, see the engine's log"))
+            answer::failure(&ApiError::internal(
+                "the request handler failed; this is a bug, see the engine's log",
+            ))
         }
     };
-    let warnings = call.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let warnings = call
+        .warnings
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     for warning in warnings.iter() {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\r', '\n'], " ");
+        let quoted = warning
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(['\r', '\n'], " ");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(header::WARNING, value);
         }
@@ -264,7 +317,13 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
 
 #[allow(clippy::too_many_arguments)]
 fn finish(
-    api: &Api, route: &Route, method: &Method, uri: &Uri, headers: &HeaderMap, user: &User, response: &Response<Body>,
+    api: &Api,
+    route: &Route,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    user: &User,
+    response: &Response<Body>,
     began: Instant,
 ) {
     let took = began.elapsed();
@@ -272,7 +331,9 @@ fn finish(
     // Unknown resources are counted together: their names come from outside.
     let known = schema::by_resource(&route.group, &route.version, &route.resource);
     let (resource, sub) = match known {
-        Some(kind) if kind.subresources.contains(&route.subresource.as_str()) => (kind.plural, route.subresource.as_str()),
+        Some(kind) if kind.subresources.contains(&route.subresource.as_str()) => {
+            (kind.plural, route.subresource.as_str())
+        }
         Some(kind) => (kind.plural, ""),
         None => ("", ""),
     };
@@ -287,7 +348,11 @@ fn finish(
         hook(&AuditEvent {
             time: time::now(),
             user: user.name.clone(),
-            agent: headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned(),
+            agent: headers
+                .get(header::USER_AGENT)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
             verb: route.verb,
             uri: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             group: route.group.clone(),

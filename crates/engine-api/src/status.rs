@@ -22,7 +22,11 @@ pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// `pods` or `deployments.apps`.
 pub fn qualified(kind: &KindInfo) -> String {
-    if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
+    if kind.group.is_empty() {
+        kind.plural.to_owned()
+    } else {
+        format!("{}.{}", kind.plural, kind.group)
+    }
 }
 
 fn details(name: &str, group: &str, kind: &str) -> Option<Value> {
@@ -38,7 +42,12 @@ fn details(name: &str, group: &str, kind: &str) -> Option<Value> {
 impl ApiError {
     /// Any error, without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     /// 400.
@@ -53,35 +62,60 @@ impl ApiError {
 
     /// 404 for a path nobody serves.
     pub fn no_such_path() -> Self {
-        Self { details: Some(json!({})), ..Self::new(404, "NotFound", "the server could not find the requested resource") }
+        Self {
+            details: Some(json!({})),
+            ..Self::new(
+                404,
+                "NotFound",
+                "the server could not find the requested resource",
+            )
+        }
     }
 
     /// 404 for an object.
     pub fn not_found(kind: &KindInfo, name: &str) -> Self {
         Self {
             details: details(name, kind.group, kind.plural),
-            ..Self::new(404, "NotFound", format!("{} \"{name}\" not found", qualified(kind)))
+            ..Self::new(
+                404,
+                "NotFound",
+                format!("{} \"{name}\" not found", qualified(kind)),
+            )
         }
     }
 
     /// 404 for an object by its plural, of the core group.
     pub fn not_found_named(plural: &str, name: &str) -> Self {
-        Self { details: details(name, "", plural), ..Self::new(404, "NotFound", format!("{plural} \"{name}\" not found")) }
+        Self {
+            details: details(name, "", plural),
+            ..Self::new(404, "NotFound", format!("{plural} \"{name}\" not found"))
+        }
     }
 
     /// 405.
     pub fn method_not_allowed() -> Self {
         Self {
             details: Some(json!({})),
-            ..Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            ..Self::new(
+                405,
+                "MethodNotAllowed",
+                "the server does not allow this method on the requested resource",
+            )
         }
     }
 
     /// 409 for a name that is taken.
     pub fn already_exists(kind: &KindInfo, name: &str, being_deleted: bool) -> Self {
         let message = format!("{} \"{name}\" already exists", qualified(kind));
-        let message = if being_deleted { format!("object is being deleted: {message}") } else { message };
-        Self { details: details(name, kind.group, kind.plural), ..Self::new(409, "AlreadyExists", message) }
+        let message = if being_deleted {
+            format!("object is being deleted: {message}")
+        } else {
+            message
+        };
+        Self {
+            details: details(name, kind.group, kind.plural),
+            ..Self::new(409, "AlreadyExists", message)
+        }
     }
 
     /// 409 with a reason in words.
@@ -91,7 +125,10 @@ impl ApiError {
             ..Self::new(
                 409,
                 "Conflict",
-                format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(kind)),
+                format!(
+                    "Operation cannot be fulfilled on {} \"{name}\": {why}",
+                    qualified(kind)
+                ),
             )
         }
     }
@@ -112,7 +149,10 @@ impl ApiError {
         } else {
             format!("{} \"{name}\" is forbidden: {why}", qualified(kind))
         };
-        Self { details: details(name, kind.group, kind.plural), ..Self::new(403, "Forbidden", message) }
+        Self {
+            details: details(name, kind.group, kind.plural),
+            ..Self::new(403, "Forbidden", message)
+        }
     }
 
     /// 422 with causes.
@@ -128,7 +168,11 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let qualified = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
         let mut found = details(name, group, kind);
         if let Some(Value::Object(map)) = &mut found {
             let list = causes
@@ -137,7 +181,14 @@ impl ApiError {
                 .collect::<Vec<_>>();
             map.insert("causes".to_owned(), list.into());
         }
-        Self { details: found, ..Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {joined}")) }
+        Self {
+            details: found,
+            ..Self::new(
+                422,
+                "Invalid",
+                format!("{qualified} \"{name}\" is invalid: {joined}"),
+            )
+        }
     }
 
     /// 422 with causes, of a kind.
@@ -147,9 +198,21 @@ impl ApiError {
 
     /// 422 with one cause.
     pub fn invalid_field(
-        kind: &KindInfo, name: &str, reason: &'static str, field: impl Into<String>, message: impl Into<String>,
+        kind: &KindInfo,
+        name: &str,
+        reason: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
     ) -> Self {
-        Self::invalid_kind(kind, name, &[Cause { reason, field: field.into(), message: message.into() }])
+        Self::invalid_kind(
+            kind,
+            name,
+            &[Cause {
+                reason,
+                field: field.into(),
+                message: message.into(),
+            }],
+        )
     }
 
     /// 410: the revision is no longer held.
@@ -161,7 +224,11 @@ impl ApiError {
     pub fn internal(message: impl std::fmt::Display) -> Self {
         Self {
             details: Some(json!({"causes": [{"message": message.to_string()}]})),
-            ..Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+            ..Self::new(
+                500,
+                "InternalError",
+                format!("Internal error occurred: {message}"),
+            )
         }
     }
 

@@ -13,7 +13,11 @@ pub fn now() -> String {
 
 /// So many seconds from now, as `metav1.Time`.
 pub fn later(secs: i64) -> String {
-    seconds(Timestamp::now().saturating_add(SignedDuration::from_secs(secs)).unwrap_or(Timestamp::MAX))
+    seconds(
+        Timestamp::now()
+            .saturating_add(SignedDuration::from_secs(secs))
+            .unwrap_or(Timestamp::MAX),
+    )
 }
 
 /// Seconds since the epoch.

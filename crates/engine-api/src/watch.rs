@@ -48,18 +48,34 @@ struct Stream {
 
 impl Api {
     /// Answer a watch.
-    pub fn watch(self: &Arc<Self>, call: Arc<Call>, kind: &'static KindInfo, format: Format) -> Result<Response<Body>> {
+    pub fn watch(
+        self: &Arc<Self>,
+        call: Arc<Call>,
+        kind: &'static KindInfo,
+        format: Format,
+    ) -> Result<Response<Body>> {
         let selection = Selection::of(&call, kind)?;
         let stored_kind = convert::stored(kind);
-        let prefix = keys::prefix(stored_kind, if kind.namespaced { &call.route.namespace } else { "" });
-        let send_initial = call.query.get("sendInitialEvents").map(|_| call.query.truth("sendInitialEvents"));
+        let prefix = keys::prefix(
+            stored_kind,
+            if kind.namespaced {
+                &call.route.namespace
+            } else {
+                ""
+            },
+        );
+        let send_initial = call
+            .query
+            .get("sendInitialEvents")
+            .map(|_| call.query.truth("sendInitialEvents"));
         let bookmarks = call.query.truth("allowWatchBookmarks");
         check(&call, send_initial, bookmarks)?;
         let raw = call.query.get("resourceVersion").unwrap_or_default();
         let version: u64 = if raw.is_empty() {
             0
         } else {
-            raw.parse().map_err(|_| ApiError::bad_request(format!("invalid resource version \"{raw}\"")))?
+            raw.parse()
+                .map_err(|_| ApiError::bad_request(format!("invalid resource version \"{raw}\"")))?
         };
         let current = self.store.revision();
         if version > current {
@@ -70,7 +86,10 @@ impl Api {
         let (started, end) = if with_objects {
             let snapshot = self.store.list(&prefix);
             initial.extend(snapshot.items);
-            (self.store.watch(&prefix, snapshot.revision), Some(snapshot.revision))
+            (
+                self.store.watch(&prefix, snapshot.revision),
+                Some(snapshot.revision),
+            )
         } else {
             let from = if version == 0 { current } else { version };
             (self.store.watch(&prefix, from), None)
@@ -78,7 +97,11 @@ impl Api {
         let content_type = if format == Format::Table {
             "application/json"
         } else if format == Format::Protobuf {
-            return Err(ApiError::new(406, "NotAcceptable", "watches are served as JSON here"));
+            return Err(ApiError::new(
+                406,
+                "NotAcceptable",
+                "watches are served as JSON here",
+            ));
         } else {
             "application/json"
         };
@@ -87,14 +110,22 @@ impl Api {
             Err(gone) => {
                 // Upstream opens the stream and sends the error as an event.
                 let error = ApiError::expired(gone.to_string());
-                return Ok(answer::bytes(200, content_type, frame("ERROR", error.status().to_string().as_bytes())));
+                return Ok(answer::bytes(
+                    200,
+                    content_type,
+                    frame("ERROR", error.status().to_string().as_bytes()),
+                ));
             }
         };
         // Upstream's default: between min-request-timeout (30 min) and twice that.
-        let seconds = call.query.number("timeoutSeconds").filter(|s| *s > 0).map_or_else(
-            || Duration::from_secs(rand::rng().random_range(1800..3600)),
-            |s| Duration::from_secs(s as u64),
-        );
+        let seconds = call
+            .query
+            .number("timeoutSeconds")
+            .filter(|s| *s > 0)
+            .map_or_else(
+                || Duration::from_secs(rand::rng().random_range(1800..3600)),
+                |s| Duration::from_secs(s as u64),
+            );
         let now = Instant::now();
         let stream = Stream {
             call,
@@ -123,7 +154,11 @@ impl Api {
 /// The combinations that upstream refuses.
 fn check(call: &Call, send_initial: Option<bool>, bookmarks: bool) -> Result<()> {
     let refuse = |field: &str, reason, message: &str| {
-        let cause = validation::Cause { reason, field: field.to_owned(), message: message.to_owned() };
+        let cause = validation::Cause {
+            reason,
+            field: field.to_owned(),
+            message: message.to_owned(),
+        };
         Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]))
     };
     let matching = call.query.get("resourceVersionMatch");
@@ -186,7 +221,11 @@ impl Stream {
                 return (!out.is_empty()).then(|| out.freeze());
             }
             let event = if out.is_empty() {
-                let wake = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
+                let wake = if self.bookmarks {
+                    self.deadline.min(self.next_bookmark)
+                } else {
+                    self.deadline
+                };
                 tokio::select! {
                     event = self.watch.next() => event,
                     () = tokio::time::sleep_until(wake.into()) => {
@@ -228,7 +267,10 @@ impl Stream {
 
     /// An event as this selection sees it: an object that leaves the selection is deleted, one that enters is added.
     fn put_event(&mut self, out: &mut BytesMut, event: &Event) {
-        let matched = event.previous.as_ref().is_some_and(|o| self.selection.matches(&o.value));
+        let matched = event
+            .previous
+            .as_ref()
+            .is_some_and(|o| self.selection.matches(&o.value));
         let matches = event.kind != EventKind::Deleted && self.selection.matches(&event.object.value);
         match (matched, matches) {
             (false, true) => self.put(out, "ADDED", &event.object),
@@ -263,7 +305,13 @@ impl Stream {
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let columns = !self.columns_sent;
                 self.columns_sent = true;
-                answer::table(&self.call, self.kind, [object.as_ref()].into_iter(), meta, columns)
+                answer::table(
+                    &self.call,
+                    self.kind,
+                    [object.as_ref()].into_iter(),
+                    meta,
+                    columns,
+                )
             }
         };
         put_frame(out, kind, object.to_string().as_bytes());
@@ -274,7 +322,8 @@ impl Stream {
         if initial_end {
             meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let mut object = json!({"kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": meta});
+        let mut object =
+            json!({"kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": meta});
         match self.format {
             Format::Partial => {
                 object["kind"] = "PartialObjectMetadata".into();

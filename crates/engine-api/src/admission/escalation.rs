@@ -38,12 +38,17 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
         }
         _ => {
             let name = text(object, "/roleRef/name");
-            let (plural, scope) =
-                if text(object, "/roleRef/kind") == "Role" { ("roles", namespace) } else { ("clusterroles", "") };
+            let (plural, scope) = if text(object, "/roleRef/kind") == "Role" {
+                ("roles", namespace)
+            } else {
+                ("clusterroles", "")
+            };
             if may("bind", plural, name) {
                 return Ok(());
             }
-            let Some(kind) = schema::by_resource(GROUP, "v1", plural) else { return Ok(()) };
+            let Some(kind) = schema::by_resource(GROUP, "v1", plural) else {
+                return Ok(());
+            };
             match api.store.get(&keys::key(kind, scope, name)) {
                 Some(role) => compile_rules(&role.value),
                 None => return Err(ApiError::not_found(kind, name)),
@@ -51,13 +56,21 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
         }
     };
     let own = api.rbac.rules_of(&api.store, &call.user, namespace);
-    let missing: Vec<&Rule> = rules.iter().filter(|r| !r.rights().iter().all(|w| own.iter().any(|o| o.allows(w)))).collect();
+    let missing: Vec<&Rule> = rules
+        .iter()
+        .filter(|r| !r.rights().iter().all(|w| own.iter().any(|o| o.allows(w))))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let words: Vec<String> = missing
         .iter()
-        .map(|r| format!("{{APIGroups:{:?}, Resources:{:?}, Verbs:{:?}}}", r.groups, r.resources, r.verbs))
+        .map(|r| {
+            format!(
+                "{{APIGroups:{:?}, Resources:{:?}, Verbs:{:?}}}",
+                r.groups, r.resources, r.verbs
+            )
+        })
         .collect();
     let why = format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
@@ -70,6 +83,8 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
 
 /// The same for updates that change what is granted.
 pub fn check_update(api: &Api, call: &Call, kind: &'static KindInfo, new: &Value, old: &Value) -> Result<()> {
-    let same = ["rules", "roleRef", "subjects", "aggregationRule"].iter().all(|f| new.get(*f) == old.get(*f));
+    let same = ["rules", "roleRef", "subjects", "aggregationRule"]
+        .iter()
+        .all(|f| new.get(*f) == old.get(*f));
     if same { Ok(()) } else { check(api, call, kind, new) }
 }

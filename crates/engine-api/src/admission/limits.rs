@@ -12,14 +12,24 @@ use crate::{
 
 fn limits(api: &Api, namespace: &str) -> Vec<Value> {
     let prefix = keys::core("limitranges", namespace, "");
-    api.store.list(&prefix).items.iter().flat_map(|r| list(&r.value, "/spec/limits").to_vec()).collect()
+    api.store
+        .list(&prefix)
+        .items
+        .iter()
+        .flat_map(|r| list(&r.value, "/spec/limits").to_vec())
+        .collect()
 }
 
 /// Requests and limits that a pod leaves out.
 pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
-    for limit in limits(api, namespace).iter().filter(|l| text(l, "/type") == "Container") {
+    for limit in limits(api, namespace)
+        .iter()
+        .filter(|l| text(l, "/type") == "Container")
+    {
         for containers in ["initContainers", "containers"] {
-            let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else { continue };
+            let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else {
+                continue;
+            };
             for container in list {
                 fill(container, "limits", &limit["default"]);
                 fill(container, "requests", &limit["defaultRequest"]);
@@ -29,7 +39,9 @@ pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
 }
 
 fn fill(container: &mut Value, what: &str, defaults: &Value) {
-    let Some(defaults) = defaults.as_object().filter(|d| !d.is_empty()) else { return };
+    let Some(defaults) = defaults.as_object().filter(|d| !d.is_empty()) else {
+        return;
+    };
     let own: &mut Map<String, Value> = object(container, &["resources", what]);
     for (resource, quantity) in defaults {
         own.entry(resource.clone()).or_insert_with(|| quantity.clone());
@@ -49,14 +61,21 @@ pub fn check(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<()> {
     for limit in limits(api, text(object, "/metadata/namespace")) {
         match (kind.plural, text(&limit, "/type")) {
             ("pods", "Container") => {
-                let all = list(object, "/spec/containers").iter().chain(list(object, "/spec/initContainers"));
+                let all = list(object, "/spec/containers")
+                    .iter()
+                    .chain(list(object, "/spec/initContainers"));
                 for container in all {
                     bounds(&limit, "Container", &container["resources"], &mut found);
                 }
             }
             ("pods", "Pod") => bounds(&limit, "Pod", &sum(object), &mut found),
             ("persistentvolumeclaims", "PersistentVolumeClaim") => {
-                bounds(&limit, "PersistentVolumeClaim", &object["spec"]["resources"], &mut found);
+                bounds(
+                    &limit,
+                    "PersistentVolumeClaim",
+                    &object["spec"]["resources"],
+                    &mut found,
+                );
             }
             _ => {}
         }
@@ -64,7 +83,11 @@ pub fn check(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<()> {
     match found.as_slice() {
         [] => Ok(()),
         [one] => Err(ApiError::forbidden(kind, text(object, "/metadata/name"), one)),
-        many => Err(ApiError::forbidden(kind, text(object, "/metadata/name"), format!("[{}]", many.join(", ")))),
+        many => Err(ApiError::forbidden(
+            kind,
+            text(object, "/metadata/name"),
+            format!("[{}]", many.join(", ")),
+        )),
     }
 }
 
@@ -75,7 +98,9 @@ fn sum(pod: &Value) -> Value {
         let mut sums: Map<String, Value> = Map::new();
         for container in list(pod, "/spec/containers") {
             for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
-                let Some(more) = quantity(Some(value)) else { continue };
+                let Some(more) = quantity(Some(value)) else {
+                    continue;
+                };
                 let before = quantity(sums.get(resource));
                 let sum = before.map_or_else(|| more.clone(), |b| b.add(&more));
                 sums.insert(resource.clone(), sum.canonical().into());
@@ -89,40 +114,64 @@ fn sum(pod: &Value) -> Value {
 fn bounds(limit: &Value, kind: &str, resources: &Value, found: &mut Vec<String>) {
     let own = |what: &str, resource: &str| quantity(resources[what].get(resource));
     for (resource, minimum) in limit["min"].as_object().into_iter().flatten() {
-        let Some(bound) = quantity(Some(minimum)) else { continue };
+        let Some(bound) = quantity(Some(minimum)) else {
+            continue;
+        };
         let shown = bound.canonical();
         match own("requests", resource) {
-            None => found.push(format!("minimum {resource} usage per {kind} is {shown}.  No request is specified")),
-            Some(r) if r < bound => found
-                .push(format!("minimum {resource} usage per {kind} is {shown}, but request is {}", r.canonical())),
+            None => found.push(format!(
+                "minimum {resource} usage per {kind} is {shown}.  No request is specified"
+            )),
+            Some(r) if r < bound => found.push(format!(
+                "minimum {resource} usage per {kind} is {shown}, but request is {}",
+                r.canonical()
+            )),
             Some(_) => {}
         }
         if let Some(l) = own("limits", resource).filter(|l| *l < bound) {
-            found.push(format!("minimum {resource} usage per {kind} is {shown}, but limit is {}", l.canonical()));
+            found.push(format!(
+                "minimum {resource} usage per {kind} is {shown}, but limit is {}",
+                l.canonical()
+            ));
         }
     }
     for (resource, maximum) in limit["max"].as_object().into_iter().flatten() {
-        let Some(bound) = quantity(Some(maximum)) else { continue };
+        let Some(bound) = quantity(Some(maximum)) else {
+            continue;
+        };
         let shown = bound.canonical();
         if kind == "PersistentVolumeClaim" {
             if let Some(r) = own("requests", resource).filter(|r| *r > bound) {
-                found.push(format!("maximum {resource} usage per {kind} is {shown}, but request is {}", r.canonical()));
+                found.push(format!(
+                    "maximum {resource} usage per {kind} is {shown}, but request is {}",
+                    r.canonical()
+                ));
             }
             continue;
         }
         match own("limits", resource) {
-            None => found.push(format!("maximum {resource} usage per {kind} is {shown}.  No limit is specified")),
+            None => found.push(format!(
+                "maximum {resource} usage per {kind} is {shown}.  No limit is specified"
+            )),
             Some(l) if l > bound => {
-                found.push(format!("maximum {resource} usage per {kind} is {shown}, but limit is {}", l.canonical()));
+                found.push(format!(
+                    "maximum {resource} usage per {kind} is {shown}, but limit is {}",
+                    l.canonical()
+                ));
             }
             Some(_) => {}
         }
         if let Some(r) = own("requests", resource).filter(|r| *r > bound) {
-            found.push(format!("maximum {resource} usage per {kind} is {shown}, but request is {}", r.canonical()));
+            found.push(format!(
+                "maximum {resource} usage per {kind} is {shown}, but request is {}",
+                r.canonical()
+            ));
         }
     }
     for (resource, ratio) in limit["maxLimitRequestRatio"].as_object().into_iter().flatten() {
-        let Some(bound) = quantity(Some(ratio)) else { continue };
+        let Some(bound) = quantity(Some(ratio)) else {
+            continue;
+        };
         let (Some(request), Some(limit)) = (own("requests", resource), own("limits", resource)) else {
             found.push(format!(
                 "{resource} max limit to request ratio per {kind} is {}, but no request is specified or request is 0.",

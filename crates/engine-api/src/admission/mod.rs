@@ -23,7 +23,10 @@ pub use quota::{Charge, charge, counted};
 
 /// Change a new object, or refuse it.
 pub async fn mutate_create(
-    api: &Arc<Api>, call: &Call, kind: &'static KindInfo, object: &mut Value,
+    api: &Arc<Api>,
+    call: &Call,
+    kind: &'static KindInfo,
+    object: &mut Value,
 ) -> Result<()> {
     namespaces::check_create(api, kind, &call.route.namespace)?;
     match kind.plural {
@@ -62,7 +65,13 @@ pub fn mutate_update(api: &Api, kind: &'static KindInfo, new: &mut Value, old: &
 }
 
 /// Refuse an update.
-pub fn validate_update(api: &Api, call: &Call, kind: &'static KindInfo, new: &Value, old: &Value) -> Result<()> {
+pub fn validate_update(
+    api: &Api,
+    call: &Call,
+    kind: &'static KindInfo,
+    new: &Value,
+    old: &Value,
+) -> Result<()> {
     escalation::check_update(api, call, kind, new, old)?;
     if matches!(kind.plural, "persistentvolumeclaims" | "services") {
         quota::check(api, kind, new, Some(old))?;

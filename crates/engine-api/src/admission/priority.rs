@@ -31,13 +31,24 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
     let (priority, policy) = match &class {
         Some(class) => {
             if name.is_empty() {
-                set(pod, &["spec", "priorityClassName"], text(&class.value, "/metadata/name"));
+                set(
+                    pod,
+                    &["spec", "priorityClassName"],
+                    text(&class.value, "/metadata/name"),
+                );
             }
-            (number(&class.value, "/value").unwrap_or_default(), text(&class.value, "/preemptionPolicy"))
+            (
+                number(&class.value, "/value").unwrap_or_default(),
+                text(&class.value, "/preemptionPolicy"),
+            )
         }
         None => (0, ""),
     };
-    let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
+    let policy = if policy.is_empty() {
+        "PreemptLowerPriority"
+    } else {
+        policy
+    };
     let name_of_pod = text(pod, "/metadata/name").to_owned();
     if let Some(own) = number(pod, "/spec/priority")
         && own != priority
@@ -76,9 +87,12 @@ pub fn admit_class(api: &Api, kind: &'static KindInfo, class: &Value) -> Result<
         return Ok(());
     }
     let name = text(class, "/metadata/name");
-    let other = api.store.list(PREFIX).items.into_iter().find(|c| {
-        truth(&c.value, "/globalDefault") && text(&c.value, "/metadata/name") != name
-    });
+    let other = api
+        .store
+        .list(PREFIX)
+        .items
+        .into_iter()
+        .find(|c| truth(&c.value, "/globalDefault") && text(&c.value, "/metadata/name") != name);
     match other {
         Some(other) => {
             let why = format!(

@@ -37,7 +37,9 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
     }
     let mut charge = Charge::default();
     for quota in quotas(api, namespace) {
-        let Some(hard) = quota.value["spec"]["hard"].as_object() else { continue };
+        let Some(hard) = quota.value["spec"]["hard"].as_object() else {
+            continue;
+        };
         if !in_scope(&quota.value, kind, new) {
             continue;
         }
@@ -73,8 +75,12 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
         let mut used = count(api, namespace, kind, &quota.value);
         let (mut requested, mut in_use, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for (resource, bound) in &limited {
-            let Some(wanted) = find(&delta, resource) else { continue };
-            let before = find(&used, resource).cloned().unwrap_or_else(|| Quantity::from_integer(0));
+            let Some(wanted) = find(&delta, resource) else {
+                continue;
+            };
+            let before = find(&used, resource)
+                .cloned()
+                .unwrap_or_else(|| Quantity::from_integer(0));
             let after = before.add(wanted);
             if wanted.sign() > 0 && after > *bound {
                 requested.push(format!("{resource}={}", wanted.canonical()));
@@ -92,7 +98,10 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
             );
             return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
         }
-        let shown = limited.keys().filter_map(|k| Some((k.clone(), find(&used, k)?.clone()))).collect();
+        let shown = limited
+            .keys()
+            .filter_map(|k| Some((k.clone(), find(&used, k)?.clone())))
+            .collect();
         charge.0.push((quota.key.to_string(), shown));
     }
     Ok(charge)
@@ -108,7 +117,13 @@ pub async fn charge(api: &Arc<Api>, charge: Charge) {
             for (resource, quantity) in &used {
                 shown.insert(resource.clone(), quantity.canonical().into());
             }
-            if value == stored.value || api.store.put(&key, value, Precondition::Revision(stored.revision)).await.is_ok() {
+            if value == stored.value
+                || api
+                    .store
+                    .put(&key, value, Precondition::Revision(stored.revision))
+                    .await
+                    .is_ok()
+            {
                 break;
             }
         }
@@ -116,7 +131,10 @@ pub async fn charge(api: &Arc<Api>, charge: Charge) {
 }
 
 fn is_compute(resource: &str) -> bool {
-    let resource = resource.strip_prefix("requests.").or(resource.strip_prefix("limits.")).unwrap_or(resource);
+    let resource = resource
+        .strip_prefix("requests.")
+        .or(resource.strip_prefix("limits."))
+        .unwrap_or(resource);
     matches!(resource, "cpu" | "memory" | "ephemeral-storage")
 }
 
@@ -135,7 +153,9 @@ fn containers_without(pod: &Value, resource: &str) -> String {
 
 /// `cpu` is `requests.cpu`.
 fn find<'a>(usage: &'a Usage, resource: &str) -> Option<&'a Quantity> {
-    usage.get(resource).or_else(|| usage.get(&format!("requests.{resource}")))
+    usage
+        .get(resource)
+        .or_else(|| usage.get(&format!("requests.{resource}")))
 }
 
 fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
@@ -144,7 +164,10 @@ fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
     }
     match kind.plural {
         "pods" => resource == "pods" || is_compute(resource) || resource.starts_with("requests.nvidia"),
-        "services" => matches!(resource, "services" | "services.nodeports" | "services.loadbalancers"),
+        "services" => matches!(
+            resource,
+            "services" | "services.nodeports" | "services.loadbalancers"
+        ),
         "persistentvolumeclaims" => {
             matches!(resource, "persistentvolumeclaims" | "requests.storage")
                 || resource.ends_with(".storageclass.storage.k8s.io/requests.storage")
@@ -178,7 +201,9 @@ fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
     if !scopes.is_empty() && kind.plural != "pods" {
         return false;
     }
-    let terminating = new.pointer("/spec/activeDeadlineSeconds").is_some_and(|v| !v.is_null());
+    let terminating = new
+        .pointer("/spec/activeDeadlineSeconds")
+        .is_some_and(|v| !v.is_null());
     let best_effort = crate::registry::strategy::qos_class(new) == "BestEffort";
     scopes.iter().all(|scope| match *scope {
         "Terminating" => terminating,
@@ -203,13 +228,18 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
             for what in ["requests", "limits"] {
                 let mut sums = resources(list(object, "/spec/containers"), what, Quantity::add);
                 // Init containers run before: the larger of both counts.
-                for (resource, quantity) in resources(list(object, "/spec/initContainers"), what, |a, b| a.max(b).clone()) {
+                for (resource, quantity) in resources(list(object, "/spec/initContainers"), what, |a, b| {
+                    a.max(b).clone()
+                }) {
                     let entry = sums.entry(resource).or_insert_with(|| Quantity::from_integer(0));
                     if quantity > *entry {
                         *entry = quantity;
                     }
                 }
-                used.extend(sums.into_iter().map(|(resource, quantity)| (format!("{what}.{resource}"), quantity)));
+                used.extend(
+                    sums.into_iter()
+                        .map(|(resource, quantity)| (format!("{what}.{resource}"), quantity)),
+                );
             }
         }
         "services" => {
@@ -228,14 +258,22 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
         }
         "persistentvolumeclaims" => {
             used.insert("persistentvolumeclaims".to_owned(), one());
-            let storage = text(object, "/spec/resources/requests/storage").parse::<Quantity>().ok();
+            let storage = text(object, "/spec/resources/requests/storage")
+                .parse::<Quantity>()
+                .ok();
             let class = text(object, "/spec/storageClassName");
             if !class.is_empty() {
-                used.insert(format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"), one());
+                used.insert(
+                    format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"),
+                    one(),
+                );
             }
             if let Some(storage) = storage {
                 if !class.is_empty() {
-                    used.insert(format!("{class}.storageclass.storage.k8s.io/requests.storage"), storage.clone());
+                    used.insert(
+                        format!("{class}.storageclass.storage.k8s.io/requests.storage"),
+                        storage.clone(),
+                    );
                 }
                 used.insert("requests.storage".to_owned(), storage);
             }
@@ -251,8 +289,12 @@ fn resources(containers: &[Value], what: &str, join: impl Fn(&Quantity, &Quantit
     let mut sums = Usage::new();
     for container in containers {
         for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
-            let Some(quantity) = value.as_str().and_then(|v| v.parse::<Quantity>().ok()) else { continue };
-            let sum = sums.get(resource).map_or_else(|| quantity.clone(), |before| join(before, &quantity));
+            let Some(quantity) = value.as_str().and_then(|v| v.parse::<Quantity>().ok()) else {
+                continue;
+            };
+            let sum = sums
+                .get(resource)
+                .map_or_else(|| quantity.clone(), |before| join(before, &quantity));
             sums.insert(resource.clone(), sum);
         }
     }
@@ -267,7 +309,9 @@ fn count(api: &Api, namespace: &str, kind: &'static KindInfo, quota: &Value) -> 
             continue;
         }
         for (resource, quantity) in usage(kind, &stored.value) {
-            let sum = total.get(&resource).map_or_else(|| quantity.clone(), |before| before.add(&quantity));
+            let sum = total
+                .get(&resource)
+                .map_or_else(|| quantity.clone(), |before| before.add(&quantity));
             total.insert(resource, sum);
         }
     }

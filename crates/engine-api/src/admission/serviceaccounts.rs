@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Give a pod its account and its token.
 pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value) -> Result<()> {
-    if pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some() {
+    if pod
+        .pointer("/metadata/annotations/kubernetes.io~1config.mirror")
+        .is_some()
+    {
         return Ok(());
     }
     if text(pod, "/spec/serviceAccountName").is_empty() {
@@ -31,7 +34,9 @@ pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value)
     let namespace = text(pod, "/metadata/namespace").to_owned();
     let name = text(pod, "/spec/serviceAccountName").to_owned();
     let Some(account) = find(api, &namespace, &name).await else {
-        let why = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
+        let why = format!(
+            "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
+        );
         return Err(ApiError::forbidden(kind, text(pod, "/metadata/name"), why));
     };
     let automount = pod
@@ -84,9 +89,15 @@ fn mount_token(pod: &mut Value) {
     let volume = volume.unwrap_or_else(|| format!("kube-api-access-{}", meta::random_suffix()));
     let mut mounted = false;
     for containers in ["initContainers", "containers"] {
-        let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else { continue };
+        let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else {
+            continue;
+        };
         for container in list {
-            let mounts = container.get("volumeMounts").and_then(Value::as_array).cloned().unwrap_or_default();
+            let mounts = container
+                .get("volumeMounts")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             if mounts.iter().any(|m| m["mountPath"] == MOUNT) {
                 continue;
             }
@@ -100,12 +111,14 @@ fn mount_token(pod: &mut Value) {
         return;
     }
     let mut volumes = list(pod, "/spec/volumes").to_vec();
-    volumes.push(json!({"name": volume, "projected": {"defaultMode": 420, "sources": [
-        {"serviceAccountToken": {"expirationSeconds": SECONDS, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace",
-            "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
-    ]}}));
+    volumes.push(
+        json!({"name": volume, "projected": {"defaultMode": 420, "sources": [
+            {"serviceAccountToken": {"expirationSeconds": SECONDS, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace",
+                "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+        ]}}),
+    );
     set(pod, &["spec", "volumes"], volumes);
 }
 

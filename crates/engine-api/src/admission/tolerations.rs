@@ -29,10 +29,17 @@ mod tests {
 
     #[test]
     fn adds_what_is_missing() {
-        let mut pod = json!({"spec": {"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}});
+        let mut pod =
+            json!({"spec": {"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}});
         admit_pod(&mut pod);
-        let keys: Vec<_> = list(&pod, "/spec/tolerations").iter().map(|t| t["key"].as_str().unwrap()).collect();
-        assert_eq!(keys, ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]);
+        let keys: Vec<_> = list(&pod, "/spec/tolerations")
+            .iter()
+            .map(|t| t["key"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            keys,
+            ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
+        );
         let mut all = json!({"spec": {"tolerations": [{"operator": "Exists"}]}});
         admit_pod(&mut all);
         assert_eq!(list(&all, "/spec/tolerations").len(), 1);

@@ -8,7 +8,10 @@ pub fn from_certificate(der: &[u8]) -> Option<User> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned);
+    let groups = subject
+        .iter_organization()
+        .filter_map(|o| o.as_str().ok())
+        .map(str::to_owned);
     Some(User::new(name, groups))
 }
 
@@ -21,11 +24,16 @@ impl Api {
         }
         let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         if let Some(value) = bearer {
-            let Some((scheme, token)) = value.split_once(' ') else { return Err(()) };
+            let Some((scheme, token)) = value.split_once(' ') else {
+                return Err(());
+            };
             if !scheme.eq_ignore_ascii_case("bearer") {
                 return Err(());
             }
-            return self.token_user(token.trim(), &[]).map(|(user, _)| Some(user)).ok_or(());
+            return self
+                .token_user(token.trim(), &[])
+                .map(|(user, _)| Some(user))
+                .ok_or(());
         }
         // Browsers and the JavaScript client send the token of a WebSocket as a protocol.
         if let Some(token) = websocket_token(headers) {
@@ -55,23 +63,39 @@ impl Api {
         }
         let mut user = User::new(
             format!("system:serviceaccount:{namespace}:{name}"),
-            ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")],
+            [
+                "system:serviceaccounts".to_owned(),
+                format!("system:serviceaccounts:{namespace}"),
+            ],
         );
         uid.clone_into(&mut user.uid);
         let mut extra = |key: &str, value: String| {
             if !value.is_empty() {
-                user.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
+                user.extra
+                    .insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
             }
         };
         extra("credential-id", format!("JTI={}", claims.id()));
         for kind in ["pod", "node"] {
-            extra(&format!("{kind}-name"), claims.kubernetes(&format!("/{kind}/name")).to_owned());
-            extra(&format!("{kind}-uid"), claims.kubernetes(&format!("/{kind}/uid")).to_owned());
+            extra(
+                &format!("{kind}-name"),
+                claims.kubernetes(&format!("/{kind}/name")).to_owned(),
+            );
+            extra(
+                &format!("{kind}-uid"),
+                claims.kubernetes(&format!("/{kind}/uid")).to_owned(),
+            );
         }
         let fitting = claims
             .audiences()
             .into_iter()
-            .filter(|a| if audiences.is_empty() { *a == self.tokens.issuer() } else { audiences.iter().any(|w| w == a) })
+            .filter(|a| {
+                if audiences.is_empty() {
+                    *a == self.tokens.issuer()
+                } else {
+                    audiences.iter().any(|w| w == a)
+                }
+            })
             .map(str::to_owned)
             .collect();
         Some((user, fitting))
@@ -79,10 +103,16 @@ impl Api {
 
     fn bound_exists(&self, claims: &Claims, namespace: &str) -> bool {
         // A token of a pod is bound to the pod; its node is told for information only.
-        let bound = if claims.kubernetes("/pod/name").is_empty() { "node" } else { "pod" };
-        for (claim, plural, namespace) in
-            [("pod", "pods", namespace), ("secret", "secrets", namespace), ("node", "nodes", "")]
-        {
+        let bound = if claims.kubernetes("/pod/name").is_empty() {
+            "node"
+        } else {
+            "pod"
+        };
+        for (claim, plural, namespace) in [
+            ("pod", "pods", namespace),
+            ("secret", "secrets", namespace),
+            ("node", "nodes", ""),
+        ] {
             let name = claims.kubernetes(&format!("/{claim}/name"));
             if name.is_empty() || (claim == "node" && bound == "pod") {
                 continue;
@@ -100,6 +130,8 @@ impl Api {
 fn websocket_token(headers: &HeaderMap) -> Option<String> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    let encoded = protocols.split(',').find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
+    let encoded = protocols
+        .split(',')
+        .find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
 }

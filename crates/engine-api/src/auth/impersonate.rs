@@ -12,16 +12,25 @@ impl Api {
     /// The user that a request acts as: itself, or whom it may impersonate.
     pub fn impersonated(&self, user: User, headers: &HeaderMap) -> Result<User> {
         let values = |name: &str| -> Vec<&str> {
-            headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).filter(|v| !v.is_empty()).collect()
+            headers
+                .get_all(name)
+                .iter()
+                .filter_map(|v| v.to_str().ok())
+                .filter(|v| !v.is_empty())
+                .collect()
         };
         let (names, groups) = (values("impersonate-user"), values("impersonate-group"));
         let Some(name) = names.first() else {
             if groups.is_empty() && values("impersonate-uid").is_empty() {
                 return Ok(user);
             }
-            return Err(ApiError::bad_request("requested impersonation of groups or a uid without impersonating a user"));
+            return Err(ApiError::bad_request(
+                "requested impersonation of groups or a uid without impersonating a user",
+            ));
         };
-        let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        let account = name
+            .strip_prefix("system:serviceaccount:")
+            .and_then(|rest| rest.split_once(':'));
         let mut wanted = vec![match account {
             Some((namespace, account)) => Attributes {
                 resource: "serviceaccounts".to_owned(),
@@ -29,7 +38,11 @@ impl Api {
                 name: account.to_owned(),
                 ..Attributes::default()
             },
-            None => Attributes { resource: "users".to_owned(), name: (*name).to_owned(), ..Attributes::default() },
+            None => Attributes {
+                resource: "users".to_owned(),
+                name: (*name).to_owned(),
+                ..Attributes::default()
+            },
         }];
         wanted.extend(groups.iter().map(|g| Attributes {
             resource: "groups".to_owned(),
@@ -39,8 +52,12 @@ impl Api {
         for mut wanted in wanted {
             "impersonate".clone_into(&mut wanted.verb);
             if !self.rbac.allowed(&self.store, &user, &wanted) {
-                let message =
-                    format!("{} \"{}\" is forbidden: {}", wanted.resource, wanted.name, wanted.refusal(&user));
+                let message = format!(
+                    "{} \"{}\" is forbidden: {}",
+                    wanted.resource,
+                    wanted.name,
+                    wanted.refusal(&user)
+                );
                 return Err(ApiError::new(403, "Forbidden", message));
             }
         }
@@ -48,7 +65,10 @@ impl Api {
         if let Some((namespace, _)) = account
             && all.is_empty()
         {
-            all = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+            all = vec![
+                "system:serviceaccounts".to_owned(),
+                format!("system:serviceaccounts:{namespace}"),
+            ];
         }
         Ok(User::new(*name, all))
     }

@@ -97,7 +97,10 @@ impl Rbac {
 
     /// Whether the user may do this.
     pub fn allowed(&self, store: &Store, user: &User, wanted: &Attributes) -> bool {
-        user.is_master() || self.index(store).rules(user, &wanted.namespace, |r| r.allows(wanted))
+        user.is_master()
+            || self
+                .index(store)
+                .rules(user, &wanted.namespace, |r| r.allows(wanted))
     }
 
     /// All rules that hold for a user in a namespace (`SelfSubjectRulesReview`, escalation checks).
@@ -105,7 +108,11 @@ impl Rbac {
         let mut found = Vec::new();
         if user.is_master() {
             found.push(Rule::everything());
-            found.push(Rule { urls: vec!["*".into()], verbs: vec!["*".into()], ..Rule::nothing() });
+            found.push(Rule {
+                urls: vec!["*".into()],
+                verbs: vec!["*".into()],
+                ..Rule::nothing()
+            });
         }
         self.index(store).rules(user, namespace, |rule| {
             found.push(rule.clone());
@@ -127,10 +134,16 @@ impl Index {
                     rules.extend(compile_rules(&other.value));
                 }
             }
-            index.roles.insert((String::new(), text(&role.value, "/metadata/name").to_owned()), rules);
+            index.roles.insert(
+                (String::new(), text(&role.value, "/metadata/name").to_owned()),
+                rules,
+            );
         }
         for role in store.list(&format!("roles.{GROUP}/")).items {
-            let key = (text(&role.value, "/metadata/namespace").to_owned(), text(&role.value, "/metadata/name").to_owned());
+            let key = (
+                text(&role.value, "/metadata/namespace").to_owned(),
+                text(&role.value, "/metadata/name").to_owned(),
+            );
             index.roles.insert(key, compile_rules(&role.value));
         }
         for binding in store.list(&format!("clusterrolebindings.{GROUP}/")).items {
@@ -138,7 +151,11 @@ impl Index {
         }
         for binding in store.list(&format!("rolebindings.{GROUP}/")).items {
             let namespace = text(&binding.value, "/metadata/namespace");
-            index.namespaced.entry(namespace.to_owned()).or_default().push(compile_binding(&binding.value, namespace));
+            index
+                .namespaced
+                .entry(namespace.to_owned())
+                .or_default()
+                .push(compile_binding(&binding.value, namespace));
         }
         index
     }
@@ -170,8 +187,15 @@ fn compile_binding(value: &Value, namespace: &str) -> Binding {
             _ => None,
         }
     });
-    let scope = if text(value, "/roleRef/kind") == "Role" { namespace } else { "" };
-    Binding { subjects: subjects.collect(), role: (scope.to_owned(), text(value, "/roleRef/name").to_owned()) }
+    let scope = if text(value, "/roleRef/kind") == "Role" {
+        namespace
+    } else {
+        ""
+    };
+    Binding {
+        subjects: subjects.collect(),
+        role: (scope.to_owned(), text(value, "/roleRef/name").to_owned()),
+    }
 }
 
 /// The rules of a role.
@@ -204,12 +228,23 @@ fn has(list: &[String], wanted: &str) -> bool {
 
 impl Rule {
     fn nothing() -> Self {
-        Self { verbs: vec![], groups: vec![], resources: vec![], names: vec![], urls: vec![] }
+        Self {
+            verbs: vec![],
+            groups: vec![],
+            resources: vec![],
+            names: vec![],
+            urls: vec![],
+        }
     }
 
     fn everything() -> Self {
         let all = || vec!["*".to_owned()];
-        Self { verbs: all(), groups: all(), resources: all(), ..Self::nothing() }
+        Self {
+            verbs: all(),
+            groups: all(),
+            resources: all(),
+            ..Self::nothing()
+        }
     }
 
     /// Whether this rule allows it.
@@ -227,9 +262,15 @@ impl Rule {
         let any_resource = format!("*/{}", wanted.subresource);
         let resource = self.resources.iter().any(|r| {
             r == "*"
-                || if wanted.subresource.is_empty() { *r == wanted.resource } else { *r == combined || *r == any_resource }
+                || if wanted.subresource.is_empty() {
+                    *r == wanted.resource
+                } else {
+                    *r == combined || *r == any_resource
+                }
         });
-        resource && has(&self.groups, &wanted.group) && (self.names.is_empty() || self.names.contains(&wanted.name))
+        resource
+            && has(&self.groups, &wanted.group)
+            && (self.names.is_empty() || self.names.contains(&wanted.name))
     }
 
     /// Every single right of this rule, for escalation checks.
@@ -237,12 +278,20 @@ impl Rule {
         let mut rights = Vec::new();
         for verb in &self.verbs {
             for path in &self.urls {
-                rights.push(Attributes { verb: verb.clone(), path: path.clone(), ..Attributes::default() });
+                rights.push(Attributes {
+                    verb: verb.clone(),
+                    path: path.clone(),
+                    ..Attributes::default()
+                });
             }
             for group in &self.groups {
                 for resource in &self.resources {
                     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-                    let names = if self.names.is_empty() { vec![String::new()] } else { self.names.clone() };
+                    let names = if self.names.is_empty() {
+                        vec![String::new()]
+                    } else {
+                        self.names.clone()
+                    };
                     rights.extend(names.into_iter().map(|name| Attributes {
                         verb: verb.clone(),
                         group: group.clone(),
@@ -275,7 +324,10 @@ impl Attributes {
         } else {
             format!("in the namespace \"{}\"", self.namespace)
         };
-        format!("User \"{name}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}", self.verb, self.group)
+        format!(
+            "User \"{name}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}",
+            self.verb, self.group
+        )
     }
 }
 
@@ -305,7 +357,12 @@ mod tests {
         let group = "rbac.authorization.k8s.io";
         let put = |key: String, value| {
             let store = store.clone();
-            async move { store.put(&key, value, engine_store::Precondition::None).await.map(|_| ()) }
+            async move {
+                store
+                    .put(&key, value, engine_store::Precondition::None)
+                    .await
+                    .map(|_| ())
+            }
         };
         put(
             format!("roles.{group}/ns/r"),
@@ -327,7 +384,10 @@ mod tests {
         assert!(!rbac.allowed(&store, &user, &attributes("get", "pods", "exec", "p")));
         assert!(!rbac.allowed(&store, &user, &attributes("get", "pods", "", "q")));
         assert!(!rbac.allowed(&store, &user, &attributes("list", "pods", "", "p")));
-        let elsewhere = Attributes { namespace: "other".into(), ..attributes("get", "pods", "", "p") };
+        let elsewhere = Attributes {
+            namespace: "other".into(),
+            ..attributes("get", "pods", "", "p")
+        };
         assert!(!rbac.allowed(&store, &user, &elsewhere));
         assert_eq!(
             elsewhere.refusal(&user),

@@ -54,16 +54,24 @@ impl Tokens {
         let random = SystemRandom::new();
         let mut keys = Vec::new();
         for pem in pems {
-            let der = pem_body(pem, "PRIVATE KEY").ok_or(BuildError::ServiceAccountKey("not a PKCS#8 PEM".into()))?;
+            let der = pem_body(pem, "PRIVATE KEY")
+                .ok_or(BuildError::ServiceAccountKey("not a PKCS#8 PEM".into()))?;
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random)
                 .map_err(|e| BuildError::ServiceAccountKey(e.to_string()))?;
             let hash = digest::digest(&digest::SHA256, pair.public_key().as_ref());
-            keys.push(Key { id: URL_SAFE_NO_PAD.encode(hash), pair });
+            keys.push(Key {
+                id: URL_SAFE_NO_PAD.encode(hash),
+                pair,
+            });
         }
         if keys.is_empty() {
             return Err(BuildError::ServiceAccountKey("there is none".into()));
         }
-        Ok(Self { issuer: issuer.to_owned(), keys, random })
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            keys,
+            random,
+        })
     }
 
     /// The issuer, which is the API server's audience too.
@@ -87,8 +95,11 @@ impl Tokens {
             "sub": format!("system:serviceaccount:{}:{}", grant.namespace, grant.name),
         });
         let header = json!({"alg": "ES256", "kid": key.id});
-        let signed =
-            format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header.to_string()),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
         let signature = key.pair.sign(&self.random, signed.as_bytes()).ok()?;
         Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
     }
@@ -107,7 +118,11 @@ impl Tokens {
             return Err("unknown signature algorithm");
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| "not base64")?;
-        let key = self.keys.iter().find(|k| header["kid"] == k.id.as_str()).ok_or("unknown key")?;
+        let key = self
+            .keys
+            .iter()
+            .find(|k| header["kid"] == k.id.as_str())
+            .ok_or("unknown key")?;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.pair.public_key().as_ref())
             .verify(signed.as_bytes(), &signature)
             .map_err(|_| "wrong signature")?;
@@ -123,7 +138,13 @@ impl Tokens {
             return Err("token is not valid yet");
         }
         let claims = Claims(claims);
-        let wanted = |a: &str| if audiences.is_empty() { a == self.issuer } else { audiences.iter().any(|w| w == a) };
+        let wanted = |a: &str| {
+            if audiences.is_empty() {
+                a == self.issuer
+            } else {
+                audiences.iter().any(|w| w == a)
+            }
+        };
         if !claims.audiences().iter().any(|a| wanted(a)) {
             return Err("token audiences do not fit");
         }
@@ -150,7 +171,10 @@ impl Claims {
 
     /// A string below `kubernetes.io`, such as `/serviceaccount/name`.
     pub fn kubernetes(&self, pointer: &str) -> &str {
-        self.0.get("kubernetes.io").map(|k| crate::json::text(k, pointer)).unwrap_or_default()
+        self.0
+            .get("kubernetes.io")
+            .map(|k| crate::json::text(k, pointer))
+            .unwrap_or_default()
     }
 
     /// The token's id.
@@ -172,9 +196,12 @@ mod tests {
     use super::*;
 
     fn tokens() -> Tokens {
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-        let pem =
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(pkcs8.as_ref()));
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(pkcs8.as_ref())
+        );
         Tokens::new("https://issuer", &[pem]).unwrap()
     }
 
@@ -193,11 +220,18 @@ mod tests {
         let claims = tokens.verify(&token, &[], 1001).unwrap();
         assert_eq!(claims.kubernetes("/serviceaccount/name"), "sa");
         assert_eq!(tokens.verify(&token, &[], 1600).unwrap_err(), "token has expired");
-        assert_eq!(tokens.verify(&token, &["x".into()], 1001).unwrap_err(), "token audiences do not fit");
+        assert_eq!(
+            tokens.verify(&token, &["x".into()], 1001).unwrap_err(),
+            "token audiences do not fit"
+        );
         let mut forged = token.clone().into_bytes();
         let middle = forged.len() / 2;
         forged[middle] = if forged[middle] == b'A' { b'B' } else { b'A' };
-        assert!(tokens.verify(&String::from_utf8(forged).unwrap(), &[], 1001).is_err());
+        assert!(
+            tokens
+                .verify(&String::from_utf8(forged).unwrap(), &[], 1001)
+                .is_err()
+        );
         assert!(self::tokens().verify(&token, &[], 1001).is_err());
     }
 }

@@ -33,8 +33,10 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
             "Used for system critical pods that must not be moved from their current node.",
         ),
     ] {
-        objects.push(json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
-            "value": value, "description": description}));
+        objects.push(
+            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description}),
+        );
     }
     objects.push(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
         "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
@@ -79,17 +81,26 @@ async fn advertise(api: &Arc<Api>, ip: &str, port: u16) -> Result<(), BuildError
                 }
             }
             if value != stored.value {
-                api.store.put(&key, value, Precondition::None).await.map_err(|e| failed(&key, &e))?;
+                api.store
+                    .put(&key, value, Precondition::None)
+                    .await
+                    .map_err(|e| failed(&key, &e))?;
             }
         } else {
-            api.store.put(&key, ready, Precondition::None).await.map_err(|e| failed(&key, &e))?;
+            api.store
+                .put(&key, ready, Precondition::None)
+                .await
+                .map_err(|e| failed(&key, &e))?;
         }
     }
     Ok(())
 }
 
 fn failed(what: &str, error: &WriteError) -> BuildError {
-    BuildError::Bootstrap { what: what.to_owned(), message: error.to_string() }
+    BuildError::Bootstrap {
+        what: what.to_owned(),
+        message: error.to_string(),
+    }
 }
 
 /// The key of an object and the object as a create would store it.
@@ -97,17 +108,25 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
     let api_version = text(&object, "/apiVersion").to_owned();
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let name = text(&object, "/metadata/name").to_owned();
-    let kind = schema::by_kind(group, version, text(&object, "/kind")).ok_or_else(|| BuildError::Bootstrap {
-        what: name.clone(),
-        message: format!("{api_version} {} is not known", text(&object, "/kind")),
-    })?;
+    let kind =
+        schema::by_kind(group, version, text(&object, "/kind")).ok_or_else(|| BuildError::Bootstrap {
+            what: name.clone(),
+            message: format!("{api_version} {} is not known", text(&object, "/kind")),
+        })?;
     schema::set_defaults(kind.definition, &mut object);
     strategy::prepare_create(kind, &mut object);
     meta::fill_new(&mut object, strategy::counts_generations(kind));
     if kind.plural == "namespaces" {
-        set(&mut object, &["metadata", "labels", "kubernetes.io/metadata.name"], name.as_str());
+        set(
+            &mut object,
+            &["metadata", "labels", "kubernetes.io/metadata.name"],
+            name.as_str(),
+        );
     }
-    Ok((keys::key(kind, text(&object, "/metadata/namespace"), &name), object))
+    Ok((
+        keys::key(kind, text(&object, "/metadata/namespace"), &name),
+        object,
+    ))
 }
 
 async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {

@@ -9,7 +9,8 @@ const WRITE: &str = "create delete deletecollection patch update";
 /// Verbs, API groups (`-` is core) and resources, each separated by spaces.
 type Rule = (&'static str, &'static str, &'static str);
 
-const WORKLOADS: &str = "daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale";
+const WORKLOADS: &str =
+    "daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale";
 const WORKLOADS_READ: &str = "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status \
     replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status";
 
@@ -29,17 +30,33 @@ const VIEW: &[Rule] = &[
     (READ, "-", "namespaces"),
     (READ, "discovery.k8s.io", "endpointslices"),
     (READ, "apps", WORKLOADS_READ),
-    (READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
+    (
+        READ,
+        "autoscaling",
+        "horizontalpodautoscalers horizontalpodautoscalers/status",
+    ),
     (READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
     (READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
-    (READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+    (
+        READ,
+        "networking.k8s.io",
+        "ingresses ingresses/status networkpolicies",
+    ),
     (READ, "metrics.k8s.io", "pods nodes"),
 ];
 
 const EDIT: &[Rule] = &[
-    (READ, "-", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
+    (
+        READ,
+        "-",
+        "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy",
+    ),
     ("impersonate", "-", "serviceaccounts"),
-    (WRITE, "-", "pods pods/attach pods/exec pods/portforward pods/proxy"),
+    (
+        WRITE,
+        "-",
+        "pods pods/attach pods/exec pods/portforward pods/proxy",
+    ),
     ("create", "-", "pods/eviction"),
     (
         WRITE,
@@ -54,7 +71,11 @@ const EDIT: &[Rule] = &[
     (WRITE, "batch", "cronjobs jobs"),
     (WRITE, "policy", "poddisruptionbudgets"),
     (WRITE, "networking.k8s.io", "ingresses networkpolicies"),
-    ("create delete deletecollection get list patch update watch", "coordination.k8s.io", "leases"),
+    (
+        "create delete deletecollection get list patch update watch",
+        "coordination.k8s.io",
+        "leases",
+    ),
 ];
 
 const ADMIN: &[Rule] = &[
@@ -73,7 +94,11 @@ const CONTROLLERS: &[Rule] = &[
         "- apps batch autoscaling coordination.k8s.io discovery.k8s.io events.k8s.io networking.k8s.io policy storage.k8s.io",
         "*",
     ),
-    ("delete deletecollection", "rbac.authorization.k8s.io", "roles rolebindings"),
+    (
+        "delete deletecollection",
+        "rbac.authorization.k8s.io",
+        "roles rolebindings",
+    ),
     ("get update", "*", "*/scale"),
     ("create", "authentication.k8s.io", "tokenreviews"),
     ("create", "authorization.k8s.io", "subjectaccessreviews"),
@@ -85,45 +110,75 @@ const SCHEDULER: &[Rule] = &[
     ("delete get list watch", "-", "pods"),
     ("create", "-", "bindings pods/binding"),
     ("patch update", "-", "pods/status"),
-    ("get list patch update watch", "-", "persistentvolumeclaims persistentvolumes"),
+    (
+        "get list patch update watch",
+        "-",
+        "persistentvolumeclaims persistentvolumes",
+    ),
     ("create get list update watch", "coordination.k8s.io", "leases"),
 ];
 
 const NODE: &[Rule] = &[
-    (READ, "-", "services nodes namespaces persistentvolumes persistentvolumeclaims configmaps secrets serviceaccounts endpoints"),
+    (
+        READ,
+        "-",
+        "services nodes namespaces persistentvolumes persistentvolumeclaims configmaps secrets serviceaccounts endpoints",
+    ),
     ("create delete get list patch update watch", "-", "pods"),
     ("create patch update delete", "-", "nodes"),
-    ("patch update", "-", "nodes/status pods/status persistentvolumeclaims/status"),
+    (
+        "patch update",
+        "-",
+        "nodes/status pods/status persistentvolumeclaims/status",
+    ),
     ("create", "-", "pods/eviction serviceaccounts/token"),
     ("create patch update", "- events.k8s.io", "events"),
     ("create delete get patch update", "coordination.k8s.io", "leases"),
     ("create", "authentication.k8s.io", "tokenreviews"),
-    ("create", "authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews"),
+    (
+        "create",
+        "authorization.k8s.io",
+        "localsubjectaccessreviews subjectaccessreviews",
+    ),
     (READ, "discovery.k8s.io", "endpointslices"),
     (READ, "storage.k8s.io", "storageclasses"),
 ];
 
 const BASIC: &[Rule] = &[
-    ("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
+    (
+        "create",
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews selfsubjectrulesreviews",
+    ),
     ("create", "authentication.k8s.io", "selfsubjectreviews"),
 ];
 
-const DELEGATOR: &[Rule] =
-    &[("create", "authentication.k8s.io", "tokenreviews"), ("create", "authorization.k8s.io", "subjectaccessreviews")];
+const DELEGATOR: &[Rule] = &[
+    ("create", "authentication.k8s.io", "tokenreviews"),
+    ("create", "authorization.k8s.io", "subjectaccessreviews"),
+];
 
 const KUBELET_ADMIN: &[Rule] = &[
     ("get list watch", "-", "nodes"),
     ("proxy", "-", "nodes"),
-    ("*", "-", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats"),
+    (
+        "*",
+        "-",
+        "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
+    ),
 ];
 
-const DISCOVERY: &str = "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/";
+const DISCOVERY: &str =
+    "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/";
 const PUBLIC: &str = "/healthz /livez /readyz /version /version/";
-const ISSUER: &str = "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
+const ISSUER: &str =
+    "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
 const MONITORING: &str = "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*";
 
 fn words(raw: &str) -> Vec<&str> {
-    raw.split_whitespace().map(|w| if w == "-" { "" } else { w }).collect()
+    raw.split_whitespace()
+        .map(|w| if w == "-" { "" } else { w })
+        .collect()
 }
 
 fn role(name: &str, rules: Vec<Value>) -> Value {
@@ -142,7 +197,10 @@ fn resources(name: &str, parts: &[&[Rule]]) -> Value {
 }
 
 fn paths(name: &str, paths: &str) -> Value {
-    role(name, vec![json!({"verbs": ["get"], "nonResourceURLs": words(paths)})])
+    role(
+        name,
+        vec![json!({"verbs": ["get"], "nonResourceURLs": words(paths)})],
+    )
 }
 
 fn binding(role: &str, subjects: &[(&str, &str)]) -> Value {
@@ -151,12 +209,12 @@ fn binding(role: &str, subjects: &[(&str, &str)]) -> Value {
         .map(|(kind, name)| json!({"kind": kind, "name": name, "apiGroup": "rbac.authorization.k8s.io"}))
         .collect();
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "subjects": subjects,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "metadata": {
-            "name": role,
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-        }})
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+    "metadata": {
+        "name": role,
+        "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+    }})
 }
 
 /// All of them.
@@ -184,10 +242,19 @@ pub fn all() -> Vec<Value> {
         binding("cluster-admin", &[("Group", "system:masters")]),
         binding("system:basic-user", &[AUTHENTICATED]),
         binding("system:discovery", &[AUTHENTICATED]),
-        binding("system:public-info-viewer", &[AUTHENTICATED, ("Group", "system:unauthenticated")]),
-        binding("system:service-account-issuer-discovery", &[("Group", "system:serviceaccounts")]),
+        binding(
+            "system:public-info-viewer",
+            &[AUTHENTICATED, ("Group", "system:unauthenticated")],
+        ),
+        binding(
+            "system:service-account-issuer-discovery",
+            &[("Group", "system:serviceaccounts")],
+        ),
         binding("system:monitoring", &[("Group", "system:monitoring")]),
-        binding("system:kube-controller-manager", &[("User", "system:kube-controller-manager")]),
+        binding(
+            "system:kube-controller-manager",
+            &[("User", "system:kube-controller-manager")],
+        ),
         binding("system:kube-scheduler", &[("User", "system:kube-scheduler")]),
         binding("system:node", &[("Group", "system:nodes")]),
     ]

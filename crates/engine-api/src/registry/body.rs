@@ -35,7 +35,9 @@ pub fn strictness(call: &Call) -> Result<Strictness> {
             &[validation::Cause {
                 reason: "FieldValueNotSupported",
                 field: "fieldValidation".to_owned(),
-                message: format!("Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""),
+                message: format!(
+                    "Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
+                ),
             }],
         )),
     }
@@ -46,7 +48,9 @@ pub fn parse(call: &Call) -> Result<Value> {
     match body_type(&call.headers)? {
         BodyType::Json => parse_json(&call.body),
         BodyType::Yaml => parse_yaml(&call.body),
-        BodyType::Protobuf => schema::decode_protobuf(&call.body).map_err(|e| ApiError::bad_request(e.message)),
+        BodyType::Protobuf => {
+            schema::decode_protobuf(&call.body).map_err(|e| ApiError::bad_request(e.message))
+        }
     }
 }
 
@@ -65,7 +69,8 @@ fn parse_json(body: &[u8]) -> Result<Value> {
 /// YAML, which JSON is a part of.
 pub fn parse_yaml(body: &[u8]) -> Result<Value> {
     let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;
-    serde_saphyr::from_str(text).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
+    serde_saphyr::from_str(text)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
 }
 
 /// A whole object of this kind from the request's body: decoded, checked, defaulted; in the request's version.
@@ -102,9 +107,10 @@ fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
         return Ok(());
     }
     match strictness(call)? {
-        Strictness::Strict => {
-            Err(cannot_handle(kind, &format!("strict decoding error: {}", found.join(", "))))
-        }
+        Strictness::Strict => Err(cannot_handle(
+            kind,
+            &format!("strict decoding error: {}", found.join(", ")),
+        )),
         Strictness::Warn => {
             for warning in found {
                 call.warn(warning);
@@ -118,10 +124,18 @@ fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
 /// Make sure that the body is of the kind that this path serves; what it leaves out is filled in.
 pub fn identify(kind: &KindInfo, value: &mut Value) -> Result<()> {
     let Value::Object(map) = value else {
-        return Err(cannot_handle(kind, "json: cannot unmarshal into Go value of type struct"));
+        return Err(cannot_handle(
+            kind,
+            "json: cannot unmarshal into Go value of type struct",
+        ));
     };
     let api_version = kind.api_version();
-    let said = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let said = |map: &Map<String, Value>, key: &str| {
+        map.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (version, name) = (said(map, "apiVersion"), said(map, "kind"));
     if !version.is_empty() && version != api_version {
         return Err(ApiError::bad_request(format!(

@@ -16,16 +16,22 @@ pub struct Continuation {
 impl Continuation {
     /// The token.
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(json!({"v": "cncfdemo/v1", "rv": self.revision, "after": self.after}).to_string())
+        URL_SAFE_NO_PAD
+            .encode(json!({"v": "cncfdemo/v1", "rv": self.revision, "after": self.after}).to_string())
     }
 
     /// From a token.
     pub fn decode(token: &str) -> Result<Self> {
         let bad = || ApiError::bad_request("continue key is not valid: unable to decode");
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| bad())?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(token.trim_end_matches('='))
+            .map_err(|_| bad())?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         match (value["v"].as_str(), value["rv"].as_u64(), value["after"].as_str()) {
-            (Some("cncfdemo/v1"), Some(revision), Some(after)) => Ok(Self { revision, after: after.to_owned() }),
+            (Some("cncfdemo/v1"), Some(revision), Some(after)) => Ok(Self {
+                revision,
+                after: after.to_owned(),
+            }),
             _ => Err(bad()),
         }
     }
@@ -37,7 +43,10 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let token = Continuation { revision: 7, after: "pods/ns/a".into() };
+        let token = Continuation {
+            revision: 7,
+            after: "pods/ns/a".into(),
+        };
         assert_eq!(Continuation::decode(&token.encode()).unwrap(), token);
         assert_eq!(Continuation::decode("!!").unwrap_err().code, 400);
     }

@@ -25,15 +25,24 @@ impl Api {
     }
 
     /// Create a decoded and defaulted object.
-    pub async fn create(self: &Arc<Self>, call: &Call, kind: &'static KindInfo, mut object: Value) -> Result<Output> {
+    pub async fn create(
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        mut object: Value,
+    ) -> Result<Output> {
         let request_kind = kind;
         let namespace = call.route.namespace.as_str();
         if kind.namespaced && namespace.is_empty() {
-            return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
+            return Err(ApiError::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
         }
         body::place(kind, namespace, &mut object)?;
         if !text(&object, "/metadata/resourceVersion").is_empty() {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         strategy::before_create(kind, &mut object);
         // Apply has worked out managed fields already.
@@ -43,7 +52,8 @@ impl Api {
             ::patch::track_update(kind.definition, None, &mut object, &writer.manager());
         }
         let (kind, mut object) = body::to_stored(kind, object);
-        let generated = text(&object, "/metadata/name").is_empty() && !text(&object, "/metadata/generateName").is_empty();
+        let generated =
+            text(&object, "/metadata/name").is_empty() && !text(&object, "/metadata/generateName").is_empty();
         if generated && kind.plural == "pods" {
             // Admission names volumes and errors after the pod.
             name_it(&mut object);
@@ -70,10 +80,18 @@ impl Api {
     }
 
     async fn store_new(
-        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, name: &str, mut object: Value,
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        name: &str,
+        mut object: Value,
     ) -> Result<Output> {
         // Both locks are held until the object is visible, so that the next request counts it.
-        let _services = if kind.plural == "services" { Some(self.services.lock().await) } else { None };
+        let _services = if kind.plural == "services" {
+            Some(self.services.lock().await)
+        } else {
+            None
+        };
         let _quotas = if admission::counted(self, kind, &call.route.namespace) {
             Some(self.quotas.lock().await)
         } else {
@@ -95,7 +113,9 @@ impl Api {
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,
             Err(WriteError::Exists { .. }) => {
-                return Err(taken(self.store.get(&key).is_some_and(|o| meta::deleting(&o.value))));
+                return Err(taken(
+                    self.store.get(&key).is_some_and(|o| meta::deleting(&o.value)),
+                ));
             }
             Err(other) => return Err(storage_error(&other)),
         };

@@ -60,7 +60,9 @@ impl DeleteOptions {
     }
 
     fn from_query(query: &Query) -> Self {
-        let orphan = query.get("orphanDependents").map(|o| if o == "false" { "Background" } else { "Orphan" });
+        let orphan = query
+            .get("orphanDependents")
+            .map(|o| if o == "false" { "Background" } else { "Orphan" });
         Self {
             grace: query.number("gracePeriodSeconds"),
             propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
@@ -72,9 +74,15 @@ impl DeleteOptions {
     /// From a decoded `DeleteOptions`.
     pub fn from_value(value: &Value) -> Result<Self> {
         if !value.is_object() {
-            return Err(ApiError::bad_request("the body of a DELETE must be DeleteOptions"));
+            return Err(ApiError::bad_request(
+                "the body of a DELETE must be DeleteOptions",
+            ));
         }
-        let owned = |pointer: &str| Some(text(value, pointer)).filter(|t| !t.is_empty()).map(str::to_owned);
+        let owned = |pointer: &str| {
+            Some(text(value, pointer))
+                .filter(|t| !t.is_empty())
+                .map(str::to_owned)
+        };
         let orphan = match value["orphanDependents"].as_bool() {
             Some(true) => Some("Orphan".to_owned()),
             Some(false) => Some("Background".to_owned()),
@@ -90,7 +98,10 @@ impl DeleteOptions {
     }
 
     fn check(&self, kind: &KindInfo, name: &str, object: &Value) -> Result<()> {
-        let (uid, version) = (text(object, "/metadata/uid"), text(object, "/metadata/resourceVersion"));
+        let (uid, version) = (
+            text(object, "/metadata/uid"),
+            text(object, "/metadata/resourceVersion"),
+        );
         let why = match (&self.uid, &self.version) {
             (Some(wanted), _) if wanted != uid => format!(
                 "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). \
@@ -108,7 +119,9 @@ impl DeleteOptions {
     /// The finalizers that the object is to have (deletionFinalizersForGarbageCollection).
     fn finalizers(&self, object: &Value) -> Vec<Value> {
         let mut finalizers = list(object, "/metadata/finalizers").to_vec();
-        let Some(policy) = &self.propagation else { return finalizers };
+        let Some(policy) = &self.propagation else {
+            return finalizers;
+        };
         finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
         match policy.as_str() {
             "Orphan" => finalizers.push(ORPHAN.into()),
@@ -138,18 +151,33 @@ impl Deletion {
         if !kind.group.is_empty() {
             details["group"] = kind.group.into();
         }
-        Output::Made(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}))
+        Output::Made(
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),
+        )
     }
 }
 
 impl Api {
     /// Delete one object.
     pub async fn delete(
-        self: &Arc<Self>, kind: &'static KindInfo, namespace: &str, name: &str, options: &DeleteOptions,
+        self: &Arc<Self>,
+        kind: &'static KindInfo,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
     ) -> Result<Deletion> {
         let kind = crate::convert::stored(kind);
-        if kind.plural == "namespaces" && matches!(name, "default" | "kube-system" | "kube-public" | "kube-node-lease") {
-            return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted"));
+        if kind.plural == "namespaces"
+            && matches!(
+                name,
+                "default" | "kube-system" | "kube-public" | "kube-node-lease"
+            )
+        {
+            return Err(ApiError::forbidden(
+                kind,
+                name,
+                "this namespace may not be deleted",
+            ));
         }
         let key = keys::key(kind, namespace, name);
         loop {
@@ -158,18 +186,34 @@ impl Api {
             let next = mark(kind, &stored.value, options);
             let revision = Precondition::Revision(stored.revision);
             let written = match next {
-                Next::Keep => return Ok(Deletion { output: Output::Stored(stored), gone: false }),
+                Next::Keep => {
+                    return Ok(Deletion {
+                        output: Output::Stored(stored),
+                        gone: false,
+                    });
+                }
                 Next::Remove(object) if options.dry_run => {
-                    return Ok(Deletion { output: Output::Made(object), gone: true });
+                    return Ok(Deletion {
+                        output: Output::Made(object),
+                        gone: true,
+                    });
                 }
                 Next::Mark(object) if options.dry_run => {
-                    return Ok(Deletion { output: Output::Made(object), gone: false });
+                    return Ok(Deletion {
+                        output: Output::Made(object),
+                        gone: false,
+                    });
                 }
                 Next::Remove(_) => self.erase(kind, &key, revision).await.map(|s| (s, true)),
                 Next::Mark(object) => self.write(kind, &key, object, revision).await.map(|s| (s, false)),
             };
             match written {
-                Ok((stored, gone)) => return Ok(Deletion { output: Output::Stored(stored), gone }),
+                Ok((stored, gone)) => {
+                    return Ok(Deletion {
+                        output: Output::Stored(stored),
+                        gone,
+                    });
+                }
                 // Somebody else wrote: look again.
                 Err(WriteError::Conflict { .. } | WriteError::NotFound { .. }) => {}
                 Err(other) => return Err(storage_error(&other)),
@@ -179,13 +223,20 @@ impl Api {
 
     /// Delete what a list selects; yields the objects.
     pub async fn delete_collection(
-        self: &Arc<Self>, kind: &'static KindInfo, namespace: &str, found: Vec<Arc<Stored>>, options: &DeleteOptions,
+        self: &Arc<Self>,
+        kind: &'static KindInfo,
+        namespace: &str,
+        found: Vec<Arc<Stored>>,
+        options: &DeleteOptions,
     ) -> Result<Vec<Value>> {
         let mut deleted = Vec::new();
         for stored in found {
             let own = text(&stored.value, "/metadata/namespace");
             let namespace = if own.is_empty() { namespace } else { own };
-            match self.delete(kind, namespace, text(&stored.value, "/metadata/name"), options).await {
+            match self
+                .delete(kind, namespace, text(&stored.value, "/metadata/name"), options)
+                .await
+            {
                 Ok(deletion) => deleted.push(deletion.output.in_version(kind).value().clone()),
                 Err(gone) if gone.code == 404 => {}
                 Err(other) => return Err(other),
@@ -206,7 +257,11 @@ fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
     let mut new = old.clone();
     let finalizers = options.finalizers(old);
     let graceful = kind.plural == "pods";
-    let grace = if graceful { strategy::pod_grace(old, options.grace) } else { 0 };
+    let grace = if graceful {
+        strategy::pod_grace(old, options.grace)
+    } else {
+        0
+    };
     if finalizers.is_empty() {
         json::remove(&mut new, &["metadata", "finalizers"]);
     } else {
@@ -217,7 +272,11 @@ fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
         let before = number(old, "/metadata/deletionGracePeriodSeconds").unwrap_or_default();
         if graceful && before > 0 && (options.grace.is_some() || grace == 0) && grace < before {
             json::set(&mut new, &["metadata", "deletionGracePeriodSeconds"], grace);
-            json::set(&mut new, &["metadata", "deletionTimestamp"], shortened(old, before, grace));
+            json::set(
+                &mut new,
+                &["metadata", "deletionTimestamp"],
+                shortened(old, before, grace),
+            );
         }
     } else {
         json::set(&mut new, &["metadata", "deletionTimestamp"], time::later(grace));
@@ -239,7 +298,10 @@ fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
 /// A deletion time that counts the new grace from the same start as the old.
 fn shortened(old: &Value, before: i64, grace: i64) -> String {
     let at: Option<jiff::Timestamp> = text(old, "/metadata/deletionTimestamp").parse().ok();
-    match at.and_then(|at| at.checked_sub(jiff::SignedDuration::from_secs(before - grace)).ok()) {
+    match at.and_then(|at| {
+        at.checked_sub(jiff::SignedDuration::from_secs(before - grace))
+            .ok()
+    }) {
         Some(at) => time::seconds(at),
         None => time::later(grace),
     }

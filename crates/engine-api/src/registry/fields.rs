@@ -59,7 +59,11 @@ pub fn refusal(kind: &KindInfo, labels: &str, fields: &str, field: &str) -> Stri
         format!("field label not supported: {field}")
     };
     let group_version = kind.api_version();
-    let group_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { group_version };
+    let group_version = if kind.group.is_empty() {
+        format!("/{}", kind.version)
+    } else {
+        group_version
+    };
     format!(
         "Unable to find \"{group_version}, Resource={}\" that match label selector \"{labels}\", \
          field selector \"{fields}\": {why}",
@@ -72,20 +76,38 @@ pub fn value<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
     let at = match field {
         "name" => "metadata.name".to_owned(),
         "status.successful" => {
-            return Cow::Owned(object.pointer("/status/succeeded").and_then(Value::as_i64).unwrap_or(0).to_string());
+            return Cow::Owned(
+                object
+                    .pointer("/status/succeeded")
+                    .and_then(Value::as_i64)
+                    .unwrap_or(0)
+                    .to_string(),
+            );
         }
         "status.replicas" => {
-            return Cow::Owned(object.pointer("/status/replicas").and_then(Value::as_i64).unwrap_or(0).to_string());
+            return Cow::Owned(
+                object
+                    .pointer("/status/replicas")
+                    .and_then(Value::as_i64)
+                    .unwrap_or(0)
+                    .to_string(),
+            );
         }
         "spec.unschedulable" | "spec.hostNetwork" => {
             return Cow::Owned(truth(object, &format!("/{}", field.replace('.', "/"))).to_string());
         }
         "source" => {
             let component = text(object, "/source/component");
-            return Cow::Borrowed(if component.is_empty() { text(object, "/reportingComponent") } else { component });
+            return Cow::Borrowed(if component.is_empty() {
+                text(object, "/reportingComponent")
+            } else {
+                component
+            });
         }
         "reportingController" => "reportingComponent".to_owned(),
-        other => other.strip_prefix("regarding.").map_or_else(|| other.to_owned(), |f| format!("involvedObject.{f}")),
+        other => other
+            .strip_prefix("regarding.")
+            .map_or_else(|| other.to_owned(), |f| format!("involvedObject.{f}")),
     };
     Cow::Borrowed(text(object, &format!("/{}", at.replace('.', "/"))))
 }

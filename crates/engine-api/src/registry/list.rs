@@ -29,8 +29,19 @@ impl Api {
     pub fn page(&self, call: &Call, kind: &'static KindInfo) -> Result<Page> {
         let selection = Selection::of(call, kind)?;
         let stored_kind = convert::stored(kind);
-        let prefix = keys::prefix(stored_kind, if kind.namespaced { &call.route.namespace } else { "" });
-        let limit = call.query.number("limit").filter(|l| *l > 0).map_or(usize::MAX, |l| l as usize);
+        let prefix = keys::prefix(
+            stored_kind,
+            if kind.namespaced {
+                &call.route.namespace
+            } else {
+                ""
+            },
+        );
+        let limit = call
+            .query
+            .number("limit")
+            .filter(|l| *l > 0)
+            .map_or(usize::MAX, |l| l as usize);
         let token = call.query.get("continue").map(Continuation::decode).transpose()?;
         let version = call.query.get("resourceVersion").map(parse_version).transpose()?;
         let matching = call.query.get("resourceVersionMatch");
@@ -71,7 +82,10 @@ impl Api {
             }
             items.push(object.clone());
             if items.len() == limit {
-                next = Some(Continuation { revision: snapshot.revision, after: object.key.to_string() });
+                next = Some(Continuation {
+                    revision: snapshot.revision,
+                    after: object.key.to_string(),
+                });
                 break;
             }
         }
@@ -92,7 +106,9 @@ fn parse_version(raw: &str) -> Result<u64> {
         let cause = validation::Cause {
             reason: "FieldValueInvalid",
             field: "resourceVersion".to_owned(),
-            message: format!("Invalid value: \"{raw}\": strconv.ParseUint: parsing \"{raw}\": invalid syntax"),
+            message: format!(
+                "Invalid value: \"{raw}\": strconv.ParseUint: parsing \"{raw}\": invalid syntax"
+            ),
         };
         ApiError::invalid("", "ListOptions", "", &[cause])
     })
@@ -112,24 +128,38 @@ pub fn too_large(wanted: u64, current: u64) -> ApiError {
 
 /// The combinations that upstream refuses (apimachinery `internalversion/validation`).
 fn check_parameters(
-    token: &Option<Continuation>, version: Option<u64>, matching: Option<&str>, _limit: usize,
+    token: &Option<Continuation>,
+    version: Option<u64>,
+    matching: Option<&str>,
+    _limit: usize,
 ) -> Result<()> {
     let refuse = |reason, message: &str| {
-        let cause =
-            validation::Cause { reason, field: "resourceVersionMatch".to_owned(), message: message.to_owned() };
+        let cause = validation::Cause {
+            reason,
+            field: "resourceVersionMatch".to_owned(),
+            message: message.to_owned(),
+        };
         Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]))
     };
     let Some(matching) = matching else {
         if token.is_some() && version.is_some_and(|v| v > 0) {
-            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         return Ok(());
     };
     if version.is_none() {
-        return refuse("FieldValueForbidden", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+        return refuse(
+            "FieldValueForbidden",
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        );
     }
     if token.is_some() {
-        return refuse("FieldValueForbidden", "Forbidden: resourceVersionMatch is forbidden when continue is provided");
+        return refuse(
+            "FieldValueForbidden",
+            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        );
     }
     match matching {
         "NotOlderThan" => Ok(()),

@@ -16,7 +16,9 @@ const LONGEST_BASE: usize = 63 - 5;
 /// Five random characters.
 pub fn random_suffix() -> String {
     let mut rng = rand::rng();
-    (0..5).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+    (0..5)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect()
 }
 
 /// A name from a `generateName`.
@@ -32,7 +34,13 @@ pub fn generated_name(base: &str) -> String {
 pub fn fill_new(value: &mut Value, generation: bool) {
     json::set(value, &["metadata", "uid"], uuid::Uuid::new_v4().to_string());
     json::set(value, &["metadata", "creationTimestamp"], time::now());
-    for gone in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+    for gone in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "resourceVersion",
+        "generation",
+    ] {
         json::remove(value, &["metadata", gone]);
     }
     if generation {
@@ -42,7 +50,13 @@ pub fn fill_new(value: &mut Value, generation: bool) {
 
 /// What an update can never change.
 pub fn keep_old(new: &mut Value, old: &Value) {
-    for field in ["creationTimestamp", "selfLink", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "creationTimestamp",
+        "selfLink",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         json::restore(new, old, &["metadata", field]);
     }
     if text(new, "/metadata/uid").is_empty() {

@@ -40,7 +40,11 @@ impl Output {
 
     /// The object in the version of the request.
     pub fn in_version(self, kind: &KindInfo) -> Self {
-        if convert::needed(kind) { Self::Made(convert::from_stored(kind, self.value()).into_owned()) } else { self }
+        if convert::needed(kind) {
+            Self::Made(convert::from_stored(kind, self.value()).into_owned())
+        } else {
+            self
+        }
     }
 }
 

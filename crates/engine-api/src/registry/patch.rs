@@ -32,7 +32,11 @@ pub enum PatchType {
 impl PatchType {
     /// From the Content-Type header.
     pub fn of(call: &Call) -> Result<Self> {
-        let raw = call.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let raw = call
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default();
         match raw.split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
@@ -60,7 +64,11 @@ pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
                 "",
                 "",
                 "",
-                &[Cause { reason: "FieldValueInvalid", field: "patch".to_owned(), message: rest.to_owned() }],
+                &[Cause {
+                    reason: "FieldValueInvalid",
+                    field: "patch".to_owned(),
+                    message: rest.to_owned(),
+                }],
             ),
             // NewGenericServerResponse of 422.
             None => ApiError {
@@ -68,7 +76,11 @@ pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
                     tracing::debug!(message, "patch does not fit");
                     json!({})
                 }),
-                ..ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
+                ..ApiError::new(
+                    422,
+                    "Invalid",
+                    "the server rejected our request due to an error in our request",
+                )
             },
         },
         PatchError::Conflict(conflicts) => {
@@ -86,7 +98,11 @@ pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
             let _ = (kind, name);
             ApiError {
                 details: Some(json!({"causes": causes})),
-                ..ApiError::new(409, "Conflict", format!("Apply failed with {count} {plural}:{lines}"))
+                ..ApiError::new(
+                    409,
+                    "Conflict",
+                    format!("Apply failed with {count} {plural}:{lines}"),
+                )
             }
         }
     }
@@ -99,8 +115,11 @@ fn group_conflicts(conflicts: &[::patch::Conflict]) -> String {
     messages.dedup();
     let mut lines = String::new();
     for message in &messages {
-        let fields: Vec<&str> =
-            conflicts.iter().filter(|c| c.message == *message).map(|c| c.field.as_str()).collect();
+        let fields: Vec<&str> = conflicts
+            .iter()
+            .filter(|c| c.message == *message)
+            .map(|c| c.field.as_str())
+            .collect();
         if messages.len() == 1 && fields.len() == 1 {
             lines.push_str(&format!(" {message}: {}", fields[0]));
         } else {
@@ -115,7 +134,12 @@ fn group_conflicts(conflicts: &[::patch::Conflict]) -> String {
 }
 
 /// Apply one of the three plain patches.
-pub fn apply_plain(kind: PatchType, definition: &str, object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+pub fn apply_plain(
+    kind: PatchType,
+    definition: &str,
+    object: &Value,
+    patch: &[u8],
+) -> Result<Value, PatchError> {
     match kind {
         PatchType::Json => ::patch::json_patch(object, patch),
         PatchType::Merge => ::patch::merge_patch(object, patch),
@@ -127,7 +151,10 @@ pub fn apply_plain(kind: PatchType, definition: &str, object: &Value, patch: &[u
 impl Api {
     /// `PATCH` of an object or of its status; whether it was created.
     pub async fn patch(
-        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        subresource: &str,
     ) -> Result<(Output, bool)> {
         let patch_type = PatchType::of(call)?;
         if patch_type == PatchType::Apply {
@@ -150,12 +177,17 @@ impl Api {
             keep_identity(kind, current, &mut patched)?;
             Ok(patched)
         };
-        let output = self.change(call, kind, subresource, Tracking::Update, change).await?;
+        let output = self
+            .change(call, kind, subresource, Tracking::Update, change)
+            .await?;
         Ok((output, false))
     }
 
     async fn apply(
-        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        subresource: &str,
     ) -> Result<(Output, bool)> {
         if call.query.get("fieldManager").is_none() {
             let cause = Cause {
@@ -174,7 +206,11 @@ impl Api {
         let force = call.query.truth("force");
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let writer = Writer::of(call, kind, subresource);
-        if self.store.get(&keys::key(convert::stored(kind), namespace, name)).is_none() {
+        if self
+            .store
+            .get(&keys::key(convert::stored(kind), namespace, name))
+            .is_none()
+        {
             if !subresource.is_empty() {
                 return Err(ApiError::not_found(kind, name));
             }
@@ -195,7 +231,9 @@ impl Api {
                 .map_err(|e| patch_error(kind, name, e))?;
             body::finish(call, kind, kind.definition, merged)
         };
-        let output = self.change(call, kind, subresource, Tracking::Done, change).await?;
+        let output = self
+            .change(call, kind, subresource, Tracking::Done, change)
+            .await?;
         Ok((output, false))
     }
 
@@ -204,8 +242,16 @@ impl Api {
         if let Some(first) = unknown.first() {
             let field = first.trim_start_matches("unknown field ").trim_matches('"');
             let (namespace, name) = (&call.route.namespace, &call.route.name);
-            let place = if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
-            let api_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { kind.api_version() };
+            let place = if namespace.is_empty() {
+                format!("/{name}")
+            } else {
+                format!("{namespace}/{name}")
+            };
+            let api_version = if kind.group.is_empty() {
+                format!("/{}", kind.version)
+            } else {
+                kind.api_version()
+            };
             return Err(ApiError::new(
                 500,
                 "",
@@ -217,14 +263,20 @@ impl Api {
             ));
         }
         // Checked only: what decoding adds would become the applier's.
-        schema::normalise(kind.definition, &mut applied.clone()).map_err(|e| ApiError::bad_request(e.message))?;
-        if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+        schema::normalise(kind.definition, &mut applied.clone())
+            .map_err(|e| ApiError::bad_request(e.message))?;
+        if applied
+            .pointer("/metadata/managedFields")
+            .is_some_and(|m| !m.is_null())
+        {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         if !text(applied, "/apiVersion").is_empty() || !text(applied, "/kind").is_empty() {
             body::identify(kind, applied)?;
         } else {
-            return Err(ApiError::bad_request("apiVersion and kind must be set in an applied object"));
+            return Err(ApiError::bad_request(
+                "apiVersion and kind must be set in an applied object",
+            ));
         }
         let own = text(applied, "/metadata/name").to_owned();
         if own.is_empty() {
@@ -244,13 +296,20 @@ fn keep_identity(kind: &KindInfo, old: &Value, new: &mut Value) -> Result<()> {
     for field in ["name", "namespace"] {
         let (was, is) = (old["metadata"].get(field), new["metadata"].get(field));
         if was != is {
-            let (was, is) = (was.and_then(Value::as_str).unwrap_or_default(), is.and_then(Value::as_str).unwrap_or_default());
+            let (was, is) = (
+                was.and_then(Value::as_str).unwrap_or_default(),
+                is.and_then(Value::as_str).unwrap_or_default(),
+            );
             return Err(ApiError::bad_request(if field == "name" {
                 format!("the name of the object ({is}) does not match the name on the URL ({was})")
             } else {
                 format!(
                     "the namespace of the provided {} does not match the namespace sent on the request",
-                    if kind.namespaced { "object" } else { "cluster-scoped object" }
+                    if kind.namespaced {
+                        "object"
+                    } else {
+                        "cluster-scoped object"
+                    }
                 )
             }));
         }

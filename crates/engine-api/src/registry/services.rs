@@ -29,7 +29,13 @@ fn external_name(service: &Value) -> bool {
 pub fn carry_over(new: &mut Value, old: &Value) {
     if external_name(new) {
         if !external_name(old) && text(new, "/spec/clusterIP") == text(old, "/spec/clusterIP") {
-            for gone in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            for gone in [
+                "clusterIP",
+                "clusterIPs",
+                "ipFamilies",
+                "ipFamilyPolicy",
+                "internalTrafficPolicy",
+            ] {
                 json::remove(new, &["spec", gone]);
             }
         }
@@ -43,7 +49,10 @@ pub fn carry_over(new: &mut Value, old: &Value) {
         json::restore(new, old, &["spec", "clusterIPs"]);
     }
     // Whoever writes only clusterIP means clusterIPs too (`NormalizeClusterIPs`).
-    let (ip, old_ip) = (text(new, "/spec/clusterIP").to_owned(), text(old, "/spec/clusterIP"));
+    let (ip, old_ip) = (
+        text(new, "/spec/clusterIP").to_owned(),
+        text(old, "/spec/clusterIP"),
+    );
     if ip != old_ip && list(new, "/spec/clusterIPs") == list(old, "/spec/clusterIPs") && !ip.is_empty() {
         set(new, &["spec", "clusterIPs"], json!([ip]));
     }
@@ -53,13 +62,23 @@ pub fn carry_over(new: &mut Value, old: &Value) {
         }
     }
     if has_node_ports(new) && has_node_ports(old) {
-        let taken: HashSet<i64> = list(new, "/spec/ports").iter().filter_map(|p| p["nodePort"].as_i64()).collect();
+        let taken: HashSet<i64> = list(new, "/spec/ports")
+            .iter()
+            .filter_map(|p| p["nodePort"].as_i64())
+            .collect();
         let old_ports = list(old, "/spec/ports").to_vec();
         if let Some(ports) = new["spec"]["ports"].as_array_mut() {
-            for port in ports.iter_mut().filter(|p| p["nodePort"].as_i64().unwrap_or_default() == 0) {
-                let same =
-                    old_ports.iter().find(|o| o["port"] == port["port"] && protocol(o) == protocol(port));
-                if let Some(kept) = same.and_then(|o| o["nodePort"].as_i64()).filter(|p| !taken.contains(p)) {
+            for port in ports
+                .iter_mut()
+                .filter(|p| p["nodePort"].as_i64().unwrap_or_default() == 0)
+            {
+                let same = old_ports
+                    .iter()
+                    .find(|o| o["port"] == port["port"] && protocol(o) == protocol(port));
+                if let Some(kept) = same
+                    .and_then(|o| o["nodePort"].as_i64())
+                    .filter(|p| !taken.contains(p))
+                {
                     port["nodePort"] = kept.into();
                 }
             }
@@ -79,7 +98,12 @@ pub fn carry_over(new: &mut Value, old: &Value) {
 
 /// Node ports left over from a type that had them go away, unless the client changed them itself.
 fn drop_node_ports(new: &mut Value, old: &Value) {
-    let ports_of = |v: &Value| list(v, "/spec/ports").iter().map(|p| p["nodePort"].clone()).collect::<Vec<_>>();
+    let ports_of = |v: &Value| {
+        list(v, "/spec/ports")
+            .iter()
+            .map(|p| p["nodePort"].clone())
+            .collect::<Vec<_>>()
+    };
     if ports_of(new) == ports_of(old)
         && let Some(ports) = new["spec"]["ports"].as_array_mut()
     {
@@ -107,19 +131,33 @@ pub fn allocate(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<(
 }
 
 fn invalid(service: &Value, reason: &'static str, field: &str, message: String) -> ApiError {
-    let cause = Cause { reason, field: field.to_owned(), message };
+    let cause = Cause {
+        reason,
+        field: field.to_owned(),
+        message,
+    };
     ApiError::invalid("", "Service", text(service, "/metadata/name"), &[cause])
 }
 
-fn others<'a>(items: &'a [std::sync::Arc<engine_store::Stored>], service: &Value) -> impl Iterator<Item = &'a Value> {
+fn others<'a>(
+    items: &'a [std::sync::Arc<engine_store::Stored>],
+    service: &Value,
+) -> impl Iterator<Item = &'a Value> {
     let own = text(service, "/metadata/uid").to_owned();
-    items.iter().map(|o| &o.value).filter(move |o| text(o, "/metadata/uid") != own)
+    items
+        .iter()
+        .map(|o| &o.value)
+        .filter(move |o| text(o, "/metadata/uid") != own)
 }
 
 fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()> {
     let asked = text(service, "/spec/clusterIP").to_owned();
     let asked = if asked.is_empty() {
-        strings(service, "/spec/clusterIPs").first().copied().unwrap_or_default().to_owned()
+        strings(service, "/spec/clusterIPs")
+            .first()
+            .copied()
+            .unwrap_or_default()
+            .to_owned()
     } else {
         asked
     };
@@ -129,8 +167,9 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
         asked
     } else {
         let services = api.store.list("services/").items;
-        let used: HashSet<&str> =
-            others(&services, service).flat_map(|o| strings(o, "/spec/clusterIPs")).collect();
+        let used: HashSet<&str> = others(&services, service)
+            .flat_map(|o| strings(o, "/spec/clusterIPs"))
+            .collect();
         if asked.is_empty() {
             free_ip(api, &used)
                 .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
@@ -143,11 +182,15 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
                     format!("Invalid value: [\"{asked}\"]: failed to allocate IP {asked}: {why}"),
                 )
             };
-            let Ok(parsed) = asked.parse::<Ipv4Addr>() else { return Err(failed("not a valid IPv4 address")) };
+            let Ok(parsed) = asked.parse::<Ipv4Addr>() else {
+                return Err(failed("not a valid IPv4 address"));
+            };
             let range = &api.config.service_cidr;
             if !range.contains(&parsed) || parsed == range.network() || parsed == range.broadcast() {
-                return Err(failed(&format!("the provided IP ({asked}) is not in the valid range. \
-                    The range of valid IPs is {range}")));
+                return Err(failed(&format!(
+                    "the provided IP ({asked}) is not in the valid range. \
+                    The range of valid IPs is {range}"
+                )));
             }
             if used.contains(asked.as_str()) {
                 return Err(failed("provided IP is already allocated"));
@@ -174,7 +217,8 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
                 service,
                 "FieldValueInvalid",
                 "spec.ipFamilyPolicy",
-                "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services".to_owned(),
+                "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"
+                    .to_owned(),
             ));
         }
         _ => {}
@@ -224,7 +268,9 @@ fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
     let range = &api.config.node_port_range;
     let mut ports = list(service, "/spec/ports").to_vec();
     for (index, port) in ports.iter().enumerate() {
-        let Some(asked) = port["nodePort"].as_i64().filter(|p| *p > 0) else { continue };
+        let Some(asked) = port["nodePort"].as_i64().filter(|p| *p > 0) else {
+            continue;
+        };
         let failed = |why: String| {
             invalid(
                 service,
@@ -255,7 +301,9 @@ fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
         let shared = given
             .iter()
             .find(|(number, other, node_port)| {
-                port["port"] == *number && *other != transport && !used.contains(&(transport.clone(), *node_port))
+                port["port"] == *number
+                    && *other != transport
+                    && !used.contains(&(transport.clone(), *node_port))
             })
             .map(|(_, _, node_port)| *node_port);
         let count = range.end() - range.start() + 1;

@@ -82,7 +82,11 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
         "pods" => {
             json::remove(object, &["spec", "nodeSelectorTerms"]);
             let class = qos_class(object);
-            set(object, &["status"], json!({"phase": "Pending", "qosClass": class}));
+            set(
+                object,
+                &["status"],
+                json!({"phase": "Pending", "qosClass": class}),
+            );
             if !list(object, "/spec/schedulingGates").is_empty() {
                 let condition = json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
                     "message": "Scheduling is blocked due to non-empty scheduling gates"});
@@ -92,16 +96,25 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
         "namespaces" => {
             set(object, &["status"], json!({"phase": "Active"}));
             let finalizers = &mut object["spec"]["finalizers"];
-            if finalizers.as_array().is_none_or(|f| !f.contains(&json!("kubernetes"))) {
+            if finalizers
+                .as_array()
+                .is_none_or(|f| !f.contains(&json!("kubernetes")))
+            {
                 let mut all = finalizers.as_array().cloned().unwrap_or_default();
                 all.push("kubernetes".into());
                 *finalizers = all.into();
             }
         }
-        "persistentvolumeclaims" | "persistentvolumes" => set(object, &["status"], json!({"phase": "Pending"})),
+        "persistentvolumeclaims" | "persistentvolumes" => {
+            set(object, &["status"], json!({"phase": "Pending"}))
+        }
         "services" | "ingresses" => set(object, &["status"], json!({"loadBalancer": {}})),
         "replicasets" => set(object, &["status"], json!({"replicas": 0})),
-        "statefulsets" => set(object, &["status"], json!({"availableReplicas": 0, "replicas": 0})),
+        "statefulsets" => set(
+            object,
+            &["status"],
+            json!({"availableReplicas": 0, "replicas": 0}),
+        ),
         "daemonsets" => set(
             object,
             &["status"],
@@ -113,7 +126,11 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
             json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}),
         ),
         "horizontalpodautoscalers" => {
-            set(object, &["status"], json!({"currentMetrics": null, "desiredReplicas": 0}));
+            set(
+                object,
+                &["status"],
+                json!({"currentMetrics": null, "desiredReplicas": 0}),
+            );
         }
         "jobs" => {
             set(object, &["status"], json!({}));
@@ -138,9 +155,22 @@ fn job_selector(job: &mut Value) {
         ("batch.kubernetes.io/controller-uid", &uid),
         ("batch.kubernetes.io/job-name", &name),
     ] {
-        set(job, &["spec", "template", "metadata", "labels", label], value.as_str());
+        set(
+            job,
+            &["spec", "template", "metadata", "labels", label],
+            value.as_str(),
+        );
     }
-    set(job, &["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], uid);
+    set(
+        job,
+        &[
+            "spec",
+            "selector",
+            "matchLabels",
+            "batch.kubernetes.io/controller-uid",
+        ],
+        uid,
+    );
 }
 
 /// Before managed fields are worked out for an update: what this subresource may not touch is put back. `None` when the
@@ -149,8 +179,18 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
     meta::keep_old(new, old);
     match subresource {
         "status" => {
-            let keep: Vec<String> = old.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
-            let had: Vec<String> = new.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
+            let keep: Vec<String> = old
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(k, _)| k.clone())
+                .collect();
+            let had: Vec<String> = new
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(k, _)| k.clone())
+                .collect();
             for key in keep.iter().chain(&had) {
                 if !matches!(key.as_str(), "status" | "metadata" | "apiVersion" | "kind") {
                     json::restore(new, old, &[key]);
@@ -180,7 +220,9 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
         return;
     }
     let changed = match kind.plural {
-        "endpointslices" => ["endpoints", "ports", "addressType"].iter().any(|f| new.get(*f) != old.get(*f)),
+        "endpointslices" => ["endpoints", "ports", "addressType"]
+            .iter()
+            .any(|f| new.get(*f) != old.get(*f)),
         // StatefulSets, Deployments and Jobs: metadata alone never counts (strategy.go PrepareForUpdate of each).
         _ => new.get("spec") != old.get("spec"),
     };
@@ -194,9 +236,14 @@ pub fn qos_class(pod: &Value) -> &'static str {
     let mut guaranteed = true;
     let mut any = false;
     let positive = |v: Option<&Value>| {
-        v.and_then(Value::as_str).and_then(|q| q.parse::<Quantity>().ok()).filter(|q| q.milli_value() > 0)
+        v.and_then(Value::as_str)
+            .and_then(|q| q.parse::<Quantity>().ok())
+            .filter(|q| q.milli_value() > 0)
     };
-    for container in list(pod, "/spec/containers").iter().chain(list(pod, "/spec/initContainers")) {
+    for container in list(pod, "/spec/containers")
+        .iter()
+        .chain(list(pod, "/spec/initContainers"))
+    {
         for resource in ["cpu", "memory"] {
             let request = positive(container.pointer(&format!("/resources/requests/{resource}")));
             let limit = positive(container.pointer(&format!("/resources/limits/{resource}")));
@@ -213,8 +260,11 @@ pub fn qos_class(pod: &Value) -> &'static str {
 
 /// How long a pod may take to end; 0 removes it at once (`pkg/registry/core/pod/strategy.go` CheckGracefulDelete).
 pub fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
-    let mut period = asked.or_else(|| number(pod, "/spec/terminationGracePeriodSeconds")).unwrap_or(0);
-    if text(pod, "/spec/nodeName").is_empty() || matches!(text(pod, "/status/phase"), "Failed" | "Succeeded") {
+    let mut period = asked
+        .or_else(|| number(pod, "/spec/terminationGracePeriodSeconds"))
+        .unwrap_or(0);
+    if text(pod, "/spec/nodeName").is_empty() || matches!(text(pod, "/status/phase"), "Failed" | "Succeeded")
+    {
         period = 0;
     }
     if period < 0 { 1 } else { period }
@@ -230,16 +280,22 @@ mod tests {
         assert_eq!(qos_class(&pod(json!({}))), "BestEffort");
         assert_eq!(qos_class(&pod(json!({"requests": {"cpu": "1"}}))), "Burstable");
         let equal = json!({"cpu": "1", "memory": "1Gi"});
-        assert_eq!(qos_class(&pod(json!({"requests": equal, "limits": equal}))), "Guaranteed");
+        assert_eq!(
+            qos_class(&pod(json!({"requests": equal, "limits": equal}))),
+            "Guaranteed"
+        );
         assert_eq!(qos_class(&pod(json!({"limits": equal}))), "Guaranteed");
-        assert_eq!(qos_class(&pod(json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": equal}))), "Burstable");
+        assert_eq!(
+            qos_class(&pod(
+                json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": equal})
+            )),
+            "Burstable"
+        );
     }
 
     #[test]
     fn grace() {
-        let pod = |node: &str, phase: &str| {
-            json!({"spec": {"nodeName": node, "terminationGracePeriodSeconds": 30}, "status": {"phase": phase}})
-        };
+        let pod = |node: &str, phase: &str| json!({"spec": {"nodeName": node, "terminationGracePeriodSeconds": 30}, "status": {"phase": phase}});
         assert_eq!(pod_grace(&pod("n", "Running"), None), 30);
         assert_eq!(pod_grace(&pod("n", "Running"), Some(5)), 5);
         assert_eq!(pod_grace(&pod("n", "Running"), Some(-1)), 1);

@@ -30,7 +30,10 @@ pub enum Tracking {
 impl Api {
     /// `PUT` of a whole object, or of one of its subresources.
     pub async fn update_from_body(
-        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str,
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        subresource: &str,
     ) -> Result<(Output, bool)> {
         let name = call.route.name.as_str();
         let object = body::decode(call, kind, kind.definition)?;
@@ -48,7 +51,12 @@ impl Api {
         let mut object = object;
         body::place(kind, &call.route.namespace, &mut object)?;
         let creates = subresource.is_empty() && strategy::put_creates(kind);
-        if creates && self.store.get(&keys::key(kind, &call.route.namespace, name)).is_none() {
+        if creates
+            && self
+                .store
+                .get(&keys::key(kind, &call.route.namespace, name))
+                .is_none()
+        {
             json::remove(&mut object, &["metadata", "resourceVersion"]);
             return self.create(call, kind, object).await.map(|output| (output, true));
         }
@@ -63,13 +71,19 @@ impl Api {
             ));
         }
         let change = |_: &Value| Ok(object.clone());
-        self.change(call, kind, subresource, Tracking::Update, change).await.map(|output| (output, false))
+        self.change(call, kind, subresource, Tracking::Update, change)
+            .await
+            .map(|output| (output, false))
     }
 
     /// Change the object that the call names. `change` gets the object in the version of the request and returns it
     /// changed; it is asked again when somebody else wrote meanwhile, unless the result names a resource version of its own.
     pub async fn change(
-        self: &Arc<Self>, call: &Call, kind: &'static KindInfo, subresource: &str, tracking: Tracking,
+        self: &Arc<Self>,
+        call: &Call,
+        kind: &'static KindInfo,
+        subresource: &str,
+        tracking: Tracking,
         mut change: impl FnMut(&Value) -> Result<Value>,
     ) -> Result<Output> {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
@@ -78,7 +92,10 @@ impl Api {
             let stored = self.fetch(kind, namespace, name)?;
             let current = convert::from_stored(kind, &stored.value);
             let changed = change(&current)?;
-            match self.replace(call, kind, subresource, tracking, &key, &stored, changed).await {
+            match self
+                .replace(call, kind, subresource, tracking, &key, &stored, changed)
+                .await
+            {
                 Err(Replace::Raced { pinned }) if pinned || attempt >= ATTEMPTS => {
                     return Err(ApiError::modified(kind, name));
                 }
@@ -92,20 +109,28 @@ impl Api {
 
     /// One attempt: `new` is in the version of the request.
     async fn replace(
-        self: &Arc<Self>, call: &Call, request_kind: &'static KindInfo, subresource: &str, tracking: Tracking,
-        key: &str, stored: &Arc<Stored>, mut new: Value,
+        self: &Arc<Self>,
+        call: &Call,
+        request_kind: &'static KindInfo,
+        subresource: &str,
+        tracking: Tracking,
+        key: &str,
+        stored: &Arc<Stored>,
+        mut new: Value,
     ) -> Result<Output, Replace> {
         let name = call.route.name.as_str();
         let old_version = text(&stored.value, "/metadata/resourceVersion");
         let version = text(&new, "/metadata/resourceVersion");
         // Patches carry the version they were made from; only another one is the client's own wish.
-        let pinned = !version.is_empty() && version != "0" && (call.route.verb == "update" || version != old_version);
+        let pinned =
+            !version.is_empty() && version != "0" && (call.route.verb == "update" || version != old_version);
         if pinned && version != old_version {
             return Err(ApiError::modified(request_kind, name).into());
         }
         let (uid, old_uid) = (text(&new, "/metadata/uid"), text(&stored.value, "/metadata/uid"));
         if !uid.is_empty() && uid != old_uid {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
             return Err(ApiError::conflict(request_kind, name, &why).into());
         }
         json::set(&mut new, &["metadata", "resourceVersion"], old_version);
@@ -114,14 +139,23 @@ impl Api {
         strategy::before_update(request_kind, subresource, &mut new, &current);
         if tracking == Tracking::Update {
             let writer = Writer::of(call, request_kind, subresource);
-            ::patch::track_update(request_kind.definition, Some(&current), &mut new, &writer.manager());
+            ::patch::track_update(
+                request_kind.definition,
+                Some(&current),
+                &mut new,
+                &writer.manager(),
+            );
         }
         let (kind, mut new) = body::to_stored(request_kind, new);
         let old = &stored.value;
         if subresource.is_empty() {
             admission::mutate_update(self, kind, &mut new, old)?;
         }
-        let services = if kind.plural == "services" { Some(self.services.lock().await) } else { None };
+        let services = if kind.plural == "services" {
+            Some(self.services.lock().await)
+        } else {
+            None
+        };
         if services.is_some() && subresource.is_empty() {
             services::carry_over(&mut new, old);
         }
@@ -140,7 +174,10 @@ impl Api {
             return Ok(Output::Made(new));
         }
         if finished(kind, &new) {
-            return match self.erase(kind, key, Precondition::Revision(stored.revision)).await {
+            return match self
+                .erase(kind, key, Precondition::Revision(stored.revision))
+                .await
+            {
                 Ok(_) => Ok(Output::Made(new)),
                 Err(error) => Err(Replace::from_write(error, pinned)),
             };
@@ -148,7 +185,10 @@ impl Api {
         if new == *old {
             return Ok(Output::Stored(stored.clone()));
         }
-        match self.write(kind, key, new, Precondition::Revision(stored.revision)).await {
+        match self
+            .write(kind, key, new, Precondition::Revision(stored.revision))
+            .await
+        {
             Ok(written) => Ok(Output::Stored(written)),
             Err(error) => Err(Replace::from_write(error, pinned)),
         }

@@ -24,7 +24,11 @@ impl Api {
             // Upstream: nothing has run yet, and nothing is said.
             return Ok(answer::text(200, ""));
         }
-        let stream = self.node_streams()?.logs(&target, options).await.map_err(stream_error)?;
+        let stream = self
+            .node_streams()?
+            .logs(&target, options)
+            .await
+            .map_err(stream_error)?;
         let frames = stream.map(|chunk| chunk.map(Frame::data).map_err(BodyError::from));
         let mut response = answer::text(200, "");
         *response.body_mut() = StreamBody::new(frames).boxed_unsync();
@@ -40,7 +44,11 @@ fn options(call: &Call) -> Result<LogOptions> {
         match raw.parse::<i64>() {
             Ok(value) if value >= least => Some(value),
             Ok(value) => {
-                let bound = if least == 0 { "greater than or equal to 0" } else { "greater than 0" };
+                let bound = if least == 0 {
+                    "greater than or equal to 0"
+                } else {
+                    "greater than 0"
+                };
                 causes.push(Cause {
                     reason: "FieldValueInvalid",
                     field: name.to_owned(),

@@ -11,7 +11,11 @@ use crate::{
     status::{ApiError, Result},
 };
 
+mod exec;
+mod forward;
 mod logs;
+mod spdy;
+mod websocket;
 
 /// A node agent's failure as a Status.
 pub fn stream_error(error: StreamError) -> ApiError {
@@ -26,7 +30,10 @@ pub fn stream_error(error: StreamError) -> ApiError {
 
 impl Api {
     pub(crate) fn node_streams(&self) -> Result<Arc<dyn NodeStreams>> {
-        self.streams.get().cloned().ok_or_else(|| ApiError::new(503, "ServiceUnavailable", "no node agent is running"))
+        self.streams
+            .get()
+            .cloned()
+            .ok_or_else(|| ApiError::new(503, "ServiceUnavailable", "no node agent is running"))
     }
 
     /// The container of a pod that a request is about (kubernetes `pkg/registry/core/pod/strategy.go` streamLocation).
@@ -53,11 +60,15 @@ fn container(pod: &serde_json::Value, name: &str, asked: Option<&str>) -> Result
         if main.contains(&asked) || init.contains(&asked) {
             return Ok(asked.to_owned());
         }
-        return Err(ApiError::bad_request(format!("container {asked} is not valid for pod {name}")));
+        return Err(ApiError::bad_request(format!(
+            "container {asked} is not valid for pod {name}"
+        )));
     }
     match main.as_slice() {
         [only] => Ok((*only).to_owned()),
-        [] => Err(ApiError::bad_request(format!("a container name must be specified for pod {name}"))),
+        [] => Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {name}"
+        ))),
         several => {
             let init = if init.is_empty() {
                 String::new()

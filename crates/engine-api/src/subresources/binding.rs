@@ -21,21 +21,36 @@ impl Api {
         let node = text(&binding, "/target/name").to_owned();
         let own = text(&binding, "/metadata/name");
         if !own.is_empty() && own != name {
-            return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+            return Err(ApiError::bad_request(
+                "name in URL does not match name in Binding object",
+            ));
         }
         let target = text(&binding, "/target/kind");
         if !target.is_empty() && target != "Node" {
             let message = format!("Unsupported value: \"{target}\": supported values: \"Node\", \"<empty>\"");
-            return Err(ApiError::invalid_field(pods, name, "FieldValueNotSupported", "target.kind", message));
+            return Err(ApiError::invalid_field(
+                pods,
+                name,
+                "FieldValueNotSupported",
+                "target.kind",
+                message,
+            ));
         }
         if node.is_empty() {
-            return Err(ApiError::invalid_field(pods, name, "FieldValueRequired", "target.name", "Required value"));
+            return Err(ApiError::invalid_field(
+                pods,
+                name,
+                "FieldValueRequired",
+                "target.name",
+                "Required value",
+            ));
         }
         let uid = text(&binding, "/metadata/uid");
         let bind = |pod: &Value| {
             let own = text(pod, "/metadata/uid");
             if !uid.is_empty() && uid != own {
-                let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+                let why =
+                    format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
                 return Err(ApiError::conflict(pods, name, &why));
             }
             if deleting(pod) {
@@ -53,13 +68,19 @@ impl Api {
             }
             let mut bound = pod.clone();
             set(&mut bound, &["spec", "nodeName"], node.as_str());
-            for (key, value) in binding["metadata"]["annotations"].as_object().into_iter().flatten() {
+            for (key, value) in binding["metadata"]["annotations"]
+                .as_object()
+                .into_iter()
+                .flatten()
+            {
                 object(&mut bound, &["metadata", "annotations"]).insert(key.clone(), value.clone());
             }
             let mut conditions = list(pod, "/status/conditions").to_vec();
             conditions.retain(|c| c["type"] != "PodScheduled");
-            conditions.push(json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
-                "lastTransitionTime": time::now()}));
+            conditions.push(
+                json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
+                "lastTransitionTime": time::now()}),
+            );
             set(&mut bound, &["status", "conditions"], conditions);
             Ok(bound)
         };
@@ -71,6 +92,10 @@ impl Api {
 fn binding_conflict(name: &str, why: &str) -> ApiError {
     ApiError {
         details: Some(json!({"name": name, "kind": "pods/binding"})),
-        ..ApiError::new(409, "Conflict", format!("Operation cannot be fulfilled on pods/binding \"{name}\": {why}"))
+        ..ApiError::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on pods/binding \"{name}\": {why}"),
+        )
     }
 }

@@ -22,7 +22,9 @@ impl Api {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let own = text(&eviction, "/metadata/name");
         if !own.is_empty() && own != name {
-            return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+            return Err(ApiError::bad_request(
+                "name in URL does not match name in Eviction object",
+            ));
         }
         let mut options = match &eviction["deleteOptions"] {
             Value::Null => DeleteOptions::default(),
@@ -30,8 +32,10 @@ impl Api {
         };
         options.dry_run |= call.dry_run();
         let pod = self.fetch(pods, namespace, name)?;
-        let unheeded = matches!(text(&pod.value, "/status/phase"), "Succeeded" | "Failed" | "Pending")
-            || deleting(&pod.value);
+        let unheeded = matches!(
+            text(&pod.value, "/status/phase"),
+            "Succeeded" | "Failed" | "Pending"
+        ) || deleting(&pod.value);
         if !unheeded {
             self.spend_budget(namespace, &pod.value, options.dry_run).await?;
         }
@@ -43,7 +47,9 @@ impl Api {
         let prefix = format!("poddisruptionbudgets.policy/{namespace}/");
         loop {
             let budgets = self.store.list(&prefix).items;
-            let mut own = budgets.into_iter().filter(|b| labels_match(&b.value["spec"]["selector"], pod));
+            let mut own = budgets
+                .into_iter()
+                .filter(|b| labels_match(&b.value["spec"]["selector"], pod));
             let Some(budget) = own.next() else { return Ok(()) };
             if own.next().is_some() {
                 return Err(ApiError::new(
@@ -53,7 +59,9 @@ impl Api {
                 ));
             }
             let value = &budget.value;
-            let ready = list(pod, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+            let ready = list(pod, "/status/conditions")
+                .iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True");
             let (healthy, desired) = (
                 number(value, "/status/currentHealthy").unwrap_or_default(),
                 number(value, "/status/desiredHealthy").unwrap_or_default(),
@@ -68,22 +76,38 @@ impl Api {
             let generation = number(value, "/metadata/generation").unwrap_or_default();
             if number(value, "/status/observedGeneration").unwrap_or_default() < generation {
                 let message = format!("The disruption budget {name} is still being processed by the server.");
-                return Err(refused("Cannot evict pod as it would violate the pod's disruption budget.", &message, 10));
+                return Err(refused(
+                    "Cannot evict pod as it would violate the pod's disruption budget.",
+                    &message,
+                    10,
+                ));
             }
             let allowed = number(value, "/status/disruptionsAllowed").unwrap_or_default();
             if allowed <= 0 {
                 let message = format!(
                     "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
                 );
-                return Err(refused("Cannot evict pod as it would violate the pod's disruption budget.", &message, 0));
+                return Err(refused(
+                    "Cannot evict pod as it would violate the pod's disruption budget.",
+                    &message,
+                    0,
+                ));
             }
             if dry_run {
                 return Ok(());
             }
             let mut spent = value.clone();
             set(&mut spent, &["status", "disruptionsAllowed"], allowed - 1);
-            set(&mut spent, &["status", "disruptedPods", text(pod, "/metadata/name")], time::now());
-            match self.store.put(&budget.key, spent, Precondition::Revision(budget.revision)).await {
+            set(
+                &mut spent,
+                &["status", "disruptedPods", text(pod, "/metadata/name")],
+                time::now(),
+            );
+            match self
+                .store
+                .put(&budget.key, spent, Precondition::Revision(budget.revision))
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(WriteError::Conflict { .. } | WriteError::NotFound { .. }) => {}
                 Err(other) => return Err(storage_error(&other)),
@@ -97,5 +121,8 @@ fn refused(message: &str, cause: &str, retry: i64) -> ApiError {
     if retry > 0 {
         details["retryAfterSeconds"] = retry.into();
     }
-    ApiError { details: Some(details), ..ApiError::new(429, "TooManyRequests", message) }
+    ApiError {
+        details: Some(details),
+        ..ApiError::new(429, "TooManyRequests", message)
+    }
 }

@@ -29,7 +29,9 @@ pub fn scale_of(object: &Value) -> Value {
     if let Some(replicas) = number(object, "/spec/replicas").filter(|r| *r != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let selector = LabelSelector::from_object(&object["spec"]["selector"]).map(|s| selector_text(&s)).unwrap_or_default();
+    let selector = LabelSelector::from_object(&object["spec"]["selector"])
+        .map(|s| selector_text(&s))
+        .unwrap_or_default();
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();
     }
@@ -60,17 +62,29 @@ impl Api {
         if call.route.verb == "get" {
             return Ok(scale_of(&self.fetch(kind, namespace, name)?.value));
         }
-        let put = if call.route.verb == "update" { Some(body::parse(call)?) } else { None };
-        let patch_type = if put.is_none() { Some(PatchType::of(call)?) } else { None };
+        let put = if call.route.verb == "update" {
+            Some(body::parse(call)?)
+        } else {
+            None
+        };
+        let patch_type = if put.is_none() {
+            Some(PatchType::of(call)?)
+        } else {
+            None
+        };
         let change = |current: &Value| {
             let scale = scale_of(current);
             let wanted = match (&put, patch_type) {
                 (Some(wanted), _) => wanted.clone(),
                 (None, Some(PatchType::Apply) | None) => {
-                    return Err(ApiError::unsupported("server-side apply of the scale subresource is not supported here"));
+                    return Err(ApiError::unsupported(
+                        "server-side apply of the scale subresource is not supported here",
+                    ));
                 }
-                (None, Some(plain)) => apply_plain(plain, "io.k8s.api.autoscaling.v1.Scale", &scale, &call.body)
-                    .map_err(|e| patch_error(kind, name, e))?,
+                (None, Some(plain)) => {
+                    apply_plain(plain, "io.k8s.api.autoscaling.v1.Scale", &scale, &call.body)
+                        .map_err(|e| patch_error(kind, name, e))?
+                }
             };
             let own = text(&wanted, "/metadata/name");
             if !own.is_empty() && own != name {
@@ -81,7 +95,9 @@ impl Api {
             let replicas = match wanted.pointer("/spec/replicas") {
                 None | Some(Value::Null) => 0,
                 Some(number) => number.as_i64().ok_or_else(|| {
-                    ApiError::bad_request("json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
+                    ApiError::bad_request(
+                        "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
+                    )
                 })?,
             };
             if replicas < 0 {

@@ -23,8 +23,17 @@ impl Api {
         let account = self.fetch(accounts, namespace, name)?;
         let seconds = number(&request, "/spec/expirationSeconds").unwrap_or(3600);
         let refuse = |field: &str, message: String| {
-            let cause = validation::Cause { reason: "FieldValueInvalid", field: field.to_owned(), message };
-            Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", &[cause]))
+            let cause = validation::Cause {
+                reason: "FieldValueInvalid",
+                field: field.to_owned(),
+                message,
+            };
+            Err(ApiError::invalid(
+                "authentication.k8s.io",
+                "TokenRequest",
+                "",
+                &[cause],
+            ))
         };
         if seconds < SHORTEST {
             return refuse(
@@ -42,7 +51,10 @@ impl Api {
             namespace,
             name,
             uid: text(&account.value, "/metadata/uid"),
-            audiences: strings(&request, "/spec/audiences").into_iter().map(str::to_owned).collect(),
+            audiences: strings(&request, "/spec/audiences")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             seconds,
             ..Grant::default()
         };
@@ -53,24 +65,43 @@ impl Api {
             self.bind_token(&request["spec"]["boundObjectRef"], namespace, name, &mut grant)?;
         }
         let now = time::unix();
-        let token = self.tokens.sign(&grant, now).ok_or_else(|| ApiError::internal("cannot sign a token"))?;
+        let token = self
+            .tokens
+            .sign(&grant, now)
+            .ok_or_else(|| ApiError::internal("cannot sign a token"))?;
         set(&mut request, &["kind"], "TokenRequest");
         set(&mut request, &["apiVersion"], "authentication.k8s.io/v1");
-        set(&mut request, &["metadata"], json!({"name": name, "namespace": namespace, "creationTimestamp": time::now()}));
+        set(
+            &mut request,
+            &["metadata"],
+            json!({"name": name, "namespace": namespace, "creationTimestamp": time::now()}),
+        );
         set(&mut request, &["spec", "audiences"], json!(grant.audiences));
         set(&mut request, &["spec", "expirationSeconds"], seconds);
-        set(&mut request, &["status"], json!({"token": token, "expirationTimestamp": time::later(seconds)}));
+        set(
+            &mut request,
+            &["status"],
+            json!({"token": token, "expirationTimestamp": time::later(seconds)}),
+        );
         Ok(request)
     }
 
-    fn bind_token(&self, reference: &Value, namespace: &str, account: &str, grant: &mut Grant<'_>) -> Result<()> {
+    fn bind_token(
+        &self,
+        reference: &Value,
+        namespace: &str,
+        account: &str,
+        grant: &mut Grant<'_>,
+    ) -> Result<()> {
         let (kind, name) = (text(reference, "/kind"), text(reference, "/name"));
         let (claim, plural, scope) = match kind {
             "Pod" => ("pod", "pods", namespace),
             "Secret" => ("secret", "secrets", namespace),
             "Node" => ("node", "nodes", ""),
             other => {
-                return Err(ApiError::bad_request(format!("cannot bind token for serviceaccount to object of type {other:?}")));
+                return Err(ApiError::bad_request(format!(
+                    "cannot bind token for serviceaccount to object of type {other:?}"
+                )));
             }
         };
         let bound = self
@@ -97,8 +128,16 @@ impl Api {
                 )));
             }
             let node = text(&bound.value, "/spec/nodeName");
-            if let Some(found) = self.store.get(&keys::core("nodes", "", node)).filter(|_| !node.is_empty()) {
-                grant.bound.push(("node", node.to_owned(), text(&found.value, "/metadata/uid").to_owned()));
+            if let Some(found) = self
+                .store
+                .get(&keys::core("nodes", "", node))
+                .filter(|_| !node.is_empty())
+            {
+                grant.bound.push((
+                    "node",
+                    node.to_owned(),
+                    text(&found.value, "/metadata/uid").to_owned(),
+                ));
             }
         }
         Ok(())
