@@ -15,9 +15,9 @@ fn value(ty: Type, depth: usize, next: &mut dyn FnMut() -> u32) -> Value {
             let mut map = Map::new();
             for field in definition.fields() {
                 let wanted = match definition.fields().len() {
-                    0..=4 => next() % 2 == 0,
-                    5..=12 => next() % 4 == 0,
-                    _ => next() % 8 == 0,
+                    0..=4 => next().is_multiple_of(2),
+                    5..=12 => next().is_multiple_of(4),
+                    _ => next().is_multiple_of(8),
                 };
                 if wanted && depth < DEPTH && !matches!(field.name(), "apiVersion" | "kind") {
                     map.insert(field.name().to_owned(), value(field.ty(), depth + 1, next));
@@ -40,7 +40,7 @@ fn value(ty: Type, depth: usize, next: &mut dyn FnMut() -> u32) -> Value {
                 Scalar::Int32 => json!([0, 1, -1, i32::MAX, i32::MIN][n as usize % 5]),
                 Scalar::Int64 => json!([0, 1, -1, i64::MAX, i64::MIN][n as usize % 5]),
                 Scalar::Float => json!(1.5),
-                Scalar::Bool => json!(n % 2 == 0),
+                Scalar::Bool => json!(n.is_multiple_of(2)),
                 Scalar::Time => {
                     json!(["2026-11-22T19:00:00Z", "1969-12-31T23:59:59.5+01:00"][n as usize % 2])
                 }
