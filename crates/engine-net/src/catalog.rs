@@ -110,17 +110,24 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn slices_of(&self, key: &Key) -> Vec<Arc<SliceInfo>> {
-        self.slices.get(key).map(|slices| slices.values().cloned().collect()).unwrap_or_default()
+        self.slices
+            .get(key)
+            .map(|slices| slices.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn tell(&mut self, key: &Key) {
-        self.listeners.retain(|listener| listener.send(key.clone()).is_ok());
+        self.listeners
+            .retain(|listener| listener.send(key.clone()).is_ok());
     }
 }
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self { state: RwLock::default(), synced: watch::Sender::new((false, false)) }
+        Self {
+            state: RwLock::default(),
+            synced: watch::Sender::new((false, false)),
+        }
     }
 }
 
@@ -135,7 +142,11 @@ impl Catalog {
     /// Waits until the first lists of both kinds have arrived.
     pub async fn synced(&self) {
         // The sender is part of self, so this cannot fail.
-        let _ = self.synced.subscribe().wait_for(|(services, slices)| *services && *slices).await;
+        let _ = self
+            .synced
+            .subscribe()
+            .wait_for(|(services, slices)| *services && *slices)
+            .await;
     }
 
     pub(crate) fn is_synced(&self) -> bool {
@@ -179,7 +190,10 @@ impl Catalog {
     /// Adds or replaces an EndpointSlice.
     pub fn apply_slice(&self, slice: &EndpointSlice) {
         let key = key_of(slice.namespace(), slice.name_any());
-        let owner = slice.labels().get("kubernetes.io/service-name").filter(|_| slice.address_type == "IPv4");
+        let owner = slice
+            .labels()
+            .get("kubernetes.io/service-name")
+            .filter(|_| slice.address_type == "IPv4");
         let mut state = self.write();
         let owner = owner.map(|name| (key.0.clone(), name.clone()));
         if state.owners.get(&key) != owner.as_ref() {
@@ -188,7 +202,11 @@ impl Catalog {
         let Some(owner) = owner else { return };
         let info = Arc::new(SliceInfo::read(slice));
         state.owners.insert(key.clone(), owner.clone());
-        let before = state.slices.entry(owner.clone()).or_default().insert(key.1, Arc::clone(&info));
+        let before = state
+            .slices
+            .entry(owner.clone())
+            .or_default()
+            .insert(key.1, Arc::clone(&info));
         if before.as_ref() != Some(&info) {
             state.tell(&owner);
         }
@@ -200,7 +218,9 @@ impl Catalog {
     }
 
     fn forget_slice(state: &mut State, key: &Key) {
-        let Some(owner) = state.owners.remove(key) else { return };
+        let Some(owner) = state.owners.remove(key) else {
+            return;
+        };
         if let Some(slices) = state.slices.get_mut(&owner) {
             slices.remove(&key.1);
             if slices.is_empty() {
@@ -232,18 +252,36 @@ impl Catalog {
 
     /// After a new list: what was not in it is gone.
     fn retain_services(&self, listed: &BTreeSet<Key>) {
-        let gone: Vec<Key> = self.read().services.keys().filter(|key| !listed.contains(*key)).cloned().collect();
-        gone.iter().for_each(|(namespace, name)| self.delete_service(namespace, name));
+        let gone: Vec<Key> = self
+            .read()
+            .services
+            .keys()
+            .filter(|key| !listed.contains(*key))
+            .cloned()
+            .collect();
+        for (namespace, name) in &gone {
+            self.delete_service(namespace, name);
+        }
         self.synced.send_modify(|synced| synced.0 = true);
     }
 
     fn retain_slices(&self, listed: &BTreeSet<Key>) {
-        let gone: Vec<Key> = self.read().owners.keys().filter(|key| !listed.contains(*key)).cloned().collect();
-        gone.iter().for_each(|(namespace, name)| self.delete_slice(namespace, name));
+        let gone: Vec<Key> = self
+            .read()
+            .owners
+            .keys()
+            .filter(|key| !listed.contains(*key))
+            .cloned()
+            .collect();
+        for (namespace, name) in &gone {
+            self.delete_slice(namespace, name);
+        }
         self.synced.send_modify(|synced| synced.1 = true);
     }
 }
 
+/// An event passes through here one at a time; boxing it would cost more than its size.
+#[allow(clippy::large_enum_variant)]
 enum Seen {
     Service(watcher::Result<watcher::Event<Service>>),
     Slice(watcher::Result<watcher::Event<EndpointSlice>>),
@@ -251,8 +289,12 @@ enum Seen {
 
 async fn follow(catalog: Arc<Catalog>, client: Client) {
     let config = watcher::Config::default();
-    let services = watcher(Api::<Service>::all(client.clone()), config.clone()).default_backoff().map(Seen::Service);
-    let slices = watcher(Api::<EndpointSlice>::all(client), config).default_backoff().map(Seen::Slice);
+    let services = watcher(Api::<Service>::all(client.clone()), config.clone())
+        .default_backoff()
+        .map(Seen::Service);
+    let slices = watcher(Api::<EndpointSlice>::all(client), config)
+        .default_backoff()
+        .map(Seen::Slice);
     let mut events = stream::select(services.boxed(), slices.boxed());
     let (mut listed_services, mut listed_slices) = (BTreeSet::new(), BTreeSet::new());
     while let Some(event) = events.next().await {
@@ -296,7 +338,9 @@ fn key_of(namespace: Option<String>, name: String) -> Key {
 
 impl ServiceInfo {
     fn read(service: &Service) -> Self {
-        let Some(spec) = &service.spec else { return Self::default() };
+        let Some(spec) = &service.spec else {
+            return Self::default();
+        };
         let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
         let address = |text: &String| text.parse().ok();
         let ports = spec.ports.iter().flatten().filter_map(|port| {
@@ -304,7 +348,10 @@ impl ServiceInfo {
                 name: port.name.clone().unwrap_or_default(),
                 protocol: Protocol::parse(port.protocol.as_deref())?,
                 port: u16::try_from(port.port).ok()?,
-                node_port: port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
+                node_port: port
+                    .node_port
+                    .and_then(|port| u16::try_from(port).ok())
+                    .filter(|port| *port != 0),
             })
         });
         let seconds = || {
@@ -312,10 +359,15 @@ impl ServiceInfo {
             u32::try_from(client_ip.timeout_seconds?).ok()
         };
         // The API's default.
-        let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| seconds().unwrap_or(10800));
+        let affinity =
+            (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| seconds().unwrap_or(10800));
         Self {
             uid: service.uid().unwrap_or_default(),
-            cluster_ip: spec.cluster_ip.as_ref().and_then(address).filter(|_| kind != "ExternalName"),
+            cluster_ip: spec
+                .cluster_ip
+                .as_ref()
+                .and_then(address)
+                .filter(|_| kind != "ExternalName"),
             external_name: spec.external_name.clone().filter(|_| kind == "ExternalName"),
             external_ips: spec.external_ips.iter().flatten().filter_map(address).collect(),
             ports: ports.collect(),
@@ -332,7 +384,11 @@ impl SliceInfo {
     fn read(slice: &EndpointSlice) -> Self {
         let ports = slice.ports.iter().flatten().filter_map(|port| {
             let number = u16::try_from(port.port?).ok()?;
-            Some((port.name.clone().unwrap_or_default(), Protocol::parse(port.protocol.as_deref())?, number))
+            Some((
+                port.name.clone().unwrap_or_default(),
+                Protocol::parse(port.protocol.as_deref())?,
+                number,
+            ))
         });
         let endpoints = slice.endpoints.iter().flatten().filter_map(|endpoint| {
             let conditions = endpoint.conditions.clone().unwrap_or_default();
@@ -347,6 +403,9 @@ impl SliceInfo {
                 hostname: endpoint.hostname.clone(),
             })
         });
-        Self { ports: ports.collect(), endpoints: endpoints.collect() }
+        Self {
+            ports: ports.collect(),
+            endpoints: endpoints.collect(),
+        }
     }
 }

@@ -53,7 +53,10 @@ impl Station {
             }
             Socket::route()
         })??;
-        Ok(Self { namespace, route: Mutex::new(route) })
+        Ok(Self {
+            namespace,
+            route: Mutex::new(route),
+        })
     }
 
     pub(crate) fn route(&self) -> MutexGuard<'_, Socket> {
@@ -89,7 +92,12 @@ impl ClusterNet {
         let host = Socket::route()?;
         connect_host(&plan, &host, &backbone)?;
         let (changed, _) = tokio::sync::watch::channel(0);
-        Ok(Arc::new(Self { plan, backbone, nodes: Mutex::default(), changed }))
+        Ok(Arc::new(Self {
+            plan,
+            backbone,
+            nodes: Mutex::default(),
+            changed,
+        }))
     }
 
     /// What it was made from.
@@ -166,7 +174,9 @@ impl ClusterNet {
 
     /// Detaches all pods of a node and removes its network.
     pub async fn remove_node(self: &Arc<Self>, index: u8) -> Result<()> {
-        let Some(node) = self.nodes().remove(&index) else { return Ok(()) };
+        let Some(node) = self.nodes().remove(&index) else {
+            return Ok(());
+        };
         self.changed.send_modify(|count| *count += 1);
         for pod in node.pods() {
             node.detach_pod(&pod.uid).await?;
@@ -204,8 +214,16 @@ impl ClusterNet {
             // On `lo`, because a lost link would take the address, and that all routes that prefer it as source.
             .add_address(LOOPBACK, node.address())
             .link_state(there, true)
-            .set_route(Ipv4Net::from(plan.backbone()), Hop::Link(there), Some(node.address()))
-            .set_route(Ipv4Net::default(), Hop::Via(plan.backbone(), there), Some(node.address()))
+            .set_route(
+                Ipv4Net::from(plan.backbone()),
+                Hop::Link(there),
+                Some(node.address()),
+            )
+            .set_route(
+                Ipv4Net::default(),
+                Hop::Via(plan.backbone(), there),
+                Some(node.address()),
+            )
             // Addresses of pods that are gone answer "unreachable" instead of circling by the default route.
             .set_route(node.pod_range(), Hop::Unreachable, None);
         inner.execute(&batch)?;
@@ -213,8 +231,16 @@ impl ClusterNet {
         let mut batch = Batch::default();
         batch
             .link_state(here, true)
-            .set_route(Ipv4Net::from(node.address()), Hop::Link(here), Some(plan.backbone()))
-            .set_route(node.pod_range(), Hop::Via(node.address(), here), Some(plan.backbone()));
+            .set_route(
+                Ipv4Net::from(node.address()),
+                Hop::Link(here),
+                Some(plan.backbone()),
+            )
+            .set_route(
+                node.pod_range(),
+                Hop::Via(node.address(), here),
+                Some(plan.backbone()),
+            );
         outer.execute(&batch)
     }
 }
@@ -230,7 +256,11 @@ fn connect_host(plan: &NetPlan, host: &Socket, backbone: &Station) -> Result<()>
         && !link.alias.is_empty()
         && link.alias != alias
     {
-        return Err(Error::ForeignLink { link: name, alias: link.alias, expected: alias });
+        return Err(Error::ForeignLink {
+            link: name,
+            alias: link.alias,
+            expected: alias,
+        });
     }
     let inner = backbone.route();
     ensure_pair(host, &name, &inner, TO_HOST, &backbone.namespace, 0)?;
@@ -243,9 +273,17 @@ fn connect_host(plan: &NetPlan, host: &Socket, backbone: &Station) -> Result<()>
         .link_state(LOOPBACK, true)
         .add_address(LOOPBACK, addresses.backbone())
         .link_state(there, true)
-        .set_route(Ipv4Net::from(addresses.host()), Hop::Link(there), Some(addresses.backbone()))
+        .set_route(
+            Ipv4Net::from(addresses.host()),
+            Hop::Link(there),
+            Some(addresses.backbone()),
+        )
         // Only so that a local connection to a ClusterIP passes the output hook, where it gets its real destination.
-        .set_route(addresses.services(), Hop::Link(LOOPBACK), Some(addresses.backbone()));
+        .set_route(
+            addresses.services(),
+            Hop::Link(LOOPBACK),
+            Some(addresses.backbone()),
+        );
     inner.execute(&batch)?;
 
     let via = Hop::Via(addresses.backbone(), here);
@@ -291,11 +329,20 @@ fn ensure_pair(
 }
 
 fn linked(socket: &Socket, name: &str) -> Result<u32> {
-    let gone = || Error::kernel(format!("find the link {name}"), io::Error::from(io::ErrorKind::NotFound));
+    let gone = || {
+        Error::kernel(
+            format!("find the link {name}"),
+            io::Error::from(io::ErrorKind::NotFound),
+        )
+    };
     Ok(socket.link(name)?.ok_or_else(gone)?.index)
 }
 
 /// Netlink is quick, but creating links can wait for the kernel's one lock on them.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Thread)?
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Thread)?
 }

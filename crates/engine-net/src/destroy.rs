@@ -43,10 +43,16 @@ pub fn destroy(run_dir: &Path, name: &str) -> Vec<Error> {
 fn delete_host_link(run_dir: &Path, name: &str) -> Result<(), Error> {
     let host = Socket::route()?;
     let link = host_link(name);
-    let Some(found) = host.link(&link)? else { return Ok(()) };
+    let Some(found) = host.link(&link)? else {
+        return Ok(());
+    };
     let alias = link_alias(run_dir);
     if !found.alias.is_empty() && found.alias != alias {
-        return Err(Error::ForeignLink { link, alias: found.alias, expected: alias });
+        return Err(Error::ForeignLink {
+            link,
+            alias: found.alias,
+            expected: alias,
+        });
     }
     host.execute(Batch::default().delete_link(&link))
 }

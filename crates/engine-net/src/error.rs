@@ -80,7 +80,10 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn kernel(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::Kernel { what: what.into(), source: source.into() }
+        Self::Kernel {
+            what: what.into(),
+            source: source.into(),
+        }
     }
 
     /// Whether the kernel answered with this number.
@@ -89,6 +92,10 @@ impl Error {
     }
 
     pub(crate) fn file(what: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::File { what, path: path.into(), source: source.into() }
+        Self::File {
+            what,
+            path: path.into(),
+            source: source.into(),
+        }
     }
 }

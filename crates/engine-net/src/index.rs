@@ -19,7 +19,11 @@ fn choose(existing: &[u8], routes: &[Ipv4Net]) -> Result<u8> {
         if existing.contains(&index) {
             continue;
         }
-        match AddressPlan::new(index)?.ranges().iter().find_map(|range| overlapping(*range, routes)) {
+        match AddressPlan::new(index)?
+            .ranges()
+            .iter()
+            .find_map(|range| overlapping(*range, routes))
+        {
             None => return Ok(index),
             Some(route) if !blockers.contains(&route) => blockers.push(route),
             Some(_) => {}
@@ -29,7 +33,11 @@ fn choose(existing: &[u8], routes: &[Ipv4Net]) -> Result<u8> {
     Err(Error::NoIndex(format!(
         "{} clusters exist and the host's routes {} cover the rest",
         existing.len(),
-        if routes.is_empty() { "none".into() } else { routes.join(", ") }
+        if routes.is_empty() {
+            "none".into()
+        } else {
+            routes.join(", ")
+        }
     )))
 }
 
@@ -56,7 +64,10 @@ mod tests {
         // A VPN's halves of everything block nothing; a route inside of a range does.
         assert_eq!(choose(&[], &nets(&["0.0.0.0/1", "128.0.0.0/1"])).unwrap(), 0);
         assert_eq!(choose(&[], &nets(&["10.64.7.0/24"])).unwrap(), 1);
-        assert_eq!(choose(&[], &nets(&["10.112.0.5/32", "10.161.0.0/30"])).unwrap(), 2);
+        assert_eq!(
+            choose(&[], &nets(&["10.112.0.5/32", "10.161.0.0/30"])).unwrap(),
+            2
+        );
     }
 
     #[test]

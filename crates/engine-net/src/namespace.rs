@@ -37,19 +37,31 @@ impl Namespace {
     /// Opens the namespace mounted at a path.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let file = File::open(&path).map_err(|error| Error::file("open the network namespace", &path, error))?;
-        if !is_namespace(&file) {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "nothing is mounted there");
-            return Err(Error::file("open the network namespace", &path, error));
+        Self::find(&path)?.ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::NotFound, "nothing is mounted there");
+            Error::file("open the network namespace", &path, error)
+        })
+    }
+
+    /// Opens the namespace at a path if there is one. A failure to look is not an absence: what is taken for absent is
+    /// made anew or removed.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>> {
+        match File::open(path) {
+            Ok(file) if is_namespace(&file) => Ok(Some(Self {
+                path: path.to_owned(),
+                file: Arc::new(file),
+            })),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("open the network namespace", path, error)),
         }
-        Ok(Self { path, file: Arc::new(file) })
     }
 
     /// Opens what exists at the path, or makes a namespace there. A left-over file without a mount is replaced.
     pub(crate) fn ensure(path: &Path) -> Result<Self> {
-        match Self::open(path) {
-            Ok(found) => Ok(found),
-            Err(_) => Self::create(path, |_| Ok(())).map(|(namespace, ())| namespace),
+        match Self::find(path)? {
+            Some(found) => Ok(found),
+            None => Self::create(path, |_| Ok(())).map(|(namespace, ())| namespace),
         }
     }
 
@@ -68,8 +80,14 @@ impl Namespace {
                 .open(path)
                 .map_err(|error| Error::file("create the mount point", path, error))?;
             let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), path, none, MsFlags::MS_BIND, none)
-                .map_err(|error| Error::file("mount the network namespace at", path, error))?;
+            mount(
+                Some("/proc/thread-self/ns/net"),
+                path,
+                none,
+                MsFlags::MS_BIND,
+                none,
+            )
+            .map_err(|error| Error::file("mount the network namespace at", path, error))?;
             let made = Self::open(path).and_then(|namespace| {
                 let value = inside(&namespace)?;
                 Ok((namespace, value))
@@ -109,7 +127,11 @@ impl Namespace {
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
-        self.run(bind)?.map_err(|source| Error::Socket { what: "listen on", address, source })
+        self.run(bind)?.map_err(|source| Error::Socket {
+            what: "listen on",
+            address,
+            source,
+        })
     }
 
     /// A non-blocking UDP socket in the namespace, ready for `tokio::net::UdpSocket::from_std`.
@@ -119,12 +141,20 @@ impl Namespace {
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        self.run(bind)?.map_err(|source| Error::Socket { what: "bind the UDP address", address, source })
+        self.run(bind)?.map_err(|source| Error::Socket {
+            what: "bind the UDP address",
+            address,
+            source,
+        })
     }
 
     /// Connects from inside the namespace; only the socket is made there, waiting happens here.
     pub async fn connect_tcp(&self, address: SocketAddr, timeout: Duration) -> Result<tokio::net::TcpStream> {
-        let failed = |source| Error::Socket { what: "connect to", address, source };
+        let failed = |source| Error::Socket {
+            what: "connect to",
+            address,
+            source,
+        };
         let make = || match address {
             SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
             SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
@@ -132,7 +162,10 @@ impl Namespace {
         let socket = self.run(make)?.map_err(failed)?;
         match tokio::time::timeout(timeout, socket.connect(address)).await {
             Ok(connected) => connected.map_err(failed),
-            Err(_) => Err(failed(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))),
+            Err(_) => Err(failed(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no answer in time",
+            ))),
         }
     }
 }
@@ -200,12 +233,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Namespace::open(file.path()).unwrap_err().to_string();
         assert!(error.contains("nothing is mounted there"), "{error}");
+        assert!(Namespace::find(file.path()).unwrap().is_none());
+        assert!(Namespace::find(Path::new("/no/such/file")).unwrap().is_none());
+        assert!(Namespace::find(&file.path().join("below a file")).is_err());
         assert!(Namespace::open("/proc/self/ns/net").is_ok());
     }
 
     #[test]
     fn a_panic_in_the_helper_thread_is_an_error() {
-        assert!(matches!(on_thread(|| panic!("expected by this test")), Err::<(), _>(Error::Thread)));
+        assert!(matches!(
+            on_thread(|| panic!("expected by this test")),
+            Err::<(), _>(Error::Thread)
+        ));
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl NodeNet {
     }
 
     /// Gives a pod its namespace, address and link. For a uid that is attached this returns the same again, after
-    /// completing what an interrupted call may have left.
+    /// completing what an interrupted call may have left. One call per pod at a time.
     pub async fn attach_pod(self: &Arc<Self>, uid: &str) -> Result<PodNet> {
         let (this, uid) = (Arc::clone(self), uid.to_owned());
         blocking(move || this.attach_now(&uid)).await
@@ -152,7 +152,11 @@ impl NodeNet {
     }
 
     fn attach_now(&self, uid: &str) -> Result<PodNet> {
-        if uid.is_empty() || uid.len() > 128 || !uid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        if uid.is_empty()
+            || uid.len() > 128
+            || !uid
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         {
             return Err(Error::PodUid(uid.to_owned()));
         }
@@ -211,9 +215,9 @@ impl NodeNet {
     }
 
     fn set_up(&self, pod: &PodNet) -> Result<()> {
-        match Namespace::open(&pod.netns) {
-            Ok(namespace) => namespace.run(|| self.connect(pod, &namespace))?,
-            Err(_) => Namespace::create(&pod.netns, |namespace| self.connect(pod, namespace)).map(|_| ()),
+        match Namespace::find(&pod.netns)? {
+            Some(namespace) => namespace.run(|| self.connect(pod, &namespace))?,
+            None => Namespace::create(&pod.netns, |namespace| self.connect(pod, namespace)).map(|_| ()),
         }
     }
 
@@ -286,12 +290,16 @@ impl NodeNet {
         let entries = fs::read_dir(&self.dir).map_err(|error| Error::file("list", &self.dir, error))?;
         let mut pods = self.lock();
         for entry in entries {
-            let path = entry.map_err(|error| Error::file("list", &self.dir, error))?.path();
-            let Some((node, last, uid)) = parse_name(&path) else { continue };
+            let path = entry
+                .map_err(|error| Error::file("list", &self.dir, error))?
+                .path();
+            let Some((node, last, uid)) = parse_name(&path) else {
+                continue;
+            };
             if node != self.index {
                 continue;
             }
-            if Namespace::open(&path).is_err() {
+            if Namespace::find(&path)?.is_none() {
                 unmount(&path)?;
                 continue;
             }
@@ -301,7 +309,10 @@ impl NodeNet {
         }
         let route = self.station.route();
         for link in route.links()? {
-            let ours = link.name.strip_prefix('p').is_some_and(|rest| rest.parse::<u8>().is_ok());
+            let ours = link
+                .name
+                .strip_prefix('p')
+                .is_some_and(|rest| rest.parse::<u8>().is_ok());
             if ours && !pods.known.values().any(|(pod, _)| pod.link == link.name) {
                 route.execute(Batch::default().delete_link(&link.name))?;
             }
@@ -317,7 +328,9 @@ impl NodeNet {
 /// The next address part after the last one given, around the end.
 fn next_free(last: u8, taken: &[u8]) -> Option<u8> {
     let after = last.saturating_add(1).max(FIRST);
-    (after..=LAST).chain(FIRST..=LAST).find(|candidate| !taken.contains(candidate))
+    (after..=LAST)
+        .chain(FIRST..=LAST)
+        .find(|candidate| !taken.contains(candidate))
 }
 
 /// Node number, address part and pod uid from `pod.NODE.PART.UID`.

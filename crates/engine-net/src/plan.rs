@@ -131,7 +131,11 @@ pub(crate) fn link_alias(run_dir: &Path) -> String {
     let path: PathBuf = path.components().collect();
     // IFALIASZ is 256 with its NUL; a longer path is told by its hash.
     let text = path.to_string_lossy();
-    if text.len() < 200 { format!("cncfdemo {text}") } else { format!("cncfdemo #{}", host_link(&text)) }
+    if text.len() < 200 {
+        format!("cncfdemo {text}")
+    } else {
+        format!("cncfdemo #{}", host_link(&text))
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,10 @@ impl ServiceProxy {
     /// Starts once the catalog is complete: until then the rules of an engine before this one remain.
     pub fn start(net: Arc<ClusterNet>, catalog: Arc<Catalog>) -> Self {
         let (done, rounds) = watch::channel(0);
-        Self { task: tokio::spawn(run(net, catalog, done)), rounds }
+        Self {
+            task: tokio::spawn(run(net, catalog, done)),
+            rounds,
+        }
     }
 
     /// Waits until all services that were known to the catalog at the first round are programmed.
@@ -67,7 +70,12 @@ struct Place {
 impl Place {
     fn open(view: View, namespace: &Namespace) -> Result<Self> {
         let socket = namespace.run(Socket::netfilter)??;
-        Ok(Self { view, namespace: namespace.clone(), socket, programmed: None })
+        Ok(Self {
+            view,
+            namespace: namespace.clone(),
+            socket,
+            programmed: None,
+        })
     }
 
     /// Makes the rules what the catalog says, for the changed services or, if nothing is programmed, for all.
@@ -75,9 +83,10 @@ impl Place {
         let compiled: Vec<(Key, ServiceRules)> = {
             let state = catalog.read();
             let compile = |key: &Key| {
-                let rules = state.services.get(key).map(|service| {
-                    ServiceRules::compile(key, service, &state.slices_of(key), &self.view)
-                });
+                let rules = state
+                    .services
+                    .get(key)
+                    .map(|service| ServiceRules::compile(key, service, &state.slices_of(key), &self.view));
                 (key.clone(), rules.unwrap_or_default())
             };
             match &self.programmed {
@@ -118,7 +127,9 @@ impl Place {
         let mut flows = self.socket.flows()?;
         flows.retain(|flow| {
             flow.protocol == Protocol::Udp as u8
-                && stale.get(&flow.destination).is_some_and(|living| !living.contains(&flow.responder))
+                && stale
+                    .get(&flow.destination)
+                    .is_some_and(|living| !living.contains(&flow.responder))
         });
         self.socket.forget_flows(&flows)
     }
@@ -132,7 +143,10 @@ fn stale_udp(pairs: &[(&ServiceRules, &ServiceRules)], all: bool) -> Addresses {
     for (old, new) in pairs {
         for (address, living) in &new.udp {
             // A new service can have flows from before: to a node port that nobody answered.
-            let lost = old.udp.get(address).is_none_or(|before| !before.is_subset(living));
+            let lost = old
+                .udp
+                .get(address)
+                .is_none_or(|before| !before.is_subset(living));
             if all || lost {
                 stale.insert(*address, living.clone());
             }
@@ -228,7 +242,11 @@ fn wanted(net: &ClusterNet) -> BTreeMap<u8, (View, Namespace)> {
     let mut all = BTreeMap::new();
     all.insert(0, (view(plan.backbone(), None, None), net.backbone().clone()));
     for node in net.all_nodes() {
-        let view = view(node.address(), Some(node.name().to_owned()), Some(node.pod_range()));
+        let view = view(
+            node.address(),
+            Some(node.name().to_owned()),
+            Some(node.pod_range()),
+        );
         all.insert(node.index(), (view, node.namespace().clone()));
     }
     all

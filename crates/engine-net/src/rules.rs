@@ -69,7 +69,11 @@ fn usable(
             .find(|(name, protocol, _)| *name == port.name && *protocol == port.protocol)
             .map(|(_, _, number)| *number);
         let Some(number) = number else { continue };
-        for endpoint in slice.endpoints.iter().filter(|endpoint| accept(endpoint.node.as_deref())) {
+        for endpoint in slice
+            .endpoints
+            .iter()
+            .filter(|endpoint| accept(endpoint.node.as_deref()))
+        {
             if endpoint.ready {
                 ready.insert((endpoint.ip, number));
             } else if endpoint.serving && endpoint.terminating {
@@ -83,7 +87,9 @@ fn usable(
 impl ServiceRules {
     pub(crate) fn compile(key: &Key, service: &ServiceInfo, slices: &[Arc<SliceInfo>], view: &View) -> Self {
         let mut rules = Self::default();
-        let Some(cluster_ip) = service.cluster_ip else { return rules };
+        let Some(cluster_ip) = service.cluster_ip else {
+            return rules;
+        };
         for port in &service.ports {
             rules.add_port(key, service, port, cluster_ip, slices, view);
         }
@@ -121,7 +127,8 @@ impl ServiceRules {
 
         let chain = format!("service/{name}");
         self.chains.insert(chain.clone(), body(&internal));
-        self.addresses.insert(address_key(cluster_ip, port.protocol, port.port), chain);
+        self.addresses
+            .insert(address_key(cluster_ip, port.protocol, port.port), chain);
 
         let mut outside = vec![(cluster_ip, port.port, &internal)];
         if port.node_port.is_some() || !service.external_ips.is_empty() {
@@ -131,7 +138,14 @@ impl ServiceRules {
                 // Pods are not outside: for them the policy does not count (kube-proxy's short circuit).
                 let from_pod = [E::Prefix(true, R0), E::Equals(R0, prefix(view.cluster))];
                 for rule in pick(&all, port.protocol, affinity.as_ref()) {
-                    rules.push(from_pod.iter().cloned().chain([E::SetMark(MASQUERADE)]).chain(rule).collect());
+                    rules.push(
+                        from_pod
+                            .iter()
+                            .cloned()
+                            .chain([E::SetMark(MASQUERADE)])
+                            .chain(rule)
+                            .collect(),
+                    );
                 }
             } else if !service.external_local {
                 rules.push(vec![E::SetMark(MASQUERADE)]);
@@ -139,16 +153,22 @@ impl ServiceRules {
             rules.extend(body(&external));
             self.chains.insert(chain.clone(), rules);
             for ip in &service.external_ips {
-                self.addresses.insert(address_key(*ip, port.protocol, port.port), chain.clone());
+                self.addresses
+                    .insert(address_key(*ip, port.protocol, port.port), chain.clone());
                 outside.push((*ip, port.port, &external));
             }
             if let Some(number) = port.node_port {
-                self.node_ports.insert(node_port_key(port.protocol, number), chain);
+                self.node_ports
+                    .insert(node_port_key(port.protocol, number), chain);
                 outside.push((view.address, number, &external));
             }
         }
         if port.protocol == Protocol::Udp {
-            self.udp.extend(outside.into_iter().map(|(ip, number, living)| ((ip, number), living.clone())));
+            self.udp.extend(
+                outside
+                    .into_iter()
+                    .map(|(ip, number, living)| ((ip, number), living.clone())),
+            );
         }
     }
 }
@@ -156,26 +176,55 @@ impl ServiceRules {
 /// Sends a new connection to one of the endpoints, or refuses it.
 fn pick(endpoints: &BTreeSet<Endpoint>, protocol: Protocol, affinity: Option<&(String, u32)>) -> Vec<Rule> {
     if endpoints.is_empty() {
-        return vec![vec![if protocol == Protocol::Tcp { E::Reset } else { E::Unreachable }]];
+        return vec![vec![if protocol == Protocol::Tcp {
+            E::Reset
+        } else {
+            E::Unreachable
+        }]];
     }
     let endpoints: Vec<Endpoint> = endpoints.iter().copied().collect();
     let Some((map, seconds)) = affinity else {
         return vec![vec![E::Choose(endpoints), E::Redirect]];
     };
-    let recall = || [E::Source(R0), E::Recall { map: map.clone(), key: R0 }];
-    let remember = || E::Remember { map: map.clone(), key: R0, seconds: *seconds };
+    let recall = || {
+        [
+            E::Source(R0),
+            E::Recall {
+                map: map.clone(),
+                key: R0,
+            },
+        ]
+    };
+    let remember = || E::Remember {
+        map: map.clone(),
+        key: R0,
+        seconds: *seconds,
+    };
     vec![
         // A known client whose endpoint lives goes there again,
         recall()
             .into_iter()
-            .chain([E::Among { endpoints: endpoints.clone(), wanted: true }, remember(), E::Redirect])
+            .chain([
+                E::Among {
+                    endpoints: endpoints.clone(),
+                    wanted: true,
+                },
+                remember(),
+                E::Redirect,
+            ])
             .collect(),
         // one whose endpoint is gone is forgotten,
         recall()
             .into_iter()
             .chain([
-                E::Among { endpoints: endpoints.clone(), wanted: false },
-                E::Forget { map: map.clone(), key: R0 },
+                E::Among {
+                    endpoints: endpoints.clone(),
+                    wanted: false,
+                },
+                E::Forget {
+                    map: map.clone(),
+                    key: R0,
+                },
             ])
             .collect(),
         // and every other is given one.
@@ -206,9 +255,27 @@ pub(crate) fn replace(transaction: &mut Transaction, view: &View) {
     transaction.add_set(HAIRPINS, &Set::Pairs);
     transaction.add_chain("dispatch", None);
     // Priorities of NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC.
-    transaction.add_chain("incoming", Some(&Hook { number: PREROUTING, priority: -100 }));
-    transaction.add_chain("outgoing", Some(&Hook { number: OUTPUT, priority: -100 }));
-    transaction.add_chain("leaving", Some(&Hook { number: POSTROUTING, priority: 100 }));
+    transaction.add_chain(
+        "incoming",
+        Some(&Hook {
+            number: PREROUTING,
+            priority: -100,
+        }),
+    );
+    transaction.add_chain(
+        "outgoing",
+        Some(&Hook {
+            number: OUTPUT,
+            priority: -100,
+        }),
+    );
+    transaction.add_chain(
+        "leaving",
+        Some(&Hook {
+            number: POSTROUTING,
+            priority: 100,
+        }),
+    );
 
     let tcp = || [E::Protocol(R0), E::Equals(R0, vec![Protocol::Tcp as u8])];
     let to_service = || [E::Prefix(false, R0), E::Equals(R0, prefix(view.services))];
@@ -217,14 +284,20 @@ pub(crate) fn replace(transaction: &mut Transaction, view: &View) {
             E::Destination(R0),
             E::Protocol(R1),
             E::Port(R2),
-            E::Dispatch { map: SERVICES, key: R0 },
+            E::Dispatch {
+                map: SERVICES,
+                key: R0,
+            },
         ],
         vec![
             E::Destination(R0),
             E::Equals(R0, view.address.octets().to_vec()),
             E::Protocol(R0),
             E::Port(R1),
-            E::Dispatch { map: NODE_PORTS, key: R0 },
+            E::Dispatch {
+                map: NODE_PORTS,
+                key: R0,
+            },
         ],
         // A ClusterIP that has no such port.
         to_service().into_iter().chain(tcp()).chain([E::Reset]).collect(),
@@ -236,12 +309,27 @@ pub(crate) fn replace(transaction: &mut Transaction, view: &View) {
     for chain in ["incoming", "outgoing"] {
         transaction.add_rule(chain, &vec![E::Jump("dispatch".into())]);
     }
-    let marked = vec![E::Mark(R0), E::Equals(R0, MASQUERADE.to_ne_bytes().to_vec()), E::Masquerade];
+    let marked = vec![
+        E::Mark(R0),
+        E::Equals(R0, MASQUERADE.to_ne_bytes().to_vec()),
+        E::Masquerade,
+    ];
     transaction.add_rule("leaving", &marked);
     if let Some(pods) = view.pods {
         // A pod that reached itself through a service would get a packet from its own address and drop it.
-        transaction.add_keys(HAIRPINS, pods.hosts().map(|pod| [pod.octets(), pod.octets()].concat()));
-        let hairpin = vec![E::Source(R0), E::Destination(R1), E::Within { set: HAIRPINS, key: R0 }, E::Masquerade];
+        transaction.add_keys(
+            HAIRPINS,
+            pods.hosts().map(|pod| [pod.octets(), pod.octets()].concat()),
+        );
+        let hairpin = vec![
+            E::Source(R0),
+            E::Destination(R1),
+            E::Within {
+                set: HAIRPINS,
+                key: R0,
+            },
+            E::Masquerade,
+        ];
         transaction.add_rule("leaving", &hairpin);
     }
 }
@@ -265,12 +353,20 @@ pub(crate) fn change(transaction: &mut Transaction, pairs: &[(&ServiceRules, &Se
         for chain in old.chains.keys().filter(|chain| !new.chains.contains_key(*chain)) {
             transaction.delete_chain(chain);
         }
-        for (map, _) in old.maps.iter().filter(|(map, seconds)| new.maps.get(*map) != Some(seconds)) {
+        for (map, _) in old
+            .maps
+            .iter()
+            .filter(|(map, seconds)| new.maps.get(*map) != Some(seconds))
+        {
             transaction.delete_set(map);
         }
     }
     for (old, new) in pairs {
-        for (map, seconds) in new.maps.iter().filter(|(map, seconds)| old.maps.get(*map) != Some(seconds)) {
+        for (map, seconds) in new
+            .maps
+            .iter()
+            .filter(|(map, seconds)| old.maps.get(*map) != Some(seconds))
+        {
             transaction.add_set(map, &Set::Affinity(*seconds));
         }
         for (chain, rules) in &new.chains {
@@ -298,11 +394,15 @@ fn remade(old: &ServiceRules, new: &ServiceRules) -> bool {
 type Elements = BTreeMap<Vec<u8>, String>;
 
 fn gone<'a>(old: &'a Elements, new: &'a Elements) -> impl Iterator<Item = Vec<u8>> + 'a {
-    old.iter().filter(|(key, chain)| new.get(*key) != Some(chain)).map(|(key, _)| key.clone())
+    old.iter()
+        .filter(|(key, chain)| new.get(*key) != Some(chain))
+        .map(|(key, _)| key.clone())
 }
 
 fn fresh<'a>(old: &'a Elements, new: &'a Elements) -> impl Iterator<Item = (Vec<u8>, &'a str)> + 'a {
-    new.iter().filter(|(key, chain)| old.get(*key) != Some(chain)).map(|(key, chain)| (key.clone(), chain.as_str()))
+    new.iter()
+        .filter(|(key, chain)| old.get(*key) != Some(chain))
+        .map(|(key, chain)| (key.clone(), chain.as_str()))
 }
 
 #[cfg(test)]
@@ -324,16 +424,35 @@ mod tests {
     }
 
     fn endpoint(ip: Ipv4Addr, ready: bool, terminating: bool, node: &str) -> EndpointInfo {
-        EndpointInfo { ip, ready, serving: ready || terminating, terminating, node: Some(node.into()), hostname: None }
+        EndpointInfo {
+            ip,
+            ready,
+            serving: ready || terminating,
+            terminating,
+            node: Some(node.into()),
+            hostname: None,
+        }
     }
 
     fn service() -> ServiceInfo {
-        let port = PortInfo { name: "http".into(), protocol: Protocol::Tcp, port: 80, node_port: None };
-        ServiceInfo { cluster_ip: Some(Ipv4Addr::new(10, 112, 0, 7)), ports: vec![port], ..ServiceInfo::default() }
+        let port = PortInfo {
+            name: "http".into(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            node_port: None,
+        };
+        ServiceInfo {
+            cluster_ip: Some(Ipv4Addr::new(10, 112, 0, 7)),
+            ports: vec![port],
+            ..ServiceInfo::default()
+        }
     }
 
     fn slices(endpoints: Vec<EndpointInfo>) -> Vec<Arc<SliceInfo>> {
-        let ports = vec![("other".into(), Protocol::Tcp, 1), ("http".into(), Protocol::Tcp, 8080)];
+        let ports = vec![
+            ("other".into(), Protocol::Tcp, 1),
+            ("http".into(), Protocol::Tcp, 8080),
+        ];
         vec![Arc::new(SliceInfo { ports, endpoints })]
     }
 
@@ -347,7 +466,10 @@ mod tests {
 
     #[test]
     fn ready_endpoints_are_chosen_by_named_port() {
-        let slices = slices(vec![endpoint(A, true, false, "n1"), endpoint(B, false, true, "n2")]);
+        let slices = slices(vec![
+            endpoint(A, true, false, "n1"),
+            endpoint(B, false, true, "n2"),
+        ]);
         let rules = compile(&service(), &slices, Some("n1"));
         let expected = vec![vec![E::Choose(vec![(A, 8080)]), E::Redirect]];
         assert_eq!(only(&rules, "service/ns/web/tcp/80"), expected);
@@ -357,24 +479,45 @@ mod tests {
 
     #[test]
     fn terminating_ones_serve_when_no_other_does() {
-        let slices = slices(vec![endpoint(A, false, false, "n1"), endpoint(B, false, true, "n2")]);
+        let slices = slices(vec![
+            endpoint(A, false, false, "n1"),
+            endpoint(B, false, true, "n2"),
+        ]);
         let rules = compile(&service(), &slices, None);
-        assert_eq!(only(&rules, "service/ns/web/tcp/80"), [vec![E::Choose(vec![(B, 8080)]), E::Redirect]]);
+        assert_eq!(
+            only(&rules, "service/ns/web/tcp/80"),
+            [vec![E::Choose(vec![(B, 8080)]), E::Redirect]]
+        );
     }
 
     #[test]
     fn nobody_there_is_a_refusal_and_nobody_near_a_silence() {
-        assert_eq!(only(&compile(&service(), &[], None), "service/ns/web/tcp/80"), [vec![E::Reset]]);
+        assert_eq!(
+            only(&compile(&service(), &[], None), "service/ns/web/tcp/80"),
+            [vec![E::Reset]]
+        );
         let mut local = service();
         local.internal_local = true;
         let slices = slices(vec![endpoint(B, true, false, "n2")]);
-        assert_eq!(only(&compile(&local, &slices, Some("n1")), "service/ns/web/tcp/80"), [vec![E::Drop]]);
+        assert_eq!(
+            only(&compile(&local, &slices, Some("n1")), "service/ns/web/tcp/80"),
+            [vec![E::Drop]]
+        );
         let there = [vec![E::Choose(vec![(B, 8080)]), E::Redirect]];
-        assert_eq!(only(&compile(&local, &slices, Some("n2")), "service/ns/web/tcp/80"), there);
-        assert_eq!(only(&compile(&local, &slices, None), "service/ns/web/tcp/80"), there);
+        assert_eq!(
+            only(&compile(&local, &slices, Some("n2")), "service/ns/web/tcp/80"),
+            there
+        );
+        assert_eq!(
+            only(&compile(&local, &slices, None), "service/ns/web/tcp/80"),
+            there
+        );
         let mut udp = service();
         udp.ports[0].protocol = Protocol::Udp;
-        assert_eq!(only(&compile(&udp, &[], None), "service/ns/web/udp/80"), [vec![E::Unreachable]]);
+        assert_eq!(
+            only(&compile(&udp, &[], None), "service/ns/web/udp/80"),
+            [vec![E::Unreachable]]
+        );
     }
 
     #[test]
@@ -394,7 +537,10 @@ mod tests {
 
     #[test]
     fn headless_services_have_no_rules() {
-        let headless = ServiceInfo { cluster_ip: None, ..service() };
+        let headless = ServiceInfo {
+            cluster_ip: None,
+            ..service()
+        };
         assert_eq!(compile(&headless, &[], None), ServiceRules::default());
     }
 

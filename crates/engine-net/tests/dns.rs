@@ -53,7 +53,9 @@ fn ask(from: &Namespace, server: Ipv4Addr, name: &str, tcp: bool) -> Message {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_resolve_names_by_the_service() {
-    let Some(cluster) = Cluster::new("dns", 2).await else { return };
+    let Some(cluster) = Cluster::new("dns", 2).await else {
+        return;
+    };
     let plan = cluster.net.plan().addresses;
     let catalog = Arc::new(Catalog::default());
     let dns = json!({"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "spec": {
@@ -70,8 +72,20 @@ async fn pods_resolve_names_by_the_service() {
     proxy.ready().await;
     let server = Dns::start(&cluster.net, catalog.clone(), DnsConfig::default()).unwrap();
     let spaces: Vec<Namespace> = [
-        cluster.node(1).attach_pod("a").await.unwrap().namespace().unwrap(),
-        cluster.node(2).attach_pod("b").await.unwrap().namespace().unwrap(),
+        cluster
+            .node(1)
+            .attach_pod("a")
+            .await
+            .unwrap()
+            .namespace()
+            .unwrap(),
+        cluster
+            .node(2)
+            .attach_pod("b")
+            .await
+            .unwrap()
+            .namespace()
+            .unwrap(),
     ]
     .into();
     let own = RData::A(hickory_proto::rr::rdata::A(plan.dns_service()));
@@ -79,7 +93,14 @@ async fn pods_resolve_names_by_the_service() {
     for space in &spaces {
         for tcp in [false, true] {
             let answer = ask(space, plan.dns_service(), name, tcp);
-            assert_eq!(answer.answers.iter().map(|record| &record.data).collect::<Vec<_>>(), [&own]);
+            assert_eq!(
+                answer
+                    .answers
+                    .iter()
+                    .map(|record| &record.data)
+                    .collect::<Vec<_>>(),
+                [&own]
+            );
         }
         let refused = ask(space, plan.dns_service(), "example.org.", false);
         assert_eq!(refused.metadata.response_code, ResponseCode::Refused);
@@ -104,7 +125,8 @@ async fn pods_resolve_names_by_the_service() {
     let bytes = query.to_vec().unwrap();
     for _ in 0..1000 {
         socket.send(&bytes).unwrap();
-        socket.recv(&mut [0; 512]).unwrap();
+        let length = socket.recv(&mut [0; 512]).unwrap();
+        assert!(length > bytes.len(), "with an answer in it");
     }
     eprintln!("a query: {:?}", start.elapsed() / 1000);
     // A restarted engine can bind at once.
@@ -117,5 +139,8 @@ async fn pods_resolve_names_by_the_service() {
         tokio::time::sleep(Duration::from_millis(10)).await;
         again = Dns::start(&cluster.net, catalog.clone(), DnsConfig::default());
     }
-    assert_eq!(again.unwrap().address().ip().to_string(), plan.backbone().to_string());
+    assert_eq!(
+        again.unwrap().address().ip().to_string(),
+        plan.backbone().to_string()
+    );
 }

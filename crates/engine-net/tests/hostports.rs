@@ -27,8 +27,11 @@ struct Api {
 
 impl Api {
     fn client(listed: Value) -> (Arc<Self>, kube::Client) {
-        let api =
-            Arc::new(Self { written: Mutex::default(), listed: Mutex::new(listed), events: Mutex::default() });
+        let api = Arc::new(Self {
+            written: Mutex::default(),
+            listed: Mutex::new(listed),
+            events: Mutex::default(),
+        });
         let own = Arc::clone(&api);
         let service = tower::service_fn(move |request: Request<Body>| {
             let api = Arc::clone(&own);
@@ -39,7 +42,10 @@ impl Api {
 
     async fn answer(&self, request: Request<Body>) -> Answer {
         let (parts, body) = request.into_parts();
-        let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
+        let (path, query) = (
+            parts.uri.path().to_owned(),
+            parts.uri.query().unwrap_or_default().to_owned(),
+        );
         let is_services = path == "/api/v1/services";
         if query.contains("watch=true") {
             let (sender, receiver) = mpsc::unbounded_channel::<Value>();
@@ -56,22 +62,44 @@ impl Api {
             return Response::new(StreamBody::new(frames).boxed_unsync());
         }
         if parts.method == "GET" {
-            let items = if is_services { self.listed.lock().unwrap().clone() } else { json!([]) };
-            let kind = if is_services { "ServiceList" } else { "EndpointSliceList" };
+            let items = if is_services {
+                self.listed.lock().unwrap().clone()
+            } else {
+                json!([])
+            };
+            let kind = if is_services {
+                "ServiceList"
+            } else {
+                "EndpointSliceList"
+            };
             let version = if is_services { "v1" } else { "discovery.k8s.io/v1" };
             return json_response(&json!({"kind": kind, "apiVersion": version,
                 "metadata": {"resourceVersion": "1"}, "items": items}));
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let value: Value = serde_json::from_slice(&bytes).unwrap();
-        self.written.lock().unwrap().push((parts.method.to_string(), path, value.clone()));
-        let answer = if parts.method == "PATCH" { json!({"metadata": {"name": "x"}}) } else { value };
+        self.written
+            .lock()
+            .unwrap()
+            .push((parts.method.to_string(), path, value.clone()));
+        let answer = if parts.method == "PATCH" {
+            json!({"metadata": {"name": "x"}})
+        } else {
+            value
+        };
         json_response(&answer)
     }
 
     async fn find(&self, what: impl Fn(&(String, String, Value)) -> bool) -> Value {
         for _ in 0..500 {
-            if let Some(found) = self.written.lock().unwrap().iter().rev().find(|written| what(written)) {
+            if let Some(found) = self
+                .written
+                .lock()
+                .unwrap()
+                .iter()
+                .rev()
+                .find(|written| what(written))
+            {
                 return found.2.clone();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -108,26 +136,51 @@ fn service(name: &str, kind: &str, port: u16) -> Value {
 async fn ports_are_bound_told_and_given_back() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken_port = taken.local_addr().unwrap().port();
-    let free_port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let free_port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     // Stands for the ClusterIP: another address of the loopback network.
     let target = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 77), free_port)).unwrap();
 
-    let listed = json!([service("free", "LoadBalancer", free_port), service("blocked", "LoadBalancer", taken_port)]);
+    let listed = json!([
+        service("free", "LoadBalancer", free_port),
+        service("blocked", "LoadBalancer", taken_port)
+    ]);
     let (api, client) = Api::client(listed);
     let (catalog, watching) = Catalog::watch(&client);
     let ports = HostPorts::start(Arc::clone(&catalog), client);
 
-    let status = api.find(|(_, path, _)| path.ends_with("/services/free/status")).await;
-    assert_eq!(status, json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1", "ipMode": "Proxy"}]}}}));
+    let status = api
+        .find(|(_, path, _)| path.ends_with("/services/free/status"))
+        .await;
+    assert_eq!(
+        status,
+        json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1", "ipMode": "Proxy"}]}}})
+    );
     std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, free_port)).unwrap();
-    let carried = tokio::task::spawn_blocking(move || target.accept().map(|_| target)).await.unwrap();
+    let carried = tokio::task::spawn_blocking(move || target.accept().map(|_| target))
+        .await
+        .unwrap();
     let target = carried.unwrap();
 
-    let event = api.find(|(_, path, _)| path.ends_with("/namespaces/shop/events")).await;
+    let event = api
+        .find(|(_, path, _)| path.ends_with("/namespaces/shop/events"))
+        .await;
     let message = event["message"].as_str().unwrap();
-    assert!(message.contains(&format!("127.0.0.1:{taken_port}/TCP")), "{message}");
-    assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
-    assert_eq!((&event["type"], &event["involvedObject"]["name"]), (&json!("Warning"), &json!("blocked")));
+    assert!(
+        message.contains(&format!("127.0.0.1:{taken_port}/TCP")),
+        "{message}"
+    );
+    assert!(
+        message.contains(&format!("(pid {})", std::process::id())),
+        "{message}"
+    );
+    assert_eq!(
+        (&event["type"], &event["involvedObject"]["name"]),
+        (&json!("Warning"), &json!("blocked"))
+    );
     assert_eq!(event["involvedObject"]["uid"], "uid-blocked");
 
     // It changes: the port is free now, and is taken.
@@ -141,7 +194,8 @@ async fn ports_are_bound_told_and_given_back() {
     api.find(bound).await;
 
     // One that is no LoadBalancer any more gives its port back and loses its status.
-    api.send(json!({"type": "MODIFIED", "object": service("free", "ClusterIP", free_port)})).await;
+    api.send(json!({"type": "MODIFIED", "object": service("free", "ClusterIP", free_port)}))
+        .await;
     let told = |(_, path, body): &(String, String, Value)| {
         path.ends_with("/services/free/status") && body["status"]["loadBalancer"]["ingress"] == json!([])
     };
@@ -157,7 +211,9 @@ async fn ports_are_bound_told_and_given_back() {
 async fn a_watch_that_ends_starts_over_and_forgets_what_is_gone() {
     let (api, client) = Api::client(json!([service("one", "ClusterIP", 1)]));
     let (catalog, watching) = Catalog::watch(&client);
-    tokio::time::timeout(Duration::from_secs(5), catalog.synced()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), catalog.synced())
+        .await
+        .unwrap();
     assert!(format!("{catalog:?}").contains("uid-one"));
     *api.listed.lock().unwrap() = json!([service("two", "ClusterIP", 1)]);
     let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "message": "gone", "code": 410});

@@ -14,7 +14,9 @@ use engine_net::{Namespace, destroy};
 
 /// Answers each connection with the address it saw.
 fn serve(namespace: &Namespace, port: u16) -> SocketAddr {
-    let listener: TcpListener = namespace.bind_tcp(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+    let listener: TcpListener = namespace
+        .bind_tcp(SocketAddr::from(([0, 0, 0, 0], port)))
+        .unwrap();
     listener.set_nonblocking(false).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -43,7 +45,9 @@ fn ask(from: Option<&Namespace>, to: SocketAddr) -> std::io::Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_reach_each_other_and_a_restart_finds_them() {
-    let Some(cluster) = Cluster::new("pods", 2).await else { return };
+    let Some(cluster) = Cluster::new("pods", 2).await else {
+        return;
+    };
     let (one, two) = (cluster.node(1), cluster.node(2));
     let a = one.attach_pod("pod-a").await.unwrap();
     let b = one.attach_pod("pod-b").await.unwrap();
@@ -69,9 +73,16 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
         assert_eq!(ask(None, to).unwrap(), plan.host().to_string());
         assert_eq!(ask(Some(one.namespace()), to).unwrap(), one.address().to_string());
         assert_eq!(ask(Some(two.namespace()), to).unwrap(), two.address().to_string());
-        assert_eq!(ask(Some(cluster.net.backbone()), to).unwrap(), plan.backbone().to_string());
+        assert_eq!(
+            ask(Some(cluster.net.backbone()), to).unwrap(),
+            plan.backbone().to_string()
+        );
     }
-    let via = cluster.net.backbone().connect_tcp(SocketAddr::from((c.ip, 80)), Duration::from_secs(1)).await;
+    let via = cluster
+        .net
+        .backbone()
+        .connect_tcp(SocketAddr::from((c.ip, 80)), Duration::from_secs(1))
+        .await;
     assert!(via.is_ok(), "{via:?}");
 
     // A pod that is gone answers at once, and does not circle.
@@ -79,7 +90,11 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     assert!(ask(Some(&spaces[0]), SocketAddr::new([10, 64, 0, 0].into(), 1)).is_err());
     let gone = SocketAddr::from((std::net::Ipv4Addr::from(u32::from(c.ip) + 1), 80));
     assert!(ask(Some(&spaces[0]), gone).is_err());
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        start.elapsed()
+    );
 
     // Another engine process finds the same.
     let again = cluster.again().await;
@@ -88,7 +103,10 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     found.sort_by_key(|pod| pod.ip);
     assert_eq!(found, [a.clone(), b.clone()]);
     assert_eq!(node.attach_pod("pod-a").await.unwrap(), a);
-    assert_eq!(ask(Some(&spaces[1]), SocketAddr::from((a.ip, 80))).unwrap(), b.ip.to_string());
+    assert_eq!(
+        ask(Some(&spaces[1]), SocketAddr::from((a.ip, 80))).unwrap(),
+        b.ip.to_string()
+    );
     node.detach_pod("pod-b").await.unwrap();
     assert!(!b.netns.exists());
     assert!(ask(None, SocketAddr::from((b.ip, 80))).is_err());
@@ -98,25 +116,40 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     // Pull the cable, plug it in again.
     again.cut(1).await.unwrap();
     assert!(ask(None, SocketAddr::from((a.ip, 80))).is_err());
-    assert_eq!(ask(None, SocketAddr::from((c.ip, 80))).unwrap(), plan.host().to_string());
+    assert_eq!(
+        ask(None, SocketAddr::from((c.ip, 80))).unwrap(),
+        plan.host().to_string()
+    );
     again.heal(1).await.unwrap();
-    assert_eq!(ask(None, SocketAddr::from((a.ip, 80))).unwrap(), plan.host().to_string());
+    assert_eq!(
+        ask(None, SocketAddr::from((a.ip, 80))).unwrap(),
+        plan.host().to_string()
+    );
 
     // Another cluster's destroy under the same name keeps its hands off.
     let stranger = tempfile::tempdir().unwrap();
     let failures = destroy(stranger.path(), &cluster.net.plan().name);
     assert_eq!(failures.len(), 1, "{failures:?}");
-    assert_eq!(ask(None, SocketAddr::from((a.ip, 80))).unwrap(), plan.host().to_string());
+    assert_eq!(
+        ask(None, SocketAddr::from((a.ip, 80))).unwrap(),
+        plan.host().to_string()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_made_networks_are_repaired() {
-    let Some(cluster) = Cluster::new("repair", 1).await else { return };
+    let Some(cluster) = Cluster::new("repair", 1).await else {
+        return;
+    };
     let node = cluster.node(1);
     let a = node.attach_pod("pod-a").await.unwrap();
     // The pod's link is lost, as if the engine had died before making it; another is an orphan.
     let b = node.attach_pod("pod-b").await.unwrap();
-    common::run(&format!("nsenter --net={} ip link delete {}", node.namespace().path().display(), a.link));
+    common::run(&format!(
+        "nsenter --net={} ip link delete {}",
+        node.namespace().path().display(),
+        a.link
+    ));
     common::run(&format!("umount {}", b.netns.display()));
     let again = cluster.again().await;
     let node = again.ensure_node(1, "node-1").await.unwrap();
@@ -136,7 +169,9 @@ async fn half_made_networks_are_repaired() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_pods_at_once() {
-    let Some(cluster) = Cluster::new("many", 1).await else { return };
+    let Some(cluster) = Cluster::new("many", 1).await else {
+        return;
+    };
     let node = cluster.node(1);
     let start = Instant::now();
     for number in 0..20 {

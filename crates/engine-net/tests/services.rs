@@ -81,11 +81,13 @@ fn service(name: &str, spec: serde_json::Value) -> Service {
 fn slice(service: &str, servers: &[&Server]) -> EndpointSlice {
     let endpoints: Vec<_> = servers
         .iter()
-        .map(|server| json!({
-            "addresses": [server.pod.ip.to_string()],
-            "conditions": {"ready": true},
-            "nodeName": format!("node-{}", server.node),
-        }))
+        .map(|server| {
+            json!({
+                "addresses": [server.pod.ip.to_string()],
+                "conditions": {"ready": true},
+                "nodeName": format!("node-{}", server.node),
+            })
+        })
         .collect();
     serde_json::from_value(json!({
         "metadata": {"name": format!("{service}-1"), "namespace": "ns", "labels": {"kubernetes.io/service-name": service}},
@@ -107,7 +109,9 @@ impl Proxy {
         let catalog = Arc::new(Catalog::default());
         catalog.set_synced();
         let proxy = ServiceProxy::start(cluster.net.clone(), catalog.clone());
-        tokio::time::timeout(Duration::from_secs(5), proxy.ready()).await.expect("the first rules");
+        tokio::time::timeout(Duration::from_secs(5), proxy.ready())
+            .await
+            .expect("the first rules");
         Self { catalog, proxy }
     }
 
@@ -115,7 +119,10 @@ impl Proxy {
         let mut rounds = self.proxy.rounds();
         rounds.borrow_and_update();
         change(&self.catalog);
-        tokio::time::timeout(Duration::from_secs(5), rounds.changed()).await.expect("programmed").unwrap();
+        tokio::time::timeout(Duration::from_secs(5), rounds.changed())
+            .await
+            .expect("programmed")
+            .unwrap();
     }
 }
 
@@ -125,7 +132,9 @@ fn is_refused(outcome: &io::Result<String>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_path_reaches_every_endpoint() {
-    let Some(cluster) = Cluster::new("paths", 2).await else { return };
+    let Some(cluster) = Cluster::new("paths", 2).await else {
+        return;
+    };
     let plan = cluster.net.plan().addresses;
     let [_, second, ..] = plan.services().network().octets();
     let vip = Ipv4Addr::new(10, second, 0, 7);
@@ -135,23 +144,42 @@ async fn every_path_reaches_every_endpoint() {
     let c = Server::start(&cluster, 2, "c").await;
     let spec = json!({"type": "NodePort", "clusterIP": vip.to_string(), "externalIPs": ["10.255.255.9"], "ports": [
         {"name": "t", "port": 80, "nodePort": 30080}, {"name": "u", "port": 53, "protocol": "UDP", "nodePort": 30053}]});
-    proxy.apply(|catalog| catalog.apply_service(&service("web", spec.clone()))).await;
+    proxy
+        .apply(|catalog| catalog.apply_service(&service("web", spec.clone())))
+        .await;
 
     // No endpoints: refused at once, wherever it is asked from.
     let (host, backbone) = (None, Some(cluster.net.backbone()));
     let (node1, node2) = (cluster.node(1), cluster.node(2));
     let start = Instant::now();
-    for from in [host, backbone, Some(node1.namespace()), Some(&a.space), Some(&c.space)] {
-        for to in [(vip, 80), (node1.address(), 30080), (plan.backbone(), 30080), (vip, 9999)] {
+    for from in [
+        host,
+        backbone,
+        Some(node1.namespace()),
+        Some(&a.space),
+        Some(&c.space),
+    ] {
+        for to in [
+            (vip, 80),
+            (node1.address(), 30080),
+            (plan.backbone(), 30080),
+            (vip, 9999),
+        ] {
             let outcome = tcp(from, to);
             assert!(is_refused(&outcome), "{to:?}: {outcome:?}");
         }
     }
     let outcome = udp(&udp_socket(&a.space, (vip, 53)));
     assert!(is_refused(&outcome), "{outcome:?}");
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
 
-    proxy.apply(|catalog| catalog.apply_slice(&slice("web", &[&a, &b, &c]))).await;
+    proxy
+        .apply(|catalog| catalog.apply_slice(&slice("web", &[&a, &b, &c])))
+        .await;
     let all = ["a", "b", "c"];
     let clients: [(&str, Option<&Namespace>, String); 7] = [
         ("host", host, plan.host().to_string()),
@@ -182,7 +210,11 @@ async fn every_path_reaches_every_endpoint() {
                 }
                 asked += 1;
             }
-            assert_eq!(seen.keys().map(String::as_str).collect::<Vec<_>>(), all, "{who} to {target}: {seen:?}");
+            assert_eq!(
+                seen.keys().map(String::as_str).collect::<Vec<_>>(),
+                all,
+                "{who} to {target}: {seen:?}"
+            );
             if let Some(from) = from {
                 for _ in 0..10 {
                     let answer = udp(&udp_socket(from, to_udp));
@@ -199,10 +231,14 @@ async fn every_path_reaches_every_endpoint() {
     // A UDP flow to an endpoint that is gone moves to one that lives.
     let flow = udp_socket(&a.space, (vip, 53));
     let first = udp(&flow).unwrap();
-    let rest: Vec<&Server> =
-        [&a, &b, &c].into_iter().filter(|server| !first.starts_with(&server.pod.uid)).collect();
+    let rest: Vec<&Server> = [&a, &b, &c]
+        .into_iter()
+        .filter(|server| !first.starts_with(&server.pod.uid))
+        .collect();
     assert_eq!(first, udp(&flow).unwrap(), "a flow stays");
-    proxy.apply(|catalog| catalog.apply_slice(&slice("web", &rest))).await;
+    proxy
+        .apply(|catalog| catalog.apply_slice(&slice("web", &rest)))
+        .await;
     let second = udp(&flow).unwrap();
     assert_ne!(first.split(' ').next(), second.split(' ').next());
 
@@ -212,7 +248,10 @@ async fn every_path_reaches_every_endpoint() {
     let catalog = proxy.catalog;
     let taken = ServiceProxy::start(cluster.again().await, catalog.clone());
     taken.ready().await;
-    let proxy = Proxy { catalog, proxy: taken };
+    let proxy = Proxy {
+        catalog,
+        proxy: taken,
+    };
     assert!(tcp(None, (vip, 80)).is_ok());
 
     // Gone is gone.
@@ -222,7 +261,9 @@ async fn every_path_reaches_every_endpoint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn affinity_and_local_policies() {
-    let Some(cluster) = Cluster::new("policies", 2).await else { return };
+    let Some(cluster) = Cluster::new("policies", 2).await else {
+        return;
+    };
     let plan = cluster.net.plan().addresses;
     let [_, second, ..] = plan.services().network().octets();
     let vip = |last| Ipv4Addr::new(10, second, 1, last);
@@ -254,8 +295,13 @@ async fn affinity_and_local_policies() {
         }
     }
     let kept = server(tcp(None, (vip(1), 80)));
-    let rest: Vec<&Server> = [&a, &b, &c].into_iter().filter(|server| server.pod.uid != kept).collect();
-    proxy.apply(|catalog| catalog.apply_slice(&slice("sticky", &rest))).await;
+    let rest: Vec<&Server> = [&a, &b, &c]
+        .into_iter()
+        .filter(|server| server.pod.uid != kept)
+        .collect();
+    proxy
+        .apply(|catalog| catalog.apply_slice(&slice("sticky", &rest)))
+        .await;
     let moved = server(tcp(None, (vip(1), 80)));
     assert_ne!(moved, kept);
     for _ in 0..30 {
@@ -266,18 +312,27 @@ async fn affinity_and_local_policies() {
         assert!(["a", "b"].contains(&server(tcp(Some(&a.space), (vip(2), 80))).as_str()));
     }
     let far = tcp(Some(&c.space), (vip(2), 80));
-    assert!(matches!(&far, Err(error) if error.kind() == ErrorKind::TimedOut), "{far:?}");
+    assert!(
+        matches!(&far, Err(error) if error.kind() == ErrorKind::TimedOut),
+        "{far:?}"
+    );
 
     // From outside: the client's address is kept on the node that has an endpoint, the other one is silent.
     let (one, two) = (cluster.node(1).address(), cluster.node(2).address());
     assert_eq!(tcp(None, (one, 31000)).unwrap(), format!("a {}", plan.host()));
     assert!(tcp(None, (two, 31000)).is_err());
-    assert_eq!(server(tcp(Some(&c.space), (two, 31000))), "a", "pods are not outside");
+    assert_eq!(
+        server(tcp(Some(&c.space), (two, 31000))),
+        "a",
+        "pods are not outside"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_services() {
-    let Some(cluster) = Cluster::new("thousand", 2).await else { return };
+    let Some(cluster) = Cluster::new("thousand", 2).await else {
+        return;
+    };
     let [_, second, ..] = cluster.net.plan().addresses.services().network().octets();
     let proxy = Proxy::start(&cluster).await;
     let a = Server::start(&cluster, 1, "a").await;
@@ -300,7 +355,10 @@ async fn a_thousand_services() {
         .await;
     // More than one round may have been needed.
     let deadline = Instant::now() + Duration::from_secs(10);
-    while [None, Some(&a.space), Some(&b.space)].iter().any(|from| tcp(*from, (vip(999), 80)).is_err()) {
+    while [None, Some(&a.space), Some(&b.space)]
+        .iter()
+        .any(|from| tcp(*from, (vip(999), 80)).is_err())
+    {
         assert!(Instant::now() < deadline);
     }
     eprintln!("1000 services in three namespaces: {:?}", start.elapsed());
@@ -308,7 +366,9 @@ async fn a_thousand_services() {
         assert!(tcp(Some(&a.space), (vip(number), 80)).is_ok());
     }
     let start = Instant::now();
-    proxy.apply(|catalog| catalog.apply_slice(&slice("service-7", &[&a]))).await;
+    proxy
+        .apply(|catalog| catalog.apply_slice(&slice("service-7", &[&a])))
+        .await;
     eprintln!("one change among them: {:?}", start.elapsed());
     let start = Instant::now();
     for _ in 0..200 {

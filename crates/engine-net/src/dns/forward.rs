@@ -26,7 +26,11 @@ impl Upstreams {
     pub(crate) async fn ask(&self, query: &[u8], tcp: bool) -> Result<Vec<u8>, ResponseCode> {
         for server in &self.servers {
             let asked = async {
-                if tcp { by_tcp(*server, query).await } else { by_udp(*server, query).await }
+                if tcp {
+                    by_tcp(*server, query).await
+                } else {
+                    by_udp(*server, query).await
+                }
             };
             match timeout(PATIENCE, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -34,12 +38,20 @@ impl Upstreams {
                 Err(_) => tracing::debug!(%server, "a resolver is silent"),
             }
         }
-        Err(if self.servers.is_empty() { ResponseCode::Refused } else { ResponseCode::ServFail })
+        Err(if self.servers.is_empty() {
+            ResponseCode::Refused
+        } else {
+            ResponseCode::ServFail
+        })
     }
 }
 
 async fn by_udp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let any: SocketAddr = if server.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(query).await?;
@@ -55,14 +67,21 @@ async fn by_udp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
 
 async fn by_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server).await?;
-    let mut framed = u16::try_from(query.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    let mut framed = u16::try_from(query.len())
+        .unwrap_or(u16::MAX)
+        .to_be_bytes()
+        .to_vec();
     framed.extend_from_slice(query);
     stream.write_all(&framed).await?;
     let mut length = [0; 2];
     stream.read_exact(&mut length).await?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
     stream.read_exact(&mut answer).await?;
-    if answers(query, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if answers(query, &answer) {
+        Ok(answer)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// Same number, and a response at all.
@@ -76,7 +95,10 @@ mod tests {
 
     #[tokio::test]
     async fn without_resolvers_the_refusal_is_immediate() {
-        assert_eq!(Upstreams::new(vec![]).ask(&[0; 12], false).await, Err(ResponseCode::Refused));
+        assert_eq!(
+            Upstreams::new(vec![]).ask(&[0; 12], false).await,
+            Err(ResponseCode::Refused)
+        );
     }
 
     #[tokio::test]
@@ -99,8 +121,14 @@ mod tests {
         });
         let mut query = vec![7; 12];
         query[2] = 1;
-        let answer = Upstreams::new(vec![dead, address]).ask(&query, false).await.unwrap();
+        let answer = Upstreams::new(vec![dead, address])
+            .ask(&query, false)
+            .await
+            .unwrap();
         assert_eq!(answer[..2], query[..2]);
-        assert_eq!(Upstreams::new(vec![dead]).ask(&query, false).await, Err(ResponseCode::ServFail));
+        assert_eq!(
+            Upstreams::new(vec![dead]).ask(&query, false).await,
+            Err(ResponseCode::ServFail)
+        );
     }
 }

@@ -39,7 +39,10 @@ pub struct DnsConfig {
 
 impl Default for DnsConfig {
     fn default() -> Self {
-        Self { domain: "cluster.local".into(), upstreams: Vec::new() }
+        Self {
+            domain: "cluster.local".into(),
+            upstreams: Vec::new(),
+        }
     }
 }
 
@@ -55,18 +58,32 @@ impl Dns {
     pub fn start(net: &ClusterNet, catalog: Arc<Catalog>, config: DnsConfig) -> Result<Self> {
         let plan = net.plan().addresses;
         let address = SocketAddr::new(IpAddr::V4(plan.backbone()), 53);
-        let failed = |source| Error::Socket { what: "serve DNS on", address, source };
+        let failed = |source| Error::Socket {
+            what: "serve DNS on",
+            address,
+            source,
+        };
         let udp = UdpSocket::from_std(net.backbone().bind_udp(address)?).map_err(failed)?;
         let tcp = TcpListener::from_std(net.backbone().bind_tcp(address)?).map_err(failed)?;
-        let domain = config.domain.trim_matches('.').split('.').map(str::to_ascii_lowercase).collect();
+        let domain = config
+            .domain
+            .trim_matches('.')
+            .split('.')
+            .map(str::to_ascii_lowercase)
+            .collect();
         let server = Arc::new(Server {
-            zone: Zone { domain, ranges: plan.ranges().to_vec() },
+            zone: Zone {
+                domain,
+                ranges: plan.ranges().to_vec(),
+            },
             catalog,
             upstreams: Upstreams::new(config.upstreams),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         });
-        let tasks =
-            [tokio::spawn(serve_udp(Arc::clone(&server), Arc::new(udp))), tokio::spawn(serve_tcp(server, tcp))];
+        let tasks = [
+            tokio::spawn(serve_udp(Arc::clone(&server), Arc::new(udp))),
+            tokio::spawn(serve_tcp(server, tcp)),
+        ];
         Ok(Self { tasks, address })
     }
 
@@ -133,7 +150,9 @@ async fn serve_udp(server: Arc<Server>, socket: Arc<UdpSocket>) {
             Step::Ignore => {}
             step => {
                 // Too many are waiting: the client will ask again.
-                let Ok(permit) = Arc::clone(&server.waiting).try_acquire_owned() else { continue };
+                let Ok(permit) = Arc::clone(&server.waiting).try_acquire_owned() else {
+                    continue;
+                };
                 let (server, socket, query) = (Arc::clone(&server), Arc::clone(&socket), query.to_vec());
                 tokio::spawn(async move {
                     let _permit = permit;
@@ -152,7 +171,9 @@ async fn serve_tcp(server: Arc<Server>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Ok(permit) = Arc::clone(&server.waiting).try_acquire_owned() else { continue };
+                let Ok(permit) = Arc::clone(&server.waiting).try_acquire_owned() else {
+                    continue;
+                };
                 let server = Arc::clone(&server);
                 tokio::spawn(async move {
                     let _permit = permit;
@@ -181,8 +202,13 @@ async fn converse(server: &Server, mut stream: TcpStream) -> std::io::Result<()>
         let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
         timeout(IDLE, stream.read_exact(&mut query)).await??;
         let step = wire::handle(&query, &server.zone, &server.catalog, true);
-        let Some(bytes) = server.finish(step, &query, true).await else { return Ok(()) };
-        let mut framed = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+        let Some(bytes) = server.finish(step, &query, true).await else {
+            return Ok(());
+        };
+        let mut framed = u16::try_from(bytes.len())
+            .unwrap_or(u16::MAX)
+            .to_be_bytes()
+            .to_vec();
         framed.extend_from_slice(&bytes);
         timeout(IDLE, stream.write_all(&framed)).await??;
     }

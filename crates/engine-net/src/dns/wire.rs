@@ -33,7 +33,9 @@ pub(crate) enum Step {
 
 /// Reads a query and answers it as far as the catalog can.
 pub(crate) fn handle(bytes: &[u8], zone: &Zone, catalog: &Catalog, tcp: bool) -> Step {
-    let Ok(query) = Message::from_vec(bytes) else { return malformed(bytes) };
+    let Ok(query) = Message::from_vec(bytes) else {
+        return malformed(bytes);
+    };
     if query.metadata.message_type != MessageType::Query {
         return Step::Ignore;
     }
@@ -73,7 +75,9 @@ pub(crate) fn handle(bytes: &[u8], zone: &Zone, catalog: &Catalog, tcp: bool) ->
                     reply.metadata.response_code = ResponseCode::ServFail;
                     return finish(reply, &query, tcp);
                 };
-                reply.answers.push(Record::from_rdata(name, TTL, RData::CNAME(CNAME(target.clone()))));
+                reply
+                    .answers
+                    .push(Record::from_rdata(name, TTL, RData::CNAME(CNAME(target.clone()))));
                 if kind == Kind::Cname {
                     return finish(reply, &query, tcp);
                 }
@@ -94,7 +98,9 @@ pub(crate) fn handle(bytes: &[u8], zone: &Zone, catalog: &Catalog, tcp: bool) ->
                 }
                 for (name, ip) in also {
                     if let Ok(name) = Name::from_ascii(name) {
-                        reply.additionals.push(Record::from_rdata(name, TTL, RData::A(A(ip))));
+                        reply
+                            .additionals
+                            .push(Record::from_rdata(name, TTL, RData::A(A(ip))));
                     }
                 }
                 return finish(reply, &query, tcp);
@@ -120,7 +126,12 @@ pub(crate) fn refuse(query: &Message, code: ResponseCode, tcp: bool) -> Option<V
 }
 
 /// Joins what others said about an alias' target to our own part.
-pub(crate) fn complete(mut reply: Message, others: Option<&[u8]>, query: &[u8], tcp: bool) -> Option<Vec<u8>> {
+pub(crate) fn complete(
+    mut reply: Message,
+    others: Option<&[u8]>,
+    query: &[u8],
+    tcp: bool,
+) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     match others.map(Message::from_vec) {
         Some(Ok(found)) => {
@@ -199,21 +210,31 @@ fn kind_of(record_type: RecordType) -> Kind {
 }
 
 fn labels(name: &Name) -> Vec<String> {
-    name.iter().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase()).collect()
+    name.iter()
+        .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase())
+        .collect()
 }
 
 fn with_dot(name: &str) -> String {
-    if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }
+    if name.ends_with('.') {
+        name.to_owned()
+    } else {
+        format!("{name}.")
+    }
 }
 
 fn rdata(data: Data, zone: &Zone) -> Option<RData> {
     Some(match data {
         Data::A(ip) => RData::A(A(ip)),
-        Data::Srv { weight, port, target } => RData::SRV(SRV::new(0, weight, port, Name::from_ascii(target).ok()?)),
+        Data::Srv { weight, port, target } => {
+            RData::SRV(SRV::new(0, weight, port, Name::from_ascii(target).ok()?))
+        }
         Data::Ptr(name) => RData::PTR(PTR(Name::from_ascii(name).ok()?)),
         Data::Txt(text) => RData::TXT(TXT::new(vec![text.to_owned()])),
         Data::Soa => return soa(zone).map(|record| record.data),
-        Data::Ns => RData::NS(NS(Name::from_ascii(format!("ns.dns.{}.", zone.domain.join("."))).ok()?)),
+        Data::Ns => RData::NS(NS(
+            Name::from_ascii(format!("ns.dns.{}.", zone.domain.join("."))).ok()?
+        )),
     })
 }
 
@@ -225,7 +246,11 @@ fn soa(zone: &Zone) -> Option<Record> {
     let person = name(format!("hostmaster.{domain}."))?;
     // Figures of CoreDNS; nobody transfers this zone.
     let data = SOA::new(server, person, 1, 7200, 1800, 86400, TTL);
-    Some(Record::from_rdata(name(format!("{domain}."))?, TTL, RData::SOA(data)))
+    Some(Record::from_rdata(
+        name(format!("{domain}."))?,
+        TTL,
+        RData::SOA(data),
+    ))
 }
 
 #[cfg(test)]
@@ -239,14 +264,25 @@ mod tests {
         catalog.set_synced();
         for (name, spec) in [
             ("db", json!({"clusterIP": "None"})),
-            ("inside", json!({"type": "ExternalName", "externalName": "db.shop.svc.cluster.local"})),
-            ("outside", json!({"type": "ExternalName", "externalName": "example.org"})),
-            ("loop", json!({"type": "ExternalName", "externalName": "loop.shop.svc.cluster.local"})),
+            (
+                "inside",
+                json!({"type": "ExternalName", "externalName": "db.shop.svc.cluster.local"}),
+            ),
+            (
+                "outside",
+                json!({"type": "ExternalName", "externalName": "example.org"}),
+            ),
+            (
+                "loop",
+                json!({"type": "ExternalName", "externalName": "loop.shop.svc.cluster.local"}),
+            ),
         ] {
             let service = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
             catalog.apply_service(&serde_json::from_value(service).unwrap());
         }
-        let endpoints: Vec<_> = (0..endpoints).map(|n| json!({"addresses": [format!("10.64.1.{n}")]})).collect();
+        let endpoints: Vec<_> = (0..endpoints)
+            .map(|n| json!({"addresses": [format!("10.64.1.{n}")]}))
+            .collect();
         let slice = json!({"metadata": {"name": "db-x", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
             "addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 1}]});
         catalog.apply_slice(&serde_json::from_value(slice).unwrap());
@@ -254,7 +290,10 @@ mod tests {
     }
 
     fn zone() -> Zone {
-        Zone { domain: vec!["cluster".into(), "local".into()], ranges: vec![] }
+        Zone {
+            domain: vec!["cluster".into(), "local".into()],
+            ranges: vec![],
+        }
     }
 
     fn query(name: &str, kind: RecordType) -> Vec<u8> {
@@ -272,7 +311,11 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case_and_given_back_as_asked() {
-        let reply = reply(&catalog(2), &query("DB.shop.SVC.cluster.local.", RecordType::A), false);
+        let reply = reply(
+            &catalog(2),
+            &query("DB.shop.SVC.cluster.local.", RecordType::A),
+            false,
+        );
         assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
         assert_eq!(reply.answers.len(), 2);
         assert_eq!(reply.answers[0].name.to_ascii(), "DB.shop.SVC.cluster.local.");
@@ -282,10 +325,24 @@ mod tests {
 
     #[test]
     fn absence_carries_a_soa() {
-        let none = reply(&catalog(1), &query("x.shop.svc.cluster.local.", RecordType::A), false);
-        assert_eq!((none.metadata.response_code, none.authorities.len()), (ResponseCode::NXDomain, 1));
-        let other = reply(&catalog(1), &query("db.shop.svc.cluster.local.", RecordType::AAAA), false);
-        assert_eq!((other.metadata.response_code, other.authorities.len()), (ResponseCode::NoError, 1));
+        let none = reply(
+            &catalog(1),
+            &query("x.shop.svc.cluster.local.", RecordType::A),
+            false,
+        );
+        assert_eq!(
+            (none.metadata.response_code, none.authorities.len()),
+            (ResponseCode::NXDomain, 1)
+        );
+        let other = reply(
+            &catalog(1),
+            &query("db.shop.svc.cluster.local.", RecordType::AAAA),
+            false,
+        );
+        assert_eq!(
+            (other.metadata.response_code, other.authorities.len()),
+            (ResponseCode::NoError, 1)
+        );
         assert!(other.answers.is_empty());
     }
 
@@ -302,12 +359,22 @@ mod tests {
 
     #[test]
     fn aliases_are_followed_inside_and_end() {
-        let inside = reply(&catalog(1), &query("inside.shop.svc.cluster.local.", RecordType::A), false);
+        let inside = reply(
+            &catalog(1),
+            &query("inside.shop.svc.cluster.local.", RecordType::A),
+            false,
+        );
         assert_eq!(inside.answers.len(), 2);
-        let end = reply(&catalog(1), &query("loop.shop.svc.cluster.local.", RecordType::A), false);
+        let end = reply(
+            &catalog(1),
+            &query("loop.shop.svc.cluster.local.", RecordType::A),
+            false,
+        );
         assert_eq!(end.metadata.response_code, ResponseCode::ServFail);
         let bytes = query("outside.shop.svc.cluster.local.", RecordType::A);
-        let Step::Complete(part, onward) = handle(&bytes, &zone(), &catalog(1), false) else { panic!() };
+        let Step::Complete(part, onward) = handle(&bytes, &zone(), &catalog(1), false) else {
+            panic!()
+        };
         assert_eq!(onward.name().to_ascii(), "example.org.");
         let failed = Message::from_vec(&complete(*part, None, &bytes, false).unwrap()).unwrap();
         assert_eq!(failed.answers.len(), 1);
@@ -315,19 +382,31 @@ mod tests {
 
     #[test]
     fn before_the_first_list_nothing_is_denied() {
-        let reply = reply(&Catalog::default(), &query("db.shop.svc.cluster.local.", RecordType::A), false);
+        let reply = reply(
+            &Catalog::default(),
+            &query("db.shop.svc.cluster.local.", RecordType::A),
+            false,
+        );
         assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     }
 
     #[test]
     fn garbage_gets_a_format_error_or_silence() {
-        assert!(matches!(handle(&[1, 2, 3], &zone(), &catalog(1), false), Step::Ignore));
+        assert!(matches!(
+            handle(&[1, 2, 3], &zone(), &catalog(1), false),
+            Step::Ignore
+        ));
         let mut garbage = query("db.shop.svc.cluster.local.", RecordType::A);
         garbage.truncate(20);
-        let Step::Reply(bytes) = handle(&garbage, &zone(), &catalog(1), false) else { panic!() };
+        let Step::Reply(bytes) = handle(&garbage, &zone(), &catalog(1), false) else {
+            panic!()
+        };
         assert_eq!(bytes[3] & 0xf, 1);
         // An answer is never answered.
         garbage[2] |= 0x80;
-        assert!(matches!(handle(&garbage, &zone(), &catalog(1), false), Step::Ignore));
+        assert!(matches!(
+            handle(&garbage, &zone(), &catalog(1), false),
+            Step::Ignore
+        ));
     }
 }

@@ -37,7 +37,9 @@ pub struct HostPorts {
 impl HostPorts {
     /// Starts once the catalog is complete. The client writes service statuses and events, as a cloud's controller would.
     pub fn start(catalog: Arc<Catalog>, client: Client) -> Self {
-        Self { task: tokio::spawn(run(catalog, client)) }
+        Self {
+            task: tokio::spawn(run(catalog, client)),
+        }
     }
 }
 
@@ -119,7 +121,11 @@ async fn run(catalog: Arc<Catalog>, client: Client) {
 
 fn wanted(catalog: &Catalog, key: &Key) -> Option<Arc<ServiceInfo>> {
     let state = catalog.read();
-    state.services.get(key).filter(|info| info.load_balancer && info.cluster_ip.is_some()).cloned()
+    state
+        .services
+        .get(key)
+        .filter(|info| info.load_balancer && info.cluster_ip.is_some())
+        .cloned()
 }
 
 impl Held {
@@ -127,9 +133,15 @@ impl Held {
     async fn hold(&mut self, client: &Client, key: &Key, info: &ServiceInfo) -> bool {
         if self.cluster_ip != info.cluster_ip || self.uid != info.uid {
             // Made anew under the same name: its status is, too.
-            *self = Self { uid: info.uid.clone(), cluster_ip: info.cluster_ip, ..Self::default() };
+            *self = Self {
+                uid: info.uid.clone(),
+                cluster_ip: info.cluster_ip,
+                ..Self::default()
+            };
         }
-        let Some(cluster_ip) = info.cluster_ip else { return false };
+        let Some(cluster_ip) = info.cluster_ip else {
+            return false;
+        };
         let wanted: BTreeSet<Port> = info.ports.iter().map(|port| (port.protocol, port.port)).collect();
         let before = self.relays.len();
         self.relays.retain(|port, _| wanted.contains(port));
@@ -164,7 +176,10 @@ impl Held {
         let mut entry = json!({"ip": Ipv4Addr::LOCALHOST.to_string(), "ipMode": "Proxy"});
         if !self.failures.is_empty() {
             let upper = |protocol: Protocol| protocol.name().to_uppercase();
-            let good = self.relays.keys().map(|(protocol, port)| json!({"port": port, "protocol": upper(*protocol)}));
+            let good = self
+                .relays
+                .keys()
+                .map(|(protocol, port)| json!({"port": port, "protocol": upper(*protocol)}));
             let bad = self.failures.keys().map(
                 |(protocol, port)| json!({"port": port, "protocol": upper(*protocol), "error": "HostPortUnavailable"}),
             );
@@ -188,7 +203,10 @@ async fn explain(port: SocketAddr, protocol: Protocol, error: &io::Error) -> Str
 async fn tell(client: &Client, (namespace, name): &Key, ingress: &Value) -> kube::Result<()> {
     let api: Api<Service> = Api::namespaced(client.clone(), namespace);
     let patch = json!({"status": {"loadBalancer": {"ingress": ingress}}});
-    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),
@@ -198,8 +216,14 @@ async fn tell(client: &Client, (namespace, name): &Key, ingress: &Value) -> kube
 /// An Event as upstream's service controller writes it when a load balancer cannot be had.
 async fn warn(client: &Client, (namespace, name): &Key, info: &ServiceInfo, reason: &str) {
     let now = SystemTime::now();
-    let stamp = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let time = k8s_openapi::jiff::Timestamp::try_from(now).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let stamp = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    let time = k8s_openapi::jiff::Timestamp::try_from(now)
+        .unwrap_or_default()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
     let event = json!({
         "metadata": {"name": format!("{name}.{stamp:x}"), "namespace": namespace},
         "involvedObject": {"apiVersion": "v1", "kind": "Service", "namespace": namespace, "name": name, "uid": info.uid},
@@ -214,7 +238,10 @@ async fn warn(client: &Client, (namespace, name): &Key, info: &ServiceInfo, reas
     });
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let outcome = match serde_json::from_value(event) {
-        Ok(event) => api.create(&PostParams::default(), &event).await.map_err(|error| error.to_string()),
+        Ok(event) => api
+            .create(&PostParams::default(), &event)
+            .await
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = outcome {

@@ -20,7 +20,7 @@ use crate::catalog::Protocol;
 /// Clients of one UDP port that are remembered at a time.
 const MOST_CLIENTS: usize = 1024;
 /// How long a silent one is; conntrack's own time for a UDP stream is 120 s.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// A bound port. Dropped, it and its connections end.
@@ -96,7 +96,11 @@ async fn carry_datagrams(socket: Arc<UdpSocket>, service: SocketAddr) {
             Some(_) = tasks.join_next() => continue,
         };
         let Ok((length, client)) = received else { continue };
-        let known = clients.lock().unwrap_or_else(PoisonError::into_inner).get(&client).cloned();
+        let known = clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&client)
+            .cloned();
         let upstream = match known {
             Some(upstream) => upstream,
             None if tasks.len() >= MOST_CLIENTS => continue,
@@ -105,7 +109,12 @@ async fn carry_datagrams(socket: Arc<UdpSocket>, service: SocketAddr) {
                     let upstream = Arc::new(upstream);
                     let mut known = clients.lock().unwrap_or_else(PoisonError::into_inner);
                     known.insert(client, Arc::clone(&upstream));
-                    tasks.spawn(carry_answers(Arc::clone(&clients), Arc::clone(&socket), Arc::clone(&upstream), client));
+                    tasks.spawn(carry_answers(
+                        Arc::clone(&clients),
+                        Arc::clone(&socket),
+                        Arc::clone(&upstream),
+                        client,
+                    ));
                     upstream
                 }
                 Err(error) => {
@@ -126,7 +135,12 @@ async fn connect(service: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-async fn carry_answers(clients: Clients, socket: Arc<UdpSocket>, upstream: Arc<UdpSocket>, client: SocketAddr) {
+async fn carry_answers(
+    clients: Clients,
+    socket: Arc<UdpSocket>,
+    upstream: Arc<UdpSocket>,
+    client: SocketAddr,
+) {
     let mut buffer = vec![0; 65536];
     // Silence for long enough, or a refusal, ends it; the client's next datagram begins anew.
     while let Ok(Ok(length)) = timeout(IDLE, upstream.recv(&mut buffer)).await {
@@ -134,7 +148,10 @@ async fn carry_answers(clients: Clients, socket: Arc<UdpSocket>, upstream: Arc<U
             break;
         }
     }
-    clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&client);
+    clients
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&client);
 }
 
 #[cfg(test)]
@@ -162,7 +179,10 @@ mod tests {
         end.write_all(b"pong").await.unwrap();
         client.read_exact(&mut buffer).await.unwrap();
         assert_eq!(&buffer, b"pong");
-        assert!(Relay::start(Protocol::Tcp, port, service).await.is_err(), "the port is taken");
+        assert!(
+            Relay::start(Protocol::Tcp, port, service).await.is_err(),
+            "the port is taken"
+        );
         drop(relay);
         assert_eq!(client.read(&mut buffer).await.unwrap_or(0), 0);
     }
@@ -181,7 +201,10 @@ mod tests {
         let server = UdpSocket::bind(ANY).await.unwrap();
         let (service, port) = (server.local_addr().unwrap(), free_port().await);
         let _relay = Relay::start(Protocol::Udp, port, service).await.unwrap();
-        let clients = [UdpSocket::bind(ANY).await.unwrap(), UdpSocket::bind(ANY).await.unwrap()];
+        let clients = [
+            UdpSocket::bind(ANY).await.unwrap(),
+            UdpSocket::bind(ANY).await.unwrap(),
+        ];
         for (number, client) in clients.iter().enumerate() {
             client.send_to(&[number as u8], port).await.unwrap();
             let mut buffer = [0; 8];

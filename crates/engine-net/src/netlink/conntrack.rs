@@ -28,8 +28,18 @@ impl Socket {
     /// All tracked IPv4 flows of the socket's namespace.
     pub(crate) fn flows(&self) -> Result<Vec<Flow>> {
         let mut batch = Batch::default();
-        batch.message("list tracked flows", (SUBSYSTEM << 8) | GET, NLM_F_DUMP, &HEADER, |_| {});
-        Ok(self.query(&batch, true)?.iter().filter_map(|payload| parse(payload)).collect())
+        batch.message(
+            "list tracked flows",
+            (SUBSYSTEM << 8) | GET,
+            NLM_F_DUMP,
+            &HEADER,
+            |_| {},
+        );
+        Ok(self
+            .query(&batch, true)?
+            .iter()
+            .filter_map(|payload| parse(payload))
+            .collect())
     }
 
     /// Forgets flows. One that has ended in the meantime is fine.

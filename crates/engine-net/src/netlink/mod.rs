@@ -59,15 +59,21 @@ impl Batch {
         let start = self.buffer.len();
         // Sequence numbers are positions, so that an answer finds its request.
         let sequence = self.requests.len() as u32 + 1;
-        self.requests.push(Request { what: what.into(), tolerated: &[] });
+        self.requests.push(Request {
+            what: what.into(),
+            tolerated: &[],
+        });
         self.buffer.extend_from_slice(&[0; 4]);
         self.buffer.extend_from_slice(&kind.to_ne_bytes());
-        self.buffer.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+        self.buffer
+            .extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
         self.buffer.extend_from_slice(&sequence.to_ne_bytes());
         self.buffer.extend_from_slice(&[0; 4]);
         self.buffer.extend_from_slice(header);
         pad(&mut self.buffer);
-        attributes(&mut Attributes { buffer: &mut self.buffer });
+        attributes(&mut Attributes {
+            buffer: &mut self.buffer,
+        });
         let length = (self.buffer.len() - start) as u32;
         self.buffer[start..start + 4].copy_from_slice(&length.to_ne_bytes());
         self
@@ -93,10 +99,15 @@ impl Batch {
         if errno == 0 {
             return Ok(());
         }
-        let request = (sequence as usize).checked_sub(1).and_then(|position| self.requests.get(position));
+        let request = (sequence as usize)
+            .checked_sub(1)
+            .and_then(|position| self.requests.get(position));
         match request {
             Some(request) if request.tolerated.contains(&errno) => Ok(()),
-            Some(request) => Err(Error::kernel(request.what.clone(), io::Error::from_raw_os_error(errno))),
+            Some(request) => Err(Error::kernel(
+                request.what.clone(),
+                io::Error::from_raw_os_error(errno),
+            )),
             None => Err(Error::Malformed("an unknown request")),
         }
     }
@@ -170,7 +181,9 @@ pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 
 /// The value of the first attribute of a kind.
 pub(crate) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
+    attributes(bytes)
+        .find(|(found, _)| *found == kind)
+        .map(|(_, value)| value)
 }
 
 /// A netlink socket of the namespace in which it was opened.
@@ -192,9 +205,13 @@ impl Socket {
     }
 
     fn open(protocol: Option<Protocol>) -> Result<Self> {
-        let descriptor =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
-                .map_err(|error| Error::kernel("open a netlink socket", error))?;
+        let descriptor = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            protocol,
+        )
+        .map_err(|error| Error::kernel("open a netlink socket", error))?;
         Ok(Self { descriptor })
     }
 
@@ -338,14 +355,19 @@ mod tests {
     fn cut_off_bytes_end_the_iteration() {
         assert_eq!(attributes(&[8, 0, 1, 0, 5]).count(), 0);
         assert_eq!(attributes(&[2, 0, 1, 0]).count(), 0);
-        assert_eq!(messages(&[200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]).count(), 0);
+        assert_eq!(
+            messages(&[200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]).count(),
+            0
+        );
         assert_eq!(messages(&[0; 16]).count(), 0);
     }
 
     #[test]
     fn errors_name_their_request_and_tolerated_ones_vanish() {
         let mut batch = Batch::default();
-        batch.message("add x", 1, 0, &[], |_| {}).tolerate(&[libc::EEXIST]);
+        batch
+            .message("add x", 1, 0, &[], |_| {})
+            .tolerate(&[libc::EEXIST]);
         batch.message("add y", 1, 0, &[], |_| {});
         assert!(batch.judge(1, libc::EEXIST).is_ok());
         let error = batch.judge(2, libc::EEXIST).unwrap_err().to_string();

@@ -84,7 +84,11 @@ pub(crate) enum Expression {
     /// Loads one of the endpoints by chance into [`TARGET`].
     Choose(Vec<Endpoint>),
     /// Remembers [`TARGET`] for the key, or refreshes what is remembered.
-    Remember { map: String, key: Register, seconds: u32 },
+    Remember {
+        map: String,
+        key: Register,
+        seconds: u32,
+    },
     /// Forgets the key.
     Forget { map: String, key: Register },
     /// Sends the connection to [`TARGET`].
@@ -142,7 +146,12 @@ impl Transaction {
     pub(crate) fn new(table: &'static str) -> Self {
         let mut batch = Batch::default();
         batch.message("begin a transaction", BATCH_BEGIN, 0, &batch_header(), |_| {});
-        Self { batch, table, sets: 0, changes: 0 }
+        Self {
+            batch,
+            table,
+            sets: 0,
+            changes: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -150,13 +159,20 @@ impl Transaction {
     }
 
     pub(crate) fn finish(mut self) -> Batch {
-        self.batch.message("end a transaction", BATCH_END, 0, &batch_header(), |_| {});
+        self.batch
+            .message("end a transaction", BATCH_END, 0, &batch_header(), |_| {});
         self.batch
     }
 
     fn change(&mut self, what: String, kind: u16, flags: u16, inner: impl FnOnce(&mut Attributes<'_>)) {
         self.changes += 1;
-        self.batch.message(what, (SUBSYSTEM << 8) | kind, flags, &[FAMILY_IPV4, 0, 0, 0], inner);
+        self.batch.message(
+            what,
+            (SUBSYSTEM << 8) | kind,
+            flags,
+            &[FAMILY_IPV4, 0, 0, 0],
+            inner,
+        );
     }
 
     /// Removes the table with all that is in it, and makes it anew.
@@ -165,7 +181,9 @@ impl Transaction {
         // Deleting what may be absent: create it first.
         for kind in [NEW_TABLE, DELETE_TABLE, NEW_TABLE] {
             let flags = if kind == NEW_TABLE { NLM_F_CREATE } else { 0 };
-            self.change(format!("replace the table {table}"), kind, flags, |a| a.text(1, table));
+            self.change(format!("replace the table {table}"), kind, flags, |a| {
+                a.text(1, table);
+            });
         }
     }
 
@@ -232,7 +250,13 @@ impl Transaction {
         });
     }
 
-    fn new_set(&mut self, name: &str, key_type: u32, key_length: u32, more: impl FnOnce(&mut Attributes<'_>)) -> u32 {
+    fn new_set(
+        &mut self,
+        name: &str,
+        key_type: u32,
+        key_length: u32,
+        more: impl FnOnce(&mut Attributes<'_>),
+    ) -> u32 {
         self.sets += 1;
         let (table, id) = (self.table, self.sets);
         self.change(format!("add the set {name}"), NEW_SET, NLM_F_CREATE, |a| {
@@ -257,12 +281,16 @@ impl Transaction {
 
     pub(crate) fn add_keys(&mut self, set: &str, keys: impl Iterator<Item = Vec<u8>>) {
         let keys: Vec<_> = keys.collect();
-        self.elements(NEW_ELEMENTS, set, None, &keys, |a, key| a.nest(1, |a| a.put(1, key)));
+        self.elements(NEW_ELEMENTS, set, None, &keys, |a, key| {
+            a.nest(1, |a| a.put(1, key));
+        });
     }
 
     pub(crate) fn delete_keys(&mut self, set: &str, keys: impl Iterator<Item = Vec<u8>>) {
         let keys: Vec<_> = keys.collect();
-        self.elements(DELETE_ELEMENTS, set, None, &keys, |a, key| a.nest(1, |a| a.put(1, key)));
+        self.elements(DELETE_ELEMENTS, set, None, &keys, |a, key| {
+            a.nest(1, |a| a.put(1, key));
+        });
     }
 
     fn elements<T>(
@@ -295,15 +323,20 @@ impl Transaction {
     pub(crate) fn add_rule(&mut self, chain: &str, rule: &Rule) {
         let ids: Vec<Option<u32>> = rule.iter().map(|expression| self.own_set(expression)).collect();
         let table = self.table;
-        self.change(format!("add a rule to {chain}"), NEW_RULE, NLM_F_CREATE | NLM_F_APPEND, |a| {
-            a.text(1, table);
-            a.text(2, chain);
-            a.nest(4, |a| {
-                for (expression, id) in rule.iter().zip(ids) {
-                    expression.write(a, id);
-                }
-            });
-        });
+        self.change(
+            format!("add a rule to {chain}"),
+            NEW_RULE,
+            NLM_F_CREATE | NLM_F_APPEND,
+            |a| {
+                a.text(1, table);
+                a.text(2, chain);
+                a.nest(4, |a| {
+                    for (expression, id) in rule.iter().zip(ids) {
+                        expression.write(a, id);
+                    }
+                });
+            },
+        );
     }
 
     /// Makes the anonymous set that an expression looks into.
@@ -315,11 +348,17 @@ impl Transaction {
                     endpoint_type(a);
                 });
                 let numbered: Vec<_> = endpoints.iter().enumerate().collect();
-                self.elements(NEW_ELEMENTS, CHOICES, Some(id), &numbered, |a, (number, endpoint)| {
-                    // numgen leaves its number in the host's order.
-                    a.nest(1, |a| a.put(1, &(*number as u32).to_ne_bytes()));
-                    a.nest(2, |a| a.put(1, &endpoint_bytes(**endpoint)));
-                });
+                self.elements(
+                    NEW_ELEMENTS,
+                    CHOICES,
+                    Some(id),
+                    &numbered,
+                    |a, (number, endpoint)| {
+                        // numgen leaves its number in the host's order.
+                        a.nest(1, |a| a.put(1, &(*number as u32).to_ne_bytes()));
+                        a.nest(2, |a| a.put(1, &endpoint_bytes(**endpoint)));
+                    },
+                );
                 Some(id)
             }
             Expression::Among { endpoints, .. } => {
@@ -520,7 +559,10 @@ mod tests {
     fn a_transaction_is_framed_and_sets_precede_their_rule() {
         let mut transaction = Transaction::new("t");
         assert!(transaction.is_empty());
-        let endpoints = vec![(Ipv4Addr::new(10, 0, 0, 1), 80), (Ipv4Addr::new(10, 0, 0, 2), 8080)];
+        let endpoints = vec![
+            (Ipv4Addr::new(10, 0, 0, 1), 80),
+            (Ipv4Addr::new(10, 0, 0, 2), 8080),
+        ];
         transaction.add_rule("c", &vec![Expression::Choose(endpoints), Expression::Redirect]);
         assert!(!transaction.is_empty());
         let batch = transaction.finish();

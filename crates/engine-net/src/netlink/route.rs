@@ -74,7 +74,13 @@ impl Batch {
     pub(crate) fn link_state(&mut self, index: u32, up: bool) -> &mut Self {
         let flags = if up { IFF_UP } else { 0 };
         let what = if up { "set a link up" } else { "set a link down" };
-        self.message(what, libc::RTM_NEWLINK, NLM_F_ACK, &ifinfo(index, flags, IFF_UP), |_| {})
+        self.message(
+            what,
+            libc::RTM_NEWLINK,
+            NLM_F_ACK,
+            &ifinfo(index, flags, IFF_UP),
+            |_| {},
+        )
     }
 
     pub(crate) fn add_veth(&mut self, veth: &Veth<'_>) -> &mut Self {
@@ -103,10 +109,16 @@ impl Batch {
 
     /// Names a link's owner; the kernel takes this only from a link that exists.
     pub(crate) fn set_alias(&mut self, name: &str, alias: &str) -> &mut Self {
-        self.message(format!("mark the link {name}"), libc::RTM_NEWLINK, NLM_F_ACK, &ifinfo(0, 0, 0), |a| {
-            a.text(IFLA_IFNAME, name);
-            a.put(IFLA_IFALIAS, alias.as_bytes());
-        })
+        self.message(
+            format!("mark the link {name}"),
+            libc::RTM_NEWLINK,
+            NLM_F_ACK,
+            &ifinfo(0, 0, 0),
+            |a| {
+                a.text(IFLA_IFNAME, name);
+                a.put(IFLA_IFALIAS, alias.as_bytes());
+            },
+        )
     }
 
     pub(crate) fn delete_link(&mut self, name: &str) -> &mut Self {
@@ -142,7 +154,12 @@ impl Batch {
     }
 
     /// A route in the main table, replacing one to the same destination.
-    pub(crate) fn set_route(&mut self, destination: Ipv4Net, hop: Hop, source: Option<Ipv4Addr>) -> &mut Self {
+    pub(crate) fn set_route(
+        &mut self,
+        destination: Ipv4Net,
+        hop: Hop,
+        source: Option<Ipv4Addr>,
+    ) -> &mut Self {
         self.route(
             format!("add the route to {destination}"),
             libc::RTM_NEWROUTE,
@@ -245,9 +262,15 @@ impl Socket {
     pub(crate) fn link(&self, name: &str) -> Result<Option<Link>> {
         let mut batch = Batch::default();
         batch
-            .message(format!("find the link {name}"), libc::RTM_GETLINK, 0, &ifinfo(0, 0, 0), |a| {
-                a.text(IFLA_IFNAME, name);
-            })
+            .message(
+                format!("find the link {name}"),
+                libc::RTM_GETLINK,
+                0,
+                &ifinfo(0, 0, 0),
+                |a| {
+                    a.text(IFLA_IFNAME, name);
+                },
+            )
             .tolerate(&[ENODEV, ENOENT]);
         let answers = self.query(&batch, false)?;
         Ok(answers.first().and_then(|payload| parse_link(payload)))
@@ -256,8 +279,18 @@ impl Socket {
     /// All links.
     pub(crate) fn links(&self) -> Result<Vec<Link>> {
         let mut batch = Batch::default();
-        batch.message("list links", libc::RTM_GETLINK, NLM_F_DUMP, &ifinfo(0, 0, 0), |_| {});
-        Ok(self.query(&batch, true)?.iter().filter_map(|payload| parse_link(payload)).collect())
+        batch.message(
+            "list links",
+            libc::RTM_GETLINK,
+            NLM_F_DUMP,
+            &ifinfo(0, 0, 0),
+            |_| {},
+        );
+        Ok(self
+            .query(&batch, true)?
+            .iter()
+            .filter_map(|payload| parse_link(payload))
+            .collect())
     }
 
     /// All destinations of IPv4 routes of the host, in any table, with the link they leave by.
@@ -266,15 +299,25 @@ impl Socket {
         let mut header = [0; 12];
         header[0] = AF_INET;
         batch.message("list routes", libc::RTM_GETROUTE, NLM_F_DUMP, &header, |_| {});
-        Ok(self.query(&batch, true)?.iter().filter_map(|payload| parse_route(payload)).collect())
+        Ok(self
+            .query(&batch, true)?
+            .iter()
+            .filter_map(|payload| parse_route(payload))
+            .collect())
     }
 }
 
 fn parse_link(payload: &[u8]) -> Option<Link> {
-    let number = |at: usize| -> Option<u32> { Some(u32::from_ne_bytes(payload.get(at..at + 4)?.try_into().ok()?)) };
+    let number =
+        |at: usize| -> Option<u32> { Some(u32::from_ne_bytes(payload.get(at..at + 4)?.try_into().ok()?)) };
     let index = number(4)?;
     let flags = number(8)?;
-    let mut link = Link { index, up: flags & IFF_UP != 0, name: String::new(), alias: String::new() };
+    let mut link = Link {
+        index,
+        up: flags & IFF_UP != 0,
+        name: String::new(),
+        alias: String::new(),
+    };
     for (kind, value) in attributes(payload.get(16..)?) {
         let text = || String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
         match kind {
@@ -305,7 +348,10 @@ mod tests {
     fn routes_of_this_machine_can_be_listed_without_root() {
         let socket = Socket::route().unwrap();
         let links = socket.links().unwrap();
-        let lo = links.iter().find(|link| link.name == "lo").expect("every namespace has lo");
+        let lo = links
+            .iter()
+            .find(|link| link.name == "lo")
+            .expect("every namespace has lo");
         assert_eq!(socket.link("lo").unwrap().as_ref(), Some(lo));
         assert_eq!(socket.link("no-such-link").unwrap(), None);
         if lo.up {

@@ -40,7 +40,11 @@ impl Cluster {
         let net = ClusterNet::ensure(plan).await.unwrap();
         let cluster = Self { net, dir };
         for node in 1..=nodes {
-            cluster.net.ensure_node(node, &format!("node-{node}")).await.unwrap();
+            cluster
+                .net
+                .ensure_node(node, &format!("node-{node}"))
+                .await
+                .unwrap();
         }
         Some(cluster)
     }
@@ -67,13 +71,23 @@ impl Drop for Cluster {
             assert!(failures.is_empty(), "{failures:?}");
             assert!(left.is_empty(), "{left:?}");
             assert!(!link.exists());
-            assert!(destroy(&plan.run_dir, &plan.name).is_empty(), "destroy can be run again");
+            assert!(
+                destroy(&plan.run_dir, &plan.name).is_empty(),
+                "destroy can be run again"
+            );
         }
     }
 }
 
 pub fn run(command: &str) -> String {
-    let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
