@@ -279,30 +279,18 @@ impl<'a> Reading<'a> {
         }
         let mut images = Vec::new();
         for entry in &index.manifests {
-            if entry.annotations.get("vnd.docker.reference.type").is_some() {
+            if entry.annotations.contains_key("vnd.docker.reference.type") {
                 // An attestation beside the image.
                 continue;
             }
-            let name = self.name(entry, fallback)?;
+            let name = name_of(entry, fallback)?;
             let mut entry = entry.clone();
             if entry.media_type.is_empty() {
-                entry.media_type = MANIFEST.to_owned();
+                MANIFEST.clone_into(&mut entry.media_type);
             }
             images.push(self.store.admit(self.what, &entry, &name)?);
         }
         Ok(images)
-    }
-
-    fn name(&self, entry: &Descriptor, fallback: &str) -> Result<Reference> {
-        if let Some(name) = entry.annotations.get(FULL_NAME) {
-            return name.parse();
-        }
-        match entry.annotations.get(REF_NAME) {
-            // The specification wants a tag here, many tools write the whole name.
-            Some(name) if name.contains(['/', ':']) => name.parse(),
-            Some(tag) => format!("{fallback}:{tag}").parse(),
-            None => fallback.parse(),
-        }
     }
 
     /// `docker save` has no manifest of its own: one is written from its list.
@@ -396,6 +384,19 @@ impl<'a> Reading<'a> {
             what: self.what.to_owned(),
             reason: reason.to_owned(),
         }
+    }
+}
+
+/// The name of an archive's entry.
+fn name_of(entry: &Descriptor, fallback: &str) -> Result<Reference> {
+    if let Some(name) = entry.annotations.get(FULL_NAME) {
+        return name.parse();
+    }
+    match entry.annotations.get(REF_NAME) {
+        // The specification wants a tag here, many tools write the whole name.
+        Some(name) if name.contains(['/', ':']) => name.parse(),
+        Some(tag) => format!("{fallback}:{tag}").parse(),
+        None => fallback.parse(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files of a layer: those of its packages, what their maintainer scripts would have made (by rule, not by running them), and what
 //! the recipe adds.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::debian::control::paragraphs;
@@ -134,7 +135,7 @@ fn certificates(tree: &mut Tree) {
     let mut bundle = Vec::new();
     for (path, node) in tree.below("usr/share/ca-certificates") {
         if let Kind::File(bytes) = &node.kind
-            && path.ends_with(".crt")
+            && path.rsplit_once('.').is_some_and(|(_, ending)| ending == "crt")
         {
             bundle.extend_from_slice(bytes);
             if !bytes.ends_with(b"\n") {
@@ -171,7 +172,7 @@ fn accounts(tree: &mut Tree, recipe: &Recipe, below: Option<(String, String)>) -
         if lookup(&group, name).is_some() || by_number(&group, gid) {
             return Err(clash("group or number of group", name));
         }
-        group.push_str(&format!("{name}:x:{gid}:\n"));
+        let _ = writeln!(group, "{name}:x:{gid}:");
         Ok(())
     };
     for added in &recipe.groups {
@@ -185,7 +186,7 @@ fn accounts(tree: &mut Tree, recipe: &Recipe, below: Option<(String, String)>) -
             add_group(&user.name, user.uid)?;
         }
         let (name, uid, gid) = (&user.name, user.uid, user.gid.unwrap_or(user.uid));
-        passwd.push_str(&format!("{name}:x:{uid}:{gid}::{}:{}\n", user.home, user.shell));
+        let _ = writeln!(passwd, "{name}:x:{uid}:{gid}::{}:{}", user.home, user.shell);
     }
     if lowest || !recipe.users.is_empty() || !recipe.groups.is_empty() {
         tree.insert("etc/passwd", Node::file(passwd.as_str(), 0o644));

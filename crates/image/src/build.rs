@@ -94,7 +94,7 @@ impl BuildOptions {
             architecture: architecture.to_owned(),
             keyring: Keyring::debian()?,
             cache: cache.into(),
-            max_age: Duration::from_secs(600),
+            max_age: Duration::from_mins(10),
             dry_run: false,
             program: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -17,8 +17,11 @@ pub(crate) fn reader<'a, R: Read + Send + 'a>(inner: R) -> io::Result<Box<dyn Re
     })
 }
 
+/// A reader of which the first bytes were looked at.
+type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// The first six bytes, and a reader that still has them.
-fn peek<R: Read>(mut inner: R) -> io::Result<(Vec<u8>, Chain<Cursor<Vec<u8>>, R>)> {
+fn peek<R: Read>(mut inner: R) -> io::Result<(Vec<u8>, Whole<R>)> {
     let mut magic = Vec::new();
     inner.by_ref().take(6).read_to_end(&mut magic)?;
     Ok((magic.clone(), Cursor::new(magic).chain(inner)))

@@ -136,6 +136,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub os: String,
     #[serde(default, deserialize_with = "null_as_empty")]
+    #[allow(clippy::struct_field_names)] // The format's name.
     pub config: Execution,
     pub rootfs: RootFs,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

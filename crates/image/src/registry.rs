@@ -28,6 +28,8 @@ pub struct PullOptions {
     pub plain_http: Vec<String>,
     /// Docker's `config.json` with credentials, if there is one.
     pub docker_config: Option<PathBuf>,
+    /// How long a registry may take for its first answer; default 12 s.
+    pub patience: Option<Duration>,
 }
 
 impl Store {
@@ -47,6 +49,7 @@ struct Pull {
     client: Client,
     remote: oci_client::Reference,
     auth: RegistryAuth,
+    patience: Duration,
 }
 
 impl Pull {
@@ -91,11 +94,12 @@ impl Pull {
             client,
             remote,
             auth,
+            patience: options.patience.unwrap_or(PATIENCE),
         })
     }
 
     async fn run(self) -> Result<Image> {
-        let answered = tokio::time::timeout(PATIENCE, async {
+        let answered = tokio::time::timeout(self.patience, async {
             self.client
                 .auth(&self.remote, &self.auth, RegistryOperation::Pull)
                 .await
@@ -106,7 +110,7 @@ impl Pull {
             self.failed(format!(
                 "registry {} did not answer within {} s",
                 self.name.registry(),
-                PATIENCE.as_secs()
+                self.patience.as_secs()
             ))
         };
         let (mut bytes, mut media_type, mut digest) = answered.await.map_err(quiet)??;
@@ -161,13 +165,6 @@ impl Pull {
                 expected,
                 actual: digest,
             });
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Kind {
-            #[serde(default)]
-            media_type: String,
-            manifests: Option<serde_json::Value>,
         }
         let kind: Kind = parse(&bytes, || format!("manifest of {}", self.name))?;
         let media_type = match (kind.media_type, kind.manifests) {
@@ -234,6 +231,15 @@ impl Pull {
             reason,
         }
     }
+}
+
+/// What a manifest says it is.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    #[serde(default)]
+    media_type: String,
+    manifests: Option<serde_json::Value>,
 }
 
 /// Credentials as `docker login` keeps them without a helper program.

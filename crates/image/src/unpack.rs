@@ -332,15 +332,18 @@ impl About {
             }
         }
         let header = entry.header();
-        let id = |id: u64| {
-            u32::try_from(id)
-                .ok()
-                .filter(|id| *id != u32::MAX)
-                .ok_or_else(|| invalid("an owner beyond 32 bits"))
+        let old = header.as_old();
+        let id = |field: &[u8], read: io::Result<u64>| {
+            // Some writers leave a zero out.
+            if field.iter().all(|b| matches!(b, 0 | b' ')) {
+                return Ok(0);
+            }
+            let id = u32::try_from(read?).ok().filter(|id| *id != u32::MAX);
+            id.ok_or_else(|| invalid("an owner beyond 32 bits"))
         };
         Ok(Self {
-            uid: Uid::from_raw(id(header.uid()?)?),
-            gid: Gid::from_raw(id(header.gid()?)?),
+            uid: Uid::from_raw(id(&old.uid, header.uid())?),
+            gid: Gid::from_raw(id(&old.gid, header.gid())?),
             mode: Mode::from_raw_mode(header.mode()? & 0o7777),
             mtime: i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0),
             attributes,

@@ -1,4 +1,6 @@
 //! Images from a Debian archive that is made and signed here: no network, no root.
+#![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
+#![allow(clippy::format_push_string, clippy::format_collect)] // Short documents.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +13,8 @@ use pgp::composed::{
     ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
 };
 use pgp::types::Password;
+
+mod site;
 
 /// A key with nothing but itself; once for all tests, a second one for strangers.
 fn key() -> SignedSecretKey {
@@ -191,7 +195,7 @@ impl Place {
 
     fn options(&self, archive: &Archive) -> BuildOptions {
         let mut options = BuildOptions::new(self.folder.path().join("cache")).unwrap();
-        options.architecture = "amd64".to_owned();
+        options.architecture = "amd64".into();
         options.mirrors = Mirrors {
             main: vec![archive.url()],
             security: Vec::new(),
@@ -480,4 +484,114 @@ fn what_is_missing_is_named() {
         error.to_string(),
         "recipe nobody: there is none; there are app, base, gone, own"
     );
+}
+
+#[test]
+fn over_http_what_breaks_off_goes_on_and_what_is_known_stays() {
+    let (archive, place) = (Archive::usual(), Place::new());
+    let site = site::Shared::default();
+    for path in [
+        "dists/bookworm/InRelease",
+        "dists/bookworm/main/binary-amd64/Packages.gz",
+        "pool/app.deb",
+        "pool/libapp.deb",
+        "pool/base-passwd.deb",
+    ] {
+        let bytes = fs::read(archive.folder.path().join(path)).unwrap();
+        site.lock()
+            .unwrap()
+            .files
+            .insert(format!("/debian/{path}"), ("text/plain".to_owned(), bytes));
+    }
+    site.lock()
+        .unwrap()
+        .break_off
+        .push("/debian/pool/app.deb".to_owned());
+    let half = fs::metadata(archive.folder.path().join("pool/app.deb"))
+        .unwrap()
+        .len()
+        / 2;
+    let server = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let host = server.block_on(site::serve(site.clone()));
+    let mut options = place.options(&archive);
+    options.mirrors.main = vec![format!("http://{host}/debian")];
+    let built = place.build(options.clone(), "app").unwrap();
+    assert!(built.downloaded > 0);
+    let resumed = format!("/debian/pool/app.deb from {half}");
+    let log = std::mem::take(&mut site.lock().unwrap().log);
+    assert!(log.contains(&resumed), "{log:?}");
+    // Now only the release is asked for; and when nobody answers, the known one serves, which is said.
+    place.build(options.clone(), "app").unwrap();
+    let log = std::mem::take(&mut site.lock().unwrap().log);
+    assert!(log.iter().all(|path| path.ends_with("/InRelease")), "{log:?}");
+    drop(server);
+    place.notes.lock().unwrap().clear();
+    assert!(place.build(options.clone(), "app").unwrap().cached);
+    assert!(
+        place.notes.lock().unwrap()[0].contains("its cached copy is used"),
+        "{:?}",
+        place.notes
+    );
+    // Fresh enough, it is not even asked for.
+    options.max_age = Duration::from_mins(10);
+    place.notes.lock().unwrap().clear();
+    assert!(place.build(options, "app").unwrap().cached);
+    assert!(
+        !place
+            .notes
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|note| note.contains("cached copy"))
+    );
+}
+
+#[test]
+fn a_full_disk_is_called_so() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let mut archive = Archive::usual();
+    let large = "x".repeat(3 << 20);
+    archive.add("large", "1", "", &[("./usr/share/large", &large)]);
+    archive.publish();
+    let place = Place::new();
+    let small = place.folder.path().join("images");
+    fs::create_dir(&small).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    if let Err(error) = rustix::mount::mount("none", &small, "tmpfs", flags, c"size=1m") {
+        eprintln!("skipped: mount: {error}");
+        return;
+    }
+    let mut recipes = Recipes::default();
+    recipes.insert("large", "packages = ['large']", |_| None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let outcome = runtime.block_on(async {
+        let builder = Builder::new(Store::open(&small)?, recipes, place.options(&archive))?;
+        let built = builder.build("large").await?;
+        // Packed it is tiny; unpacked it does not fit.
+        Store::open(&small)?
+            .unpacked_layers(built.image.as_ref().unwrap())
+            .map(drop)
+    });
+    let left = fs::read_dir(small.join("layers")).unwrap().count()
+        + fs::read_dir(small.join("tmp")).unwrap().count();
+    rustix::mount::unmount(&small, rustix::mount::UnmountFlags::DETACH).unwrap();
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("no space left on device while writing"),
+        "{error}"
+    );
+    assert_eq!(left, 0);
 }

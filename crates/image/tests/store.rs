@@ -1,4 +1,5 @@
 //! The store and its archives, on archives made here; neither root nor a network is needed.
+#![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
 
 use std::fs;
 use std::io::Write;

@@ -83,7 +83,7 @@ fn read_files(
             header.uid()? as u32,
             header.gid()? as u32,
         );
-        let link = entry.link_name_bytes().map(|link| link.into_owned());
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
         let missing = || {
             std::io::Error::new(
                 std::io::ErrorKind::InvalidData,

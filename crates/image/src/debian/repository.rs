@@ -203,7 +203,7 @@ async fn load_suite(
                 ));
             }
             Err(error @ (Error::Fetch { .. } | Error::FetchedMismatch { .. })) if failure.is_none() => {
-                failure = Some(error)
+                failure = Some(error);
             }
             Err(Error::Fetch { .. } | Error::FetchedMismatch { .. }) => {}
             Err(error) => return Err(error),

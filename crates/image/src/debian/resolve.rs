@@ -184,7 +184,7 @@ mod tests {
             "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 5\nSHA256: {hash}\n"
         );
         if !extra.is_empty() {
-            text.push_str(&format!("{extra}\n"));
+            text.extend([extra, "\n"]);
         }
         text + "\n"
     }
