@@ -126,6 +126,12 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
         plan.host().to_string()
     );
 
+    // A node goes, with its pods.
+    again.ensure_node(2, "node-2").await.unwrap();
+    again.remove_node(2).await.unwrap();
+    assert!(again.node(2).is_none() && !c.netns.exists());
+    assert!(ask(None, SocketAddr::from((c.ip, 80))).is_err());
+
     // Another cluster's destroy under the same name keeps its hands off.
     let stranger = tempfile::tempdir().unwrap();
     let failures = destroy(stranger.path(), &cluster.net.plan().name);

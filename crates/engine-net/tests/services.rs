@@ -329,6 +329,58 @@ async fn affinity_and_local_policies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn changes_are_never_seen_half_made() {
+    let Some(cluster) = Cluster::new("atomic", 2).await else {
+        return;
+    };
+    let [_, second, ..] = cluster.net.plan().addresses.services().network().octets();
+    let vip = Ipv4Addr::new(10, second, 2, 1);
+    let proxy = Proxy::start(&cluster).await;
+    let a = Server::start(&cluster, 1, "a").await;
+    let b = Server::start(&cluster, 1, "b").await;
+    let c = Server::start(&cluster, 2, "c").await;
+    let spec = json!({"clusterIP": vip.to_string(), "ports": [{"name": "t", "port": 80}]});
+    proxy
+        .apply(|catalog| {
+            catalog.apply_slice(&slice("busy", &[&a]));
+            catalog.apply_service(&service("busy", spec));
+        })
+        .await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<_> = [None, Some(b.space.clone()), Some(c.space.clone())]
+        .into_iter()
+        .map(|from| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    tcp(from.as_ref(), (vip, 80)).unwrap();
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    let sets: [&[&Server]; 5] = [&[&a], &[&a, &b, &c], &[&b], &[&c, &a], &[&c]];
+    for round in 1..=200 {
+        proxy
+            .apply(|catalog| catalog.apply_slice(&slice("busy", sets[round % sets.len()])))
+            .await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answered: Vec<u32> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    eprintln!("answered during 200 changes: {answered:?}");
+    assert!(answered.iter().all(|answered| *answered > 50));
+    if std::env::var_os("SHOW_RULES").is_some() {
+        let space = cluster.node(1).namespace().path().display().to_string();
+        eprintln!(
+            "{}",
+            common::run(&format!("nsenter --net={space} nft list ruleset"))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_services() {
     let Some(cluster) = Cluster::new("thousand", 2).await else {
         return;
