@@ -275,6 +275,9 @@ fn encode_field(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) 
                         encode_value(&mut wrapped, 1, item, element)?;
                     }
                     put_bytes(&mut entry, 2, &wrapped);
+                } else if value.is_null() {
+                    // Go's zero time, an empty message.
+                    put_bytes(&mut entry, 2, b"");
                 } else {
                     encode_value(&mut entry, 2, inner, value)?;
                 }
