@@ -5,12 +5,13 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 use thiserror::Error;
 
 const NANOS: i128 = 1_000_000_000;
-const LARGEST: i128 = i128::MAX / 4;
+/// 10²⁸ units; a round number, so that it prints and reads back in any format.
+const LARGEST: i128 = 10i128.pow(37);
 
 /// A fixed-point number down to 10⁻⁹ that remembers in which family of suffixes it was written.
 ///
 /// Equality and order are by value: `1000m` equals `1`. Unlike upstream, which switches to arbitrary precision, numbers
-/// beyond about 4·10²⁸ are held at that bound.
+/// beyond 10²⁸ are held at that bound.
 #[derive(Debug, Clone)]
 pub struct Quantity {
     nanos: i128,
