@@ -72,6 +72,8 @@ pub struct BuildOptions {
     pub cache: PathBuf,
     /// Metadata younger than this are not asked for again.
     pub max_age: Duration,
+    /// Take metadata that are past their `Valid-Until` (or dated in the future), with a note. For mirrors of a fixed day.
+    pub accept_expired: bool,
     /// Only resolve; nothing is built or named.
     pub dry_run: bool,
     /// This program, for recipes with `binary = "self"`.
@@ -95,6 +97,7 @@ impl BuildOptions {
             keyring: Keyring::debian()?,
             cache: cache.into(),
             max_age: Duration::from_mins(10),
+            accept_expired: false,
             dry_run: false,
             program: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -294,6 +297,7 @@ impl Builder {
             architecture: &this.options.architecture,
             keyring: &this.options.keyring,
             max_age: this.options.max_age,
+            accept_expired: this.options.accept_expired,
             now: jiff::Timestamp::now(),
         };
         let repository = Arc::new(Repository::load(&this.fetcher, &request).await?);
@@ -583,7 +587,7 @@ struct Filter {
 }
 
 /// What a program does not need to run. Copyright files stay: licences ask for it.
-const EXCLUDED: [&str; 22] = [
+const EXCLUDED: [&str; 21] = [
     "usr/share/doc/**",
     "usr/share/man/**",
     "usr/share/info/**",
@@ -604,7 +608,6 @@ const EXCLUDED: [&str; 22] = [
     "lib/systemd/**",
     "usr/lib/systemd/**",
     "usr/share/gcc/**",
-    "usr/share/nodejs/**",
     "usr/share/sass/**",
 ];
 

@@ -71,14 +71,19 @@ impl Store {
         &self.root
     }
 
-    /// All named images, by name.
+    /// All named images, by name. One whose documents are damaged or gone is left out (and logged).
     pub fn list(&self) -> Result<Vec<Image>> {
         let mut images = Vec::new();
         for entry in self.index()?.manifests {
-            images.push(self.image(
-                name_of(&entry).unwrap_or(&entry.digest).to_owned(),
-                entry.digest.parse()?,
-            )?);
+            let name = name_of(&entry).unwrap_or(&entry.digest).to_owned();
+            match entry
+                .digest
+                .parse()
+                .and_then(|digest| self.image(name.clone(), digest))
+            {
+                Ok(image) => images.push(image),
+                Err(error) => tracing::warn!(%name, %error, "image is damaged"),
+            }
         }
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
@@ -162,22 +167,42 @@ impl Store {
         Ok(unique.map(|layer| self.layer_path(&layer.diff_id)).collect())
     }
 
-    /// Takes the name away (or all names of an image given by digest). The content stays until [`Store::prune`].
-    pub fn remove(&self, reference: &str) -> Result<Image> {
-        let image = self.resolve(reference)?;
-        let by_digest = reference.parse::<Digest>().is_ok() || reference.contains('@');
-        let digest = image.digest.to_string();
+    /// Takes the name away, or all names of an image given by digest. The content stays until [`Store::prune`]. An image that is
+    /// damaged can be removed too.
+    pub fn remove(&self, reference: &str) -> Result<()> {
+        let digest = match reference.parse::<Digest>() {
+            Ok(_) => Some(self.resolve(reference)?.digest),
+            Err(_) => reference.parse::<Reference>()?.digest(),
+        };
+        let name = reference.parse::<Reference>().ok();
+        let mut removed = 0;
         self.change_index(|index| {
+            let before = index.manifests.len();
             index.manifests.retain(|entry| {
-                let same = if by_digest {
-                    entry.digest == digest
-                } else {
-                    name_of(entry) == Some(&image.name)
+                let repository = name.as_ref().is_none_or(|name| {
+                    name_of(entry).is_some_and(|n| {
+                        n.strip_prefix(&name.name())
+                            .is_some_and(|rest| rest.starts_with([':', '@']))
+                    })
+                });
+                let same = match &digest {
+                    Some(digest) => {
+                        repository
+                            && (entry.digest == digest.to_string()
+                                || source_digest(entry) == Some(&digest.to_string()))
+                    }
+                    None => name_of(entry) == name.as_ref().and_then(Reference::tagged).as_ref(),
                 };
                 !same
             });
+            removed = before - index.manifests.len();
         })?;
-        Ok(image)
+        if removed == 0 {
+            return Err(Error::NotFound {
+                reference: name.map_or_else(|| reference.to_owned(), |name| name.to_string()),
+            });
+        }
+        Ok(())
     }
 
     /// Gives an image that is in the store a further name.

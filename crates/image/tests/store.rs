@@ -389,10 +389,30 @@ fn removed_names_and_pruned_content() {
     store.unpacked_layers(&store.resolve("drop").unwrap()).unwrap();
     store.tag("drop", "again:1").unwrap();
     store.remove("drop").unwrap();
+    assert!(matches!(store.remove("drop"), Err(Error::NotFound { .. })));
     assert_eq!(store.prune().unwrap().blobs, 0);
     store.remove("again:1").unwrap();
     let pruned = store.prune().unwrap();
     assert_eq!((pruned.blobs, pruned.layers, pruned.in_use), (3, 1, 0));
     store.unpacked_layers(&store.resolve("keep").unwrap()).unwrap();
     assert_eq!(count(store.root().join("tmp")), 0);
+}
+
+#[test]
+fn a_damaged_image_is_no_obstacle() {
+    let (_folder, store) = store();
+    let layer = |name| tar(&[(name, Kind::File("x"))]);
+    store
+        .import_from(archive("good:1", &[layer("a")]).as_slice(), "1", "x")
+        .unwrap();
+    store
+        .import_from(archive("bad:1", &[layer("b")]).as_slice(), "2", "x")
+        .unwrap();
+    let bad = store.resolve("bad:1").unwrap();
+    fs::write(store.root().join("blobs/sha256").join(bad.digest.hex()), "{}").unwrap();
+    assert!(matches!(store.resolve("bad:1"), Err(Error::Mismatch { .. })));
+    assert_eq!(store.list().unwrap().len(), 1);
+    store.remove("bad:1").unwrap();
+    assert_eq!(store.prune().unwrap().blobs, 3);
+    store.unpacked_layers(&store.resolve("good:1").unwrap()).unwrap();
 }

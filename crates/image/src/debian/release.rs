@@ -12,11 +12,13 @@ use crate::{Digest, Error, Result};
 pub(crate) struct Release {
     pub by_hash: bool,
     files: HashMap<String, (Digest, u64)>,
+    date: String,
+    valid_until: Option<String>,
 }
 
 impl Release {
-    /// Reads a document whose signature was verified, and checks that it is of the suite that was asked for and of today.
-    pub(crate) fn parse(url: &str, text: &str, suite: &str, now: Timestamp) -> Result<Self> {
+    /// Reads a document whose signature was verified, and checks that it is of the suite that was asked for.
+    pub(crate) fn parse(url: &str, text: &str, suite: &str) -> Result<Self> {
         let malformed = |reason: &str| Error::Metadata {
             what: url.to_owned(),
             reason: reason.to_owned(),
@@ -28,27 +30,11 @@ impl Release {
             let is = named.into_iter().flatten().collect::<Vec<_>>().join(", ");
             return Err(malformed(&format!("it is of suite `{is}`, not `{suite}`")));
         }
-        let date = paragraph.get("Date").ok_or_else(|| malformed("it has no Date"))?;
-        let at = time(date).ok_or_else(|| malformed("its Date is not a date"))?;
-        if at.as_second() > now.as_second() + 86_400 {
-            let (url, date) = (url.to_owned(), date.to_owned());
-            return Err(Error::FromTheFuture {
-                url,
-                date,
-                now: now.strftime("%F %T UTC").to_string(),
-            });
-        }
-        if let Some(until) = paragraph.get("Valid-Until") {
-            let at = time(until).ok_or_else(|| malformed("its Valid-Until is not a date"))?;
-            if at < now {
-                let (url, until) = (url.to_owned(), until.to_owned());
-                return Err(Error::Expired {
-                    url,
-                    until,
-                    now: now.strftime("%F %T UTC").to_string(),
-                });
-            }
-        }
+        let date = paragraph
+            .get("Date")
+            .ok_or_else(|| malformed("it has no Date"))?
+            .to_owned();
+        let valid_until = paragraph.get("Valid-Until").map(str::to_owned);
         let mut files = HashMap::new();
         for line in paragraph
             .get("SHA256")
@@ -64,7 +50,40 @@ impl Release {
         Ok(Self {
             by_hash: paragraph.get("Acquire-By-Hash") == Some("yes"),
             files,
+            date,
+            valid_until,
         })
+    }
+
+    /// Checks that it is of today: an old one, however well signed, hides the security updates since.
+    pub(crate) fn check_time(&self, url: &str, now: Timestamp) -> Result<()> {
+        let malformed = |reason: &str| Error::Metadata {
+            what: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let shown = now.strftime("%F %T UTC").to_string();
+        // A day of grace for clocks and time zones.
+        if time(&self.date)
+            .ok_or_else(|| malformed("its Date is not a date"))?
+            .as_second()
+            > now.as_second() + 86_400
+        {
+            return Err(Error::FromTheFuture {
+                url: url.to_owned(),
+                date: self.date.clone(),
+                now: shown,
+            });
+        }
+        if let Some(until) = &self.valid_until
+            && time(until).ok_or_else(|| malformed("its Valid-Until is not a date"))? < now
+        {
+            return Err(Error::Expired {
+                url: url.to_owned(),
+                until: until.clone(),
+                now: shown,
+            });
+        }
+        Ok(())
     }
 
     /// Hash and size of a file of the suite.
@@ -88,7 +107,9 @@ mod tests {
     const TEXT: &str = "Origin: Debian\nSuite: oldstable-security\nCodename: bookworm-security\nDate: Sat, 21 Nov 2026 00:53:02 UTC\nValid-Until: Sat, 28 Nov 2026 00:53:02 UTC\nAcquire-By-Hash: yes\nSHA256:\n e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855        0 main/binary-amd64/Packages\n";
 
     fn parse(suite: &str, now: &str) -> Result<Release> {
-        Release::parse("http://mirror/InRelease", TEXT, suite, now.parse().unwrap())
+        let release = Release::parse("http://mirror/InRelease", TEXT, suite)?;
+        release.check_time("http://mirror/InRelease", now.parse().unwrap())?;
+        Ok(release)
     }
 
     #[test]

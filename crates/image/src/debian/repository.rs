@@ -22,6 +22,7 @@ pub(crate) struct Request<'a> {
     pub architecture: &'a str,
     pub keyring: &'a Keyring,
     pub max_age: Duration,
+    pub accept_expired: bool,
     pub now: Timestamp,
 }
 
@@ -233,15 +234,22 @@ async fn load_index(
         suite.to_owned(),
         url.clone(),
     );
-    let bytes = document.bytes;
+    let (bytes, accept_expired) = (document.bytes, request.accept_expired);
     let checked = tokio::task::spawn_blocking(move || {
         let text = String::from_utf8_lossy(&bytes);
         let text = keyring.verify(&verified_url, &text, u64::try_from(now.as_second()).unwrap_or(0))?;
-        Release::parse(&verified_url, &text, &suite_name, now)
+        let release = Release::parse(&verified_url, &text, &suite_name)?;
+        match release.check_time(&verified_url, now) {
+            Err(error) if accept_expired => {
+                Ok((release, Some(format!("{error}; accepted, as was asked for"))))
+            }
+            checked => checked.map(|()| (release, None)),
+        }
     })
     .await?;
     // A bad document must not stay in the cache: the next try asks the mirror again.
-    let release = checked.inspect_err(|_| fetcher.forget(&url))?;
+    let (release, note) = checked.inspect_err(|_| fetcher.forget(&url))?;
+    notes.extend(note);
 
     let folder = format!("main/binary-{}", request.architecture);
     let wanted = ["xz", "gz"].iter().find_map(|ending| {

@@ -74,6 +74,32 @@ impl Mirrors {
         found
     }
 
+    /// Whether the host at `root` has told its own apt not to mind `Valid-Until` (apt.conf(5)), as hosts of a fixed mirror do.
+    pub fn host_accepts_expired(root: &Path) -> bool {
+        let mut files: BTreeSet<_> = [root.join("etc/apt/apt.conf")].into();
+        if let Ok(folder) = std::fs::read_dir(root.join("etc/apt/apt.conf.d")) {
+            files.extend(folder.filter_map(|entry| Some(entry.ok()?.path())));
+        }
+        let mut accepts = false;
+        for text in files
+            .into_iter()
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+        {
+            for line in text.lines() {
+                let Some(value) = line.trim().strip_prefix("Acquire::Check-Valid-Until") else {
+                    continue;
+                };
+                let value = value
+                    .trim()
+                    .trim_end_matches(';')
+                    .trim_matches('"')
+                    .to_ascii_lowercase();
+                accepts = matches!(value.as_str(), "false" | "no" | "0" | "off");
+            }
+        }
+        accepts
+    }
+
     fn deb822(&mut self, text: &str) {
         for paragraph in paragraphs(text) {
             let words = |field: &str| paragraph.get(field).unwrap_or_default().split_whitespace();
@@ -200,6 +226,12 @@ mod tests {
             Mirrors::default()
         );
         assert_eq!(host(&[]), Mirrors::default());
+        let root = tempfile::tempdir().unwrap();
+        assert!(!Mirrors::host_accepts_expired(root.path()));
+        std::fs::create_dir_all(root.path().join("etc/apt/apt.conf.d")).unwrap();
+        let file = root.path().join("etc/apt/apt.conf.d/99x");
+        std::fs::write(file, "# x\nAcquire::Check-Valid-Until \"false\";\n").unwrap();
+        assert!(Mirrors::host_accepts_expired(root.path()));
         assert_eq!(
             Mirrors::at("http://m/debian/").security,
             ["http://m/debian-security"]

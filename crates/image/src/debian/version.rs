@@ -92,6 +92,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// A total order: what sorting packages by version relies on.
+        #[test]
+        fn is_an_order(a in "[0-9]?:?[0-9a-z.+~]{0,6}(-[0-9.~]{0,3})?", b in "[0-9a-z.+~-]{0,6}", c in "[0-9a-z.+~-]{0,6}") {
+            proptest::prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+            proptest::prop_assert_eq!(compare(&a, &a), Ordering::Equal);
+            if compare(&a, &b).is_le() && compare(&b, &c).is_le() {
+                proptest::prop_assert!(compare(&a, &c).is_le());
+            }
+        }
+    }
+
     #[test]
     fn tags() {
         for (version, tag) in [
