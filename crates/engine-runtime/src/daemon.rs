@@ -85,7 +85,8 @@ fn lock(run: &Path) -> Result<Option<File>> {
         .write(true)
         .open(&path)
         .map_err(failed)?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    // Not flock(2): forked workers and what they clone would hold that lock beyond the daemon's death.
+    if rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let holder = std::fs::read_to_string(&path)
             .ok()
             .and_then(|t| t.trim().parse::<i32>().ok());

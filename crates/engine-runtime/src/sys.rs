@@ -67,6 +67,28 @@ pub fn fork() -> io::Result<i32> {
     check(unsafe { libc::fork() })
 }
 
+/// The calling process is killed when its parent ends.
+pub fn die_with_parent() {
+    // SAFETY: an integer option without pointers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+}
+
+/// Closes all descriptors from 3 on but these. Their owners in this process must never be dropped: it is a forked child that ends by
+/// [`exit_now`].
+pub fn close_all_but(keep: &[i32]) {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    keep.sort_unstable();
+    let mut from = 3_u32;
+    for fd in keep.into_iter().chain([u32::MAX]) {
+        if fd > from {
+            let last = if fd == u32::MAX { fd } else { fd - 1 };
+            // SAFETY: integers; what is closed is not used again, as the caller promises.
+            unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) };
+        }
+        from = from.max(fd.saturating_add(1));
+    }
+}
+
 /// Ends a forked child without running the parent's exit handlers.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: never returns, touches no memory.

@@ -10,7 +10,7 @@ mod executor;
 mod files;
 mod rootfs;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,8 +123,16 @@ pub fn spawn(job: Job, paths: &Paths, layout: &Layout) -> Result<(i32, OwnedFd)>
         std::os::unix::net::UnixStream::pair().map_err(|e| Error::io("make a socket pair", e))?;
     match sys::fork().map_err(|e| Error::io("fork a worker", e))? {
         0 => {
-            drop(ours);
+            // What a worker of a dead daemon made, nobody would know of.
+            sys::die_with_parent();
             let theirs = OwnedFd::from(theirs);
+            // Above all the socket: whoever connects to it must not find a listener that never answers.
+            let mut keep = vec![theirs.as_raw_fd()];
+            if let Job::Exec(exec) = &job {
+                keep.extend(exec.stdio.iter().flatten().map(AsRawFd::as_raw_fd));
+            }
+            std::mem::forget(ours);
+            sys::close_all_but(&keep);
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(job, paths, layout)));
             let (result, fds) = match outcome {
                 Ok(Ok((outcome, fds))) => (Ok(outcome), fds),

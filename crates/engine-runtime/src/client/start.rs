@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
+use rustix::process::{Flock, FlockType};
 
 use crate::{Error, Result};
 
@@ -16,7 +16,8 @@ pub fn is_running(cluster_dir: &Path) -> bool {
     let Ok(lock) = File::open(cluster_dir.join("run/runtime.lock")) else {
         return false;
     };
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+    let whole = Flock::from(FlockType::WriteLock);
+    rustix::process::fcntl_getlk(&lock, &whole).is_ok_and(|holder| holder.is_some())
 }
 
 /// Starts the daemon (`argv` is the whole command, such as `cncfdemo __runtime DIR`) in a session of its own with its output in

@@ -54,7 +54,8 @@ impl Daemon {
             container.started_at = state.started_at;
             container.status = Status::Running;
             container.pid = state.pid;
-            if sys::is_alive(state.pid, state.start_time) && !is_waiting(state.pid) {
+            // A zombie too: whoever reaps it makes the kernel tell us its code.
+            if sys::start_time(state.pid) == Some(state.start_time) && !is_waiting(state.pid) {
                 match self.adopt_running(id, container, &spec) {
                     Ok(()) => return tracing::info!(%id, pid = state.pid, "container adopted"),
                     Err(error) => tracing::error!(%id, %error, "cannot adopt a container; killing it"),

@@ -10,8 +10,8 @@ use crate::proto::{Exit, Id, Message, Status};
 use crate::sys;
 use crate::worker::Files;
 
-/// How long somebody else may take to reap a container of an earlier daemon.
-const REAP_LIMIT: Duration = Duration::from_secs(1);
+/// How long somebody else may take to reap a container of an earlier daemon: some init processes look only every few seconds.
+const REAP_LIMIT: Duration = Duration::from_secs(4);
 
 /// A process started by [`crate::proto::Request::Exec`].
 pub struct ExecProcess {

@@ -35,6 +35,7 @@ cases![
     terminal_of_a_container,
     logs_rotate_and_floods_are_fair,
     survives_the_daemon,
+    dies_while_it_creates,
     the_engine_is_kept,
     fifty_at_once,
     one_after_another,
@@ -159,7 +160,7 @@ async fn is_isolated(w: &mut World) {
             "1",
             "SigBlk:\t0000000000000000",
             "SigIgn:\t0000000000000000",
-            "8",
+            "7",
             "writable",
             "/made/for/it"
         ],
@@ -176,14 +177,15 @@ async fn is_isolated(w: &mut World) {
         additional_gids: vec![2000],
     };
     w.complete(sealed).await;
-    let log = w.log("ro");
+    let mut log = w.log("ro");
+    log.sort();
     assert!(log[0].contains("Read-only file system"), "{log:?}");
     assert_eq!(
         log[1..],
         [
+            "stdout F /home/web",
             "stdout F 1000",
             "stdout F 1000 2000",
-            "stdout F /home/web",
             "stdout F CapEff:\t0000000000000000"
         ]
     );
@@ -303,7 +305,7 @@ async fn exec_with_pipes(w: &mut World) {
     spec.env = vec!["FROM=container".into()];
     w.client.create_start(spec).await.expect("start");
     w.logged("e", "stdout F up").await;
-    let script = "cat; echo $FROM $AND >&2; hostname; ps | grep -c 'sleep 1000'; exit 5";
+    let script = "cat; echo $FROM $AND >&2; hostname; ps | grep -c '[s]leep 1000'; exit 5";
     let spec = ExecSpec {
         id: "uid.e.0".into(),
         args: ["sh", "-c", script].map(String::from).to_vec(),
@@ -330,7 +332,7 @@ async fn exec_with_pipes(w: &mut World) {
         .expect("read");
     assert_eq!(
         (out.as_str(), err.as_str()),
-        ("typed\npod-0\n2\n", "container exec\n")
+        ("typed\npod-0\n1\n", "container exec\n")
     );
     assert_eq!(exec.wait().await.expect("exit"), 5);
 
@@ -534,7 +536,9 @@ async fn survives_the_daemon(w: &mut World) {
     assert_ne!(first, second);
 
     let exit = w.exit_of("uid.gone.0").await;
-    assert_eq!((exit.code, exit.unknown), (137, true), "nobody saw it");
+    // Unless init was slow to reap it, nobody knows.
+    println!("    ended in the absence: code {} unknown {}", exit.code, exit.unknown);
+    assert!((exit.code, exit.unknown) == (5, false) || (exit.code, exit.unknown) == (137, true), "{exit:?}");
     let running = w.client.list().await.expect("list");
     assert_eq!(running.iter().filter(|i| i.status == Status::Running).count(), 2);
 
@@ -567,6 +571,34 @@ async fn survives_the_daemon(w: &mut World) {
             .expect("exit"),
         0
     );
+}
+
+/// However often the daemon dies in the middle, no container is lost, doubled or left behind.
+async fn dies_while_it_creates(w: &mut World) {
+    for round in 0..6_u64 {
+        let mut starts = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let (client, spec) = (w.client.clone(), w.spec(&format!("r{round}n{n}"), "sleep 1000"));
+            starts.spawn(async move { (spec.id.clone(), client.create_start(spec).await) });
+        }
+        tokio::time::sleep(Duration::from_millis(3 + 5 * round)).await;
+        w.kill_daemon().await;
+        w.start_daemon();
+        let results = starts.join_all().await;
+        let alive = w.client.list().await.expect("list");
+        for (id, result) in results {
+            let known = alive.iter().find(|i| i.id == id);
+            match result {
+                // What was acknowledged runs on.
+                Ok(_) => assert_eq!(known.expect("known").status, Status::Running),
+                Err(Error::Lost) => {}
+                Err(e) => panic!("{id}: {e}"),
+            }
+        }
+        for info in alive.iter().filter(|i| i.status == Status::Running) {
+            assert!(std::path::Path::new(&format!("/proc/{}", info.pid)).exists(), "{info:?}");
+        }
+    }
 }
 
 async fn the_engine_is_kept(w: &mut World) {

@@ -204,7 +204,7 @@ impl World {
             .join(name)
             .join("0/0.log");
         let text = std::fs::read_to_string(path).expect("log");
-        text.lines()
+        text.split_terminator('\n')
             .map(|l| l.split_once(' ').expect("a time").1.to_owned())
             .collect()
     }
