@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::downward::Facts;
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::names::Dns;
 use crate::node::{self, Capacity, Identity};
 use crate::objects::{Objects, Services};
 use crate::shared::Shared;
+use crate::stats::{NodeStats, Source};
 use crate::worker::{self, Link, Message, View, Worker};
 
 /// A node agent to be.
@@ -91,7 +93,14 @@ impl Capacity {
 pub struct NodeAgent {
     pub(crate) shared: Arc<Shared>,
     pub(crate) links: Arc<Mutex<HashMap<String, Link>>>,
-    _tasks: Arc<Mutex<JoinSet<()>>>,
+    source: Source,
+    _tasks: Arc<Tasks>,
+}
+
+/// The agent's own tasks; its workers end by the token.
+struct Tasks {
+    _set: JoinSet<()>,
+    _stop: DropGuard,
 }
 
 impl std::fmt::Debug for NodeAgent {
@@ -148,6 +157,7 @@ impl Config {
                 storage: self.capacity.storage,
             },
             pod_pids: self.pod_pids,
+            stop: CancellationToken::new(),
         });
         // Exits are listened to before anything is asked, so that none falls between.
         let exits = self.runtime.events();
@@ -163,13 +173,25 @@ impl Config {
         let mut tasks = JoinSet::new();
         tasks.spawn(node::keep(self.client.clone(), identity, images, node));
         tasks.spawn(follow(Arc::clone(&shared), Arc::clone(&links), exits));
-        let agent = NodeAgent {
+        let source = Source {
+            shared: Arc::clone(&shared),
+            links: Arc::clone(&links),
+            before: Arc::default(),
+        };
+        if let Some(tls) = self.tls {
+            let listener = crate::server::listen(&source)?;
+            tasks.spawn(crate::server::serve(source.clone(), listener, tls));
+        }
+        let tasks = Arc::new(Tasks {
+            _set: tasks,
+            _stop: shared.stop.clone().drop_guard(),
+        });
+        Ok(NodeAgent {
             shared,
             links,
-            _tasks: Arc::default(),
-        };
-        *agent._tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
-        Ok(agent)
+            source,
+            _tasks: tasks,
+        })
     }
 }
 
@@ -193,6 +215,17 @@ impl NodeAgent {
     /// Name of its node.
     pub fn node_name(&self) -> &str {
         &self.shared.node_name
+    }
+
+    /// What containers, pods and the node use now.
+    pub async fn stats(&self) -> NodeStats {
+        self.source.read().await
+    }
+
+    /// Answers a GET for a path of the node's endpoint (`/metrics/cadvisor`, `/stats/summary`, …) without asking who wants it: for the
+    /// API server's `nodes/NAME/proxy`, which has decided that.
+    pub async fn answer(&self, path: &str) -> (http::StatusCode, &'static str, String) {
+        self.source.answer(path).await
     }
 
     /// What is known of a pod.

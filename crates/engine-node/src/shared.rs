@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use engine_net::NodeNet;
 use k8s_openapi::api::core::v1::Pod;
+use tokio_util::sync::CancellationToken;
 
 use crate::downward::Facts;
 use crate::events::Recorder;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub facts: Facts,
     /// Most tasks of one pod.
     pub pod_pids: Option<i64>,
+    /// Cancelled when the agent stops; pods and containers stay as they are.
+    pub stop: CancellationToken,
 }
 
 impl Shared {

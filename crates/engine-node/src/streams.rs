@@ -32,6 +32,15 @@ pub struct Nodes {
 }
 
 impl Nodes {
+    /// Of these agents.
+    pub fn new(agents: impl IntoIterator<Item = NodeAgent>) -> Self {
+        let nodes = Self::default();
+        for agent in agents {
+            nodes.insert(agent);
+        }
+        nodes
+    }
+
     /// Adds an agent.
     pub fn insert(&self, agent: NodeAgent) {
         let name = agent.node_name().to_owned();

@@ -217,6 +217,12 @@ impl Worker {
                     Err(_) => {}
                 },
                 () = sleep_until(wake) => {}
+                () = self.shared.stop.cancelled() => {
+                    for (_, task) in self.probes.drain() {
+                        task.abort();
+                    }
+                    return;
+                }
             }
             // All that is there already is heard before anything is decided or written.
             while let Ok(message) = self.mailbox.try_recv() {
