@@ -1,4 +1,11 @@
 //! Table columns and cells as the upstream API server prints them (`meta.k8s.io/v1` Table); pure.
+//!
+//! One function a kind, after what upstream's `pkg/printers/internalversion/printers.go` (v1.36) shows for it.
+mod cell;
+mod kinds;
+mod labels;
+mod pod;
+
 use serde_json::Value;
 
 /// One column (`metav1.TableColumnDefinition`).
@@ -17,12 +24,21 @@ pub struct Column {
     pub priority: i32,
 }
 
+/// How a kind is printed.
+struct Printer {
+    columns: &'static [Column],
+    cells: fn(&Value, i64) -> Vec<Value>,
+}
+
 /// The columns of a kind; unknown kinds get Name and Created At as upstream's default table does.
-pub fn columns(_definition: &str) -> &'static [Column] {
-    &[]
+pub fn columns(definition: &str) -> &'static [Column] {
+    kinds::printer(definition).columns
 }
 
 /// The cells of one object, in the order of [`columns`]. `now` is seconds since the epoch, for ages.
-pub fn cells(_definition: &str, _object: &Value, _now: i64) -> Vec<Value> {
-    Vec::new()
+pub fn cells(definition: &str, object: &Value, now: i64) -> Vec<Value> {
+    (kinds::printer(definition).cells)(object, now)
 }
+
+#[cfg(test)]
+mod tests;
