@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -126,16 +126,13 @@ impl Pull {
             return Err(self.failed(format!("manifests of type {media_type} are not supported")));
         }
         let manifest: Manifest = parse(&bytes, || format!("manifest of {}", self.name))?;
-        futures::stream::iter(
-            manifest
-                .layers
-                .iter()
-                .chain([&manifest.config])
-                .map(|blob| self.blob(blob)),
-        )
-        .buffer_unordered(LAYERS)
-        .try_collect::<Vec<()>>()
-        .await?;
+        // Owned and boxed: a stream of borrowing futures would make the whole future unfit for `tokio::spawn`.
+        let blobs = manifest.layers.into_iter().chain([manifest.config]);
+        let pulls: Vec<_> = blobs.map(|blob| self.blob(blob).boxed()).collect();
+        futures::stream::iter(pulls)
+            .buffer_unordered(LAYERS)
+            .try_collect::<Vec<()>>()
+            .await?;
         let (store, name) = (self.store.clone(), self.name.clone());
         tokio::task::spawn_blocking(move || {
             let (_, size) = store.put_blob(bytes.as_slice(), Some(digest), "manifest")?;
@@ -191,7 +188,7 @@ impl Pull {
         .await?
     }
 
-    async fn blob(&self, blob: &Descriptor) -> Result<()> {
+    async fn blob(&self, blob: Descriptor) -> Result<()> {
         let digest: Digest = blob.digest.parse()?;
         if self.store.has_blob(&digest) {
             return Ok(());

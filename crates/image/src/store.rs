@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::digest::Hashing;
 use crate::model::{
-    Config, DOCKER_LIST, Descriptor, FULL_NAME, INDEX, Image, Index, Layer, MANIFEST, Manifest, Platform,
-    REF_NAME, host_architecture,
+    Config, DOCKER_LIST, Descriptor, FULL_NAME, INDEX, Image, ImageConfig, Index, Layer, MANIFEST, Manifest,
+    Platform, REF_NAME, host_architecture,
 };
 use crate::{Digest, Error, Reference, Result, compress, unpack};
 
@@ -104,21 +104,10 @@ impl Store {
         };
         let index = self.index()?;
         let entry = match reference.digest() {
-            Some(digest) => {
-                let (digest, name) = (digest.to_string(), reference.name());
-                let named = |entry: &&Descriptor| {
-                    name_of(entry).is_some_and(|n| {
-                        n.strip_prefix(&name)
-                            .is_some_and(|rest| rest.starts_with([':', '@']))
-                    })
-                };
-                let digested =
-                    |entry: &&Descriptor| entry.digest == digest || source_digest(entry) == Some(&digest);
-                index
-                    .manifests
-                    .iter()
-                    .find(|entry| digested(entry) && named(entry))
-            }
+            Some(digest) => index
+                .manifests
+                .iter()
+                .find(|entry| has_digest(entry, &digest) && of_repository(entry, &reference)),
             None => {
                 let name = reference.tagged().unwrap_or_default();
                 index.manifests.iter().find(|entry| name_of(entry) == Some(&name))
@@ -168,41 +157,43 @@ impl Store {
     }
 
     /// Takes the name away, or all names of an image given by digest. The content stays until [`Store::prune`]. An image that is
-    /// damaged can be removed too.
-    pub fn remove(&self, reference: &str) -> Result<()> {
-        let digest = match reference.parse::<Digest>() {
-            Ok(_) => Some(self.resolve(reference)?.digest),
-            Err(_) => reference.parse::<Reference>()?.digest(),
+    /// damaged can be removed too; of that one only name and digest are returned.
+    pub fn remove(&self, reference: &str) -> Result<Image> {
+        let name = reference
+            .parse::<Reference>()
+            .ok()
+            .filter(|_| reference.parse::<Digest>().is_err());
+        let digest = match &name {
+            Some(name) => name.digest(),
+            None => Some(self.resolve(reference)?.digest),
         };
-        let name = reference.parse::<Reference>().ok();
-        let mut removed = 0;
+        let mut removed = Vec::new();
         self.change_index(|index| {
-            let before = index.manifests.len();
-            index.manifests.retain(|entry| {
-                let repository = name.as_ref().is_none_or(|name| {
-                    name_of(entry).is_some_and(|n| {
-                        n.strip_prefix(&name.name())
-                            .is_some_and(|rest| rest.starts_with([':', '@']))
-                    })
-                });
-                let same = match &digest {
-                    Some(digest) => {
-                        repository
-                            && (entry.digest == digest.to_string()
-                                || source_digest(entry) == Some(&digest.to_string()))
-                    }
-                    None => name_of(entry) == name.as_ref().and_then(Reference::tagged).as_ref(),
-                };
-                !same
-            });
-            removed = before - index.manifests.len();
+            let same = |entry: &mut Descriptor| match (&name, digest) {
+                (Some(name), Some(digest)) => of_repository(entry, name) && has_digest(entry, &digest),
+                (None, Some(digest)) => has_digest(entry, &digest),
+                (name, None) => name_of(entry) == name.as_ref().and_then(Reference::tagged).as_ref(),
+            };
+            removed.extend(index.manifests.extract_if(.., same));
         })?;
-        if removed == 0 {
-            return Err(Error::NotFound {
-                reference: name.map_or_else(|| reference.to_owned(), |name| name.to_string()),
-            });
-        }
-        Ok(())
+        let missing = || Error::NotFound {
+            reference: name
+                .as_ref()
+                .map_or_else(|| reference.to_owned(), ToString::to_string),
+        };
+        let entry = removed.into_iter().next().ok_or_else(missing)?;
+        let name = name_of(&entry).unwrap_or(&entry.digest).clone();
+        let digest: Digest = entry.digest.parse()?;
+        let damaged = Image {
+            name: name.clone(),
+            digest,
+            id: digest,
+            config: ImageConfig::default(),
+            size: 0,
+            layers: Vec::new(),
+            architecture: String::new(),
+        };
+        Ok(self.image(name, digest).unwrap_or(damaged))
     }
 
     /// Gives an image that is in the store a further name.
@@ -536,8 +527,16 @@ fn name_of(entry: &Descriptor) -> Option<&String> {
     entry.annotations.get(FULL_NAME)
 }
 
-fn source_digest(entry: &Descriptor) -> Option<&String> {
-    entry.annotations.get(SOURCE)
+/// Whether an entry is that manifest, or was chosen from that index.
+fn has_digest(entry: &Descriptor, digest: &Digest) -> bool {
+    let digest = digest.to_string();
+    entry.digest == digest || entry.annotations.get(SOURCE) == Some(&digest)
+}
+
+/// Whether an entry's name is of the same registry and repository.
+fn of_repository(entry: &Descriptor, name: &Reference) -> bool {
+    let rest = name_of(entry).and_then(|full| full.strip_prefix(&name.name()));
+    rest.is_some_and(|rest| rest.starts_with([':', '@']))
 }
 
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(

@@ -157,3 +157,17 @@ async fn a_registry_that_lies_or_is_silent() {
     let error = pull(&format!("{host}/test/app:1")).await;
     assert!(error.to_string().contains("did not answer within"), "{error}");
 }
+
+#[test]
+fn can_be_spawned() {
+    fn sendable(_: impl Send) {}
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    sendable(store.pull("x", &PullOptions::default()));
+    let options = image::BuildOptions::new(folder.path()).unwrap();
+    sendable(
+        image::Builder::new(store, image::Recipes::default(), options)
+            .unwrap()
+            .build("x"),
+    );
+}
