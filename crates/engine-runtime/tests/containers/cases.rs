@@ -537,8 +537,14 @@ async fn survives_the_daemon(w: &mut World) {
 
     let exit = w.exit_of("uid.gone.0").await;
     // Unless init was slow to reap it, nobody knows.
-    println!("    ended in the absence: code {} unknown {}", exit.code, exit.unknown);
-    assert!((exit.code, exit.unknown) == (5, false) || (exit.code, exit.unknown) == (137, true), "{exit:?}");
+    println!(
+        "    ended in the absence: code {} unknown {}",
+        exit.code, exit.unknown
+    );
+    assert!(
+        (exit.code, exit.unknown) == (5, false) || (exit.code, exit.unknown) == (137, true),
+        "{exit:?}"
+    );
     let running = w.client.list().await.expect("list");
     assert_eq!(running.iter().filter(|i| i.status == Status::Running).count(), 2);
 
@@ -596,7 +602,10 @@ async fn dies_while_it_creates(w: &mut World) {
             }
         }
         for info in alive.iter().filter(|i| i.status == Status::Running) {
-            assert!(std::path::Path::new(&format!("/proc/{}", info.pid)).exists(), "{info:?}");
+            assert!(
+                std::path::Path::new(&format!("/proc/{}", info.pid)).exists(),
+                "{info:?}"
+            );
         }
     }
 }
