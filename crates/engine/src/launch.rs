@@ -2,7 +2,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::lock::Lock;
@@ -117,26 +116,13 @@ fn forget_before_reboot(paths: &Paths) -> Result<(), Error> {
     fs::write(&path, now).map_err(Error::file("write", path))
 }
 
-/// Starts the runtime daemon, which starts the engine. Where one runs already, the new one sees its lock and ends.
-pub(crate) fn start_daemon(paths: &Paths, request: &Request) -> Result<(), Error> {
-    let log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(paths.runtime_log())
-        .map_err(Error::file("open", paths.runtime_log()))?;
-    let errors = log.try_clone().map_err(Error::file("open", paths.runtime_log()))?;
-    let mut child = Command::new(&request.program)
-        .arg("__runtime")
-        .arg(paths.dir())
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .current_dir("/")
-        .spawn()
-        .map_err(Error::file("start", &request.program))?;
-    // Reaps it when it ends while we live: a second daemon does so at once.
-    std::thread::spawn(move || child.wait());
-    Ok(())
+/// Starts the runtime daemon, which starts the engine. Where one runs already, nothing happens.
+fn start_daemon(paths: &Paths, request: &Request) -> Result<(), Error> {
+    let dir = paths.dir();
+    let argv = [request.program.as_os_str(), "__runtime".as_ref(), dir.as_os_str()];
+    engine_runtime::client::ensure_daemon(&dir, &argv, Duration::from_secs(10))
+        .map(drop)
+        .map_err(|e| Error::part("runtime daemon")(Box::new(e)))
 }
 
 fn wait_ready(paths: &Paths, plan: &Plan, patience: Duration) -> Result<(), Error> {

@@ -77,7 +77,7 @@ impl Engine {
         let pki = Pki::ensure(paths, &plan)?;
         let addresses = plan.addresses()?;
         let net_plan = NetPlan { name: plan.name.clone(), run_dir: paths.run(), addresses };
-        let (net, api) = tokio::join!(ClusterNet::ensure(net_plan), build_api(paths, &plan, addresses, &pki));
+        let (net, api) = tokio::join!(ClusterNet::ensure(net_plan), build_api(paths, addresses, &pki));
         let net = net.map_err(|e| Error::part("pod network")(Box::new(e)))?;
         let api = api?;
         let tls = server_tls(&pki)?;
@@ -89,7 +89,7 @@ impl Engine {
         let proxy = ServiceProxy::start(net.clone(), catalog.clone());
         let dns_config = DnsConfig { upstreams: upstreams(), ..DnsConfig::default() };
         let dns = Dns::start(&net, catalog.clone(), dns_config).map_err(|e| Error::part("cluster DNS")(Box::new(e)))?;
-        let host_ports = HostPorts::start(&net, catalog, client(&api, "system:service-controller", "service-controller"));
+        let host_ports = HostPorts::start(catalog, client(&api, "system:service-controller", "service-controller"));
 
         let controllers = controllers(paths, &api, &pki);
         let mut nodes = Vec::new();
@@ -112,7 +112,7 @@ impl Engine {
     }
 }
 
-async fn build_api(paths: &Paths, plan: &Plan, addresses: AddressPlan, pki: &Pki) -> Result<ApiServer, Error> {
+async fn build_api(paths: &Paths, addresses: AddressPlan, pki: &Pki) -> Result<ApiServer, Error> {
     let config = engine_api::Config {
         store_dir: Some(paths.store()),
         service_cidr: addresses.services(),
@@ -123,7 +123,6 @@ async fn build_api(paths: &Paths, plan: &Plan, addresses: AddressPlan, pki: &Pki
         audit: Some(audit::to_file(paths)?),
         ..engine_api::Config::default()
     };
-    let _ = plan;
     config.build().await.map_err(|e| Error::part("API server")(Box::new(e)))
 }
 

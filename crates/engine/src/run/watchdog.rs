@@ -56,7 +56,7 @@ async fn start(paths: &Paths, program: &Path) -> Result<(), Error> {
 async fn ended(pid: i32) {
     let Some(pid) = Pid::from_raw(pid) else { return };
     let Ok(fd): Result<OwnedFd, _> = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    if let Ok(fd) = AsyncFd::with_interest(fd, Interest::READABLE) {
+    if let Ok(fd) = AsyncFd::register_with_interest(fd, Interest::READABLE) {
         let _ = fd.readable().await;
     }
 }
