@@ -296,11 +296,23 @@ fn connect_host(plan: &NetPlan, host: &Socket, backbone: &Station) -> Result<()>
         .set_alias(&name, &alias)
         .add_address(here, addresses.host())
         .link_state(here, true)
-        .set_route(Ipv4Net::from(addresses.backbone()), Hop::Link(here), source)
-        .set_route(addresses.links(), via, source)
-        .set_route(addresses.services(), via, source)
-        .set_route(addresses.pods(), via, source);
-    host.execute(&batch)
+        .set_route(Ipv4Net::from(addresses.backbone()), Hop::Link(here), source);
+    host.execute(&batch)?;
+    let routes = host.routes()?;
+    for range in addresses.ranges() {
+        if routes.contains(&(range, Some(here))) {
+            continue;
+        }
+        // Of two that chose the same index at the same time, the kernel lets one have it.
+        if let Err(error) = host.execute(Batch::default().add_route(range, via, source)) {
+            return Err(if error.is_errno(libc::EEXIST) {
+                Error::RangeTaken(range)
+            } else {
+                error
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Makes a veth pair exist between two namespaces. A lone end (its peer is in a namespace that is dying) is replaced.

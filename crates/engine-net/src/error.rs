@@ -60,6 +60,9 @@ pub enum Error {
     /// Every index overlaps with another cluster or with a route of the host.
     #[error("no free address range for the cluster: {0}")]
     NoIndex(String),
+    /// Another cluster took the same index at the same time, or the host has a route of its own there.
+    #[error("the range {0} is already routed elsewhere on this host; choose another cluster index")]
+    RangeTaken(ipnet::Ipv4Net),
     /// A cluster index outside of the address plan.
     #[error("cluster index {0} is outside of 0..=47")]
     Index(u8),

@@ -5,7 +5,8 @@ use ipnet::Ipv4Net;
 use crate::{AddressPlan, Error, Result, netlink::Socket, plan::MAX_INDEX};
 
 /// The first index that no other cluster has and whose ranges overlap with no route of the host. `existing` are the
-/// indexes of all other clusters, running or not. Addresses of the host show up as its local routes.
+/// indexes of all other clusters, running or not. Addresses of the host show up as its local routes. The choice reserves
+/// nothing: `ClusterNet::ensure` fails with [`Error::RangeTaken`] if another was quicker; choose again then.
 pub fn choose_index(existing: &[u8]) -> Result<u8> {
     let host = Socket::route()?;
     // Routes of clusters that are listed as existing need no exception: their indexes are skipped anyway.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::Cluster;
-use engine_net::{Namespace, destroy};
+use engine_net::{ClusterNet, Namespace, NetPlan, destroy};
 
 /// Answers each connection with the address it saw.
 fn serve(namespace: &Namespace, port: u16) -> SocketAddr {
@@ -140,6 +140,29 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
         ask(None, SocketAddr::from((a.ip, 80))).unwrap(),
         plan.host().to_string()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_clusters_with_one_index_the_first_keeps_it() {
+    let Some(cluster) = Cluster::new("first", 1).await else {
+        return;
+    };
+    let a = cluster.node(1).attach_pod("pod-a").await.unwrap();
+    serve(&a.namespace().unwrap(), 80);
+    let dir = tempfile::tempdir().unwrap();
+    let first = cluster.net.plan();
+    let name = format!("{}-second", first.name);
+    let plan = NetPlan {
+        name: name.clone(),
+        run_dir: dir.path().to_owned(),
+        addresses: first.addresses,
+    };
+    let error = ClusterNet::ensure(plan).await.unwrap_err();
+    assert!(matches!(error, engine_net::Error::RangeTaken(_)), "{error}");
+    assert!(ask(None, SocketAddr::from((a.ip, 80))).is_ok());
+    let failures = destroy(dir.path(), &name);
+    assert!(failures.is_empty(), "{failures:?}");
+    assert!(ask(None, SocketAddr::from((a.ip, 80))).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

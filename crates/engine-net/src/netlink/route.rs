@@ -170,6 +170,23 @@ impl Batch {
         )
     }
 
+    /// A route in the main table; one that exists is an error (`EEXIST`).
+    pub(crate) fn add_route(
+        &mut self,
+        destination: Ipv4Net,
+        hop: Hop,
+        source: Option<Ipv4Addr>,
+    ) -> &mut Self {
+        self.route(
+            format!("add the route to {destination}"),
+            libc::RTM_NEWROUTE,
+            NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+            destination,
+            hop,
+            source,
+        )
+    }
+
     pub(crate) fn delete_route(&mut self, destination: Ipv4Net, hop: Hop) -> &mut Self {
         self.route(
             format!("delete the route to {destination}"),

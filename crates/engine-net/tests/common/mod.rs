@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use engine_net::{AddressPlan, ClusterNet, NetPlan, NodeNet, choose_index, destroy};
+use engine_net::{AddressPlan, ClusterNet, Error, NetPlan, NodeNet, choose_index, destroy};
 
 /// Index numbers are taken one test at a time, in this process and between test processes (by a lock file).
 static TAKEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -26,18 +26,24 @@ impl Cluster {
         let lock = File::create(std::env::temp_dir().join("cncfdemo-engine-net-tests.lock")).unwrap();
         lock.lock().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let index = {
-            let mut taken = TAKEN.lock().unwrap();
-            let index = choose_index(&taken).unwrap();
-            taken.push(index);
-            index
+        // Somebody else's cluster may take the index between choosing and having it.
+        let net = loop {
+            let index = {
+                let mut taken = TAKEN.lock().unwrap();
+                let index = choose_index(&taken).unwrap();
+                taken.push(index);
+                index
+            };
+            let plan = NetPlan {
+                name: format!("engine-net-test-{name}-{}", std::process::id()),
+                run_dir: dir.path().to_owned(),
+                addresses: AddressPlan::new(index).unwrap(),
+            };
+            match ClusterNet::ensure(plan.clone()).await {
+                Err(Error::RangeTaken(_)) => assert!(destroy(&plan.run_dir, &plan.name).is_empty()),
+                outcome => break outcome.unwrap(),
+            }
         };
-        let plan = NetPlan {
-            name: format!("engine-net-test-{name}-{}", std::process::id()),
-            run_dir: dir.path().to_owned(),
-            addresses: AddressPlan::new(index).unwrap(),
-        };
-        let net = ClusterNet::ensure(plan).await.unwrap();
         let cluster = Self { net, dir };
         for node in 1..=nodes {
             cluster
