@@ -8,6 +8,7 @@ use std::fs;
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
@@ -16,15 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::assemble::{Assembly, assemble};
 use crate::debian::deb;
 use crate::debian::fetch::{Fetcher, write};
-use crate::debian::keyring::Keyring;
 use crate::debian::repository::{Candidate, Repository, Request};
 use crate::debian::resolve::{Selection, resolve};
-use crate::debian::sources::Mirrors;
 use crate::debian::version;
 use crate::digest::Hashing;
-use crate::model::{
-    CONFIG, Config, Descriptor, Execution, LAYER_ZSTD, MANIFEST, Manifest, RootFs, host_architecture,
-};
+use crate::filter::Filter;
+use crate::model::{CONFIG, Config, Descriptor, Execution, LAYER_ZSTD, MANIFEST, Manifest, RootFs};
+use crate::options::{BuildOptions, Built, PackageInfo, Progress};
 use crate::recipe::{Recipe, Recipes};
 use crate::{Digest, Error, Image, Reference, Result, Store};
 
@@ -33,108 +32,6 @@ const FORMAT: u32 = 1;
 
 /// How many packages are downloaded at once.
 const DOWNLOADS: usize = 8;
-
-/// What a build tells while it works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// Reading and verifying repository metadata.
-    Metadata,
-    /// Packages are downloaded: how many of how many.
-    Downloading {
-        /// Packages here.
-        done: usize,
-        /// Packages needed.
-        total: usize,
-    },
-    /// Packages are unpacked into a layer.
-    Unpacking {
-        /// Packages.
-        packages: usize,
-    },
-    /// Something that a person should know but that does not stop the build.
-    Note(String),
-}
-
-/// Whom a build tells.
-pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
-
-/// How to build.
-#[derive(Clone)]
-pub struct BuildOptions {
-    /// Where Debian's archive is.
-    pub mirrors: Mirrors,
-    /// Architecture in Debian's words; default: this machine's.
-    pub architecture: String,
-    /// Trusted keys; default: Debian's.
-    pub keyring: Keyring,
-    /// Downloads and indexes.
-    pub cache: PathBuf,
-    /// Metadata younger than this are not asked for again.
-    pub max_age: Duration,
-    /// Take metadata that are past their `Valid-Until` (or dated in the future), with a note. For mirrors of a fixed day.
-    pub accept_expired: bool,
-    /// Only resolve; nothing is built or named.
-    pub dry_run: bool,
-    /// This program, for recipes with `binary = "self"`.
-    pub program: Option<PathBuf>,
-    /// Tag of images without packages.
-    pub version: String,
-    /// Whom to tell.
-    pub progress: OnProgress,
-}
-
-impl BuildOptions {
-    /// Options with this cache folder, the public mirrors and Debian's keys.
-    pub fn new(cache: impl Into<PathBuf>) -> Result<Self> {
-        let architecture = match host_architecture() {
-            "386" => "i386",
-            other => other,
-        };
-        Ok(Self {
-            mirrors: Mirrors::default(),
-            architecture: architecture.to_owned(),
-            keyring: Keyring::debian()?,
-            cache: cache.into(),
-            max_age: Duration::from_mins(10),
-            accept_expired: false,
-            dry_run: false,
-            program: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            progress: Arc::new(|_| {}),
-        })
-    }
-}
-
-/// What a build did, or with `dry_run` would do.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// The image's name.
-    pub reference: Reference,
-    /// The image; `None` after a dry run.
-    pub image: Option<Image>,
-    /// Whether it was there already.
-    pub cached: bool,
-    /// The packages in it, by name.
-    pub packages: Vec<PackageInfo>,
-    /// Bytes that came over the network.
-    pub downloaded: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// A package of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PackageInfo {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Bytes of the package file.
-    pub size: u64,
-    /// Whether it is in the shared base layer.
-    pub base: bool,
-}
 
 /// Builds images. Metadata are loaded once for all builds of one builder. Cheap to clone.
 #[derive(Clone)]
@@ -188,7 +85,7 @@ impl Builder {
     /// Builds the image of a recipe, by the name of its folder.
     pub async fn build(&self, name: &str) -> Result<Built> {
         let this = &*self.inner;
-        let (started, fetched) = (Instant::now(), this.fetcher.fetched());
+        let (started, fetcher) = (Instant::now(), this.fetcher.counted());
         let recipe = this.recipes.get(name).cloned().ok_or_else(|| Error::Recipe {
             recipe: name.to_owned(),
             reason: format!(
@@ -197,7 +94,7 @@ impl Builder {
             ),
         })?;
         let base = this.recipes.base_of(&recipe)?;
-        let (below, all) = self.select(&recipe, base.as_deref()).await?;
+        let (below, all) = self.select(&fetcher, &recipe, base.as_deref()).await?;
         let own: Selection = all
             .iter()
             .filter(|(name, _)| !below.contains_key(*name))
@@ -233,6 +130,11 @@ impl Builder {
             built.image = Some(match found {
                 Some(image) => image,
                 None => {
+                    let below_is_there = base_key
+                        .as_ref()
+                        .is_some_and(|key| self.remembered_layer(key).is_some());
+                    self.download(&fetcher, if below_is_there { &own } else { &all })
+                        .await?;
                     let mut layers = Vec::new();
                     if let (Some(base), Some(base_key)) = (&base, &base_key) {
                         let _one = this.base.lock().await;
@@ -248,18 +150,23 @@ impl Builder {
                 }
             });
         }
-        built.downloaded = this.fetcher.fetched() - fetched;
+        built.downloaded = fetcher.fetched();
         built.elapsed = started.elapsed();
         Ok(built)
     }
 
     /// The packages of the base and of the whole image.
-    async fn select(&self, recipe: &Recipe, base: Option<&Recipe>) -> Result<(Selection, Selection)> {
+    async fn select(
+        &self,
+        fetcher: &Fetcher,
+        recipe: &Recipe,
+        base: Option<&Recipe>,
+    ) -> Result<(Selection, Selection)> {
         let base_packages = base.map_or(&[][..], |base| &base.packages);
         if recipe.packages.is_empty() && base_packages.is_empty() {
             return Ok(Default::default());
         }
-        let repository = self.repository(recipe.suite()).await?;
+        let repository = self.repository(fetcher, recipe.suite()).await?;
         let (recipe, base) = (recipe.clone(), base.cloned());
         let architecture = self.inner.options.architecture.clone();
         tokio::task::spawn_blocking(move || {
@@ -282,7 +189,7 @@ impl Builder {
         .await?
     }
 
-    async fn repository(&self, suite: &str) -> Result<Arc<Repository>> {
+    async fn repository(&self, fetcher: &Fetcher, suite: &str) -> Result<Arc<Repository>> {
         let this = &*self.inner;
         let mut loaded = this.repository.lock().await;
         if let Some((name, repository)) = &*loaded
@@ -300,7 +207,7 @@ impl Builder {
             accept_expired: this.options.accept_expired,
             now: jiff::Timestamp::now(),
         };
-        let repository = Arc::new(Repository::load(&this.fetcher, &request).await?);
+        let repository = Arc::new(Repository::load(fetcher, &request).await?);
         for note in &repository.notes {
             (this.options.progress)(Progress::Note(note.clone()));
         }
@@ -387,13 +294,18 @@ impl Builder {
         program: Option<Arc<Vec<u8>>>,
     ) -> Result<BuiltLayer> {
         let this = &*self.inner;
-        let remembered = self.remembered(key, "layer");
-        if let Some(layer) = read_json::<BuiltLayer>(&remembered)
-            && this.store.has_blob(&layer.digest)
-        {
+        if let Some(layer) = self.remembered_layer(key) {
             return Ok(layer);
         }
-        let paths = self.download(&selection).await?;
+        let remembered = self.remembered(key, "layer");
+        // They were downloaded before, all at once.
+        let packages = selection.into_values().map(|Candidate { package, .. }| {
+            (
+                format!("{} {}", package.name, package.version),
+                this.fetcher.path_of(&package.digest),
+            )
+        });
+        let paths: Vec<_> = packages.collect();
         (this.options.progress)(Progress::Unpacking {
             packages: paths.len(),
         });
@@ -444,22 +356,28 @@ impl Builder {
         .await?
     }
 
-    async fn download(&self, selection: &Selection) -> Result<Vec<(String, PathBuf)>> {
-        let this = &*self.inner;
+    /// A layer that was built before, if the store still has it.
+    fn remembered_layer(&self, key: &Digest) -> Option<BuiltLayer> {
+        let layer: BuiltLayer = read_json(&self.remembered(key, "layer"))?;
+        self.inner.store.has_blob(&layer.digest).then_some(layer)
+    }
+
+    async fn download(&self, fetcher: &Fetcher, selection: &Selection) -> Result<()> {
         let total = selection.len();
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        let done = &done;
-        futures::stream::iter(selection.values().cloned().map(|candidate| async move {
-            let package = candidate.package;
-            let path = this
-                .fetcher
-                .file(&candidate.urls, package.digest, package.size)
-                .await?;
-            let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            (this.options.progress)(Progress::Downloading { done, total });
-            Ok((format!("{} {}", package.name, package.version), path))
-        }))
-        .buffered(DOWNLOADS)
+        let done = &AtomicUsize::new(0);
+        let progress = &self.inner.options.progress;
+        futures::stream::iter(
+            selection
+                .values()
+                .cloned()
+                .map(|Candidate { package, urls }| async move {
+                    fetcher.file(&urls, package.digest, package.size).await?;
+                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    progress(Progress::Downloading { done, total });
+                    Ok(())
+                }),
+        )
+        .buffer_unordered(DOWNLOADS)
         .try_collect()
         .await
     }
@@ -578,52 +496,4 @@ fn key(
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Which files of packages are kept.
-struct Filter {
-    exclude: Vec<String>,
-    keep: Vec<String>,
-}
-
-/// What a program does not need to run. Copyright files stay: licences ask for it.
-const EXCLUDED: [&str; 21] = [
-    "usr/share/doc/**",
-    "usr/share/man/**",
-    "usr/share/info/**",
-    "usr/share/locale/**",
-    "usr/share/lintian/**",
-    "usr/share/linda/**",
-    "usr/share/bug/**",
-    "usr/share/doc-base/**",
-    "usr/share/gtk-doc/**",
-    "usr/share/bash-completion/**",
-    "usr/share/zsh/**",
-    "usr/share/fish/**",
-    "usr/share/menu/**",
-    "usr/share/applications/**",
-    "etc/init.d/**",
-    "etc/cron*/**",
-    "etc/logrotate.d/**",
-    "lib/systemd/**",
-    "usr/lib/systemd/**",
-    "usr/share/gcc/**",
-    "usr/share/sass/**",
-];
-
-impl Filter {
-    fn new(recipe: &Recipe, base: Option<&Recipe>) -> Self {
-        let mut exclude: Vec<String> = EXCLUDED.iter().map(ToString::to_string).collect();
-        let mut keep = vec!["usr/share/doc/*/copyright".to_owned()];
-        for recipe in base.into_iter().chain([recipe]) {
-            exclude.extend(recipe.exclude.iter().cloned());
-            keep.extend(recipe.keep.iter().cloned());
-        }
-        Self { exclude, keep }
-    }
-
-    fn wants(&self, path: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| crate::tree::covers(pattern, path));
-        !any(&self.exclude) || any(&self.keep)
-    }
 }

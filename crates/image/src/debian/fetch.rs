@@ -72,6 +72,14 @@ impl Fetcher {
         })
     }
 
+    /// The same, with a count of its own.
+    pub(crate) fn counted(&self) -> Self {
+        Self {
+            fetched: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// Bytes that came over the network so far.
     pub(crate) fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
