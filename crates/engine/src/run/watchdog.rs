@@ -1,11 +1,10 @@
 //! The engine restarts the runtime daemon as the daemon restarts the engine.
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
 
 use crate::{Error, Paths};
 
@@ -52,11 +51,15 @@ async fn start(paths: &Paths, program: &Path) -> Result<(), Error> {
     }
 }
 
-/// Completes when the process has ended, without asking again and again: a pidfd becomes readable.
+/// Completes when the process has ended, without asking again and again: a pidfd becomes readable. The wait has a thread of
+/// its own, which costs a stack and no time.
 async fn ended(pid: i32) {
-    let Some(pid) = Pid::from_raw(pid) else { return };
-    let Ok(fd): Result<OwnedFd, _> = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    if let Ok(fd) = AsyncFd::register_with_interest(fd, Interest::READABLE) {
-        let _ = fd.readable().await;
-    }
+    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    let (send, receive) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Either it has ended or it cannot be waited for; both are for the caller to look into.
+        let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], None);
+        let _ = send.send(());
+    });
+    let _ = receive.await;
 }
