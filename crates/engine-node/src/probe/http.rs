@@ -80,7 +80,7 @@ async fn fetch(target: &Target, get: &HTTPGetAction, mut url: Uri, limit: Durati
 
 fn join(base: &Uri, location: &str) -> Option<Uri> {
     let parsed: Uri = location.parse().ok()?;
-    if parsed.host().is_some() {
+    if parsed.scheme().is_some() {
         return Some(parsed);
     }
     let path = if location.starts_with('/') {

@@ -140,6 +140,12 @@ impl Volumes {
             .all(|(key, used)| self.handles.get(key).is_none_or(|handle| handle.known() == *used))
     }
 
+    /// Ends the watches; nothing will be made any more.
+    pub fn release(&mut self) {
+        self.handles.clear();
+        self.tokens.clear();
+    }
+
     /// Takes what is known now as seen.
     pub fn acknowledge(&mut self) {
         for (key, used) in &mut self.used {

@@ -110,6 +110,7 @@ pub struct Worker {
     early_exits: HashMap<String, Exit>,
     probes: HashMap<(String, probe::Kind), AbortHandle>,
     hooks: HashMap<usize, AbortHandle>,
+    watching: Option<AbortHandle>,
     kill_by: watch::Sender<Option<tokio::time::Instant>>,
     status: PodStatus,
     published: PodStatus,
@@ -181,6 +182,7 @@ impl Worker {
             early_exits: HashMap::new(),
             probes: HashMap::new(),
             hooks: HashMap::new(),
+            watching: None,
             kill_by: watch::Sender::new(None),
             publishing: false,
             publish_retry: None,
@@ -292,6 +294,13 @@ impl Worker {
                 }
                 self.network = None;
                 self.life = Life::Over;
+                // What is over needs no watches.
+                if let Some(task) = self.watching.take() {
+                    task.abort();
+                }
+                if let Ok(mut volumes) = self.volumes.try_lock() {
+                    volumes.release();
+                }
             }
             Done::Published(result) => self.published(result),
             Done::Deleted(result) => self.deletion_done(result),
@@ -343,6 +352,11 @@ impl Worker {
             self.end();
             return;
         }
+        for index in self.changed_images() {
+            let name = &self.units[index].name;
+            let message = format!("Container {name} definition changed, will be restarted");
+            self.kill(index, message, None, Vec::new());
+        }
         for (index, reason, again) in plan.kill {
             if !self.units[index].stopping {
                 self.kill_unhealthy(index, reason, again);
@@ -360,6 +374,22 @@ impl Worker {
                 self.start(index);
             }
         }
+    }
+
+    /// Running containers whose image was changed in the spec; nothing else of a container may change.
+    fn changed_images(&self) -> Vec<usize> {
+        let specs = specs(&self.pod).zip(&self.units).enumerate();
+        let changed = specs.filter(|(_, ((container, role), unit))| {
+            let image = unit
+                .current
+                .as_ref()
+                .filter(|i| i.running_since().is_some())
+                .map(|instance| &instance.image);
+            *role != Role::Init
+                && !unit.stopping
+                && image.is_some_and(|image| Some(image) != container.image.as_ref())
+        });
+        changed.map(|(index, _)| index).collect()
     }
 
     /// Crash-loop back-off of a container that is about to be started again.

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Done, Network, Worker, containers_dir};
+use super::{Done, Life, Network, Worker, containers_dir};
 use crate::downward;
 use crate::names;
 use crate::resources;
@@ -66,8 +66,11 @@ impl Worker {
 
     /// Waits for a change of an object that the pod uses.
     pub(super) fn watch_objects(&mut self) {
+        if matches!(self.life, Life::TearingDown | Life::Over) {
+            return;
+        }
         let volumes = Arc::clone(&self.volumes);
-        self.ops.spawn(async move {
+        let task = self.ops.spawn(async move {
             let mut handles = volumes.lock().await.handles();
             if handles.is_empty() {
                 std::future::pending::<()>().await;
@@ -82,6 +85,7 @@ impl Worker {
             }
             Done::Changed
         });
+        self.watching = Some(task);
     }
 
     /// Takes away all but the logs.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Done, Life, Worker};
 use crate::error::{api_message, is_not_found};
+use crate::status::OWNED;
 
 /// Why the API server did not take a write.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ impl Worker {
             return;
         }
         let Some(patch) = difference(&self.uid, &self.published, &self.status) else {
+            // Only what belongs to others differs.
+            self.published = self.status.clone();
             return;
         };
         self.publishing = true;
@@ -116,25 +119,45 @@ fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
     };
     let (old, new) = (fields(old), fields(new));
     let mut status = Map::new();
-    for (name, value) in &new {
+    for (name, value) in new.iter().filter(|(name, _)| *name != "conditions") {
         if old.get(name) != Some(value) {
             status.insert(name.clone(), value.clone());
         }
     }
-    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+    for name in old
+        .keys()
+        .filter(|name| *name != "conditions" && !new.contains_key(*name))
+    {
         status.insert(name.clone(), Value::Null);
     }
-    if status.is_empty() {
-        return None;
-    }
-    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
-        let order: Vec<Value> = conditions
+    let list = |map: &Map<String, Value>| {
+        map.get("conditions")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (before, after) = (list(&old), list(&new));
+    // Conditions of others are theirs; they only have their place in the order.
+    let ours = |condition: &&Value| {
+        condition["type"]
+            .as_str()
+            .is_some_and(|name| OWNED.contains(&name))
+    };
+    let changed: Vec<&Value> = after
+        .iter()
+        .filter(ours)
+        .filter(|condition| !before.contains(condition))
+        .collect();
+    if !changed.is_empty() {
+        let order: Vec<Value> = after
             .iter()
             .map(|condition| json!({"type": condition["type"]}))
             .collect();
-        let before = old.get("conditions").and_then(Value::as_array);
-        conditions.retain(|condition| !before.is_some_and(|before| before.contains(condition)));
+        status.insert("conditions".into(), json!(changed));
         status.insert("$setElementOrder/conditions".into(), Value::Array(order));
+    }
+    if status.is_empty() {
+        return None;
     }
     Some(json!({"metadata": {"uid": uid}, "status": status}))
 }

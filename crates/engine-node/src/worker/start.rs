@@ -89,6 +89,10 @@ impl Worker {
                 if let Some(exit) = self.early_exits.remove(&id) {
                     self.units[index].starting = false;
                     self.exited(exit);
+                } else if self.life != super::Life::Active {
+                    // The pod was ended while this one was being started.
+                    self.units[index].starting = false;
+                    self.kill(index, format!("Stopping container {name}"), None, Vec::new());
                 } else if !self.post_start(index) {
                     self.units[index].starting = false;
                     self.ran(index);

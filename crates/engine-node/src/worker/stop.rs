@@ -118,8 +118,9 @@ impl Worker {
     /// Ends the pod: main containers at once, sidecars after them in reverse order.
     pub(super) fn end(&mut self) {
         self.life = Life::Ending;
-        for (_, hook) in self.hooks.drain() {
+        for (index, hook) in self.hooks.drain() {
             hook.abort();
+            self.units[index].starting = false;
         }
         let names: Vec<String> = self.units.iter().map(|unit| unit.name.clone()).collect();
         for name in &names {
@@ -149,7 +150,6 @@ impl Worker {
             }
         }
         for (index, after) in jobs {
-            self.units[index].starting = false;
             if !self.units[index].stopping {
                 let message = format!("Stopping container {}", self.units[index].name);
                 self.kill(index, message, None, after);
