@@ -49,9 +49,9 @@ def parse(path, text):
                 if s.startswith("//"):
                     fc.append(s[2:].strip())
                 elif s:
-                    f = re.match(r"(?:(\w+)\s+)?([*\[\]\w.]+)\s+`([^`]*)`", s)
+                    f = re.match(r"(?:(\w+)\s+)?([*\[\]\w.]+)(?:\s+`([^`]*)`)?\s*(?://.*)?$", s)
                     if f:
-                        fields.append((f.group(1), f.group(2), f.group(3), fc))
+                        fields.append((f.group(1), f.group(2), f.group(3) or "", fc))
                     fc = []
                 i += 1
             structs[(path, m.group(1))] = (fields, imports)
@@ -139,4 +139,5 @@ def main(staging):
             print("E", path.split("/")[-1] + "." + name + " " + OPENAPI(path), value, words, sep="\t")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])
