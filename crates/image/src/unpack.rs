@@ -428,3 +428,60 @@ fn times(mtime: i64) -> Timestamps {
 fn invalid(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut add = |path: &str, kind, link: &str, body: &str| {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(kind);
+            header.set_mode(0o644);
+            header.set_size(body.len() as u64);
+            header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_cksum();
+            tar.append(&header, body.as_bytes()).unwrap();
+        };
+        add("d/", tar::EntryType::Directory, "", "");
+        add("d/up", tar::EntryType::Symlink, "../..", "");
+        add("d/up/f", tar::EntryType::Regular, "", "body");
+        add("d/h", tar::EntryType::Link, "d/up/f", "");
+        add("d/.wh.x", tar::EntryType::Regular, "", "");
+        tar.into_inner().unwrap()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        /// Names, links, kinds and sizes changed at will: it ends in an error or in a layer, and never outside of its folder.
+        #[test]
+        fn whatever_comes_stays_inside(changes in proptest::collection::vec((0usize..3072, proptest::prelude::any::<u8>()), 1..8),
+                                       texts in proptest::collection::vec((0usize..5, "(\\.\\./|/|\\.wh\\.|d/|up/|s){1,6}"), 0..3)) {
+            let outside = tempfile::tempdir().unwrap();
+            let root = outside.path().join("layer");
+            std::fs::create_dir(&root).unwrap();
+            let mut bytes = sample();
+            for (at, value) in changes {
+                let at = at % bytes.len();
+                // Device nodes would be real ones when run by root.
+                if !(at % 512 == 156 && matches!(value, b'3' | b'4')) {
+                    bytes[at] = value;
+                }
+            }
+            for (entry, text) in texts {
+                let at = entry * 512;
+                bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+            }
+            // With right checksums, or nothing of it would be looked at.
+            for block in bytes.chunks_mut(512) {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            let _ = layer(bytes.as_slice(), &root);
+            proptest::prop_assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+        }
+    }
+}

@@ -229,3 +229,59 @@ fn in_time(created: u64, signature: &Signature, at: u64) -> Result<(), &'static 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Debian published it on 2026-11-21, signed by subkeys of bullseye's and bookworm's security keys.
+    const REAL: &str = include_str!("../../tests/data/bookworm-security-InRelease");
+    const THAT_DAY: u64 = 1_795_300_000;
+
+    fn only(name: &str) -> Keyring {
+        let mut keyring = Keyring::default();
+        let (name, text) = DEBIAN.iter().find(|(n, _)| *n == name).unwrap();
+        keyring.add(name, text.as_bytes()).unwrap();
+        keyring
+    }
+
+    #[test]
+    fn what_debian_has_signed() {
+        let text = Keyring::debian().unwrap().verify("url", REAL, THAT_DAY).unwrap();
+        assert!(text.starts_with("Origin: Debian\nLabel: Debian-Security\n"));
+        assert!(!text.contains("PGP") && !text.contains('\r'));
+        only("bookworm-security-automatic")
+            .verify("url", REAL, THAT_DAY)
+            .unwrap();
+    }
+
+    #[test]
+    fn what_debian_has_not_signed() {
+        let refused = |keyring: Keyring, text: &str, now| match keyring.verify("url", text, now) {
+            Err(Error::Signature { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        let all = || Keyring::debian().unwrap();
+        for (from, to) in [
+            ("Label: Debian-Security", "Label: Debian-security"),
+            ("\nAcquire-By-Hash: yes\n", "\n"),
+            ("00:53:02", "00:53:03"),
+        ] {
+            assert!(REAL.contains(from));
+            assert!(refused(all(), &REAL.replacen(from, to, 1), THAT_DAY).contains("bad signature"));
+        }
+        assert!(refused(only("bookworm-stable"), REAL, THAT_DAY).contains("not among the trusted"));
+        assert!(refused(Keyring::default(), REAL, THAT_DAY).contains("not among the trusted"));
+        assert!(refused(all(), REAL, 1_700_000_000).contains("from the future"));
+        refused(all(), "", THAT_DAY);
+        refused(all(), &REAL[..REAL.len() / 2], THAT_DAY);
+        refused(
+            all(),
+            &REAL.replace("-----BEGIN PGP SIGNATURE-----", "-----BEGIN PGP MESSAGE-----"),
+            THAT_DAY,
+        );
+        // Further text after the signature is not part of it.
+        refused(all(), &format!("{REAL}\nSHA256:\n"), THAT_DAY);
+        assert!(Keyring::default().add("x", b"no key").is_err());
+    }
+}
