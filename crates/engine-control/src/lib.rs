@@ -13,7 +13,11 @@
 mod adopt;
 mod cache;
 mod context;
+mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
+mod endpoints;
 mod endpointslice;
 mod events;
 mod gc;
@@ -21,14 +25,19 @@ mod job;
 mod meta;
 mod namespace;
 mod nodelifecycle;
+mod podgc;
 mod pods;
 mod quantity;
 mod queue;
+mod quota;
 mod replicaset;
+mod revision;
 mod scheduler;
 mod selector;
 mod serviceaccount;
+mod statefulset;
 mod template;
+mod ttl;
 mod volumes;
 mod world;
 
@@ -177,10 +186,18 @@ fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     serviceaccount::start(context, tasks);
     replicaset::start(context, tasks);
     deployment::start(context, tasks);
+    statefulset::start(context, tasks);
+    daemonset::start(context, tasks);
     job::start(context, tasks);
+    cronjob::start(context, tasks);
     endpointslice::start(context, tasks);
+    endpoints::start(context, tasks);
     world::start(context, tasks);
+    podgc::start(context, tasks);
+    nodelifecycle::start(context, tasks);
     volumes::start(context, tasks);
+    disruption::start(context, tasks);
+    ttl::start(context, tasks);
 }
 
 /// The running controllers; dropping stops them.

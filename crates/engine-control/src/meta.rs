@@ -120,11 +120,6 @@ pub(crate) fn now() -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// Seconds from `earlier` to `later`, fractions kept.
-pub(crate) fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
-    later.duration_since(earlier).as_secs_f64()
-}
-
 /// Zero is left out of statuses, as by upstream's `omitempty`.
 pub(crate) fn nonzero(value: i32) -> Option<i32> {
     (value != 0).then_some(value)

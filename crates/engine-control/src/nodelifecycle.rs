@@ -1,15 +1,34 @@
-//! Nodes: which of them work.
+//! Nodes: whether they are alive, the taints that follow from it, and what happens to their pods
+//! (pkg/controller/nodelifecycle, tainteviction).
 
-use k8s_openapi::api::core::v1::Node;
+mod eviction;
+mod health;
+mod taints;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
+use tokio::task::JoinSet;
+
+use crate::context::Context;
+
+const COMPONENT: &str = "node-controller";
+
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    health::start(context, tasks);
+    eviction::start(context, tasks);
+}
+
+fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
+    node.status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|c| c.type_ == kind)
+}
 
 /// The node says that it is ready.
 pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|s| s.conditions.as_deref())
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
+    condition(node, "Ready").is_some_and(|c| c.status == "True")
 }

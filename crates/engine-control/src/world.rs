@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Kind};
 use crate::context::{Context, Visitor};
-use crate::{Error, gc, namespace};
+use crate::{Error, gc, namespace, quota};
 
 /// A kind that the API server serves.
 #[derive(Clone, Debug)]
@@ -61,10 +61,12 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         let kinds: Arc<Vec<Arc<Served>>> = Arc::new(kinds.into_iter().map(Arc::new).collect());
         let gc = gc::Collector::new(&context, Arc::clone(&kinds));
         let namespaces = namespace::Remover::new(&context, Arc::clone(&kinds));
+        let quotas = quota::Counter::new(&context, Arc::clone(&kinds));
         let watcher: Watcher = {
-            let (gc, namespaces) = (Arc::clone(&gc), Arc::clone(&namespaces));
+            let (gc, namespaces, quotas) = (Arc::clone(&gc), Arc::clone(&namespaces), Arc::clone(&quotas));
             Arc::new(move |sighting| {
                 namespaces.see(&sighting);
+                quotas.see(&sighting);
                 gc.see(&sighting);
             })
         };
@@ -100,6 +102,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         }
         gc.run(&mut tasks);
         namespaces.run(&mut tasks);
+        quotas.run(&mut tasks);
         while tasks.join_next().await.is_some() {}
         drop(others);
     });

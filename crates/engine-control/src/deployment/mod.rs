@@ -21,6 +21,8 @@ use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 use crate::selector;
 
+pub(crate) use arithmetic::resolve;
+
 pub(crate) const COMPONENT: &str = "deployment-controller";
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {

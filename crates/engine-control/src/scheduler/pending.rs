@@ -76,10 +76,6 @@ impl Pending {
         }
     }
 
-    pub fn get(&self, uid: &str) -> Option<&Arc<PodInfo>> {
-        self.entries.get(uid).map(|e| &e.pod)
-    }
-
     /// The next pod to place; it stays known until `remove`.
     pub fn pop(&mut self) -> Option<Arc<PodInfo>> {
         let (_, _, uid) = self.active.pop_first()?;

@@ -1,0 +1,384 @@
+//! CronJobs: a job at each scheduled time (pkg/controller/cronjob/cronjob_controllerv2.go).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use croner::Cron;
+use croner::parser::CronParser;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job, JobSpec};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use kube::api::PropagationPolicy;
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::context::Context;
+use crate::job::finished;
+use crate::meta::{Key, Meta, controller_ref};
+use crate::queue::{Outcome, Queue, run};
+
+const COMPONENT: &str = "cronjob-controller";
+const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+/// More missed times than this are told, not counted.
+const MANY: usize = 100;
+
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let queue = Queue::new();
+    let q = Arc::clone(&queue);
+    context.cron_jobs.on_change(move |change| {
+        if let Some(cron) = change.new {
+            q.add(cron.key());
+        }
+    });
+    let q = Arc::clone(&queue);
+    context.jobs.on_change(move |change| {
+        if let Some(job) = change.any()
+            && let Some(owner) = job.controller().filter(|o| o.kind == "CronJob")
+        {
+            q.add(Key::new(job.ns(), &owner.name));
+        }
+    });
+    let context = Arc::clone(context);
+    run(tasks, "cronjob", &queue, 4, move |key| {
+        sync(Arc::clone(&context), key)
+    });
+}
+
+/// A schedule in a time zone.
+struct Schedule {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl Schedule {
+    /// Minutes to days of week, `@daily` and the like; day of month and day of week are alternatives when both are given, as in cron.
+    fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
+        let zone = match zone {
+            Some(name) => TimeZone::get(name).map_err(|_| format!("unknown time zone {name}"))?,
+            None => TimeZone::system(),
+        };
+        let cron = CronParser::new().parse(text).map_err(|e| e.to_string())?;
+        Ok(Self { cron, zone })
+    }
+
+    fn after(&self, time: Timestamp) -> Option<Timestamp> {
+        self.cron
+            .find_next_occurrence(&time.to_zoned(self.zone.clone()), false)
+            .ok()
+            .map(|z| z.timestamp())
+    }
+
+    /// The latest time that is due, and how many have been missed.
+    fn latest_due(&self, since: Timestamp, now: Timestamp) -> (Option<Timestamp>, usize) {
+        let (mut latest, mut missed, mut at) = (None, 0, since);
+        while let Some(next) = self.after(at).filter(|n| *n <= now) {
+            latest = Some(next);
+            missed += 1;
+            at = next;
+            if missed > MANY {
+                // Far behind: the last one before now is all that matters.
+                let previous = self
+                    .cron
+                    .find_previous_occurrence(&now.to_zoned(self.zone.clone()), true);
+                latest = previous.ok().map(|z| z.timestamp()).or(latest);
+                break;
+            }
+        }
+        (latest, missed)
+    }
+}
+
+async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(cron) = context.cron_jobs.get(&key).filter(|c| !c.deleting()) else {
+        return Ok(None);
+    };
+    let jobs = context.jobs.controlled(cron.uid());
+    let mut status = cron.status.clone().unwrap_or_default();
+    let outcome = act(&context, &cron, &jobs, &mut status).await;
+    let mut updated = (*cron).clone();
+    updated.status = Some(status);
+    context.cron_jobs.update_status(&cron, &updated).await?;
+    outcome
+}
+
+async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut CronJobStatus) -> Outcome {
+    settle_finished(context, cron, jobs, status);
+    clean_up(context, cron, jobs).await?;
+    let spec = &cron.spec;
+    if spec.suspend == Some(true) {
+        return Ok(None);
+    }
+    let schedule = match Schedule::parse(&spec.schedule, spec.time_zone.as_deref()) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            context.events.warning(
+                COMPONENT,
+                cron,
+                "UnparseableSchedule",
+                format!("unparseable schedule: {:?} : {error}", spec.schedule),
+            );
+            return Ok(None);
+        }
+    };
+    let now = Timestamp::now();
+    let next = schedule.after(now).map(|at| {
+        Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(100)
+    });
+    let mut since = status
+        .last_schedule_time
+        .as_ref()
+        .map_or_else(|| cron.created(), |t| t.0);
+    if let Some(deadline) = spec.starting_deadline_seconds {
+        since = since.max(now - SignedDuration::from_secs(deadline));
+    }
+    let (due, missed) = schedule.latest_due(since, now);
+    let Some(due) = due else { return Ok(next) };
+    if missed > MANY {
+        let message = format!(
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew: {missed}"
+        );
+        context
+            .events
+            .warning(COMPONENT, cron, "TooManyMissedTimes", message);
+    }
+    if spec
+        .starting_deadline_seconds
+        .is_some_and(|d| due + SignedDuration::from_secs(d) < now)
+    {
+        context.events.warning(
+            COMPONENT,
+            cron,
+            "MissSchedule",
+            format!("Missed scheduled time to start a job: {}", Time(due).0),
+        );
+        return Ok(next);
+    }
+    let active = status.active.clone().unwrap_or_default();
+    match spec.concurrency_policy.as_deref() {
+        Some("Forbid") if !active.is_empty() => {
+            context.events.normal(
+                COMPONENT,
+                cron,
+                "JobAlreadyActive",
+                "Not starting job because prior execution is running and concurrency policy is Forbid",
+            );
+            return Ok(next);
+        }
+        Some("Replace") => {
+            for reference in &active {
+                if let Some(job) = jobs.iter().find(|j| Some(j.uid()) == reference.uid.as_deref()) {
+                    delete(context, cron, job).await?;
+                }
+            }
+            status.active = None;
+        }
+        _ => {}
+    }
+    let job = job_for(cron, due, &schedule.zone);
+    match context.jobs.create(&job).await {
+        Ok(made) => {
+            context.events.normal(
+                COMPONENT,
+                cron,
+                "SuccessfulCreate",
+                format!("Created job {}", made.name()),
+            );
+            status.active.get_or_insert_default().push(reference(&made));
+        }
+        // Made before a crash could note it.
+        Err(error) if error.is_exists() => {}
+        Err(error) if error.is_namespace_terminating() => return Ok(None),
+        Err(error) => {
+            context.events.warning(
+                COMPONENT,
+                cron,
+                "FailedCreate",
+                format!("Error creating job: {}", error.message()),
+            );
+            return Err(error);
+        }
+    }
+    status.last_schedule_time = Some(Time(due));
+    Ok(next)
+}
+
+fn reference(job: &Job) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(Job::api_version(&()).into_owned()),
+        kind: Some("Job".into()),
+        name: Some(job.name().to_owned()),
+        namespace: Some(job.ns().to_owned()),
+        uid: Some(job.uid().to_owned()),
+        resource_version: job.metadata.resource_version.clone(),
+        field_path: None,
+    }
+}
+
+fn job_for(cron: &CronJob, due: Timestamp, zone: &TimeZone) -> Job {
+    let meta = cron.spec.job_template.metadata.clone().unwrap_or_default();
+    let mut annotations = meta.annotations.unwrap_or_default();
+    let local = due.to_zoned(zone.clone());
+    let stamp = if local.offset().is_zero() {
+        due.to_string()
+    } else {
+        local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    };
+    annotations.insert(SCHEDULED.into(), stamp);
+    Job {
+        metadata: ObjectMeta {
+            name: Some(format!("{}-{}", cron.name(), due.as_second() / 60)),
+            namespace: Some(cron.ns().to_owned()),
+            labels: meta.labels,
+            annotations: Some(annotations),
+            owner_references: Some(vec![controller_ref(cron)]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(
+            cron.spec
+                .job_template
+                .spec
+                .clone()
+                .unwrap_or_else(JobSpec::default),
+        ),
+        status: None,
+    }
+}
+
+/// Takes finished and vanished jobs off the list of active ones.
+fn settle_finished(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut CronJobStatus) {
+    let mut active = status.active.take().unwrap_or_default();
+    for job in jobs {
+        let listed = active.iter().any(|r| r.uid.as_deref() == Some(job.uid()));
+        match finished(job) {
+            Some(condition) => {
+                if listed {
+                    active.retain(|r| r.uid.as_deref() != Some(job.uid()));
+                    context.events.normal(
+                        COMPONENT,
+                        cron,
+                        "SawCompletedJob",
+                        format!(
+                            "Saw completed job: {}, condition: {}",
+                            job.name(),
+                            condition.type_
+                        ),
+                    );
+                }
+                let end = job
+                    .status
+                    .as_ref()
+                    .and_then(|s| s.completion_time.clone())
+                    .filter(|_| condition.type_ == "Complete");
+                if end > status.last_successful_time {
+                    status.last_successful_time = end;
+                }
+            }
+            None if !listed && !job.deleting() => {
+                context.events.warning(
+                    COMPONENT,
+                    cron,
+                    "UnexpectedJob",
+                    format!(
+                        "Saw a job that the controller did not create or forgot: {}",
+                        job.name()
+                    ),
+                );
+                active.push(reference(job));
+            }
+            None => {}
+        }
+    }
+    active.retain(|r| jobs.iter().any(|j| r.uid.as_deref() == Some(j.uid())));
+    status.active = Some(active).filter(|a| !a.is_empty());
+}
+
+async fn clean_up(context: &Context, cron: &CronJob, jobs: &[Arc<Job>]) -> Result<(), Error> {
+    for (kind, limit) in [
+        ("Complete", cron.spec.successful_jobs_history_limit.unwrap_or(3)),
+        ("Failed", cron.spec.failed_jobs_history_limit.unwrap_or(1)),
+    ] {
+        let mut done: Vec<&Arc<Job>> = jobs
+            .iter()
+            .filter(|j| !j.deleting() && finished(j).is_some_and(|c| c.type_ == kind))
+            .collect();
+        let start = |j: &Job| j.status.as_ref().and_then(|s| s.start_time.as_ref()).map(|t| t.0);
+        done.sort_by(|a, b| start(a).cmp(&start(b)).then_with(|| a.name().cmp(b.name())));
+        let surplus = done.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+        for job in done.into_iter().take(surplus) {
+            delete(context, cron, job).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn delete(context: &Context, cron: &CronJob, job: &Job) -> Result<(), Error> {
+    context
+        .jobs
+        .delete_propagating(job, PropagationPolicy::Background)
+        .await?;
+    context.events.normal(
+        COMPONENT,
+        cron,
+        "SuccessfulDelete",
+        format!("Deleted job {}", job.name()),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn times_in_zones() {
+        let schedule = Schedule::parse("30 2 * * *", Some("Europe/Berlin")).unwrap();
+        assert_eq!(
+            schedule.after(at("2026-01-10T00:00:00Z")),
+            Some(at("2026-01-10T01:30:00Z"))
+        );
+        assert_eq!(
+            schedule.after(at("2026-07-10T00:00:00Z")),
+            Some(at("2026-07-10T00:30:00Z"))
+        );
+        assert!(Schedule::parse("61 * * * *", None).is_err());
+        assert!(Schedule::parse("* * * * *", Some("Mars/Base")).is_err());
+        assert!(Schedule::parse("@hourly", Some("UTC")).is_ok());
+    }
+
+    #[test]
+    fn missed_times() {
+        let schedule = Schedule::parse("*/5 * * * *", Some("UTC")).unwrap();
+        assert_eq!(
+            schedule.latest_due(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:04:59Z")),
+            (None, 0)
+        );
+        assert_eq!(
+            schedule.latest_due(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:11:00Z")),
+            (Some(at("2026-01-01T00:10:00Z")), 2)
+        );
+        let (due, missed) = schedule.latest_due(at("2025-01-01T00:00:00Z"), at("2026-01-01T00:11:00Z"));
+        assert!(missed > MANY);
+        assert_eq!(due, Some(at("2026-01-01T00:10:00Z")));
+    }
+
+    #[test]
+    fn the_name_tells_the_minute() {
+        let cron = CronJob {
+            metadata: ObjectMeta {
+                name: Some("c".into()),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let job = job_for(&cron, at("2026-01-01T00:10:00Z"), &TimeZone::UTC);
+        assert_eq!(job.name(), format!("c-{}", 1_767_226_200 / 60));
+        assert_eq!(job.annotation(SCHEDULED), Some("2026-01-01T00:10:00Z"));
+    }
+}

@@ -1,0 +1,317 @@
+//! DaemonSets (pkg/controller/daemon): a pod on every node that wants one. `placement` says which nodes those are,
+//! `update` replaces pods of an older template.
+
+mod placement;
+mod update;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::adopt::claim;
+use crate::context::Context;
+use crate::meta::{Key, Meta, controller_ref, count, nonzero};
+use crate::queue::{Outcome, Queue, run};
+use crate::replicaset::{create_in_batches, delete_pod, enqueue_owners_of_pods, next_available};
+use crate::revision::{self, HASH_LABEL, hash_of};
+use crate::template::pod_of;
+use crate::{pods, selector};
+
+pub(crate) const COMPONENT: &str = "daemonset-controller";
+
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let queue = Queue::new();
+    let q = Arc::clone(&queue);
+    context.daemon_sets.on_change(move |change| {
+        if let Some(set) = change.any() {
+            q.add(set.key());
+        }
+    });
+    enqueue_owners_of_pods(context, "DaemonSet", &queue, |context, pod| {
+        let sets = context.daemon_sets.in_namespace(pod.ns());
+        let selects = |s: &DaemonSet| {
+            s.spec
+                .as_ref()
+                .is_some_and(|s| selector::matches(&s.selector, pod.m().labels.as_ref()))
+        };
+        sets.iter().filter(|s| selects(s)).map(|s| s.key()).collect()
+    });
+    let q = Arc::clone(&queue);
+    let weak = Arc::downgrade(context);
+    context.nodes.on_change(move |change| {
+        let relevant = match (change.old, change.new) {
+            (Some(old), Some(new)) => old.spec != new.spec || old.metadata.labels != new.metadata.labels,
+            _ => true,
+        };
+        if relevant && let Some(context) = weak.upgrade() {
+            for set in context.daemon_sets.all() {
+                q.add(set.key());
+            }
+        }
+    });
+    let context = Arc::clone(context);
+    run(tasks, "daemonset", &queue, 2, move |key| {
+        sync(Arc::clone(&context), key)
+    });
+}
+
+/// One set at work.
+struct Step {
+    context: Arc<Context>,
+    set: Arc<DaemonSet>,
+    spec: DaemonSetSpec,
+    hash: String,
+    nodes: Vec<Arc<Node>>,
+    /// By the node they run on, or are meant for.
+    pods: BTreeMap<String, Vec<Arc<Pod>>>,
+    now: Timestamp,
+}
+
+async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(set) = context.daemon_sets.get(&key) else {
+        return Ok(None);
+    };
+    let Some(spec) = set.spec.clone() else {
+        return Ok(None);
+    };
+    if selector::is_empty(&spec.selector) {
+        context.events.warning(
+            COMPONENT,
+            &*set,
+            "SelectingAll",
+            "This daemon set is selecting all pods. A non-empty selector is required.",
+        );
+        return Ok(None);
+    }
+    if set.deleting() {
+        return Ok(None);
+    }
+    let collisions = set.status.as_ref().and_then(|s| s.collision_count);
+    let history = match revision::history(
+        &context,
+        &context.daemon_sets,
+        &*set,
+        &spec.selector,
+        &spec.template,
+        collisions,
+    )
+    .await
+    {
+        Err(error) if error.is_namespace_terminating() => return Ok(None),
+        other => other?,
+    };
+    let mut step = Step {
+        hash: hash_of(&history.update).to_owned(),
+        nodes: context.nodes.all(),
+        pods: BTreeMap::new(),
+        now: Timestamp::now(),
+        context,
+        set,
+        spec,
+    };
+    step.look().await?;
+    let mut outcome = step.place().await;
+    if outcome.is_ok() && step.is_rolling() {
+        step.look().await?;
+        outcome = step.roll().await;
+    }
+    step.look().await?;
+    step.now = Timestamp::now();
+    let mut updated = (*step.set).clone();
+    updated.status = Some(step.status(history.collisions));
+    step.context
+        .daemon_sets
+        .update_status(&step.set, &updated)
+        .await?;
+    outcome?;
+    let used = |r: &ControllerRevision| {
+        hash_of(r) == step.hash
+            || step
+                .pods
+                .values()
+                .flatten()
+                .any(|p| p.label(HASH_LABEL) == Some(hash_of(r)))
+    };
+    revision::truncate(
+        &step.context,
+        &history.all,
+        step.spec.revision_history_limit,
+        used,
+    )
+    .await?;
+    let all: Vec<Arc<Pod>> = step.pods.values().flatten().cloned().collect();
+    Ok(next_available(&all, step.min_ready()))
+}
+
+impl Step {
+    fn min_ready(&self) -> i32 {
+        self.spec.min_ready_seconds.unwrap_or(0)
+    }
+
+    fn is_rolling(&self) -> bool {
+        self.spec
+            .update_strategy
+            .as_ref()
+            .and_then(|s| s.type_.as_deref())
+            .unwrap_or("RollingUpdate")
+            == "RollingUpdate"
+    }
+
+    fn is_available(&self, pod: &Pod) -> bool {
+        pods::is_available(pod, self.min_ready(), self.now)
+    }
+
+    fn is_updated(&self, pod: &Pod) -> bool {
+        pod.label(HASH_LABEL) == Some(&self.hash)
+    }
+
+    /// Sorts the set's pods by node, from the cache as it is now.
+    async fn look(&mut self) -> Result<(), Error> {
+        let all = claim(
+            &self.context.daemon_sets,
+            &*self.set,
+            &self.spec.selector,
+            &self.context.pods,
+        )
+        .await?;
+        self.pods.clear();
+        for pod in all {
+            if let Some(node) = placement::node_of(&pod) {
+                self.pods.entry(node).or_default().push(pod);
+            }
+        }
+        Ok(())
+    }
+
+    /// A pod for a node: held there by affinity, and tolerant of what befalls nodes.
+    fn pod_for(&self, node: &str) -> Pod {
+        let mut pod = pod_of(
+            &self.spec.template,
+            self.set.name(),
+            self.set.ns(),
+            controller_ref(&*self.set),
+        );
+        let labels = pod.metadata.labels.get_or_insert_default();
+        labels.insert(HASH_LABEL.into(), self.hash.clone());
+        if let Some(generation) = self.set.annotation("deprecated.daemonset.template.generation") {
+            labels.insert("pod-template-generation".into(), generation.to_owned());
+        }
+        placement::pin(pod.spec.get_or_insert_default(), node);
+        pod
+    }
+
+    /// Makes what is missing, removes what is too much or failed (manage, podsShouldBeOnNode).
+    async fn place(&mut self) -> Result<(), Error> {
+        let mut needed = Vec::new();
+        let mut surplus = Vec::new();
+        let template = self.spec.template.spec.clone().unwrap_or_default();
+        for node in &self.nodes {
+            let (should_run, may_stay) = placement::wants(&template, node);
+            let mut here = self.pods.get(node.name()).cloned().unwrap_or_default();
+            if !should_run && !may_stay {
+                surplus.extend(here.into_iter().filter(|p| !p.deleting()));
+                continue;
+            }
+            let mut live = Vec::new();
+            for pod in here.drain(..) {
+                if pod.deleting() {
+                    continue;
+                }
+                if pods::phase(&pod) == "Failed" {
+                    let message = format!(
+                        "Found failed daemon pod {}/{} on node {}, will try to kill it",
+                        pod.ns(),
+                        pod.name(),
+                        node.name()
+                    );
+                    self.context
+                        .events
+                        .warning(COMPONENT, &*self.set, "FailedDaemonPod", message);
+                    surplus.push(pod);
+                } else if pods::phase(&pod) == "Succeeded" {
+                    let message = format!(
+                        "Found succeeded daemon pod {}/{} on node {}, will try to delete it",
+                        pod.ns(),
+                        pod.name(),
+                        node.name()
+                    );
+                    self.context
+                        .events
+                        .normal(COMPONENT, &*self.set, "SucceededDaemonPod", message);
+                    surplus.push(pod);
+                } else {
+                    live.push(pod);
+                }
+            }
+            let gone_soon = self
+                .pods
+                .get(node.name())
+                .is_some_and(|p| p.iter().any(|p| p.deleting()));
+            if live.is_empty() && should_run && !gone_soon {
+                needed.push(node.name().to_owned());
+            } else if live.len() > 1 {
+                // The oldest stays; during an update with surge, the oldest of each template.
+                live.sort_by(|a, b| a.created().cmp(&b.created()).then_with(|| a.name().cmp(b.name())));
+                let surging = update::surge(&self.spec, self.nodes.len()) > 0;
+                let mut seen = [false; 2];
+                for pod in live {
+                    let slot = usize::from(surging && self.is_updated(&pod));
+                    if seen[slot] {
+                        surplus.push(pod);
+                    }
+                    seen[slot] = true;
+                }
+            }
+        }
+        let wanted: Vec<Pod> = needed.iter().map(|node| self.pod_for(node)).collect();
+        let (_, failure) = create_in_batches(&self.context, &*self.set, COMPONENT, &wanted).await;
+        for pod in surplus {
+            delete_pod(&self.context, &*self.set, COMPONENT, &pod).await?;
+        }
+        match failure {
+            Some(error) if !error.is_namespace_terminating() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn status(&self, collisions: Option<i32>) -> DaemonSetStatus {
+        let template = self.spec.template.spec.clone().unwrap_or_default();
+        let (mut desired, mut current, mut misscheduled, mut ready, mut updated, mut available) =
+            (0, 0, 0, 0, 0, 0);
+        for node in &self.nodes {
+            let here = self.pods.get(node.name()).map(Vec::as_slice).unwrap_or_default();
+            if !placement::wants(&template, node).0 {
+                misscheduled += usize::from(!here.is_empty());
+                continue;
+            }
+            desired += 1;
+            // The oldest speaks for the node.
+            let Some(pod) = here.iter().min_by(|a, b| a.created().cmp(&b.created())) else {
+                continue;
+            };
+            current += 1;
+            if pods::is_ready(pod) {
+                ready += 1;
+                available += usize::from(self.is_available(pod));
+            }
+            updated += usize::from(here.iter().any(|p| self.is_updated(p)));
+        }
+        DaemonSetStatus {
+            desired_number_scheduled: count(desired),
+            current_number_scheduled: count(current),
+            number_misscheduled: count(misscheduled),
+            number_ready: count(ready),
+            updated_number_scheduled: nonzero(count(updated)),
+            number_available: nonzero(count(available)),
+            number_unavailable: nonzero(count(desired - available)),
+            observed_generation: self.set.generation(),
+            collision_count: collisions,
+            conditions: self.set.status.as_ref().and_then(|s| s.conditions.clone()),
+        }
+    }
+}

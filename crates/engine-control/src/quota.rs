@@ -1,0 +1,317 @@
+//! ResourceQuota status: what a namespace uses of what it may (pkg/controller/resourcequota). Admission refuses
+//! what goes over; this counts anew when something has gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceQuota, ResourceQuotaStatus, Service};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use kube::api::ListParams;
+use kube::core::{DynamicObject, ObjectList, PartialObjectMeta};
+use kube_types::Quantity;
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::context::Context;
+use crate::meta::{Key, Meta};
+use crate::pods;
+use crate::quantity::exact;
+use crate::queue::{Outcome, Queue, run};
+use crate::world::{Served, Sighting};
+
+type Usage = BTreeMap<String, Quantity>;
+
+/// See the module's documentation.
+pub(crate) struct Counter {
+    context: Arc<Context>,
+    kinds: Arc<Vec<Arc<Served>>>,
+    queue: Arc<Queue<Key>>,
+}
+
+impl Counter {
+    pub fn new(context: &Arc<Context>, kinds: Arc<Vec<Arc<Served>>>) -> Arc<Self> {
+        let counter = Arc::new(Self {
+            context: Arc::clone(context),
+            kinds,
+            queue: Queue::new(),
+        });
+        let queue = Arc::clone(&counter.queue);
+        context.quotas.on_change(move |change| {
+            if let Some(quota) = change.new {
+                queue.add(quota.key());
+            }
+        });
+        // A finished pod no longer uses anything, a resized one or a Service of another type uses something else.
+        let weak = Arc::downgrade(&counter);
+        context.pods.on_change(move |change| {
+            if let (Some(old), Some(new), Some(counter)) = (change.old, change.new, weak.upgrade())
+                && (pods::is_terminal(old) != pods::is_terminal(new) || old.spec != new.spec)
+            {
+                counter.recount(new.ns());
+            }
+        });
+        let weak = Arc::downgrade(&counter);
+        context.services.on_change(move |change| {
+            if let (Some(old), Some(new), Some(counter)) = (change.old, change.new, weak.upgrade())
+                && old.spec != new.spec
+            {
+                counter.recount(new.ns());
+            }
+        });
+        counter
+    }
+
+    fn recount(&self, namespace: &str) {
+        for quota in self.context.quotas.in_namespace(namespace) {
+            self.queue.add(quota.key());
+        }
+    }
+
+    /// Whatever comes or goes may be counted.
+    pub fn see(&self, sighting: &Sighting<'_>) {
+        if sighting.kind.namespaced
+            && (sighting.old.is_none() || sighting.new.is_none())
+            && let Some(namespace) = sighting.new.or(sighting.old).and_then(|m| m.namespace.as_deref())
+        {
+            self.recount(namespace);
+        }
+    }
+
+    pub fn run(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        let counter = Arc::clone(self);
+        run(tasks, "quota", &self.queue, 2, move |key| {
+            let counter = Arc::clone(&counter);
+            async move { counter.sync(&key).await }
+        });
+    }
+
+    async fn sync(&self, key: &Key) -> Outcome {
+        let Some(quota) = self.context.quotas.get(key) else {
+            return Ok(None);
+        };
+        let hard = quota
+            .spec
+            .as_ref()
+            .and_then(|s| s.hard.clone())
+            .unwrap_or_default();
+        let mut all = Usage::new();
+        for pod in self
+            .context
+            .pods
+            .in_namespace(&key.namespace)
+            .iter()
+            .filter(|p| in_scope(&quota, p))
+        {
+            sum(&mut all, pod_usage(pod));
+        }
+        for service in self.context.services.in_namespace(&key.namespace) {
+            sum(&mut all, service_usage(&service));
+        }
+        for claim in self.context.claims.in_namespace(&key.namespace) {
+            let spec = claim.spec.clone().unwrap_or_default();
+            let storage = spec
+                .resources
+                .and_then(|r| r.requests)
+                .and_then(|r| r.get("storage").and_then(exact));
+            let mut usage = Usage::from([("persistentvolumeclaims".to_owned(), one())]);
+            if let Some(storage) = storage {
+                usage.insert("requests.storage".into(), storage.clone());
+                if let Some(class) = spec.storage_class_name {
+                    usage.insert(
+                        format!("{class}.storageclass.storage.k8s.io/requests.storage"),
+                        storage,
+                    );
+                    usage.insert(
+                        format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"),
+                        one(),
+                    );
+                }
+            }
+            sum(&mut all, usage);
+        }
+        let mut used = BTreeMap::new();
+        for name in hard.keys() {
+            let amount = match all.get(name) {
+                Some(amount) => amount.clone(),
+                None => self.objects(name, &key.namespace).await?,
+            };
+            used.insert(name.clone(), ApiQuantity(amount.to_string()));
+        }
+        let mut updated = (*quota).clone();
+        updated.status = Some(ResourceQuotaStatus {
+            hard: Some(hard),
+            used: Some(used),
+        });
+        self.context.quotas.update_status(&quota, &updated).await?;
+        Ok(None)
+    }
+
+    /// Numbers of objects of a kind: `configmaps`, or `count/deployments.apps`.
+    async fn objects(&self, name: &str, namespace: &str) -> Result<Quantity, Error> {
+        let (plural, group) = match name.strip_prefix("count/") {
+            Some(counted) => counted.split_once('.').unwrap_or((counted, "")),
+            None if matches!(
+                name,
+                "configmaps" | "secrets" | "replicationcontrollers" | "resourcequotas"
+            ) =>
+            {
+                (name, "")
+            }
+            None => return Ok(Quantity::from_integer(0)),
+        };
+        let Some(kind) = self
+            .kinds
+            .iter()
+            .find(|k| k.resource.plural == plural && k.resource.group == group && k.namespaced)
+        else {
+            return Ok(Quantity::from_integer(0));
+        };
+        let request = kind
+            .request(namespace)
+            .list(&ListParams::default())
+            .map_err(Error::request)?;
+        let list: ObjectList<PartialObjectMeta<DynamicObject>> =
+            self.context.config.client.request(request).await?;
+        Ok(Quantity::from_integer(
+            i64::try_from(list.items.len()).unwrap_or(i64::MAX),
+        ))
+    }
+}
+
+fn one() -> Quantity {
+    Quantity::from_integer(1)
+}
+
+fn sum(all: &mut Usage, more: Usage) {
+    for (name, amount) in more {
+        let total = all.entry(name).or_insert_with(|| Quantity::from_integer(0));
+        *total = total.add(&amount);
+    }
+}
+
+/// What a pod that has not finished uses; containers together, or an init container if that is more.
+fn pod_usage(pod: &Pod) -> Usage {
+    let mut usage = Usage::from([("count/pods".to_owned(), one())]);
+    let Some(spec) = pod.spec.as_ref().filter(|_| !pods::is_terminal(pod)) else {
+        return usage;
+    };
+    usage.insert("pods".into(), one());
+    for (prefix, limits) in [("requests.", false), ("limits.", true)] {
+        for (name, amount) in container_sum(spec, limits) {
+            if !limits && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+                usage.insert(name.clone(), amount.clone());
+            }
+            usage.insert(format!("{prefix}{name}"), amount);
+        }
+    }
+    usage
+}
+
+fn container_sum(spec: &PodSpec, limits: bool) -> Usage {
+    let of = |c: &k8s_openapi::api::core::v1::Container| -> Usage {
+        let map = c.resources.as_ref().and_then(|r| {
+            if limits {
+                r.limits.as_ref()
+            } else {
+                r.requests.as_ref()
+            }
+        });
+        map.into_iter()
+            .flatten()
+            .filter_map(|(k, v)| Some((k.clone(), exact(v)?)))
+            .collect()
+    };
+    let mut total = Usage::new();
+    for container in &spec.containers {
+        sum(&mut total, of(container));
+    }
+    for container in spec.init_containers.iter().flatten() {
+        if container.restart_policy.as_deref() == Some("Always") {
+            sum(&mut total, of(container));
+            continue;
+        }
+        for (name, amount) in of(container) {
+            let most = total.entry(name).or_insert_with(|| Quantity::from_integer(0));
+            if amount.sub(most).sign() > 0 {
+                *most = amount;
+            }
+        }
+    }
+    total
+}
+
+fn service_usage(service: &Service) -> Usage {
+    let mut usage = Usage::from([
+        ("services".to_owned(), one()),
+        ("count/services".to_owned(), one()),
+    ]);
+    let spec = service.spec.clone().unwrap_or_default();
+    let ports = i64::try_from(spec.ports.as_ref().map_or(0, Vec::len)).unwrap_or(0);
+    match spec.type_.as_deref() {
+        Some("NodePort") => {
+            usage.insert("services.nodeports".into(), Quantity::from_integer(ports));
+        }
+        Some("LoadBalancer") => {
+            usage.insert("services.loadbalancers".into(), one());
+            if spec.allocate_load_balancer_node_ports != Some(false) {
+                usage.insert("services.nodeports".into(), Quantity::from_integer(ports));
+            }
+        }
+        _ => {}
+    }
+    usage
+}
+
+/// Whether a quota with scopes counts the pod.
+fn in_scope(quota: &ResourceQuota, pod: &Pod) -> bool {
+    let Some(spec) = &quota.spec else { return true };
+    let pod_spec = pod.spec.clone().unwrap_or_default();
+    let best_effort = pod.status.as_ref().and_then(|s| s.qos_class.as_deref()) == Some("BestEffort");
+    let terminating = pod_spec.active_deadline_seconds.is_some();
+    let class = pod_spec.priority_class_name.unwrap_or_default();
+    let holds = |scope: &str, operator: &str, values: &[String]| match (scope, operator) {
+        ("BestEffort", _) => best_effort,
+        ("NotBestEffort", _) => !best_effort,
+        ("Terminating", _) => terminating,
+        ("NotTerminating", _) => !terminating,
+        ("PriorityClass", "In") => values.contains(&class),
+        ("PriorityClass", "NotIn") => !values.contains(&class),
+        ("PriorityClass", "DoesNotExist") => class.is_empty(),
+        ("PriorityClass", _) => !class.is_empty(),
+        _ => false,
+    };
+    let listed = spec.scopes.iter().flatten().all(|s| holds(s, "Exists", &[]));
+    let selected = spec
+        .scope_selector
+        .iter()
+        .flat_map(|s| s.match_expressions.iter().flatten());
+    listed
+        && selected.into_iter().all(|e| {
+            holds(
+                &e.scope_name,
+                &e.operator,
+                e.values.as_deref().unwrap_or_default(),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_pod_uses() {
+        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [
+            {"name": "a", "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}}, {"name": "b", "resources": {"requests": {"cpu": "200m"}}}],
+            "initContainers": [{"name": "i", "resources": {"requests": {"cpu": "1"}}}]}}))
+        .unwrap();
+        let usage = pod_usage(&pod);
+        assert_eq!(usage["requests.cpu"].to_string(), "1");
+        assert_eq!(usage["cpu"].to_string(), "1");
+        assert_eq!(usage["limits.memory"].to_string(), "1Gi");
+        let mut finished = pod;
+        finished.status.get_or_insert_default().phase = Some("Succeeded".into());
+        assert_eq!(pod_usage(&finished).keys().collect::<Vec<_>>(), ["count/pods"]);
+    }
+}

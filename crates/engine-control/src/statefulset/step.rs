@@ -1,0 +1,257 @@
+//! What comes next: one pod after the other, up from the lowest ordinal, down from the highest
+//! (stateful_set_control.go).
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{COMPONENT, Step, identity};
+use crate::Error;
+use crate::deployment::resolve;
+use crate::meta::Meta;
+use crate::pods;
+use crate::revision::{HASH_LABEL, template_of};
+
+impl Step {
+    fn is_ordered(&self) -> bool {
+        self.spec.pod_management_policy.as_deref() != Some("Parallel")
+    }
+
+    fn at(&self, ordinal: i32) -> Option<Arc<Pod>> {
+        self.pods
+            .iter()
+            .find(|p| identity::ordinal(self.set.name(), p.name()) == Some(ordinal))
+            .cloned()
+    }
+
+    fn is_available(&self, pod: &Pod) -> bool {
+        pods::phase(pod) == "Running" && pods::is_available(pod, self.min_ready(), self.now)
+    }
+
+    fn is_healthy(&self, pod: &Pod) -> bool {
+        pods::phase(pod) == "Running" && pods::is_ready(pod) && !pod.deleting()
+    }
+
+    pub(super) async fn act(&mut self) -> Result<(), Error> {
+        self.settle_retention().await?;
+        if self.fill().await? || self.shrink().await? || !self.is_rolling() {
+            return Ok(());
+        }
+        self.roll().await
+    }
+
+    /// Makes and heals the pods that should be. Returns whether the rest has to wait.
+    async fn fill(&mut self) -> Result<bool, Error> {
+        let first = self.start_ordinal();
+        for ordinal in first..first + self.replicas() {
+            let Some(pod) = self.at(ordinal) else {
+                self.create(ordinal).await?;
+                if self.is_ordered() {
+                    return Ok(true);
+                }
+                continue;
+            };
+            if pods::is_terminal(&pod) {
+                if !pod.deleting() {
+                    let message = format!(
+                        "StatefulSet {}/{} is recreating failed Pod {}",
+                        self.set.ns(),
+                        self.set.name(),
+                        pod.name()
+                    );
+                    self.context
+                        .events
+                        .warning(COMPONENT, &*self.set, "RecreatingFailedPod", message);
+                    self.delete(&pod).await?;
+                }
+                if self.is_ordered() {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if pods::phase(&pod) == "Pending" && !pod.deleting() {
+                self.create_claims(ordinal).await?;
+            }
+            let waiting = pod.deleting() || !pods::is_ready(&pod) || !self.is_available(&pod);
+            if waiting && self.is_ordered() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn create(&mut self, ordinal: i32) -> Result<(), Error> {
+        let old = self.is_rolling() && ordinal < self.start_ordinal() + self.partition();
+        let revision = if old { &self.current } else { &self.update };
+        let template = template_of(revision).unwrap_or_else(|| self.spec.template.clone());
+        let pod = identity::pod(&self.set, &template, revision, ordinal);
+        self.create_claims(ordinal).await?;
+        let set = self.set.name();
+        match self.context.pods.create(&pod).await {
+            Ok(made) => {
+                let message = format!("create Pod {} in StatefulSet {set} successful", pod.name());
+                self.context
+                    .events
+                    .normal(COMPONENT, &*self.set, "SuccessfulCreate", message);
+                self.pods.push(made);
+                Ok(())
+            }
+            // The one before has gone from here, but not from there yet.
+            Err(error) if error.is_exists() => Err(error),
+            Err(error) if error.is_namespace_terminating() => Ok(()),
+            Err(error) => {
+                let message = format!(
+                    "create Pod {} in StatefulSet {set} failed error: {}",
+                    pod.name(),
+                    error.message()
+                );
+                self.context
+                    .events
+                    .warning(COMPONENT, &*self.set, "FailedCreate", message);
+                Err(error)
+            }
+        }
+    }
+
+    async fn create_claims(&self, ordinal: i32) -> Result<(), Error> {
+        let (set, pod) = (self.set.name(), format!("{}-{ordinal}", self.set.name()));
+        for mut claim in identity::claims(&self.set, ordinal) {
+            if self.context.claims.get(&claim.key()).is_some() {
+                continue;
+            }
+            claim.metadata.owner_references = self.owner_of_new_claim();
+            match self.context.claims.create(&claim).await {
+                Ok(_) => {
+                    let message = format!(
+                        "create Claim {} Pod {pod} in StatefulSet {set} success",
+                        claim.name()
+                    );
+                    self.context
+                        .events
+                        .normal(COMPONENT, &*self.set, "SuccessfulCreate", message);
+                }
+                Err(error) if error.is_exists() => {}
+                Err(error) if error.is_namespace_terminating() => return Ok(()),
+                Err(error) => {
+                    let message = format!(
+                        "create Claim {} Pod {pod} in StatefulSet {set} failed error: {}",
+                        claim.name(),
+                        error.message()
+                    );
+                    self.context
+                        .events
+                        .warning(COMPONENT, &*self.set, "FailedCreate", message);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the pods beyond the replicas, the highest first. Returns whether the rest has to wait.
+    async fn shrink(&mut self) -> Result<bool, Error> {
+        let range = self.start_ordinal()..self.start_ordinal() + self.replicas();
+        let ordinal = |p: &Pod| identity::ordinal(self.set.name(), p.name()).unwrap_or(0);
+        let mut condemned: Vec<Arc<Pod>> = self
+            .pods
+            .iter()
+            .filter(|p| !range.contains(&ordinal(p)))
+            .cloned()
+            .collect();
+        condemned.sort_by_key(|p| std::cmp::Reverse(ordinal(p)));
+        let first_unhealthy = condemned
+            .iter()
+            .rfind(|p| !self.is_healthy(p))
+            .map(|p| p.name().to_owned());
+        for pod in condemned {
+            if pod.deleting() {
+                if self.is_ordered() {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if self.is_ordered() && !self.is_healthy(&pod) && first_unhealthy.as_deref() != Some(pod.name()) {
+                return Ok(true);
+            }
+            self.delete(&pod).await?;
+            if self.is_ordered() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Replaces pods of an older revision, the highest first, as long as not too many are missing.
+    async fn roll(&mut self) -> Result<(), Error> {
+        let first = self.start_ordinal();
+        let rolling = self
+            .spec
+            .update_strategy
+            .as_ref()
+            .and_then(|s| s.rolling_update.as_ref());
+        let most = rolling
+            .and_then(|r| r.max_unavailable.as_ref())
+            .map_or(1, |m| resolve(Some(m), self.replicas(), false))
+            .max(1);
+        let mut missing = 0;
+        for ordinal in (first..first + self.replicas()).rev() {
+            if !self
+                .at(ordinal)
+                .is_some_and(|p| self.is_healthy(&p) && self.is_available(&p))
+            {
+                missing += 1;
+            }
+        }
+        let lowest = first + self.partition();
+        for ordinal in (lowest.max(first)..first + self.replicas()).rev() {
+            let Some(pod) = self.at(ordinal) else {
+                return Ok(());
+            };
+            let healthy = self.is_healthy(&pod) && self.is_available(&pod);
+            if pod.label(HASH_LABEL) != Some(self.update.name()) && !pod.deleting() {
+                if healthy && missing >= most {
+                    return Ok(());
+                }
+                self.delete(&pod).await?;
+                missing += i32::from(healthy);
+                if missing >= most {
+                    return Ok(());
+                }
+                continue;
+            }
+            if !healthy && missing >= most {
+                return Ok(()); // the one before has to come back first
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, pod: &Arc<Pod>) -> Result<(), Error> {
+        let set = self.set.name();
+        match self.context.pods.delete(&**pod).await {
+            Ok(()) => {
+                let message = format!("delete Pod {} in StatefulSet {set} successful", pod.name());
+                self.context
+                    .events
+                    .normal(COMPONENT, &*self.set, "SuccessfulDelete", message);
+                self.pods = self
+                    .pods
+                    .iter()
+                    .filter_map(|p| self.context.pods.get(&p.key()).filter(|now| now.uid() == p.uid()))
+                    .collect();
+                Ok(())
+            }
+            Err(error) => {
+                let message = format!(
+                    "delete Pod {} in StatefulSet {set} failed error: {}",
+                    pod.name(),
+                    error.message()
+                );
+                self.context
+                    .events
+                    .warning(COMPONENT, &*self.set, "FailedDelete", message);
+                Err(error)
+            }
+        }
+    }
+}

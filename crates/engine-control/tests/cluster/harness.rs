@@ -1,0 +1,336 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use engine_control::{Config, Controllers};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+pub struct Cluster {
+    pub client: Client,
+    kubelet: JoinHandle<()>,
+    _controllers: Controllers,
+    _api: engine_api::ApiServer,
+    pub removed: Arc<std::sync::Mutex<Vec<std::path::PathBuf>>>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kubelet.abort();
+    }
+}
+
+/// How long anything may take; a bound for broken code, not a measure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Cluster {
+    pub async fn start() -> Self {
+        Self::with_nodes(&[("node-1", "4")]).await
+    }
+
+    pub async fn with_nodes(nodes: &[(&str, &str)]) -> Self {
+        let api = engine_api::Config::default().build().await.unwrap();
+        let admin = api.client("kubernetes-admin", &["system:masters"], "test/1");
+        let removed = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = Arc::clone(&removed);
+        let mut config = Config::new(
+            api.client("system:kube-controller-manager", &[], "kube-controller-manager/1"),
+            api.client("system:kube-scheduler", &[], "kube-scheduler/1"),
+            "-----CA-----".into(),
+            "/var/lib/test/volumes".into(),
+        );
+        config.remove_folder = Some(Arc::new(move |path| heard.lock().unwrap().push(path)));
+        let controllers = config.build();
+        let kubelet_client = api.client("kubernetes-admin", &["system:masters"], "kubelet/1");
+        let cluster = Self {
+            client: admin,
+            kubelet: tokio::spawn(kubelet(kubelet_client)),
+            _controllers: controllers,
+            _api: api,
+            removed,
+        };
+        for (name, cpu) in nodes {
+            cluster.add_node(name, cpu).await;
+        }
+        for name in ["default", "t"] {
+            let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+            if namespaces.get_opt(name).await.unwrap().is_none() {
+                let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+                namespaces.create(&PostParams::default(), &object).await.unwrap();
+            }
+            cluster
+                .until(
+                    &format!("service account of {name}"),
+                    "v1/ServiceAccount",
+                    name,
+                    "default",
+                    |a| !a.is_null(),
+                )
+                .await;
+        }
+        cluster
+    }
+
+    pub async fn add_node(&self, name: &str, cpu: &str) {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let node = serde_json::from_value(
+            json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}}),
+        )
+        .unwrap();
+        nodes.create(&PostParams::default(), &node).await.unwrap();
+        let resources = json!({"cpu": cpu, "memory": "8Gi", "pods": "110"});
+        let status = json!({"status": {"capacity": resources, "allocatable": resources, "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}});
+        nodes
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+    }
+
+    pub fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (version, kind) = kind.rsplit_once('/').unwrap();
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+        let resource = ApiResource::from_gvk(&gvk);
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        }
+    }
+
+    pub async fn create(&self, object: Value) -> Value {
+        let kind = format!(
+            "{}/{}",
+            object["apiVersion"].as_str().unwrap(),
+            object["kind"].as_str().unwrap()
+        );
+        let cluster_scoped = matches!(
+            object["kind"].as_str().unwrap(),
+            "StorageClass" | "PriorityClass" | "PersistentVolume" | "Namespace"
+        );
+        let api = self.api(&kind, if cluster_scoped { "" } else { "t" });
+        let object = serde_json::from_value(object).unwrap();
+        to_value(&api.create(&PostParams::default(), &object).await.unwrap())
+    }
+
+    pub async fn get(&self, kind: &str, name: &str) -> Value {
+        self.api(kind, "t")
+            .get_opt(name)
+            .await
+            .unwrap()
+            .map_or(Value::Null, |o| to_value(&o))
+    }
+
+    pub async fn list(&self, kind: &str) -> Vec<Value> {
+        self.api(kind, "t")
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .iter()
+            .map(to_value)
+            .collect()
+    }
+
+    pub async fn patch(&self, kind: &str, name: &str, patch: Value) -> Value {
+        to_value(
+            &self
+                .api(kind, "t")
+                .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await
+                .unwrap(),
+        )
+    }
+
+    pub async fn delete(&self, kind: &str, name: &str, dp: DeleteParams) {
+        self.api(kind, "t").delete(name, &dp).await.unwrap();
+    }
+
+    /// Waits until an object satisfies; null stands for one that is not there.
+    pub async fn until(
+        &self,
+        what: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let start = Instant::now();
+        loop {
+            let value = self
+                .api(kind, namespace)
+                .get_opt(name)
+                .await
+                .unwrap()
+                .map_or(Value::Null, |o| to_value(&o));
+            if holds(&value) {
+                return value;
+            }
+            assert!(start.elapsed() < PATIENCE, "{what}: gave up with {value:#}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn becomes(&self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.until(name, kind, "t", name, holds).await
+    }
+
+    /// Waits until the list satisfies.
+    pub async fn list_becomes(&self, kind: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let start = Instant::now();
+        loop {
+            let items = self.list(kind).await;
+            if holds(&items) {
+                return items;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{kind}: gave up with {:#}",
+                Value::Array(items)
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Events about an object, as "Type Reason message".
+    pub async fn events(&self, name: &str) -> Vec<String> {
+        let all = self.list("v1/Event").await;
+        let about = all.iter().filter(|e| e["involvedObject"]["name"] == name);
+        about
+            .map(|e| {
+                format!(
+                    "{} {} {}",
+                    text(&e["type"]),
+                    text(&e["reason"]),
+                    text(&e["message"])
+                )
+            })
+            .collect()
+    }
+
+    pub async fn event_comes(&self, name: &str, wanted: &str) {
+        let start = Instant::now();
+        loop {
+            let events = self.events(name).await;
+            if events.iter().any(|e| e == wanted) {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "no event {wanted:?} among {events:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn to_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|c| c["type"] == kind)
+}
+
+pub fn is_true(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c["status"] == "True")
+}
+
+pub fn pod_spec(command: &str) -> Value {
+    json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "i", "command": [command], "ports": [{"name": "http", "containerPort": 8080}]}]})
+}
+
+static ADDRESSES: AtomicU32 = AtomicU32::new(1);
+
+async fn kubelet(client: Client) {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let mut version = "0".to_owned();
+    loop {
+        if version == "0" {
+            let list = pods.list(&ListParams::default()).await.unwrap();
+            version = list.metadata.resource_version.clone().unwrap();
+            for pod in list.items {
+                act(&client, pod).await;
+            }
+        }
+        let mut events = pods
+            .watch(&WatchParams::default(), &version)
+            .await
+            .unwrap()
+            .boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => {
+                    version = pod.resource_version().unwrap();
+                    let client = client.clone();
+                    tokio::spawn(async move { act(&client, pod).await });
+                }
+                Ok(WatchEvent::Error(_)) | Err(_) => version = "0".into(),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+async fn act(client: &Client, pod: Pod) {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
+    let spec = pod.spec.clone().unwrap();
+    let Some(_) = spec.node_name else { return };
+    let name = pod.name_any();
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.phase.clone())
+        .unwrap_or_default();
+    if pod.metadata.deletion_timestamp.is_some() {
+        let _ = api.delete(&name, &DeleteParams::default().grace_period(0)).await;
+        return;
+    }
+    if phase != "Pending" {
+        return;
+    }
+    let command = spec.containers[0]
+        .command
+        .clone()
+        .and_then(|c| c.into_iter().next())
+        .unwrap_or_default();
+    if command == "never" {
+        return;
+    }
+    let now = jiff::Timestamp::now();
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap();
+    let n = ADDRESSES.fetch_add(1, Ordering::Relaxed);
+    let ip = format!("10.64.{}.{}", n / 250, n % 250 + 1);
+    let over = match command.as_str() {
+        "true" => Some(("Succeeded", 0)),
+        "false" => Some(("Failed", 1)),
+        _ => None,
+    };
+    let (phase, state) = match over {
+        Some((phase, code)) => (
+            phase,
+            json!({"terminated": {"exitCode": code, "finishedAt": now}}),
+        ),
+        None => ("Running", json!({"running": {"startedAt": now}})),
+    };
+    let ready = over.is_none();
+    let ready_text = if ready { "True" } else { "False" };
+    let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "startTime": now,
+        "conditions": [{"type": "Ready", "status": ready_text, "lastTransitionTime": now}],
+        "containerStatuses": [{"name": spec.containers[0].name, "image": "i", "imageID": "", "ready": ready, "restartCount": 0, "state": state}]}});
+    let _ = api
+        .patch_status(&name, &PatchParams::default(), &Patch::Strategic(&patch))
+        .await;
+}

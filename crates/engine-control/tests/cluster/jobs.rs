@@ -1,0 +1,132 @@
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, condition, is_true, pod_spec};
+
+fn job(name: &str, command: &str, spec: Value) -> Value {
+    let mut template = pod_spec(command);
+    template["restartPolicy"] = json!("Never");
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": template}}});
+    for (key, value) in spec.as_object().unwrap() {
+        job["spec"][key] = value.clone();
+    }
+    job
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job("three", "true", json!({"completions": 3, "parallelism": 2})))
+        .await;
+    let done = cluster
+        .becomes("batch/v1/Job", "three", |j| is_true(j, "Complete"))
+        .await;
+    let status = &done["status"];
+    assert_eq!(
+        (&status["succeeded"], &status["failed"], &status["active"]),
+        (&json!(3), &Value::Null, &Value::Null)
+    );
+    assert_eq!((&status["ready"], &status["terminating"]), (&json!(0), &json!(0)));
+    assert!(status["completionTime"].is_string() && is_true(&done, "SuccessCriteriaMet"));
+    assert_eq!(
+        condition(&done, "Complete").unwrap()["reason"],
+        "CompletionsReached"
+    );
+    let pods = cluster.list("v1/Pod").await;
+    assert_eq!(pods.len(), 3);
+    assert!(
+        pods.iter().all(|p| p["metadata"]["finalizers"].is_null()),
+        "finished pods are let go"
+    );
+    cluster
+        .event_comes("three", "Normal Completed Job completed")
+        .await;
+    cluster
+        .delete("batch/v1/Job", "three", DeleteParams::background())
+        .await;
+    cluster.list_becomes("v1/Pod", <[Value]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_reach_the_pods() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job(
+            "idx",
+            "true",
+            json!({"completions": 2, "parallelism": 2, "completionMode": "Indexed"}),
+        ))
+        .await;
+    let done = cluster
+        .becomes("batch/v1/Job", "idx", |j| is_true(j, "Complete"))
+        .await;
+    assert_eq!(
+        (&done["status"]["completedIndexes"], &done["status"]["succeeded"]),
+        (&json!("0,1"), &json!(2))
+    );
+    let pods = cluster.list("v1/Pod").await;
+    let mut hosts: Vec<&str> = pods
+        .iter()
+        .map(|p| p["spec"]["hostname"].as_str().unwrap())
+        .collect();
+    hosts.sort_unstable();
+    assert_eq!(hosts, ["idx-0", "idx-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_without_retries() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job("fails", "false", json!({"backoffLimit": 0})))
+        .await;
+    let done = cluster
+        .becomes("batch/v1/Job", "fails", |j| is_true(j, "Failed"))
+        .await;
+    assert_eq!(done["status"]["failed"], 1);
+    assert_eq!(
+        condition(&done, "Failed").unwrap()["reason"],
+        "BackoffLimitExceeded"
+    );
+    assert!(is_true(&done, "FailureTarget"));
+    assert_eq!(
+        done["status"]["conditions"].as_array().unwrap().last().unwrap()["type"],
+        "Failed"
+    );
+    cluster
+        .event_comes(
+            "fails",
+            "Warning BackoffLimitExceeded Job has reached the specified backoff limit",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadline_and_suspension() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job("late", "sleep", json!({"activeDeadlineSeconds": 1})))
+        .await;
+    cluster
+        .create(job("held", "true", json!({"suspend": true})))
+        .await;
+    let held = cluster
+        .becomes("batch/v1/Job", "held", |j| is_true(j, "Suspended"))
+        .await;
+    assert!(held["status"]["startTime"].is_null());
+    let late = cluster
+        .becomes("batch/v1/Job", "late", |j| is_true(j, "Failed"))
+        .await;
+    assert_eq!(condition(&late, "Failed").unwrap()["reason"], "DeadlineExceeded");
+    assert!(
+        cluster.list("v1/Pod").await.is_empty(),
+        "the pod that ran on has been removed"
+    );
+    cluster
+        .patch("batch/v1/Job", "held", json!({"spec": {"suspend": false}}))
+        .await;
+    let done = cluster
+        .becomes("batch/v1/Job", "held", |j| is_true(j, "Complete"))
+        .await;
+    assert_eq!(condition(&done, "Suspended").unwrap()["reason"], "JobResumed");
+}

@@ -1,0 +1,144 @@
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, pod_spec, text};
+
+fn empty_deployment(name: &str, replicas: i32) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {"replicas": replicas,
+        "selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec("sleep")}}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphaned_foreground_and_background() {
+    let cluster = Cluster::start().await;
+    cluster.create(empty_deployment("web", 0)).await;
+    let sets = cluster.list_becomes("apps/v1/ReplicaSet", |s| s.len() == 1).await;
+    assert_eq!(sets[0]["metadata"]["ownerReferences"][0]["kind"], "Deployment");
+    cluster
+        .delete("apps/v1/Deployment", "web", DeleteParams::orphan())
+        .await;
+    cluster.becomes("apps/v1/Deployment", "web", Value::is_null).await;
+    let set = cluster.list("apps/v1/ReplicaSet").await.remove(0);
+    assert!(set["metadata"]["ownerReferences"].is_null());
+    cluster
+        .delete(
+            "apps/v1/ReplicaSet",
+            text(&set["metadata"]["name"]),
+            DeleteParams::default(),
+        )
+        .await;
+
+    cluster.create(empty_deployment("front", 2)).await;
+    cluster.list_becomes("v1/Pod", |p| p.len() == 2).await;
+    cluster
+        .delete("apps/v1/Deployment", "front", DeleteParams::foreground())
+        .await;
+    cluster
+        .becomes("apps/v1/Deployment", "front", Value::is_null)
+        .await;
+    // The owner is the last to go.
+    assert!(cluster.list("apps/v1/ReplicaSet").await.is_empty());
+    assert!(cluster.list("v1/Pod").await.is_empty());
+
+    cluster.create(empty_deployment("back", 2)).await;
+    cluster.list_becomes("v1/Pod", |p| p.len() == 2).await;
+    cluster
+        .delete("apps/v1/Deployment", "back", DeleteParams::background())
+        .await;
+    cluster.list_becomes("v1/Pod", <[Value]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dangling_owner_takes_along_and_a_second_owner_keeps() {
+    let cluster = Cluster::start().await;
+    let owner = cluster
+        .create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "o"}}))
+        .await;
+    let reference =
+        |name: &str, uid: &Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid});
+    let child = |name: &str, owners: Vec<Value>| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "ownerReferences": owners}});
+    let nobody = json!("00000000-0000-0000-0000-000000000000");
+    cluster
+        .create(child("dangling", vec![reference("gone", &nobody)]))
+        .await;
+    cluster.becomes("v1/Secret", "dangling", Value::is_null).await;
+    cluster
+        .create(child(
+            "half",
+            vec![
+                reference("gone", &nobody),
+                reference("o", &owner["metadata"]["uid"]),
+            ],
+        ))
+        .await;
+    cluster
+        .becomes("v1/Secret", "half", |s| {
+            s["metadata"]["ownerReferences"]
+                .as_array()
+                .is_some_and(|o| o.len() == 1)
+        })
+        .await;
+    // The same name with another uid is another object.
+    cluster
+        .create(child("renamed", vec![reference("o", &nobody)]))
+        .await;
+    cluster.becomes("v1/Secret", "renamed", Value::is_null).await;
+    cluster.delete("v1/ConfigMap", "o", DeleteParams::default()).await;
+    cluster.becomes("v1/Secret", "half", Value::is_null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_takes_its_content_along() {
+    let cluster = Cluster::start().await;
+    cluster
+        .until("root ca", "v1/ConfigMap", "t", "kube-root-ca.crt", |c| {
+            c["data"]["ca.crt"] == "-----CA-----"
+        })
+        .await;
+    cluster.create(empty_deployment("web", 2)).await;
+    cluster.list_becomes("v1/Pod", |p| p.len() == 2).await;
+    cluster.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/hold"]}})).await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete("t", &DeleteParams::default()).await.unwrap();
+    let stuck = cluster
+        .until("namespace", "v1/Namespace", "", "t", |n| {
+            crate::harness::is_true(n, "NamespaceFinalizersRemaining")
+        })
+        .await;
+    assert_eq!(stuck["status"]["phase"], "Terminating");
+    cluster.list_becomes("v1/Pod", <[Value]>::is_empty).await;
+    cluster
+        .patch("v1/ConfigMap", "held", json!({"metadata": {"finalizers": null}}))
+        .await;
+    cluster
+        .until("namespace", "v1/Namespace", "", "t", Value::is_null)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_service_account_comes_back() {
+    let cluster = Cluster::start().await;
+    let uid = cluster.get("v1/ServiceAccount", "default").await["metadata"]["uid"].clone();
+    cluster
+        .delete("v1/ServiceAccount", "default", DeleteParams::default())
+        .await;
+    cluster
+        .becomes("v1/ServiceAccount", "default", |a| {
+            !a.is_null() && a["metadata"]["uid"] != uid
+        })
+        .await;
+    cluster
+        .patch(
+            "v1/ConfigMap",
+            "kube-root-ca.crt",
+            json!({"data": {"ca.crt": "forged"}}),
+        )
+        .await;
+    cluster
+        .becomes("v1/ConfigMap", "kube-root-ca.crt", |c| {
+            c["data"]["ca.crt"] == "-----CA-----"
+        })
+        .await;
+}

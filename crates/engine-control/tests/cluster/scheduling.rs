@@ -1,0 +1,170 @@
+use std::time::Instant;
+
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, condition, pod_spec};
+
+fn pod(name: &str, more: Value) -> Value {
+    let mut pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec("sleep")});
+    for (key, value) in more.as_object().unwrap() {
+        pod["spec"][key] = value.clone();
+    }
+    pod
+}
+
+fn asks(name: &str, cpu: &str, more: Value) -> Value {
+    let mut pod = pod(name, more);
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
+    pod
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_says_why_and_fits_later() {
+    let cluster = Cluster::start().await;
+    cluster.create(asks("huge", "5000", json!({}))).await;
+    cluster
+        .create(pod("sel", json!({"nodeSelector": {"no": "such"}})))
+        .await;
+    let huge = cluster
+        .becomes("v1/Pod", "huge", |p| condition(p, "PodScheduled").is_some())
+        .await;
+    let why = condition(&huge, "PodScheduled").unwrap();
+    assert_eq!(
+        (&why["status"], &why["reason"]),
+        (&json!("False"), &json!("Unschedulable"))
+    );
+    let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    assert_eq!(why["message"], message);
+    cluster
+        .event_comes("huge", &format!("Warning FailedScheduling {message}"))
+        .await;
+    cluster
+        .becomes("v1/Pod", "sel", |p| condition(p, "PodScheduled").is_some())
+        .await;
+    // A node that has the label makes it fit.
+    cluster.add_node("node-2", "1").await;
+    let labels = json!({"metadata": {"labels": {"no": "such"}}});
+    cluster
+        .api("v1/Node", "")
+        .patch("node-2", &Default::default(), &kube::api::Patch::Merge(&labels))
+        .await
+        .unwrap();
+    let placed = cluster
+        .becomes("v1/Pod", "sel", |p| p["status"]["phase"] == "Running")
+        .await;
+    assert_eq!(placed["spec"]["nodeName"], "node-2");
+    cluster
+        .event_comes("sel", "Normal Scheduled Successfully assigned t/sel to node-2")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_important_push_out_the_unimportant() {
+    let cluster = Cluster::with_nodes(&[("node-1", "1")]).await;
+    for (name, value) in [("low", 1), ("high", 1000)] {
+        cluster.create(json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value})).await;
+    }
+    cluster
+        .create(asks("victim", "800m", json!({"priorityClassName": "low"})))
+        .await;
+    cluster
+        .becomes("v1/Pod", "victim", |p| p["status"]["phase"] == "Running")
+        .await;
+    cluster
+        .create(asks("vip", "800m", json!({"priorityClassName": "high"})))
+        .await;
+    cluster
+        .becomes("v1/Pod", "vip", |p| p["status"]["phase"] == "Running")
+        .await;
+    assert!(cluster.get("v1/Pod", "victim").await.is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_spreads_and_freed_room_is_used() {
+    let cluster = Cluster::with_nodes(&[("node-1", "4"), ("node-2", "4")]).await;
+    let start = Instant::now();
+    cluster
+        .create(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "rs"}, "spec": {"replicas": 50,
+            "selector": {"matchLabels": {"app": "rs"}}, "template": {"metadata": {"labels": {"app": "rs"}}, "spec": asks("x", "100m", json!({}))["spec"]}}}))
+        .await;
+    cluster
+        .becomes("apps/v1/ReplicaSet", "rs", |s| s["status"]["readyReplicas"] == 50)
+        .await;
+    eprintln!("50 pods placed and ready after {:?}", start.elapsed());
+    let pods = cluster.list("v1/Pod").await;
+    let on_first = pods.iter().filter(|p| p["spec"]["nodeName"] == "node-1").count();
+    assert!(
+        (20..=30).contains(&on_first),
+        "{on_first} of 50 on the first of two equal nodes"
+    );
+    cluster.create(asks("big", "3", json!({}))).await;
+    cluster
+        .becomes("v1/Pod", "big", |p| condition(p, "PodScheduled").is_some())
+        .await;
+    cluster
+        .delete("apps/v1/ReplicaSet", "rs", DeleteParams::background())
+        .await;
+    cluster
+        .becomes("v1/Pod", "big", |p| p["status"]["phase"] == "Running")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_waits_for_its_pod_and_goes_with_its_folder() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "local-path-2"},
+            "provisioner": "cncfdemo.io/local-path", "volumeBindingMode": "WaitForFirstConsumer"}))
+        .await;
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "storageClassName": "local-path-2", "resources": {"requests": {"storage": "1Gi"}}}}))
+        .await;
+    cluster
+        .event_comes(
+            "data",
+            "Normal WaitForFirstConsumer waiting for first consumer to be created before binding",
+        )
+        .await;
+    cluster
+        .create(pod(
+            "user",
+            json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}),
+        ))
+        .await;
+    cluster
+        .becomes("v1/Pod", "user", |p| p["status"]["phase"] == "Running")
+        .await;
+    let claim = cluster.get("v1/PersistentVolumeClaim", "data").await;
+    assert_eq!(
+        (&claim["status"]["phase"], &claim["status"]["capacity"]["storage"]),
+        (&json!("Bound"), &json!("1Gi"))
+    );
+    let volume = claim["spec"]["volumeName"].as_str().unwrap().to_owned();
+    let path = cluster
+        .api("v1/PersistentVolume", "")
+        .get(&volume)
+        .await
+        .unwrap()
+        .data["spec"]["hostPath"]["path"]
+        .clone();
+    assert_eq!(path, format!("/var/lib/test/volumes/{volume}_t_data"));
+    // In use, so it stays until the pod has gone.
+    cluster
+        .delete("v1/PersistentVolumeClaim", "data", DeleteParams::default())
+        .await;
+    assert!(!cluster.get("v1/PersistentVolumeClaim", "data").await.is_null());
+    cluster.delete("v1/Pod", "user", DeleteParams::default()).await;
+    cluster
+        .becomes("v1/PersistentVolumeClaim", "data", Value::is_null)
+        .await;
+    cluster
+        .until("volume", "v1/PersistentVolume", "", &volume, Value::is_null)
+        .await;
+    assert_eq!(
+        cluster.removed.lock().unwrap().as_slice(),
+        [std::path::PathBuf::from(path.as_str().unwrap())]
+    );
+}

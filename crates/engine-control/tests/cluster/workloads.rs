@@ -1,0 +1,184 @@
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, condition, is_true, pod_spec, text};
+
+fn deployment(replicas: i32, command: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": replicas,
+        "selector": {"matchLabels": {"app": "web"}}, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": pod_spec(command)}}})
+}
+
+fn rolled_out(d: &Value, replicas: i64) -> bool {
+    let s = &d["status"];
+    s["observedGeneration"] == d["metadata"]["generation"]
+        && s["updatedReplicas"] == replicas
+        && s["replicas"] == replicas
+        && s["availableReplicas"] == replicas
+        && condition(d, "Progressing").is_some_and(|c| c["reason"] == "NewReplicaSetAvailable")
+}
+
+async fn sizes(cluster: &Cluster) -> Vec<(i64, String)> {
+    let mut sizes: Vec<(i64, String)> = cluster
+        .list("apps/v1/ReplicaSet")
+        .await
+        .iter()
+        .map(|s| {
+            (
+                s["spec"]["replicas"].as_i64().unwrap(),
+                text(&s["metadata"]["annotations"]["deployment.kubernetes.io/revision"]).to_owned(),
+            )
+        })
+        .collect();
+    sizes.sort();
+    sizes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_rolls_out_back_and_sticks() {
+    let cluster = Cluster::start().await;
+    cluster.create(deployment(3, "sleep")).await;
+    let first = cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 3))
+        .await;
+    assert_eq!(
+        first["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "1"
+    );
+    assert_eq!(first["status"]["unavailableReplicas"], Value::Null);
+    assert!(is_true(&first, "Available"));
+    let set = &cluster.list("apps/v1/ReplicaSet").await[0];
+    cluster
+        .event_comes(
+            "web",
+            &format!(
+                "Normal ScalingReplicaSet Scaled up replica set {} from 0 to 3",
+                text(&set["metadata"]["name"])
+            ),
+        )
+        .await;
+
+    let env = |v: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i", "command": ["sleep"], "env": [{"name": "V", "value": v}]}]}}}});
+    cluster.patch("apps/v1/Deployment", "web", env("2")).await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 3))
+        .await;
+    assert_eq!(sizes(&cluster).await, [(0, "1".to_owned()), (3, "2".to_owned())]);
+
+    // Back to the first template: the old set gets the next revision and remembers its own.
+    cluster
+        .patch(
+            "apps/v1/Deployment",
+            "web",
+            json!({"spec": {"template": {"spec": {"containers": pod_spec("sleep")["containers"]}}}}),
+        )
+        .await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 3))
+        .await;
+    assert_eq!(sizes(&cluster).await, [(0, "2".to_owned()), (3, "3".to_owned())]);
+
+    cluster
+        .patch("apps/v1/Deployment", "web", json!({"spec": {"replicas": 1}}))
+        .await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 1))
+        .await;
+    cluster
+        .patch("apps/v1/Deployment", "web", json!({"spec": {"paused": true}}))
+        .await;
+    cluster.patch("apps/v1/Deployment", "web", env("3")).await;
+    let paused = cluster
+        .becomes("apps/v1/Deployment", "web", |d| {
+            d["status"]["observedGeneration"] == d["metadata"]["generation"]
+        })
+        .await;
+    assert_eq!(paused["status"]["updatedReplicas"], Value::Null);
+    assert_eq!(
+        condition(&paused, "Progressing").unwrap()["reason"],
+        "DeploymentPaused"
+    );
+    cluster
+        .patch("apps/v1/Deployment", "web", json!({"spec": {"paused": null}}))
+        .await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 1))
+        .await;
+
+    // A template that never starts leaves the old pod alone.
+    cluster.patch("apps/v1/Deployment", "web", json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "absent", "command": ["never"]}]}}}})).await;
+    let stuck = cluster
+        .becomes("apps/v1/Deployment", "web", |d| d["status"]["replicas"] == 2)
+        .await;
+    assert_eq!(
+        (
+            &stuck["status"]["availableReplicas"],
+            &stuck["status"]["unavailableReplicas"]
+        ),
+        (&json!(1), &json!(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recreate_never_has_both() {
+    let cluster = Cluster::start().await;
+    let mut d = deployment(2, "sleep");
+    d["spec"]["strategy"] = json!({"type": "Recreate"});
+    cluster.create(d).await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 2))
+        .await;
+    cluster
+        .patch(
+            "apps/v1/Deployment",
+            "web",
+            json!({"spec": {"template": {"metadata": {"labels": {"v": "2"}}}}}),
+        )
+        .await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| rolled_out(d, 2))
+        .await;
+    assert!(
+        cluster
+            .list("v1/Pod")
+            .await
+            .iter()
+            .all(|p| p["metadata"]["labels"]["v"] == "2")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_set_replaces_adopts_and_releases() {
+    let cluster = Cluster::start().await;
+    let mut stray =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray", "labels": {"app": "rs"}}});
+    stray["spec"] = pod_spec("sleep");
+    cluster.create(stray).await;
+    cluster
+        .create(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "rs"}, "spec": {"replicas": 3,
+            "selector": {"matchLabels": {"app": "rs"}}, "template": {"metadata": {"labels": {"app": "rs"}}, "spec": pod_spec("sleep")}}}))
+        .await;
+    let set = cluster
+        .becomes("apps/v1/ReplicaSet", "rs", |s| s["status"]["readyReplicas"] == 3)
+        .await;
+    assert_eq!(set["status"]["fullyLabeledReplicas"], 3);
+    let adopted = cluster.get("v1/Pod", "stray").await;
+    assert_eq!(adopted["metadata"]["ownerReferences"][0]["name"], "rs");
+    assert_eq!(cluster.list("v1/Pod").await.len(), 3);
+    // Released by its label, and replaced.
+    cluster
+        .patch(
+            "v1/Pod",
+            "stray",
+            json!({"metadata": {"labels": {"app": "other"}}}),
+        )
+        .await;
+    cluster
+        .becomes("v1/Pod", "stray", |p| p["metadata"]["ownerReferences"].is_null())
+        .await;
+    cluster.list_becomes("v1/Pod", |pods| pods.len() == 4).await;
+    cluster.delete("v1/Pod", "stray", DeleteParams::default()).await;
+    cluster
+        .becomes("apps/v1/ReplicaSet", "rs", |s| s["status"]["readyReplicas"] == 3)
+        .await;
+}
