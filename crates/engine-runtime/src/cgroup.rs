@@ -223,18 +223,27 @@ impl Layout {
                 return Ok(());
             }
         }
-        // A process may fork between the reading and the killing: until nobody is new.
-        for _ in 0..20 {
-            let pids = self.pids(path);
-            if pids.is_empty() {
-                return Ok(());
+        // A process may fork between the reading and the killing: until nobody is new. The first look is at all hierarchies, because
+        // somebody may have moved a process in one of them; children are in the same groups as their parents.
+        let mut killed = BTreeSet::new();
+        for round in 0..100 {
+            let mut pids = BTreeSet::new();
+            let roots = self.roots();
+            let roots = if round == 0 { &roots[..] } else { &roots[..1] };
+            for root in roots {
+                collect_pids(&root.join(path), &mut pids);
             }
+            let before = killed.len();
             for pid in pids {
-                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                if killed.insert(pid)
+                    && let Some(pid) = rustix::process::Pid::from_raw(pid)
+                {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
             }
-            std::thread::yield_now();
+            if killed.len() == before {
+                break;
+            }
         }
         Ok(())
     }

@@ -156,7 +156,7 @@ pub fn pidfd_exit_status(pidfd: BorrowedFd<'_>) -> Option<i32> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     const SIZE: libc::c_ulong = size_of::<PidfdInfo>() as libc::c_ulong;
     // _IOWR(0xFF, 11, struct pidfd_info)
-    const PIDFD_GET_INFO: libc::c_ulong = (3 << 30) | (SIZE << 16) | (0xFF << 8) | 11;
+    const PIDFD_GET_INFO: libc::c_ulong = (0b11 << 30) | (SIZE << 16) | (0xFF << 8) | 0x0B;
     let mut info = PidfdInfo {
         mask: PIDFD_INFO_EXIT,
         ..PidfdInfo::default()

@@ -245,6 +245,10 @@ mod tests {
         String::from_utf8(out).expect("text")
     }
 
+    fn line_of(len: usize) -> Vec<u8> {
+        format!("{}\n", "x".repeat(len)).into_bytes()
+    }
+
     #[test]
     fn lines_are_tagged() {
         assert_eq!(
@@ -256,9 +260,9 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut() {
-        let exact = [&[b'x'; LONGEST][..], b"\n"].concat();
+        let exact = line_of(LONGEST);
         assert_eq!(lines(&[&exact]), format!("T stdout F {}\n", "x".repeat(LONGEST)));
-        let long = [&[b'x'; LONGEST + 1][..], b"\n"].concat();
+        let long = line_of(LONGEST + 1);
         let expected = format!("T stdout P {}\nT stdout F x\n", "x".repeat(LONGEST));
         assert_eq!(lines(&[&long]), expected);
         // The same in single bytes.

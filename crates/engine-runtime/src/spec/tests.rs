@@ -68,7 +68,7 @@ fn libcontainer_reads_what_is_written() {
         .resources()
         .as_ref()
         .and_then(|r| r.memory().as_ref())
-        .and_then(|m| m.limit());
+        .and_then(oci_spec::runtime::LinuxMemory::limit);
     assert_eq!(memory, Some(64 << 20));
     assert_eq!(linux.namespaces().as_ref().expect("namespaces").len(), 4);
 }

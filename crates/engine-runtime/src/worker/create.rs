@@ -78,7 +78,10 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         .as_sibling(true)
         .build()
         .map_err(failed)?;
-    let pid = container.pid().map_or(0, |p| p.as_raw());
+    let pid = container
+        .pid()
+        .ok_or_else(|| Error::Internal("libcontainer knows no pid".into()))?
+        .as_raw();
     let mut fds = Vec::new();
     if let Some(console) = console {
         fds.push(console.master()?);

@@ -64,7 +64,7 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
         .build()
         .map_err(failed)?
         .as_raw();
-    let fds = console.map(|c| c.master()).transpose()?.into_iter().collect();
+    let fds = console.map(Console::master).transpose()?.into_iter().collect();
     Ok((
         Outcome {
             pid,

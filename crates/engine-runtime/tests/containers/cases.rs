@@ -10,6 +10,9 @@ use engine_runtime::proto::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bench;
+use crate::namespaces::{
+    is_made_of_many_layers, privileges_and_devices, scores_and_propagation, shares_what_is_asked,
+};
 use crate::world::{Case, World, kill};
 
 macro_rules! cases {
@@ -27,6 +30,10 @@ cases![
     failures_are_worded,
     is_isolated,
     mounts_and_users,
+    shares_what_is_asked,
+    privileges_and_devices,
+    is_made_of_many_layers,
+    scores_and_propagation,
     signals_and_kill_all,
     out_of_memory,
     exec_with_pipes,
@@ -280,6 +287,9 @@ async fn signals_and_kill_all(w: &mut World) {
 }
 
 async fn out_of_memory(w: &mut World) {
+    if !w.has_limits {
+        return println!("    skipped: this machine's cgroups have no memory controller to give");
+    }
     let mut spec = w.spec(
         "oom",
         "dd if=/dev/zero of=/dev/null bs=200M count=1; echo survived",

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cases;
+mod namespaces;
 mod world;
 
 use std::path::PathBuf;

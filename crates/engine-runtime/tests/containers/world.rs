@@ -26,6 +26,8 @@ pub struct World {
     pub name: String,
     /// Connected.
     pub client: Client,
+    /// Whether there are controllers (not in a v2 tree beside v1).
+    pub has_limits: bool,
     /// All exits.
     pub exits: tokio::sync::mpsc::UnboundedReceiver<Exit>,
 }
@@ -88,6 +90,11 @@ pub fn possible() -> Result<(), String> {
     busybox().map(drop)
 }
 
+fn has_limits() -> bool {
+    std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|c| c.contains("memory"))
+        || Path::new("/sys/fs/cgroup/memory").exists()
+}
+
 fn make_layer(dir: &Path) {
     let make = |p: &str| std::fs::create_dir_all(dir.join(p)).expect("create");
     for folder in ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "var"] {
@@ -139,6 +146,7 @@ impl World {
                 layer,
                 name: cluster.clone(),
                 client,
+                has_limits: has_limits(),
                 exits,
             };
             case(&mut world).await;
@@ -168,7 +176,7 @@ impl World {
             cgroup: format!("cncfdemo/{}/n1/besteffort/poduid/{name}", self.name),
             hostname: Some("pod-0".into()),
             limits: Limits {
-                pids: Some(200),
+                pids: self.has_limits.then_some(200),
                 ..Limits::default()
             },
             ..ContainerSpec::default()
