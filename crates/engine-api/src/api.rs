@@ -20,6 +20,9 @@ use crate::{
     user::User,
 };
 
+/// The largest object that is stored (etcd's default `--max-request-bytes`).
+const MAX_OBJECT: usize = 1536 * 1024;
+
 /// The API server's state.
 pub struct Api {
     pub config: Config,
@@ -115,6 +118,18 @@ impl Api {
             .ok_or_else(|| ApiError::not_found(kind, name))
     }
 
+    /// Refuse an object that is larger than etcd would take.
+    pub fn check_size(value: &Value) -> Result<()> {
+        if text_size(value) > MAX_OBJECT {
+            return Err(ApiError::new(
+                413,
+                "RequestEntityTooLarge",
+                format!("Request entity too large: limit of a stored object is {MAX_OBJECT}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Write to the store; a failed precondition comes back as such.
     pub async fn write(
         &self,
@@ -144,6 +159,16 @@ impl Api {
         if kind.group == "rbac.authorization.k8s.io" {
             self.rbac.changed();
         }
+    }
+}
+
+/// About the length of the JSON text, without making it.
+fn text_size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => list.iter().map(|v| text_size(v) + 1).sum::<usize>() + 2,
+        Value::Object(map) => map.iter().map(|(k, v)| k.len() + 4 + text_size(v)).sum::<usize>() + 2,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
     }
 }
 

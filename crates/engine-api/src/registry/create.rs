@@ -106,6 +106,7 @@ impl Api {
         if let Some(existing) = self.store.get(&key) {
             return Err(taken(meta::deleting(&existing.value)));
         }
+        Self::check_size(&object)?;
         let charge = admission::validate_create(self, kind, &object)?;
         if call.dry_run() {
             return Ok(Output::Made(object));

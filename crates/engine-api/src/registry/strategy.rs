@@ -178,6 +178,7 @@ fn job_selector(job: &mut Value) {
 pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
     meta::keep_old(new, old);
     match subresource {
+        "binding" => {}
         "status" => {
             let keep: Vec<String> = old
                 .as_object()
@@ -216,7 +217,7 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
 
 /// After admission: generations.
 pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
-    if subresource == "status" || !counts_generations(kind) {
+    if matches!(subresource, "status" | "binding") || !counts_generations(kind) {
         return;
     }
     let changed = match kind.plural {

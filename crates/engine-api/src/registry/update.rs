@@ -160,7 +160,11 @@ impl Api {
             services::carry_over(&mut new, old);
         }
         strategy::prepare_update(kind, subresource, &mut new, old);
-        let causes = validation::validate_update(kind.definition, subresource, old, &new);
+        let causes = match subresource {
+            // Checked by whoever binds; the pod's own rules forbid just this change.
+            "binding" => Vec::new(),
+            _ => validation::validate_update(kind.definition, subresource, old, &new),
+        };
         if !causes.is_empty() {
             return Err(ApiError::invalid_kind(kind, name, &causes).into());
         }
@@ -170,6 +174,7 @@ impl Api {
                 services::allocate(self, &mut new, Some(old))?;
             }
         }
+        Self::check_size(&new)?;
         if call.dry_run() {
             return Ok(Output::Made(new));
         }

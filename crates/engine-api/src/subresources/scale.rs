@@ -1,7 +1,7 @@
 //! `scale` of Deployments, ReplicaSets and StatefulSets as `autoscaling/v1` Scale.
 use std::sync::Arc;
 
-use kube_types::{LabelSelector, Operator};
+use kube_types::LabelSelector;
 use schema::KindInfo;
 use serde_json::{Value, json};
 
@@ -30,29 +30,12 @@ pub fn scale_of(object: &Value) -> Value {
         scale["spec"]["replicas"] = replicas.into();
     }
     let selector = LabelSelector::from_object(&object["spec"]["selector"])
-        .map(|s| selector_text(&s))
+        .map(|s| if s.is_nothing() { String::new() } else { s.to_string() })
         .unwrap_or_default();
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();
     }
     scale
-}
-
-fn selector_text(selector: &LabelSelector) -> String {
-    let terms = selector.requirements().iter().map(|r| {
-        let values = r.values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-        match r.operator {
-            Operator::Equals | Operator::DoubleEquals => format!("{}={values}", r.key),
-            Operator::NotEquals => format!("{}!={values}", r.key),
-            Operator::In => format!("{} in ({values})", r.key),
-            Operator::NotIn => format!("{} notin ({values})", r.key),
-            Operator::Exists => r.key.clone(),
-            Operator::DoesNotExist => format!("!{}", r.key),
-            Operator::GreaterThan => format!("{}>{values}", r.key),
-            Operator::LessThan => format!("{}<{values}", r.key),
-        }
-    });
-    terms.collect::<Vec<_>>().join(",")
 }
 
 impl Api {

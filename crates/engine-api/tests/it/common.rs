@@ -1,0 +1,80 @@
+//! A server with keys made on the spot, and a way to send raw requests.
+use std::sync::Arc;
+
+use engine_api::{ApiServer, Config};
+use http::Request;
+use http_body_util::BodyExt;
+use kube::{Client, client::Body};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
+use streaming::NodeStreams;
+
+pub struct Server {
+    pub api: ApiServer,
+    pub admin: Client,
+}
+
+impl Server {
+    pub async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let config = Config {
+            service_account_keys: vec![key.serialize_pem()],
+            advertise: Some(("127.0.0.1".parse().unwrap(), 6443)),
+            ..config
+        };
+        let api = config.build().await.unwrap();
+        let admin = api.client("admin", &["system:masters"], "test/1");
+        let server = Self { api, admin };
+        // What the controllers would make.
+        server.ok("POST", "/api/v1/namespaces/default/serviceaccounts", &json!({"metadata": {"name": "default"}})).await;
+        server
+    }
+
+    pub fn streams(self, streams: Arc<dyn NodeStreams>) -> Self {
+        self.api.set_node_streams(streams);
+        self
+    }
+
+    pub async fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (code, value) = send(&self.admin, method, path, body).await;
+        assert!(code < 300, "{method} {path}: {code} {value}");
+        value
+    }
+
+    pub async fn fails(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+        let (code, value) = send(&self.admin, method, path, body).await;
+        assert!(code >= 400, "{method} {path} should fail: {value}");
+        (code, value["message"].as_str().unwrap_or_default().to_owned())
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.ok("GET", path, &Value::Null).await
+    }
+
+    pub async fn code(&self, path: &str) -> u16 {
+        send(&self.admin, "GET", path, &Value::Null).await.0
+    }
+}
+
+/// A raw request; a body that is null is not sent. Patches are merge patches.
+pub async fn send(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let request =
+        Request::builder().method(method).uri(path).header("content-type", content_type).body(Body::from(bytes)).unwrap();
+    let response = client.send(request).await.unwrap();
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}})
+}
+
+pub const PODS: &str = "/api/v1/namespaces/default/pods";
+pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
