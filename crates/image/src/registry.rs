@@ -71,17 +71,25 @@ impl Pull {
         if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
             plain.push(name.registry().to_owned());
         }
+        let protocol = if plain.is_empty() {
+            ClientProtocol::Https
+        } else {
+            ClientProtocol::HttpsExcept(plain)
+        };
         let config = ClientConfig {
-            protocol: if plain.is_empty() {
-                ClientProtocol::Https
-            } else {
-                ClientProtocol::HttpsExcept(plain)
-            },
+            protocol,
             connect_timeout: Some(Duration::from_secs(5)),
             read_timeout: Some(Duration::from_secs(20)),
             user_agent: concat!("cncfdemo/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
+        // oci-client panics where the default client cannot be built, whatever its configuration: that is tried first.
+        reqwest::Client::builder().build().map_err(|e| {
+            failed(format!(
+                "{}; the package ca-certificates of this machine's system is needed",
+                chain(&e)
+            ))
+        })?;
         let client = Client::try_from(config).map_err(|e| failed(chain(&e)))?;
         let auth = options
             .docker_config

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Hashing;
 use crate::{Digest, Error, Result};
 
+/// Mozilla's authorities, for machines without the package ca-certificates.
+const BUNDLED_ROOTS: &[rustls::pki_types::CertificateDer<'static>] = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+
 /// How often a file is tried before its mirror is given up.
 const ATTEMPTS: u32 = 3;
 
@@ -56,15 +59,23 @@ impl Fetcher {
             let path = cache.join(folder);
             fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
         }
-        let client = Client::builder()
-            .user_agent(concat!("cncfdemo/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(20))
-            .build()
-            .map_err(|e| Error::Fetch {
-                url: "anything".to_owned(),
-                reason: chain(&e),
-            })?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("cncfdemo/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(Duration::from_secs(5))
+                .read_timeout(Duration::from_secs(20))
+        };
+        // Without the system's certificates no client can be built, not even one for http.
+        let client = builder().build().or_else(|_| {
+            let bundled = BUNDLED_ROOTS
+                .iter()
+                .filter_map(|der| reqwest::Certificate::from_der(der).ok());
+            builder().tls_certs_only(bundled).build()
+        });
+        let client = client.map_err(|e| Error::Fetch {
+            url: "anything".to_owned(),
+            reason: chain(&e),
+        })?;
         Ok(Self {
             client,
             cache: cache.to_owned(),
