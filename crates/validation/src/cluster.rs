@@ -1,0 +1,349 @@
+//! Small kinds: namespaces, nodes, quotas, limit ranges, priority classes, leases.
+use kube_types::{Quantity, is_qualified_name};
+
+use crate::{
+    field::{Errors, Node},
+    network, pod,
+};
+
+const HIGHEST_PRIORITY: i64 = 1_000_000_000;
+const SYSTEM_CLASSES: [(&str, i64); 2] = [
+    ("system-node-critical", 2_000_001_000),
+    ("system-cluster-critical", 2_000_000_000),
+];
+
+pub(crate) fn priority_class(e: &mut Errors, object: &Node<'_>) {
+    let (name, value) = (object.at(&["metadata", "name"]), object.get("value"));
+    let number = value.int().unwrap_or(0);
+    if name.text().starts_with("system-") {
+        let problem = match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name.text()) {
+            None => Some(format!("{} is not a known system priority class", name.text())),
+            Some((known, wanted)) if *wanted != number => {
+                Some(format!("value of {known} PriorityClass must be {wanted}"))
+            }
+            Some((known, _)) if object.get("globalDefault").is_true() => {
+                Some(format!("globalDefault of {known} PriorityClass must be false"))
+            }
+            Some(_) => None,
+        };
+        if let Some(problem) = problem {
+            let detail = format!(
+                "priority class names with 'system-' prefix are reserved for system use only. error: {problem}"
+            );
+            e.forbidden(&name, &detail);
+        }
+    } else if number > HIGHEST_PRIORITY {
+        e.forbidden(
+            &value,
+            "maximum allowed value of a user defined priority is 1000000000",
+        );
+    }
+    e.maybe_one_of(
+        &object.get("preemptionPolicy"),
+        &["PreemptLowerPriority", "Never"],
+    );
+}
+
+pub(crate) fn namespace(e: &mut Errors, object: &Node<'_>) {
+    let finalizers = object.at(&["spec", "finalizers"]);
+    for finalizer in finalizers.items() {
+        for complaint in is_qualified_name(finalizer.text()) {
+            e.invalid_value(&finalizers, finalizer.value(), &complaint);
+        }
+        let standard = ["kubernetes", "orphan", "foregroundDeletion"];
+        if !finalizer.text().contains('/') && !standard.contains(&finalizer.text()) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            e.invalid_value(&finalizers, finalizer.value(), detail);
+        }
+    }
+}
+
+pub(crate) fn node(e: &mut Errors, object: &Node<'_>) {
+    // Upstream's path.
+    pod::taints(e, &object.at(&["spec", "taints"]).renamed("metadata.taints"));
+    let ranges = object.at(&["spec", "podCIDRs"]);
+    for range in ranges.items() {
+        network::cidr(e, &range);
+    }
+    resources(e, object);
+}
+
+fn resources(e: &mut Errors, object: &Node<'_>) {
+    for list in ["capacity", "allocatable"] {
+        for (name, quantity) in object.at(&["status", list]).entries() {
+            if quantity.quantity().is_some_and(|q| q.sign() < 0) {
+                let _ = name;
+                e.invalid(&quantity, "must be a valid resource quantity");
+            }
+        }
+    }
+}
+
+pub(crate) fn node_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    resources(e, new);
+    let addresses = new.at(&["status", "addresses"]).items();
+    for (at, address) in addresses.iter().enumerate() {
+        if addresses[..at]
+            .iter()
+            .any(|other| other.value() == address.value())
+        {
+            e.duplicate(address);
+        }
+    }
+    let (before, now) = (old.at(&["spec", "podCIDRs"]), new.at(&["spec", "podCIDRs"]));
+    if !before.is_empty() && before.value() != now.value() {
+        e.forbidden(
+            &now,
+            "node updates may not change podCIDR except from \"\" to valid",
+        );
+    }
+    let (before, now) = (old.at(&["spec", "providerID"]), new.at(&["spec", "providerID"]));
+    if !before.is_empty() && before.text() != now.text() {
+        e.forbidden(
+            &now,
+            "node updates may not change providerID except from \"\" to valid",
+        );
+    }
+    pod::taints(e, &new.at(&["spec", "taints"]).renamed("metadata.taints"));
+}
+
+const SCOPES: [&str; 7] = [
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+];
+
+/// Whether a quota for this resource may be limited to this scope.
+fn scope_fits(scope: &str, resource: &str) -> bool {
+    let compute = [
+        "cpu",
+        "memory",
+        "requests.cpu",
+        "requests.memory",
+        "limits.cpu",
+        "limits.memory",
+    ];
+    match scope {
+        "BestEffort" => resource == "pods",
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        _ => resource == "pods" || compute.contains(&resource),
+    }
+}
+
+fn is_standard_quota(name: &str) -> bool {
+    !name.contains('/') && name != "storage"
+}
+
+pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
+    let hard = spec.get("hard");
+    for (name, quantity) in hard.entries() {
+        pod::resource_name(e, &quantity, name);
+        if name == "storage" {
+            e.invalid_text(&quantity, name, "must be a standard resource for quota");
+        }
+        amount(e, &quantity, name);
+    }
+    let scopes = spec.get("scopes");
+    let listed: Vec<_> = scopes.items().iter().map(Node::text).collect();
+    for scope in &listed {
+        if !SCOPES.contains(scope) {
+            e.invalid(&scopes, "unsupported scope");
+        }
+        for (name, _) in hard.entries() {
+            if is_standard_quota(name) && !scope_fits(scope, name) {
+                e.invalid(&scopes, "unsupported scope applied to resource");
+            }
+        }
+    }
+    conflicting(e, &scopes, &scopes, &listed);
+    let requirements = spec.at(&["scopeSelector", "matchExpressions"]);
+    let mut selected = Vec::new();
+    for requirement in requirements.items() {
+        // Upstream's paths name the list.
+        let field = |name: &str| requirement.renamed(requirements.path()).get(name);
+        let scope = field("scopeName");
+        if !SCOPES.contains(&scope.text()) {
+            e.invalid(&scope, "unsupported scope");
+        }
+        let (operator, values) = (field("operator"), field("values"));
+        if scope.text() != "PriorityClass"
+            && scope.text() != "VolumeAttributesClass"
+            && operator.text() != "Exists"
+        {
+            e.invalid(
+                &operator,
+                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
+                 ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+            );
+        }
+        match operator.text() {
+            "In" | "NotIn" if values.is_empty() => {
+                let detail =
+                    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+                e.required(&values, detail);
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                let detail =
+                    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+                e.invalid(&values, detail);
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => e.invalid_text(&operator, other, "not a valid selector operator"),
+        }
+        selected.push(scope.text());
+    }
+    conflicting(e, &requirements, &scopes, &selected);
+}
+
+fn conflicting(e: &mut Errors, at: &Node<'_>, shown: &Node<'_>, scopes: &[&str]) {
+    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+        if pair.iter().all(|scope| scopes.contains(scope)) {
+            e.invalid_value(at, shown.value(), "conflicting scopes");
+        }
+    }
+}
+
+fn amount(e: &mut Errors, node: &Node<'_>, name: &str) {
+    let Some(quantity) = node.quantity() else { return };
+    if quantity.sign() < 0 {
+        e.invalid_text(node, &quantity.to_string(), "must be greater than or equal to 0");
+    }
+    if pod::is_integer(name) && !quantity.is_integer() {
+        e.invalid_text(node, &quantity.to_string(), "must be an integer");
+    }
+}
+
+pub(crate) fn quota_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    quota_spec(e, &new.get("spec"));
+    let scopes = |object: &Node<'_>| {
+        let mut scopes: Vec<_> = object
+            .at(&["spec", "scopes"])
+            .items()
+            .iter()
+            .map(|s| s.text().to_owned())
+            .collect();
+        scopes.sort_unstable();
+        scopes
+    };
+    if scopes(old) != scopes(new) {
+        e.invalid(&new.at(&["spec", "scopes"]), "field is immutable");
+    }
+}
+
+pub(crate) fn limit_range(e: &mut Errors, object: &Node<'_>) {
+    let mut kinds = Vec::new();
+    for limit in object.at(&["spec", "limits"]).items() {
+        let kind = limit.get("type");
+        if kind.is_empty() {
+            e.required(&kind, "");
+        } else if !["Pod", "Container", "PersistentVolumeClaim"].contains(&kind.text())
+            && !kind.text().contains('/')
+        {
+            e.invalid(&kind, "must be a standard limit type or fully qualified");
+        }
+        if kinds.contains(&kind.text()) {
+            e.duplicate(&kind);
+        }
+        kinds.push(kind.text());
+        for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+            for (name, quantity) in limit.get(field).entries() {
+                pod::resource_name(e, &quantity, name);
+            }
+        }
+        if kind.text() == "Pod" {
+            for field in ["default", "defaultRequest"] {
+                if !limit.get(field).is_empty() {
+                    e.forbidden(&limit.get(field), "may not be specified when `type` is 'Pod'");
+                }
+            }
+        }
+        let storage = |field: &str| limit.get(field).key("storage").present();
+        if kind.text() == "PersistentVolumeClaim" && !storage("min") && !storage("max") {
+            let detail = "either minimum or maximum storage value is required, but neither was provided";
+            e.required(&limit.get("limits"), detail);
+        }
+        consistent(e, &limit);
+    }
+}
+
+/// Minimum, default request, default and maximum in this order.
+fn consistent(e: &mut Errors, limit: &Node<'_>) {
+    let mut names: Vec<&str> = Vec::new();
+    for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+        names.extend(limit.get(field).entries().iter().map(|(name, _)| *name));
+    }
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let get = |field: &str| limit.get(field).key(name);
+        let value = |field: &str| get(field).quantity();
+        let rules = [
+            ("min", "max", "min", "min", "min value", "max value"),
+            (
+                "min",
+                "defaultRequest",
+                "defaultRequest",
+                "defaultRequest",
+                "min value",
+                "default request value",
+            ),
+            (
+                "defaultRequest",
+                "max",
+                "defaultRequest",
+                "defaultRequest",
+                "default request value",
+                "max value",
+            ),
+            (
+                "defaultRequest",
+                "default",
+                "defaultRequest",
+                "defaultRequest",
+                "default request value",
+                "default limit value",
+            ),
+            ("min", "default", "default", "min", "min value", "default value"),
+            ("default", "max", "default", "max", "default value", "max value"),
+        ];
+        for (low, high, at, shown, low_name, high_name) in rules {
+            if let (Some(a), Some(b)) = (value(low), value(high))
+                && a > b
+            {
+                let shown = value(shown).map(|q| q.to_string()).unwrap_or_default();
+                e.invalid_text(
+                    &get(at),
+                    &shown,
+                    &format!("{low_name} {a} is greater than {high_name} {b}"),
+                );
+            }
+        }
+        if let Some(ratio) = value("maxLimitRequestRatio")
+            && ratio < Quantity::from_integer(1)
+        {
+            let detail = format!("ratio {ratio} is less than 1");
+            e.invalid_text(&get("maxLimitRequestRatio"), &ratio.to_string(), &detail);
+        }
+    }
+}
+
+pub(crate) fn lease(e: &mut Errors, object: &Node<'_>) {
+    let spec = object.get("spec");
+    let (duration, transitions) = (spec.get("leaseDurationSeconds"), spec.get("leaseTransitions"));
+    if duration.int().is_some_and(|n| n <= 0) {
+        e.invalid(&duration, "must be greater than 0");
+    }
+    if transitions.int().is_some_and(|n| n < 0) {
+        e.invalid(&transitions, "must be greater than or equal to 0");
+    }
+    if !spec.get("preferredHolder").is_empty() && spec.get("strategy").is_empty() {
+        e.forbidden(
+            &spec.get("preferredHolder"),
+            "may only be specified if `strategy` is defined",
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! `metadata`, labels and selectors (apimachinery `api/validation/objectmeta.go`, `apis/meta/v1/validation`).
+use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
+
+use crate::field::{Errors, Node};
+
+/// How the objects of a kind may be named.
+#[derive(Clone, Copy)]
+pub(crate) enum NameRule {
+    /// RFC 1123 label.
+    Label,
+    /// RFC 1123 subdomain.
+    Subdomain,
+    /// Anything that fits into one segment of a path.
+    Segment,
+}
+
+impl NameRule {
+    fn check(self, name: &str) -> Vec<String> {
+        match self {
+            Self::Label => is_dns1123_label(name),
+            Self::Subdomain => is_dns1123_subdomain(name),
+            Self::Segment => path_segment(name),
+        }
+    }
+}
+
+const ANNOTATIONS_LIMIT: usize = 256 << 10;
+
+/// The rules for new objects.
+pub(crate) fn create(e: &mut Errors, object: &Node<'_>, namespaced: bool, rule: NameRule) {
+    let meta = object.get("metadata");
+    let generate = meta.get("generateName");
+    if !generate.is_empty() {
+        // A trailing dash is what generated names usually have.
+        let prefix = match generate.text().strip_suffix('-') {
+            Some(rest) if !rest.is_empty() => format!("{rest}a"),
+            _ => generate.text().to_owned(),
+        };
+        e.complaints(&generate, rule.check(&prefix));
+    }
+    let name = meta.get("name");
+    if name.is_empty() {
+        e.required(&name, "name or generateName is required");
+    } else {
+        e.complaints(&name, rule.check(name.text()));
+    }
+    let namespace = meta.get("namespace");
+    if namespaced {
+        if namespace.is_empty() {
+            e.required(&namespace, "");
+        } else {
+            e.complaints(&namespace, is_dns1123_label(namespace.text()));
+        }
+    } else if !namespace.is_empty() {
+        e.forbidden(&namespace, "not allowed on this type");
+    }
+    e.non_negative(&meta.get("generation"));
+    common(e, &meta);
+}
+
+/// The rules for changed objects.
+pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    let (old, new) = (old.get("metadata"), new.get("metadata"));
+    if old.get("deletionTimestamp").present() {
+        let before: Vec<_> = old.get("finalizers").items().iter().map(Node::text).collect();
+        let finalizers = new.get("finalizers");
+        let mut added: Vec<_> = finalizers
+            .items()
+            .iter()
+            .map(Node::text)
+            .filter(|f| !before.contains(f))
+            .collect();
+        added.sort_unstable();
+        added.dedup();
+        if !added.is_empty() {
+            let list: Vec<_> = added.iter().map(|f| format!("{f:?}")).collect();
+            e.forbidden(
+                &finalizers,
+                &format!(
+                    "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                    list.join(", ")
+                ),
+            );
+        }
+    }
+    let version = new.get("resourceVersion");
+    if version.is_empty() {
+        e.invalid_text(&version, "", "must be specified for an update");
+    }
+    let generation = new.get("generation");
+    if generation.int().unwrap_or(0) < old.get("generation").int().unwrap_or(0) {
+        e.invalid_value(
+            &generation,
+            &generation.int().unwrap_or(0).into(),
+            "must not be decremented",
+        );
+    }
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        e.immutable(&new.get(field), &old.get(field));
+    }
+    common(e, &new);
+}
+
+fn common(e: &mut Errors, meta: &Node<'_>) {
+    labels(e, &meta.get("labels"));
+    annotations(e, &meta.get("annotations"));
+    owners(e, &meta.get("ownerReferences"));
+    let finalizers = meta.get("finalizers");
+    for finalizer in finalizers.items() {
+        for complaint in is_qualified_name(finalizer.text()) {
+            e.invalid_value(&finalizers, finalizer.value(), &complaint);
+        }
+    }
+    let has = |name: &str| finalizers.items().iter().any(|f| f.text() == name);
+    if has("orphan") && has("foregroundDeletion") {
+        e.invalid(
+            &finalizers,
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        );
+    }
+    for (at, entry) in meta.get("managedFields").items().iter().enumerate() {
+        let operation = entry.get("operation");
+        if !matches!(operation.text(), "Apply" | "Update") {
+            e.invalid_text(&operation, operation.text(), "must be `Apply` or `Update`");
+        }
+        let kind = entry.get("fieldsType");
+        if !kind.is_empty() && kind.text() != "FieldsV1" {
+            e.invalid(&kind, "must be `FieldsV1`");
+        }
+        if entry.get("manager").len() > 128 {
+            e.too_long(&meta.get("managedFields").index(at).get("manager"), 128);
+        }
+    }
+}
+
+/// Keys and values of labels. Complaints name the map, as upstream's do.
+pub(crate) fn labels(e: &mut Errors, labels: &Node<'_>) {
+    for (key, value) in labels.entries() {
+        for complaint in is_qualified_name(key) {
+            e.invalid_text(labels, key, &complaint);
+        }
+        for complaint in is_label_value(value.text()) {
+            e.invalid_text(labels, value.text(), &complaint);
+        }
+    }
+}
+
+/// Keys and size of annotations.
+pub(crate) fn annotations(e: &mut Errors, annotations: &Node<'_>) {
+    let mut size = 0;
+    for (key, value) in annotations.entries() {
+        for complaint in is_qualified_name(&key.to_lowercase()) {
+            e.invalid_text(annotations, key, &complaint);
+        }
+        size += key.len() + value.len();
+    }
+    if size > ANNOTATIONS_LIMIT {
+        e.too_long(annotations, ANNOTATIONS_LIMIT);
+    }
+}
+
+fn owners(e: &mut Errors, owners: &Node<'_>) {
+    let mut controller: Option<String> = None;
+    for owner in owners.items() {
+        // Upstream gives the list's path to every one of them.
+        let owner = owner.renamed(owners.path());
+        let api_version = owner.get("apiVersion");
+        if api_version
+            .text()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .is_empty()
+        {
+            e.invalid_text(&api_version, api_version.text(), "version must not be empty");
+        }
+        for field in ["kind", "name", "uid"] {
+            if owner.get(field).is_empty() {
+                e.invalid_text(&owner.get(field), "", "must not be empty");
+            }
+        }
+        if api_version.text() == "v1" && owner.get("kind").text() == "Event" {
+            e.invalid(&owner, "/v1, Kind=Event is disallowed from being an owner");
+        }
+        if owner.get("controller").is_true() {
+            let current = format!("{}/{}", owner.get("kind").text(), owner.get("name").text());
+            match &controller {
+                Some(first) => e.invalid(
+                    owners,
+                    &format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {current}"
+                    ),
+                ),
+                None => controller = Some(current),
+            }
+        }
+    }
+}
+
+/// A label selector.
+pub(crate) fn selector(e: &mut Errors, selector: &Node<'_>) {
+    labels(e, &selector.get("matchLabels"));
+    for requirement in selector.get("matchExpressions").items() {
+        let (operator, values) = (requirement.get("operator"), requirement.get("values"));
+        match operator.text() {
+            "In" | "NotIn" if values.is_empty() => {
+                e.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "In" | "NotIn" => {}
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                e.forbidden(
+                    &values,
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                );
+            }
+            "Exists" | "DoesNotExist" => {}
+            other => e.invalid_text(&operator, other, "not a valid selector operator"),
+        }
+        label_name(e, &requirement.get("key"));
+        for value in values.items() {
+            e.complaints(&value, is_label_value(value.text()));
+        }
+    }
+}
+
+/// A label's key.
+pub(crate) fn label_name(e: &mut Errors, key: &Node<'_>) {
+    for complaint in is_qualified_name(key.text()) {
+        e.invalid_text(key, key.text(), &complaint);
+    }
+}
+
+/// A name that may be anything but what a path gives a meaning to.
+pub(crate) fn path_segment(name: &str) -> Vec<String> {
+    if name == "." || name == ".." {
+        return vec![format!("may not be '{name}'")];
+    }
+    ["/", "%"]
+        .iter()
+        .filter(|bad| name.contains(**bad))
+        .map(|bad| format!("may not contain '{bad}'"))
+        .collect()
+}

@@ -1,0 +1,283 @@
+//! Pods and pod templates (upstream `pkg/apis/core/validation/validation.go`).
+
+mod containers;
+mod dump;
+mod env;
+mod probes;
+mod resources;
+mod scheduling;
+mod security;
+mod update;
+mod volumes;
+
+use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
+
+use crate::{
+    field::{Errors, Node},
+    meta,
+};
+
+pub(crate) use probes::port;
+pub(crate) use resources::{is_integer, resource_name};
+pub(crate) use scheduling::{node_selector, taints};
+pub(crate) use update::{update, update_status};
+pub(crate) use volumes::host_path;
+
+/// Where a spec stands: some rules hold for pods only.
+pub(crate) struct Context<'a> {
+    /// The pod's name; `None` in a template.
+    pub(crate) pod: Option<&'a str>,
+}
+
+/// A new pod, without its metadata.
+pub(crate) fn create(e: &mut Errors, pod: &Node<'_>) {
+    pod_spec(e, pod);
+    let spec = pod.get("spec");
+    if !spec.get("ephemeralContainers").is_empty() {
+        e.forbidden(&spec.get("ephemeralContainers"), "cannot be set on create");
+    }
+    if !spec.get("nodeName").is_empty() && !spec.get("schedulingGates").is_empty() {
+        e.forbidden(
+            &spec.get("nodeName"),
+            "cannot be set until all schedulingGates have been cleared",
+        );
+    }
+}
+
+/// The spec of a pod, and what concerns pods only.
+pub(crate) fn pod_spec(e: &mut Errors, pod: &Node<'_>) {
+    let spec = pod.get("spec");
+    spec_rules(
+        e,
+        &spec,
+        &Context {
+            pod: Some(pod.at(&["metadata", "name"]).text()),
+        },
+    );
+    if spec.get("serviceAccountName").is_empty() {
+        for volume in spec.get("volumes").items() {
+            for source in volume.at(&["projected", "sources"]).items() {
+                let token = source.get("serviceAccountToken");
+                if token.present() {
+                    e.forbidden(&token, "must not be specified when serviceAccountName is not set");
+                }
+            }
+        }
+    }
+    for list in ["containers", "initContainers"] {
+        for container in spec.get(list).items() {
+            let image = container.get("image");
+            if image.text().trim() != image.text() {
+                e.invalid(&image, "must not have leading or trailing whitespace");
+            }
+        }
+    }
+}
+
+/// A pod template (`spec.template` of a workload).
+pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
+    let metadata = template.get("metadata");
+    // Upstream's paths leave out `metadata`.
+    meta::labels(
+        e,
+        &metadata
+            .get("labels")
+            .renamed(format!("{}.labels", template.path())),
+    );
+    meta::annotations(
+        e,
+        &metadata
+            .get("annotations")
+            .renamed(format!("{}.annotations", template.path())),
+    );
+    let spec = template.get("spec");
+    spec_rules(e, &spec, &Context { pod: None });
+    if !spec.get("ephemeralContainers").is_empty() {
+        e.forbidden(
+            &spec.get("ephemeralContainers"),
+            "ephemeral containers not allowed in pod template",
+        );
+    }
+}
+
+const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+
+fn spec_rules(e: &mut Errors, spec: &Node<'_>, context: &Context<'_>) {
+    let grace = spec.get("terminationGracePeriodSeconds");
+    if !grace.present() {
+        e.required(&grace, "");
+    }
+    let volumes = volumes::volumes(e, &spec.get("volumes"), context);
+    containers::regular(e, spec, &volumes);
+    containers::init(e, spec, &volumes);
+    host_network(e, spec, context);
+    e.one_of(&spec.get("restartPolicy"), &RESTART_POLICIES);
+    e.one_of(&spec.get("dnsPolicy"), &DNS_POLICIES);
+    meta::labels(e, &spec.get("nodeSelector"));
+    security::pod(e, &spec.get("securityContext"), spec);
+    scheduling::affinity(e, &spec.get("affinity"));
+    dns_config(e, spec);
+    for gate in spec.get("readinessGates").items() {
+        let kind = gate.get("conditionType");
+        e.complaints(&kind, is_qualified_name(kind.text()));
+    }
+    scheduling::gates(e, &spec.get("schedulingGates"));
+    scheduling::spread(e, &spec.get("topologySpreadConstraints"));
+    security::host_users(e, spec);
+    names(e, spec);
+    scheduling::tolerations(e, &spec.get("tolerations"));
+    for alias in spec.get("hostAliases").items() {
+        ip(e, &alias.get("ip"));
+        for name in alias.get("hostnames").items() {
+            e.complaints(&name, is_dns1123_subdomain(name.text()));
+        }
+    }
+    for field in ["priorityClassName", "runtimeClassName"] {
+        let name = spec.get(field);
+        if !name.is_empty() {
+            e.complaints(&name, is_dns1123_subdomain(name.text()));
+        }
+    }
+    e.maybe_one_of(&spec.get("preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
+    for (name, quantity) in spec.get("overhead").entries() {
+        resource_name(e, &quantity, name);
+        resources::quantity(e, &quantity, name);
+    }
+    os(e, spec);
+}
+
+/// Everything about names and times in the middle of upstream's function.
+fn names(e: &mut Errors, spec: &Node<'_>) {
+    let hostname_override = spec.get("hostnameOverride");
+    if hostname_override.present() {
+        if spec.get("setHostnameAsFQDN").is_true() {
+            e.forbidden(
+                &hostname_override,
+                "may not be specified when setHostnameAsFQDN is true",
+            );
+        }
+        if spec.get("hostNetwork").is_true() {
+            e.forbidden(
+                &hostname_override,
+                "may not be specified when hostNetwork is true",
+            );
+        }
+        if hostname_override.len() > 64 {
+            e.too_long(&hostname_override, 64);
+        }
+        e.complaints(&hostname_override, is_dns1123_subdomain(hostname_override.text()));
+    }
+    for field in ["serviceAccountName", "nodeName"] {
+        let name = spec.get(field);
+        if !name.is_empty() {
+            e.complaints(&name, is_dns1123_subdomain(name.text()));
+        }
+    }
+    let deadline = spec.get("activeDeadlineSeconds");
+    if deadline
+        .int()
+        .is_some_and(|n| !(1..=i64::from(i32::MAX)).contains(&n))
+    {
+        e.invalid(&deadline, "must be between 1 and 2147483647, inclusive");
+    }
+    for field in ["hostname", "subdomain"] {
+        let name = spec.get(field);
+        if !name.is_empty() {
+            e.complaints(&name, is_dns1123_label(name.text()));
+        }
+    }
+}
+
+fn host_network(e: &mut Errors, spec: &Node<'_>, context: &Context<'_>) {
+    if !spec.get("hostNetwork").is_true() {
+        return;
+    }
+    for container in spec.get("containers").items() {
+        for port in container.get("ports").items() {
+            let host = port.get("hostPort");
+            let (on_host, inside) = (
+                host.int().unwrap_or(0),
+                port.get("containerPort").int().unwrap_or(0),
+            );
+            if (context.pod.is_some() || on_host != 0) && on_host != inside {
+                e.invalid_value(
+                    &host,
+                    &on_host.into(),
+                    "must match `containerPort` when `hostNetwork` is true",
+                );
+            }
+        }
+    }
+}
+
+fn dns_config(e: &mut Errors, spec: &Node<'_>) {
+    let config = spec.get("dnsConfig");
+    let servers = config.get("nameservers");
+    if spec.get("dnsPolicy").text() == "None" {
+        if !config.present() {
+            return e.required(&config, "must provide `dnsConfig` when `dnsPolicy` is None");
+        }
+        if servers.is_empty() {
+            return e.required(
+                &servers,
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            );
+        }
+    }
+    if servers.len() > 3 {
+        e.invalid(&servers, "must not have more than 3 nameservers");
+    }
+    for server in servers.items() {
+        ip(e, &server);
+    }
+    let searches = config.get("searches");
+    if searches.len() > 32 {
+        e.invalid(&searches, "must not have more than 32 search paths");
+    }
+    let characters = searches.items().iter().map(Node::len).sum::<usize>() + searches.len().saturating_sub(1);
+    if characters > 2048 {
+        e.invalid(
+            &searches,
+            "must not have more than 2048 characters (including spaces) in the search list",
+        );
+    }
+    for search in searches.items() {
+        if search.text() != "." {
+            let name = search.text().strip_suffix('.').unwrap_or(search.text());
+            // Underscores are fine in a search path.
+            for complaint in is_dns1123_subdomain(&name.replace('_', "a")) {
+                e.invalid_text(&search, name, &complaint);
+            }
+        }
+    }
+    for option in config.get("options").items() {
+        if option.get("name").is_empty() {
+            e.required(&option, "must not be empty");
+        }
+    }
+}
+
+fn os(e: &mut Errors, spec: &Node<'_>) {
+    let os = spec.get("os");
+    if !os.present() {
+        return;
+    }
+    let name = os.get("name");
+    if name.is_empty() {
+        e.required(&name, "cannot be empty");
+    } else if !matches!(name.text(), "linux" | "windows") {
+        e.unsupported(&name, &["linux", "windows"]);
+    }
+}
+
+/// An IP address in its canonical form.
+pub(crate) fn ip(e: &mut Errors, node: &Node<'_>) {
+    if node.text().parse::<std::net::IpAddr>().is_err() {
+        e.invalid_text(
+            node,
+            node.text(),
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        );
+    }
+}

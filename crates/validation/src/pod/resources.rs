@@ -1,0 +1,194 @@
+//! Resource names and quantities.
+use kube_types::is_qualified_name;
+use serde_json::Value;
+
+use crate::field::{Errors, Node};
+
+const FIELDS: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+const COUNTED: [&str; 9] = [
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+fn is_huge_page(name: &str) -> bool {
+    name.starts_with("hugepages-")
+}
+
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// A resource of somebody else's domain.
+fn is_extended(name: &str) -> bool {
+    !is_native(name)
+        && !name.starts_with("requests.")
+        && is_qualified_name(&format!("requests.{name}")).is_empty()
+}
+
+/// A resource that comes in whole numbers.
+pub(crate) fn is_integer(name: &str) -> bool {
+    COUNTED.contains(&name) || is_extended(name)
+}
+
+fn is_standard(name: &str) -> bool {
+    let base = name
+        .strip_prefix("requests.")
+        .or_else(|| name.strip_prefix("limits."))
+        .unwrap_or(name);
+    matches!(base, "cpu" | "memory" | "ephemeral-storage")
+        || matches!(name, "storage" | "requests.storage")
+        || COUNTED.contains(&name)
+        || is_huge_page(base)
+}
+
+/// The name of any resource; whether nothing was wrong with it.
+pub(crate) fn resource_name(e: &mut Errors, at: &Node<'_>, name: &str) -> bool {
+    let before = e.count();
+    for complaint in is_qualified_name(name) {
+        e.invalid_text(at, name, &complaint);
+    }
+    if e.count() == before && !name.contains('/') && !is_standard(name) {
+        e.invalid_text(at, name, "must be a standard resource type or fully qualified");
+    }
+    e.count() == before
+}
+
+fn container_resource_name(e: &mut Errors, at: &Node<'_>, name: &str) {
+    resource_name(e, at, name);
+    if !name.contains('/') {
+        if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
+            e.invalid_text(at, name, "must be a standard resource for containers");
+        }
+    } else if !is_native(name) && !is_extended(name) {
+        e.invalid_text(at, name, "doesn't follow extended resource name standard");
+    }
+}
+
+/// An amount of a resource.
+pub(crate) fn quantity(e: &mut Errors, at: &Node<'_>, name: &str) {
+    let Some(quantity) = at.quantity() else { return };
+    if quantity.sign() < 0 {
+        e.invalid_text(at, &quantity.to_string(), "must be greater than or equal to 0");
+    }
+    if is_integer(name) && quantity.milli_value() % 1000 != 0 {
+        e.invalid_text(at, &quantity.to_string(), "must be an integer");
+    }
+}
+
+/// A container's requests and limits.
+pub(super) fn requirements(e: &mut Errors, resources: &Node<'_>) {
+    let (limits, requests) = (resources.get("limits"), resources.get("requests"));
+    for (name, at) in limits.entries() {
+        container_resource_name(e, &at, name);
+        quantity(e, &at, name);
+    }
+    for (name, at) in requests.entries() {
+        container_resource_name(e, &at, name);
+        quantity(e, &at, name);
+        let Some(request) = at.quantity() else { continue };
+        let overcommit = is_native(name) && !is_huge_page(name);
+        match limits.key(name).quantity() {
+            Some(limit) if request != limit && !overcommit => {
+                e.invalid_text(
+                    &requests,
+                    &request.to_string(),
+                    &format!("must be equal to {name} limit of {limit}"),
+                );
+            }
+            Some(limit) if request > limit => {
+                let detail = format!("must be less than or equal to {name} limit of {limit}");
+                e.invalid_text(&requests, &request.to_string(), &detail);
+            }
+            Some(_) => {}
+            None if !overcommit => e.required(&limits, "Limit must be set for non overcommitable resources"),
+            None => {}
+        }
+    }
+    let any = |wanted: fn(&str) -> bool| {
+        limits
+            .entries()
+            .iter()
+            .chain(&requests.entries())
+            .any(|(name, _)| wanted(name))
+    };
+    if any(is_huge_page) && !any(|name| matches!(name, "cpu" | "memory")) {
+        e.forbidden(resources, "HugePages require cpu or memory");
+    }
+}
+
+pub(super) fn resize_policy(e: &mut Errors, list: &Node<'_>, restart_policy: &str) {
+    let mut seen = Vec::new();
+    for policy in list.items() {
+        let (name, restart) = (policy.get("resourceName"), policy.get("restartPolicy"));
+        if seen.contains(&name.text()) {
+            e.duplicate_value(&policy, name.value());
+        }
+        seen.push(name.text());
+        e.one_of(&name.renamed(list.path()), &["cpu", "memory"]);
+        e.one_of(
+            &restart.renamed(list.path()),
+            &["NotRequired", "RestartContainer"],
+        );
+        if restart_policy == "Never" && restart.text() != "NotRequired" {
+            let detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
+            e.invalid_value(list, restart.value(), detail);
+        }
+    }
+}
+
+/// A reference to a container's resources (environment and downward API).
+pub(super) fn field_ref(e: &mut Errors, reference: &Node<'_>, volume: bool) {
+    let resource = reference.get("resource");
+    if volume && reference.get("containerName").is_empty() {
+        e.required(&reference.get("containerName"), "");
+    } else if resource.is_empty() {
+        e.required(&resource, "");
+    } else {
+        let huge = ["requests.hugepages-", "limits.hugepages-"]
+            .iter()
+            .any(|p| resource.text().starts_with(p));
+        if !huge && !FIELDS.contains(&resource.text()) {
+            e.unsupported(&resource, &FIELDS);
+        }
+    }
+    let divisor = reference.get("divisor");
+    let Some(value) = divisor.quantity().filter(|q| !q.is_zero()).map(|q| q.to_string()) else {
+        return;
+    };
+    let sizes = [
+        "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
+    ];
+    let (allowed, what): (&[&str], _) = match resource.text() {
+        "limits.cpu" | "requests.cpu" => (&["1m", "1"], "1m and 1 are supported with the cpu resource"),
+        "limits.memory" | "requests.memory" => (
+            &sizes,
+            "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource",
+        ),
+        _ => (
+            &sizes,
+            "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the local ephemeral storage resource",
+        ),
+    };
+    if !allowed.contains(&value.as_str()) {
+        e.invalid_value(
+            &divisor,
+            &Value::from(resource.text()),
+            &format!("only divisor's values {what}"),
+        );
+    }
+}

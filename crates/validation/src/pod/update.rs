@@ -1,0 +1,167 @@
+//! What of a pod may change.
+use kube_types::is_dns1123_subdomain;
+use serde_json::{Map, Value};
+
+use super::{dump, pod_spec};
+use crate::field::{Errors, Node, same};
+
+const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+`spec.tolerations` (only additions to existing tolerations),\
+`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/// The rules for a changed pod, its metadata aside.
+pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    pod_spec(e, new);
+    let (old, new) = (old.get("spec"), new.get("spec"));
+    for list in ["containers", "initContainers"] {
+        if new.get(list).len() != old.get(list).len() {
+            return e.forbidden(&new.get(list), "pod updates may not add or remove containers");
+        }
+        for container in new.get(list).items() {
+            if container.get("image").is_empty() {
+                e.required(&container.get("image"), "");
+            }
+        }
+    }
+    let (deadline, before) = (
+        new.get("activeDeadlineSeconds"),
+        old.get("activeDeadlineSeconds").int(),
+    );
+    match (deadline.int(), before) {
+        (Some(now), _) if !(0..=i64::from(i32::MAX)).contains(&now) => {
+            return e.invalid(&deadline, "must be between 0 and 2147483647, inclusive");
+        }
+        (Some(now), Some(before)) if before < now => {
+            return e.invalid(&deadline, "must be less than or equal to previous value");
+        }
+        (None, Some(_)) => e.invalid(&deadline, "must not update from a positive integer to nil value"),
+        _ => {}
+    }
+    tolerations(e, &old.get("tolerations"), &new.get("tolerations"));
+    gates(e, &old.get("schedulingGates"), &new.get("schedulingGates"));
+    if same(old.value(), new.value()) {
+        return;
+    }
+    let munged = munged(old.value(), new.value(), !old.get("schedulingGates").is_empty());
+    if !same(&munged, old.value()) {
+        let diff = dump::diff(old.value(), &munged);
+        e.forbidden(
+            &new,
+            &format!("pod updates may not change fields other than {UPDATABLE}\n{diff}"),
+        );
+    }
+}
+
+fn tolerations(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    let apart_from_seconds = |a: &Value, b: &Value| {
+        let strip = |v: &Value| {
+            let mut map = v.as_object().cloned().unwrap_or_default();
+            map.remove("tolerationSeconds");
+            map
+        };
+        strip(a) == strip(b)
+    };
+    let kept = |old: &Node<'_>| {
+        new.items()
+            .iter()
+            .any(|new| apart_from_seconds(old.value(), new.value()))
+    };
+    if !old.items().iter().all(kept) {
+        e.forbidden(
+            new,
+            "existing toleration can not be modified except its tolerationSeconds",
+        );
+    }
+}
+
+fn gates(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    for gate in new.items() {
+        let name = gate.get("name");
+        if !old
+            .items()
+            .iter()
+            .any(|old| old.get("name").text() == name.text())
+        {
+            let detail = format!(
+                "only deletion is allowed, but found new scheduling gate '{}'",
+                name.text()
+            );
+            e.forbidden(&name, &detail);
+        }
+    }
+}
+
+/// The new spec with everything that may change taken from the old one.
+fn munged(old: &Value, new: &Value, gated: bool) -> Value {
+    let mut munged = new.as_object().cloned().unwrap_or_default();
+    let take = |munged: &mut Map<String, Value>, field: &str| match old.get(field) {
+        Some(value) => drop(munged.insert(field.to_owned(), value.clone())),
+        None => drop(munged.remove(field)),
+    };
+    for list in ["containers", "initContainers"] {
+        let containers = munged.get_mut(list).and_then(Value::as_array_mut);
+        for (at, container) in containers.into_iter().flatten().enumerate() {
+            if let (Some(container), Some(image)) = (container.as_object_mut(), old[list][at].get("image")) {
+                container.insert("image".to_owned(), image.clone());
+            }
+        }
+    }
+    for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
+        take(&mut munged, field);
+    }
+    let grace = |spec: &Value| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
+    if grace(old).is_some_and(|n| n < 0) && grace(new) == Some(1) {
+        take(&mut munged, "terminationGracePeriodSeconds");
+    }
+    if gated {
+        // A pod that waits at a gate may still be told where to go.
+        take(&mut munged, "nodeSelector");
+        take(&mut munged, "affinity");
+    }
+    Value::Object(munged)
+}
+
+/// The rules for a changed status.
+pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    let status = new.get("status");
+    if new.at(&["spec", "nodeName"]).text() != old.at(&["spec", "nodeName"]).text() {
+        e.forbidden(&status.get("nodeName"), "may not be changed directly");
+    }
+    let (nominated, before) = (
+        status.get("nominatedNodeName"),
+        old.at(&["status", "nominatedNodeName"]),
+    );
+    if nominated.text() != before.text() && !nominated.is_empty() {
+        e.complaints(&nominated, is_dns1123_subdomain(nominated.text()));
+    }
+    e.immutable(&status.get("qosClass"), &old.at(&["status", "qosClass"]));
+    for list in ["podIPs", "hostIPs"] {
+        for entry in status.get(list).items() {
+            super::ip(e, &entry.get("ip").renamed(entry.path()));
+        }
+    }
+    if new.at(&["spec", "restartPolicy"]).text() == "Never" {
+        never_again(
+            e,
+            &old.at(&["status", "containerStatuses"]),
+            &status.get("containerStatuses"),
+        );
+    }
+}
+
+/// A container that ended for good does not run again.
+fn never_again(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    for before in old.items() {
+        let ended = before.at(&["state", "terminated"]).present();
+        for now in new.items() {
+            let again = now.get("name").text() == before.get("name").text()
+                && !now.at(&["state", "terminated"]).present();
+            if ended && again {
+                e.forbidden(
+                    &now.get("state"),
+                    "may not be transitioned to non-terminated state",
+                );
+            }
+        }
+    }
+}
