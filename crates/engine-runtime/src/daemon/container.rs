@@ -49,6 +49,8 @@ pub struct Container {
     pub adopted: Option<u64>,
     /// When to stop waiting for somebody else to reap it.
     pub give_up: Option<Instant>,
+    /// We sent SIGKILL.
+    pub killed: bool,
     /// It is being removed.
     pub removing: bool,
 }
@@ -95,6 +97,7 @@ impl Container {
             attached: Vec::new(),
             adopted: None,
             give_up: None,
+            killed: false,
             removing: false,
         }
     }

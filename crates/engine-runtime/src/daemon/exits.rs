@@ -62,6 +62,10 @@ impl Daemon {
         if let Some(status) = sys::pidfd_exit_status(std::os::fd::AsFd::as_fd(pidfd)) {
             return self.exited(id, Some(status));
         }
+        if container.killed {
+            // No need to wait for whoever reaps it.
+            return self.exited(id, Some(libc::SIGKILL));
+        }
         if container.give_up.is_none() {
             container.give_up = Some(Instant::now() + REAP_LIMIT);
             // It is a zombie: readable all the time. That it is reaped is told by a hang-up.

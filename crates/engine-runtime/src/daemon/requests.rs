@@ -196,15 +196,20 @@ impl Daemon {
     }
 
     fn signal(&mut self, id: &Id, signal: i32) -> Result<()> {
-        let pidfd = self.running_container(id)?.pidfd.as_ref();
+        let container = self.running_container(id)?;
+        container.killed |= signal == libc::SIGKILL;
+        let pidfd = container.pidfd.as_ref();
         let gone = || Error::State(format!("container {id} is not running"));
         send(pidfd.ok_or_else(gone)?, signal, gone)
     }
 
     fn kill_all(&mut self, id: &Id) -> Result<()> {
-        let cgroup = match self.containers.get(id) {
+        let cgroup = match self.containers.get_mut(id) {
             None => return Err(Error::NotFound(format!("container {id} not found"))),
-            Some(c) => c.cgroup.clone(),
+            Some(c) => {
+                c.killed = true;
+                c.cgroup.clone()
+            }
         };
         self.layout.kill(&cgroup)
     }

@@ -1,8 +1,15 @@
 //! Real containers under the real daemon. Needs root and a busybox (`apt-get download busybox-static`); says so and skips otherwise.
 
+// It is a test harness: it prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod bench;
 mod cases;
+mod death;
+mod inside;
 mod namespaces;
+mod speed;
+mod streams;
 mod world;
 
 use std::path::PathBuf;

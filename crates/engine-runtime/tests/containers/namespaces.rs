@@ -114,7 +114,7 @@ pub async fn is_made_of_many_layers(w: &mut World) {
         layers.push(layer);
     }
     layers.push(w.layer.clone());
-    let mut spec = w.spec("many", "cat /etc/top; echo; ls /etc | grep -c from; echo new > /etc/top; cat /etc/top; rm /bin/ls; ls 2>/dev/null || echo gone");
+    let mut spec = w.spec("many", "cat /etc/top; echo; ls /etc | grep -c from; echo new > /etc/top; cat /etc/top; rm /bin/ls; /bin/ls 2>/dev/null || echo gone");
     spec.lower_dirs = layers;
     assert_eq!(w.complete(spec).await.code, 0);
     assert_eq!(out(&w.log("many")), ["0", "60", "new", "gone"]);
@@ -169,13 +169,8 @@ pub async fn scores_and_propagation(w: &mut World) {
     w.client.create_start(spec).await.expect("start");
     if propagates {
         let mount = |args: &[&str]| {
-            assert!(
-                Command::new(args[0])
-                    .args(&args[1..])
-                    .status()
-                    .expect("mount")
-                    .success()
-            )
+            let status = Command::new(args[0]).args(&args[1..]).status().expect("mount");
+            assert!(status.success());
         };
         let sub = shared.join("sub").to_string_lossy().into_owned();
         mount(&["mount", "-t", "tmpfs", "none", &sub]);

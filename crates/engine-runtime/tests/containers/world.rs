@@ -28,6 +28,8 @@ pub struct World {
     pub client: Client,
     /// Whether there are controllers (not in a v2 tree beside v1).
     pub has_limits: bool,
+    /// Pure v2.
+    pub is_unified: bool,
     /// All exits.
     pub exits: tokio::sync::mpsc::UnboundedReceiver<Exit>,
 }
@@ -54,7 +56,7 @@ pub fn daemon(dir: &Path, name: &str) -> ExitCode {
 /// An engine that only lives.
 pub fn engine() -> ExitCode {
     loop {
-        std::thread::sleep(Duration::from_secs(600));
+        std::thread::sleep(Duration::from_mins(10));
     }
 }
 
@@ -125,7 +127,7 @@ impl World {
         let before = Leftovers::now();
         let dir = PathBuf::from(format!("/var/tmp/rt-test-{}-{name}", std::process::id()));
         let cluster = format!("test-{}-{name}", std::process::id());
-        let _cleaner = Cleaner {
+        let cleaner = Cleaner {
             dir: dir.clone(),
             group: format!("cncfdemo/{cluster}"),
         };
@@ -147,6 +149,7 @@ impl World {
                 name: cluster.clone(),
                 client,
                 has_limits: has_limits(),
+                is_unified: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
                 exits,
             };
             case(&mut world).await;
@@ -156,7 +159,7 @@ impl World {
         if let Some(line) = log.lines().find(|l| l.contains("panicked")) {
             return Err(line.to_owned());
         }
-        drop(_cleaner);
+        drop(cleaner);
         let after = Leftovers::now();
         if after != before {
             return Err(format!("left behind: {:?}", after.more_than(&before)));
