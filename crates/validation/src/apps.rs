@@ -44,12 +44,9 @@ fn required_selector(e: &mut Errors, selector: &Node<'_>, kind: &str) {
 /// A template that the selector must select; `detail` is said of a selector that cannot be read.
 fn selected_template(e: &mut Errors, spec: &Node<'_>, detail: &str) -> bool {
     let (selector, template) = (spec.get("selector"), spec.get("template"));
-    let parsed = match LabelSelector::from_object(selector.value()) {
-        Ok(parsed) => parsed,
-        Err(_) => {
-            e.invalid(&selector, detail);
-            return false;
-        }
+    let Ok(parsed) = LabelSelector::from_object(selector.value()) else {
+        e.invalid(&selector, detail);
+        return false;
     };
     let labels = template.at(&["metadata", "labels"]);
     if !parsed.is_everything() && !parsed.matches(labels.value()) {

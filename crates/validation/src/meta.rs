@@ -213,14 +213,13 @@ pub(crate) fn selector(e: &mut Errors, selector: &Node<'_>) {
             "In" | "NotIn" if values.is_empty() => {
                 e.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
             }
-            "In" | "NotIn" => {}
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 e.forbidden(
                     &values,
                     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
                 );
             }
-            "Exists" | "DoesNotExist" => {}
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => e.invalid_text(&operator, other, "not a valid selector operator"),
         }
         label_name(e, &requirement.get("key"));

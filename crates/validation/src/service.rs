@@ -295,7 +295,8 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     let (old, new) = (old.get("spec"), new.get("spec"));
     let external_name = |spec: &Node<'_>| spec.get("type").text() == "ExternalName";
     let (before, now) = (old.get("clusterIPs"), new.get("clusterIPs"));
-    if !external_name(&old) && !external_name(&new) && !(headless(&old) && headless(&new)) {
+    let exempt = external_name(&old) || external_name(&new) || headless(&old) && headless(&new);
+    if !exempt {
         let value = if now.present() {
             now.value().clone()
         } else {

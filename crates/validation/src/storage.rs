@@ -23,9 +23,9 @@ fn access_modes(e: &mut Errors, modes: &Node<'_>) {
             e.unsupported_value(modes, mode.value(), &ACCESS_MODES);
         }
         if mode.text() == "ReadWriteOncePod" {
-            alone = true
+            alone = true;
         } else {
-            others |= known
+            others |= known;
         }
     }
     if alone && others {

@@ -143,24 +143,24 @@ fn pod_updates_of_case_04() {
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]}}]
     }));
     let found = update("Pod", "", old.clone(), |pod| {
-        pod["spec"]["containers"][1]["command"] = json!(["x"])
+        pod["spec"]["containers"][1]["command"] = json!(["x"]);
     });
     let wanted = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n\
         @@ -134,7 +134,9 @@\n   {\n    \"Name\": \"b\",\n    \"Image\": \"demo.local/busybox:2\",\n-   \"Command\": null,\n+   \"Command\": [\n+    \"x\"\n+   ],\n    \"Args\": null,\n    \"WorkingDir\": \"\",\n    \"Ports\": null,\n";
     assert_eq!(found, [wanted]);
     let image = update("Pod", "", old.clone(), |pod| {
-        pod["spec"]["containers"][1]["image"] = "y".into()
+        pod["spec"]["containers"][1]["image"] = "y".into();
     });
     assert_eq!(image, [""; 0]);
     let fewer = update("Pod", "", old.clone(), |pod| {
-        drop(pod["spec"]["containers"].as_array_mut().unwrap().pop())
+        drop(pod["spec"]["containers"].as_array_mut().unwrap().pop());
     });
     assert_eq!(
         fewer,
         ["spec.containers: Forbidden: pod updates may not add or remove containers"]
     );
     let labels = update("Pod", "", old, |pod| {
-        pod["metadata"]["labels"] = json!({"a": "b"})
+        pod["metadata"]["labels"] = json!({"a": "b"});
     });
     assert_eq!(labels, [""; 0]);
 }
@@ -373,7 +373,7 @@ fn immutable_fields() {
     );
     let set = json!({"metadata": {"name": "s"}, "spec": {"serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": template()}});
     let renamed = update("StatefulSet", "", set.clone(), |s| {
-        s["spec"]["serviceName"] = "y".into()
+        s["spec"]["serviceName"] = "y".into();
     });
     assert!(renamed[0].starts_with(
         "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals'"

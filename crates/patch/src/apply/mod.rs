@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
 use managed::{Id, Managers};
-use set::Set;
 use updater::{Contested, Updater};
 
 /// Who writes, for managed fields.
@@ -158,7 +157,7 @@ fn first_apply(updater: &Updater<'_>, live: &Value, manager: &Manager<'_>) -> Ma
 
 /// The conflicts that remain when the same client applied the fields before, by annotation.
 fn forgive(updater: &Updater<'_>, live: &Value, contested: Vec<Contested>) -> Vec<Contested> {
-    let allowed = last_applied::allowed(updater, live).unwrap_or_else(Set::default);
+    let allowed = last_applied::allowed(updater, live).unwrap_or_default();
     contested
         .into_iter()
         .filter(|(_, path)| !allowed.has(path))

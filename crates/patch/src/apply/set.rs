@@ -245,7 +245,9 @@ mod tests {
 
     fn set(paths: &[Vec<Element>]) -> Set {
         let mut set = Set::default();
-        paths.iter().for_each(|path| set.insert(path));
+        for path in paths {
+            set.insert(path);
+        }
         set
     }
 

@@ -1,6 +1,6 @@
 //! Walks over typed values: what fields a value has, how two values differ, their merge, and removal of fields
 //! (structured-merge-diff `typed/{tofieldset,compare,merge,remove}.go`).
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::ListKind;
 use serde_json::{Map, Value};
@@ -338,11 +338,11 @@ pub(crate) fn check(ty: Ty, value: &Value, path: &mut Vec<Element>) -> Result<()
     match atom {
         Atom::Leaf => Ok(()),
         Atom::List(item, kind) => {
-            let mut seen = BTreeMap::new();
+            let mut seen = BTreeSet::new();
             for (n, value) in items(Some(value)).iter().enumerate() {
                 let name = element_of(item, kind, value)
                     .map_err(|e| format!("{}: element {n}: {e}", super::element::show(path)))?;
-                if seen.insert(name.clone(), ()).is_some() {
+                if !seen.insert(name.clone()) {
                     return Err(format!(
                         "{}: duplicate entries for key {name}",
                         super::element::show(path)

@@ -72,15 +72,7 @@ pub(super) fn merge_list(
     }
     let kind = element_kind(&before.iter().chain(&change).collect::<Vec<_>>())?;
     let key = meta.merge_key.unwrap_or_default();
-    let (merged, before, change) = if kind != "map" {
-        if deletes {
-            return Ok(before.into_iter().filter(|v| !change.contains(v)).collect());
-        }
-        let mut seen = HashSet::new();
-        let both = before.iter().chain(&change);
-        let merged = both.filter(|v| seen.insert(v.to_string())).cloned().collect();
-        (merged, before, change)
-    } else {
+    let (merged, before, change) = if kind == "map" {
         if key.is_empty() {
             let name = meta
                 .item()
@@ -96,6 +88,14 @@ pub(super) fn merge_list(
             before,
             change,
         )
+    } else {
+        if deletes {
+            return Ok(before.into_iter().filter(|v| !change.contains(v)).collect());
+        }
+        let mut seen = HashSet::new();
+        let both = before.iter().chain(&change);
+        let merged = both.filter(|v| seen.insert(v.to_string())).cloned().collect();
+        (merged, before, change)
     };
     let (from_patch, from_server) = partition(merged, &change, meta.merge_key)?;
     arrange(
@@ -223,9 +223,9 @@ fn partition(merged: Vec<Value>, by: &[Value], key: Option<&str>) -> Result<(Vec
             })
         };
         if found {
-            inside.push(element)
+            inside.push(element);
         } else {
-            outside.push(element)
+            outside.push(element);
         }
     }
     Ok((inside, outside))

@@ -235,12 +235,10 @@ fn restart_policy(e: &mut Errors, container: &Node<'_>) {
         container.get("restartPolicy"),
         container.get("restartPolicyRules"),
     );
-    if !policy.present() {
-        if !rules.is_empty() {
-            e.required(&policy, "must specify restartPolicy when restart rules are used");
-        }
-    } else {
+    if policy.present() {
         e.maybe_one_of(&policy, &["Always", "Never", "OnFailure"]);
+    } else if !rules.is_empty() {
+        e.required(&policy, "must specify restartPolicy when restart rules are used");
     }
     if rules.len() > 20 {
         e.too_many(&rules, 20);

@@ -87,9 +87,9 @@ fn write_struct(out: &mut String, name: &str, value: &Value, depth: usize) {
 fn flatten(name: &str, out: &mut Vec<(&'static str, &'static str)>) {
     for (field, ty) in structs().get(name).into_iter().flatten() {
         if field.is_empty() {
-            flatten(ty, out)
+            flatten(ty, out);
         } else {
-            out.push((field, ty))
+            out.push((field, ty));
         }
     }
 }
@@ -110,9 +110,9 @@ fn write_typed(out: &mut String, ty: &str, value: Option<&Value>, depth: usize) 
             Some(items) if items.is_empty() => out.push_str("[]"),
             Some(items) => write_list(out, items, depth, |out, value| {
                 if item.is_empty() {
-                    write_plain(out, value, depth + 1)
+                    write_plain(out, value, depth + 1);
                 } else {
-                    write_struct(out, item, value, depth + 1)
+                    write_struct(out, item, value, depth + 1);
                 }
             }),
         };

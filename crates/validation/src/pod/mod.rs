@@ -23,12 +23,6 @@ pub(crate) use scheduling::{node_selector, taints};
 pub(crate) use update::{update, update_status};
 pub(crate) use volumes::host_path;
 
-/// Where a spec stands: some rules hold for pods only.
-pub(crate) struct Context<'a> {
-    /// The pod's name; `None` in a template.
-    pub(crate) pod: Option<&'a str>,
-}
-
 /// A new pod, without its metadata.
 pub(crate) fn create(e: &mut Errors, pod: &Node<'_>) {
     pod_spec(e, pod);
@@ -47,13 +41,7 @@ pub(crate) fn create(e: &mut Errors, pod: &Node<'_>) {
 /// The spec of a pod, and what concerns pods only.
 pub(crate) fn pod_spec(e: &mut Errors, pod: &Node<'_>) {
     let spec = pod.get("spec");
-    spec_rules(
-        e,
-        &spec,
-        &Context {
-            pod: Some(pod.at(&["metadata", "name"]).text()),
-        },
-    );
+    spec_rules(e, &spec, true);
     if spec.get("serviceAccountName").is_empty() {
         for volume in spec.get("volumes").items() {
             for source in volume.at(&["projected", "sources"]).items() {
@@ -91,7 +79,7 @@ pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
             .renamed(format!("{}.annotations", template.path())),
     );
     let spec = template.get("spec");
-    spec_rules(e, &spec, &Context { pod: None });
+    spec_rules(e, &spec, false);
     if !spec.get("ephemeralContainers").is_empty() {
         e.forbidden(
             &spec.get("ephemeralContainers"),
@@ -103,15 +91,16 @@ pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
-fn spec_rules(e: &mut Errors, spec: &Node<'_>, context: &Context<'_>) {
+/// `is_pod` tells a pod from a template.
+fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
     let grace = spec.get("terminationGracePeriodSeconds");
     if !grace.present() {
         e.required(&grace, "");
     }
-    let volumes = volumes::volumes(e, &spec.get("volumes"), context);
+    let volumes = volumes::volumes(e, &spec.get("volumes"));
     containers::regular(e, spec, &volumes);
     containers::init(e, spec, &volumes);
-    host_network(e, spec, context);
+    host_network(e, spec, is_pod);
     e.one_of(&spec.get("restartPolicy"), &RESTART_POLICIES);
     e.one_of(&spec.get("dnsPolicy"), &DNS_POLICIES);
     meta::labels(e, &spec.get("nodeSelector"));
@@ -189,7 +178,7 @@ fn names(e: &mut Errors, spec: &Node<'_>) {
     }
 }
 
-fn host_network(e: &mut Errors, spec: &Node<'_>, context: &Context<'_>) {
+fn host_network(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
     if !spec.get("hostNetwork").is_true() {
         return;
     }
@@ -200,7 +189,7 @@ fn host_network(e: &mut Errors, spec: &Node<'_>, context: &Context<'_>) {
                 host.int().unwrap_or(0),
                 port.get("containerPort").int().unwrap_or(0),
             );
-            if (context.pod.is_some() || on_host != 0) && on_host != inside {
+            if (is_pod || on_host != 0) && on_host != inside {
                 e.invalid_value(
                     &host,
                     &on_host.into(),

@@ -114,9 +114,8 @@ pub(super) fn requirements(e: &mut Errors, resources: &Node<'_>) {
                 let detail = format!("must be less than or equal to {name} limit of {limit}");
                 e.invalid_text(&requests, &request.to_string(), &detail);
             }
-            Some(_) => {}
             None if !overcommit => e.required(&limits, "Limit must be set for non overcommitable resources"),
-            None => {}
+            Some(_) | None => {}
         }
     }
     let any = |wanted: fn(&str) -> bool| {

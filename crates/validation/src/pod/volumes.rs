@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 
 use kube_types::is_dns1123_label;
 
-use super::{Context, env, resources};
+use super::{env, resources};
 use crate::{
     field::{Errors, Node},
     storage,
@@ -65,11 +65,11 @@ const SOURCES: [&str; 30] = [
     "image",
 ];
 
-pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>, context: &Context<'_>) -> Volumes<'a> {
+pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>) -> Volumes<'a> {
     let mut sound = Volumes::new();
     for volume in list.items() {
         let before = e.count();
-        source(e, &volume, context);
+        source(e, &volume);
         let name = volume.get("name");
         if name.is_empty() {
             e.required(&name, "");
@@ -86,7 +86,7 @@ pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>, context: &Context<'_>
     sound
 }
 
-fn source(e: &mut Errors, volume: &Node<'_>, context: &Context<'_>) {
+fn source(e: &mut Errors, volume: &Node<'_>) {
     let mut found = 0;
     for kind in SOURCES {
         let source = volume.get(kind);
@@ -99,13 +99,11 @@ fn source(e: &mut Errors, volume: &Node<'_>, context: &Context<'_>) {
             continue;
         }
         match kind {
-            "emptyDir" => {
-                if source.get("sizeLimit").quantity().is_some_and(|q| q.sign() < 0) {
-                    e.forbidden(
-                        &source.get("sizeLimit"),
-                        "SizeLimit field must be a valid resource quantity",
-                    );
-                }
+            "emptyDir" if source.get("sizeLimit").quantity().is_some_and(|q| q.sign() < 0) => {
+                e.forbidden(
+                    &source.get("sizeLimit"),
+                    "SizeLimit field must be a valid resource quantity",
+                );
             }
             "hostPath" => host_path(e, &source),
             "secret" => keyed(e, &source, "secretName"),
@@ -137,7 +135,6 @@ fn source(e: &mut Errors, volume: &Node<'_>, context: &Context<'_>) {
     if found == 0 {
         e.required(volume, "must specify a volume type");
     }
-    let _ = context;
 }
 
 /// A path on the node.
@@ -256,7 +253,7 @@ fn projected(e: &mut Errors, projection: &Node<'_>) {
                     "may not specify a duration less than 10 minutes",
                 ),
                 n if n > 1 << 32 => {
-                    e.invalid(&seconds, "may not specify a duration larger than 2^32 seconds")
+                    e.invalid(&seconds, "may not specify a duration larger than 2^32 seconds");
                 }
                 _ => {}
             }
