@@ -245,6 +245,12 @@ impl Layout {
                 break;
             }
         }
+        // What is frozen dies when it thaws.
+        if !killed.is_empty()
+            && let Some(folder) = self.folder("freezer", path)
+        {
+            thaw(&folder);
+        }
         Ok(())
     }
 
@@ -362,6 +368,13 @@ fn collect_pids(folder: &Path, pids: &mut BTreeSet<i32>) {
     }
     for child in children(folder) {
         collect_pids(&child, pids);
+    }
+}
+
+fn thaw(folder: &Path) {
+    let _ = fs::write(folder.join("freezer.state"), "THAWED");
+    for child in children(folder) {
+        thaw(&child);
     }
 }
 

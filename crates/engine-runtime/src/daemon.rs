@@ -150,6 +150,7 @@ impl Daemon {
             layout.ensure(group, &Limits::default())?;
             layout.join(group, std::process::id() as i32)?;
         }
+        raise_descriptor_limit();
         // Losing the daemon costs exit codes, losing the engine the cluster: better lose a container.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-998");
         let paths = Paths {
@@ -313,6 +314,16 @@ fn listen(run: &Path) -> Result<std::os::unix::net::UnixListener> {
     let listener = listener.map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
+}
+
+/// Three descriptors a container; and what containers inherit should be what the machine allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// After a reboot nothing in `run/` is true any more.

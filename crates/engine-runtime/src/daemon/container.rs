@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::log::{Lines, Log, timestamp};
 use super::{Daemon, Source};
-use crate::proto::{ContainerSpec, Exit, Id, Info, Status};
+use crate::proto::{ContainerSpec, Exit, Id, Info, PidMode, Status};
 use crate::worker::Files;
 use crate::{Error, Result};
 
@@ -25,6 +25,8 @@ pub struct Container {
     pub log_path: PathBuf,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// Whether its other processes end with its first.
+    pub own_pids: bool,
     /// Whether its stdin ends with the first attached client.
     pub stdin_once: bool,
     /// Where it is in its life.
@@ -85,6 +87,7 @@ impl Container {
             cgroup: spec.cgroup.clone(),
             log_path: spec.log_path.clone(),
             tty: spec.tty,
+            own_pids: spec.pid == PidMode::Private,
             stdin_once: spec.stdin_once,
             status: Status::Creating,
             pid: 0,

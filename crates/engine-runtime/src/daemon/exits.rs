@@ -78,6 +78,11 @@ impl Daemon {
 
     /// Records the end of a container and tells it. `None`: nobody knows how it ended.
     pub(super) fn exited(&mut self, id: &Id, status: Option<i32>) {
+        if let Some(container) = self.containers.get(id).filter(|c| !c.own_pids)
+            && let Err(error) = self.layout.kill(&container.cgroup)
+        {
+            tracing::warn!(%id, %error, "cannot kill what a container left running");
+        }
         self.drain(id);
         let Some(container) = self.containers.get(id) else {
             return;

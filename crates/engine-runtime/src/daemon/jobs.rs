@@ -225,7 +225,7 @@ impl Daemon {
             }
         };
         let now = sys::now();
-        let early = self.early.remove(&outcome.pid);
+        let early = self.ended_early(outcome.pid);
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };
@@ -271,7 +271,7 @@ impl Daemon {
         };
         let pid = outcome.pid;
         self.reply_with(reply, Ok(Response::Exec { exec: number, pid }), fds);
-        if let Some(status) = self.early.remove(&pid) {
+        if let Some(status) = self.ended_early(pid) {
             let (code, _) = sys::decode_status(status);
             self.send(reply.conn, &Message::ExecExit { exec: number, code }, Vec::new());
             return;
@@ -293,6 +293,12 @@ impl Daemon {
         self.close(id);
         self.containers.remove(id);
         let _ = std::fs::remove_file(self.paths.index().join(id));
+    }
+
+    /// How a child ended before we knew it. A number that is in use again says nothing.
+    fn ended_early(&mut self, pid: i32) -> Option<i32> {
+        let status = self.early.remove(&pid)?;
+        sys::start_time(pid).is_none().then_some(status)
     }
 
     /// Only while a worker runs may an unknown child become known.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use crate::death::{
     dies_while_it_creates, ends_with_its_code_and_log, out_of_memory, signals_and_kill_all,
-    survives_the_daemon, the_engine_is_kept,
+    starts_are_limited, survives_the_daemon, the_engine_is_kept,
 };
 use crate::inside::{failures_are_worded, is_isolated, mounts_and_users};
 use crate::namespaces::{
@@ -43,6 +43,7 @@ cases![
     attach_to_stdin,
     terminal_of_a_container,
     logs_rotate_and_floods_are_fair,
+    starts_are_limited,
     survives_the_daemon,
     dies_while_it_creates,
     the_engine_is_kept,

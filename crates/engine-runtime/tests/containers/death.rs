@@ -219,3 +219,38 @@ pub async fn the_engine_is_kept(w: &mut World) {
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(w.client.ping().await.expect("ping").engine_pid, 0);
 }
+
+/// A start that hangs is given up, and nothing of it stays.
+pub async fn starts_are_limited(w: &mut World) {
+    let spec = w.spec("frozen", "true");
+    w.client
+        .ensure_cgroup(&spec.cgroup, Limits::default())
+        .await
+        .expect("cgroup");
+    let (file, value) = if w.is_unified {
+        ("cgroup.freeze", "1")
+    } else {
+        ("freezer.state", "FROZEN")
+    };
+    let root = if w.is_unified {
+        "/sys/fs/cgroup"
+    } else {
+        "/sys/fs/cgroup/freezer"
+    };
+    std::fs::write(std::path::Path::new(root).join(&spec.cgroup).join(file), value).expect("freeze");
+    let group = spec.cgroup.clone();
+    let error = w.client.create_start(spec).await.expect_err("it cannot start");
+    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+    assert_eq!(w.client.list().await.expect("list"), []);
+    for _ in 0..300 {
+        if !std::path::Path::new(root).join(&group).exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        !std::path::Path::new(root).join(&group).exists(),
+        "its cgroup is left"
+    );
+    assert_eq!(w.complete(w.spec("fine", "true")).await.code, 0);
+}

@@ -43,7 +43,7 @@ pub fn daemon(dir: &Path, name: &str) -> ExitCode {
     let me = std::env::current_exe().expect("own path");
     let mut config = DaemonConfig::new(dir, vec![OsString::from(me), "__engine".into()]);
     config.system_cgroup = Some(format!("cncfdemo/{name}/system"));
-    config.start_limit = Duration::from_secs(20);
+    config.start_limit = Duration::from_secs(5);
     match engine_runtime::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
