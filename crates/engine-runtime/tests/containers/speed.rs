@@ -56,7 +56,17 @@ pub async fn fifty_at_once(w: &mut World) {
 
 pub async fn one_after_another(w: &mut World) {
     let (mut starts, mut removes) = (Vec::new(), Vec::new());
-    for n in 0..30 {
+    let daemon = w.client.ping().await.expect("ping").pid;
+    let descriptors = || {
+        std::fs::read_dir(format!("/proc/{daemon}/fd"))
+            .expect("fds")
+            .count()
+    };
+    let (mut before, mut memory) = (0, 0);
+    for n in 0..60 {
+        if n == 10 {
+            (before, memory) = (descriptors(), bench::resident(daemon));
+        }
         let spec = w.spec(&format!("c{n}"), "true");
         let id = spec.id.clone();
         let started = Instant::now();
@@ -67,6 +77,11 @@ pub async fn one_after_another(w: &mut World) {
         w.client.remove(&id).await.expect("remove");
         removes.push(started.elapsed().as_secs_f64() * 1e3);
     }
+    assert_eq!(descriptors(), before, "descriptors leak");
+    println!(
+        "    daemon grew by {} KiB over 50 containers",
+        bench::resident(daemon).saturating_sub(memory)
+    );
     println!("    create and start: {}", bench::summary(starts));
     println!("    remove: {}", bench::summary(removes));
 }
