@@ -227,4 +227,6 @@ fn without_nulls(value: Value) -> Value {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

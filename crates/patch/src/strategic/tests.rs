@@ -237,3 +237,57 @@ fn what_does_not_fit_the_type() {
         PatchError::Malformed("map: map[image:x] does not contain declared merge key: name".into())
     );
 }
+
+mod properties {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels() -> impl Strategy<Value = BTreeMap<String, Option<String>>> {
+        prop::collection::btree_map("[a-d]", prop::option::of("[xy]"), 0..4)
+    }
+
+    /// Environment variables by name.
+    fn variables() -> impl Strategy<Value = BTreeMap<String, String>> {
+        prop::collection::btree_map("[A-E]", "[12]", 0..4)
+    }
+
+    fn env(variables: &BTreeMap<String, String>) -> Vec<Value> {
+        variables
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect()
+    }
+
+    proptest! {
+        /// On plain maps a strategic merge patch is a merge patch.
+        #[test]
+        fn maps_as_merge_patch(before in labels(), change in labels()) {
+            let before: BTreeMap<_, _> = before.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+            let object = json!({"metadata": {"name": "p", "labels": before}});
+            let change = json!({"metadata": {"labels": change}});
+            let merged = crate::merge_patch(&object, change.to_string().as_bytes()).unwrap();
+            prop_assert_eq!(patch(POD, object, change), merged);
+        }
+
+        /// Merging a keyed list is merging a map from key to element; deletions are part of it, and nothing comes twice.
+        #[test]
+        fn lists_as_maps(before in variables(), change in variables(), gone in prop::collection::btree_set("[A-E]", 0..3)) {
+            let object = pod(json!([{"name": "c", "env": env(&before)}]));
+            let mut list = env(&change);
+            let gone: Vec<_> = gone.into_iter().filter(|name| !change.contains_key(name)).collect();
+            list.extend(gone.iter().map(|name| json!({"name": name, "$patch": "delete"})));
+            let patched = patch(POD, object, json!({"spec": {"containers": [{"name": "c", "env": list}]}}));
+            let found = patched["spec"]["containers"][0]["env"].as_array().unwrap();
+            let found: Vec<_> = found.iter().map(|v| (v["name"].as_str().unwrap(), v["value"].as_str().unwrap())).collect();
+            let mut wanted = before.clone();
+            wanted.extend(change.clone());
+            wanted.retain(|name, _| !gone.contains(name));
+            prop_assert_eq!(found.len(), wanted.len());
+            let found: BTreeMap<_, _> = found.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}
