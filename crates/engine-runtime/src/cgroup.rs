@@ -15,9 +15,21 @@ use crate::{Error, Result};
 /// Where hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// v1 controllers that the engine uses; those that are not mounted are done without.
-const V1_CONTROLLERS: [&str; 8] = [
-    "cpu", "cpuacct", "memory", "pids", "cpuset", "blkio", "devices", "freezer",
+/// v1 controllers that libcontainer puts a container into, all of them, so that nothing stays behind; those that are not mounted are
+/// done without.
+const V1_CONTROLLERS: [&str; 12] = [
+    "cpu",
+    "cpuacct",
+    "memory",
+    "pids",
+    "cpuset",
+    "blkio",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "perf_event",
+    "net_cls",
+    "net_prio",
 ];
 
 /// v2 controllers to hand down.

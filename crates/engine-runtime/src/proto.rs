@@ -60,6 +60,7 @@ pub struct ContainerSpec {
     /// Limits of that cgroup.
     pub limits: Limits,
     /// Wanted `oom_score_adj`; when the machine does not let us lower it, the lowest allowed one is used and that is reported once.
+    /// `None` is 0.
     pub oom_score_adj: Option<i32>,
     /// Host devices to pass in, besides the default set.
     pub devices: Vec<PathBuf>,

@@ -36,9 +36,8 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
     } = job;
     let files = Files::new(&spec.dir);
     let mut warnings = Vec::new();
-    let oom_score_adj = spec
-        .oom_score_adj
-        .and_then(|wanted| adjust_oom_score(wanted, &mut warnings));
+    // Never the daemon's own score, which may be lower than any container's should be.
+    let oom_score_adj = adjust_oom_score(spec.oom_score_adj.unwrap_or(0), &mut warnings);
 
     rootfs::mount(&files, &spec.lower_dirs)?;
     let home = rootfs::home(&files.rootfs(), spec.user.uid);
