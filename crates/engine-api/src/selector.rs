@@ -31,9 +31,7 @@ impl Selection {
         for requirement in fields.requirements() {
             let field = requirement.field.as_str();
             if field != "metadata.name" && field != "metadata.namespace" && !known.contains(&field) {
-                return Err(ApiError::bad_request(fields::refusal(
-                    kind, raw_labels, raw_fields, field,
-                )));
+                return Err(ApiError::bad_request(fields::refusal(kind, field)));
             }
         }
         // `GET …/name?watch=1`.

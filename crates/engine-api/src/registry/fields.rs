@@ -51,24 +51,13 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
     }
 }
 
-/// Upstream's words for a field that cannot be selected by.
-pub fn refusal(kind: &KindInfo, labels: &str, fields: &str, field: &str) -> String {
-    let why = if extra(kind).is_empty() {
+/// Upstream's words for a field that cannot be selected by; kubectl puts the selectors in front.
+pub fn refusal(kind: &KindInfo, field: &str) -> String {
+    if extra(kind).is_empty() {
         format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {field}")
-    };
-    let group_version = kind.api_version();
-    let group_version = if kind.group.is_empty() {
-        format!("/{}", kind.version)
-    } else {
-        group_version
-    };
-    format!(
-        "Unable to find \"{group_version}, Resource={}\" that match label selector \"{labels}\", \
-         field selector \"{fields}\": {why}",
-        kind.plural
-    )
+    }
 }
 
 /// The value of a selectable field of a stored object.

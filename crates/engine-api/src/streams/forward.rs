@@ -97,12 +97,11 @@ async fn carry<M: Send>(
     output: mpsc::Sender<M>,
     wrap: impl Fn(&[u8]) -> M + Send,
 ) -> std::result::Result<(), String> {
-    let connection = way.streams.port_forward(&way.target, port).await.map_err(|e| {
-        format!(
-            "an error occurred forwarding {port} -> {port}: error forwarding port {port} to pod {}: {e}",
-            way.target.uid
-        )
-    })?;
+    let connection = way
+        .streams
+        .port_forward(&way.target, port)
+        .await
+        .map_err(|e| format!("error forwarding port {port} to pod {}: {e}", way.target.uid))?;
     let (mut reader, mut writer) = tokio::io::split(connection);
     let inward = async {
         while let Some(bytes) = input.recv().await {

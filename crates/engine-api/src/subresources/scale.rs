@@ -30,7 +30,13 @@ pub fn scale_of(object: &Value) -> Value {
         scale["spec"]["replicas"] = replicas.into();
     }
     let selector = LabelSelector::from_object(&object["spec"]["selector"])
-        .map(|s| if s.is_nothing() { String::new() } else { s.to_string() })
+        .map(|s| {
+            if s.is_nothing() {
+                String::new()
+            } else {
+                s.to_string()
+            }
+        })
         .unwrap_or_default();
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();

@@ -30,7 +30,13 @@ impl Server {
         let admin = api.client("admin", &["system:masters"], "test/1");
         let server = Self { api, admin };
         // What the controllers would make.
-        server.ok("POST", "/api/v1/namespaces/default/serviceaccounts", &json!({"metadata": {"name": "default"}})).await;
+        server
+            .ok(
+                "POST",
+                "/api/v1/namespaces/default/serviceaccounts",
+                &json!({"metadata": {"name": "default"}}),
+            )
+            .await;
         server
     }
 
@@ -62,14 +68,30 @@ impl Server {
 
 /// A raw request; a body that is null is not sent. Patches are merge patches.
 pub async fn send(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request =
-        Request::builder().method(method).uri(path).header("content-type", content_type).body(Body::from(bytes)).unwrap();
+    let content_type = if method == "PATCH" {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
+    let bytes = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .body(Body::from(bytes))
+        .unwrap();
     let response = client.send(request).await.unwrap();
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())))
+    (
+        code,
+        serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
+    )
 }
 
 pub fn pod(name: &str) -> Value {

@@ -6,7 +6,9 @@ use crate::common::{PODS, Server, pod};
 async fn bound(server: &Server, name: &str) {
     server.ok("POST", PODS, &pod(name)).await;
     let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": "n"}});
-    server.ok("POST", &format!("{PODS}/{name}/binding"), &binding).await;
+    server
+        .ok("POST", &format!("{PODS}/{name}/binding"), &binding)
+        .await;
 }
 
 #[tokio::test]
@@ -27,7 +29,10 @@ async fn admission_fills_in() {
     unknown["spec"]["priorityClassName"] = "nothing-like-it".into();
     let (code, message) = server.fails("POST", PODS, &unknown).await;
     assert_eq!(code, 403);
-    assert_eq!(message, "pods \"q\" is forbidden: no PriorityClass with name nothing-like-it was found");
+    assert_eq!(
+        message,
+        "pods \"q\" is forbidden: no PriorityClass with name nothing-like-it was found"
+    );
     let mut account = pod("q");
     account["spec"]["serviceAccountName"] = "nobody".into();
     let (_, message) = server.fails("POST", PODS, &account).await;
@@ -35,7 +40,8 @@ async fn admission_fills_in() {
         message,
         "pods \"q\" is forbidden: error looking up service account default/nobody: serviceaccount \"nobody\" not found"
     );
-    let generated = json!({"metadata": {"generateName": "g-"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let generated =
+        json!({"metadata": {"generateName": "g-"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     let made = server.ok("POST", PODS, &generated).await;
     assert_eq!(made["metadata"]["name"].as_str().unwrap().len(), 7);
 }
@@ -47,11 +53,21 @@ async fn binding() {
     let pod = server.get(&format!("{PODS}/p")).await;
     assert_eq!(pod["spec"]["nodeName"], "n");
     assert_eq!(pod["status"]["conditions"][0]["type"], "PodScheduled");
-    let (code, message) =
-        server.fails("POST", &format!("{PODS}/p/binding"), &json!({"target": {"name": "m"}})).await;
+    let (code, message) = server
+        .fails(
+            "POST",
+            &format!("{PODS}/p/binding"),
+            &json!({"target": {"name": "m"}}),
+        )
+        .await;
     assert_eq!(code, 409);
-    assert!(message.contains("pod p is already assigned to node \"n\""), "{message}");
-    let list = server.get(&format!("{PODS}?fieldSelector=spec.nodeName%3Dn")).await;
+    assert!(
+        message.contains("pod p is already assigned to node \"n\""),
+        "{message}"
+    );
+    let list = server
+        .get(&format!("{PODS}?fieldSelector=spec.nodeName%3Dn"))
+        .await;
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
 }
 
@@ -59,18 +75,33 @@ async fn binding() {
 async fn graceful_deletion() {
     let server = Server::new().await;
     server.ok("POST", PODS, &pod("unbound")).await;
-    server.ok("DELETE", &format!("{PODS}/unbound"), &Value::Null).await;
-    assert_eq!(server.code(&format!("{PODS}/unbound")).await, 404, "nobody runs it: gone at once");
+    server
+        .ok("DELETE", &format!("{PODS}/unbound"), &Value::Null)
+        .await;
+    assert_eq!(
+        server.code(&format!("{PODS}/unbound")).await,
+        404,
+        "nobody runs it: gone at once"
+    );
 
     bound(&server, "p").await;
     let path = format!("{PODS}/p");
     let deleted = server.ok("DELETE", &path, &Value::Null).await;
     assert_eq!(deleted["metadata"]["deletionGracePeriodSeconds"], 30);
-    let shorter = server.ok("DELETE", &path, &json!({"gracePeriodSeconds": 5})).await;
+    let shorter = server
+        .ok("DELETE", &path, &json!({"gracePeriodSeconds": 5}))
+        .await;
     assert_eq!(shorter["metadata"]["deletionGracePeriodSeconds"], 5);
-    let longer = server.ok("DELETE", &path, &json!({"gracePeriodSeconds": 50})).await;
-    assert_eq!(longer["metadata"]["deletionGracePeriodSeconds"], 5, "a grace can only be shortened");
-    server.ok("DELETE", &path, &json!({"gracePeriodSeconds": 0})).await;
+    let longer = server
+        .ok("DELETE", &path, &json!({"gracePeriodSeconds": 50}))
+        .await;
+    assert_eq!(
+        longer["metadata"]["deletionGracePeriodSeconds"], 5,
+        "a grace can only be shortened"
+    );
+    server
+        .ok("DELETE", &path, &json!({"gracePeriodSeconds": 0}))
+        .await;
     assert_eq!(server.code(&path).await, 404);
 }
 
@@ -78,7 +109,8 @@ async fn graceful_deletion() {
 async fn eviction_heeds_budgets() {
     let server = Server::new().await;
     bound(&server, "p").await;
-    let running = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    let running =
+        json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
     server.ok("PATCH", &format!("{PODS}/p/status"), &running).await;
     const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "p"}}}});
@@ -87,11 +119,20 @@ async fn eviction_heeds_budgets() {
         json!({"status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1,
             "expectedPods": 1}})
     };
-    server.ok("PATCH", &format!("{BUDGETS}/b/status"), &status(0)).await;
-    let (code, message) = server.fails("POST", &format!("{PODS}/p/eviction"), &json!({})).await;
+    server
+        .ok("PATCH", &format!("{BUDGETS}/b/status"), &status(0))
+        .await;
+    let (code, message) = server
+        .fails("POST", &format!("{PODS}/p/eviction"), &json!({}))
+        .await;
     assert_eq!(code, 429);
-    assert_eq!(message, "Cannot evict pod as it would violate the pod's disruption budget.");
-    server.ok("PATCH", &format!("{BUDGETS}/b/status"), &status(1)).await;
+    assert_eq!(
+        message,
+        "Cannot evict pod as it would violate the pod's disruption budget."
+    );
+    server
+        .ok("PATCH", &format!("{BUDGETS}/b/status"), &status(1))
+        .await;
     server.ok("POST", &format!("{PODS}/p/eviction"), &json!({})).await;
     let spent = server.get(&format!("{BUDGETS}/b")).await;
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
@@ -103,7 +144,9 @@ async fn eviction_heeds_budgets() {
 async fn what_is_missing_says_so() {
     let server = Server::new().await;
     bound(&server, "p").await;
-    let (code, message) = server.fails("PATCH", &format!("{PODS}/p/resize"), &json!({})).await;
+    let (code, message) = server
+        .fails("PATCH", &format!("{PODS}/p/resize"), &json!({}))
+        .await;
     assert_eq!(code, 501);
     assert!(message.contains("not supported"), "{message}");
     let (code, message) = server.fails("GET", &format!("{PODS}/p/log"), &Value::Null).await;

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::AttachParams};
 use serde_json::json;
 use streaming::{
-    Duplex, ExecExit, ExecOptions, ExecSession, LogOptions, LogStream, NodeStreams, Output, StreamError, Target,
+    Duplex, ExecExit, ExecOptions, ExecSession, LogOptions, LogStream, NodeStreams, Output, StreamError,
+    Target,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,7 +23,10 @@ struct Echo;
 #[async_trait]
 impl NodeStreams for Echo {
     async fn logs(&self, target: &Target, options: LogOptions) -> Result<LogStream, StreamError> {
-        let line = format!("{}/{} tail {:?}\n", target.pod, target.container, options.tail_lines);
+        let line = format!(
+            "{}/{} tail {:?}\n",
+            target.pod, target.container, options.tail_lines
+        );
         Ok(Box::pin(futures::stream::iter([Ok(Bytes::from(line))])))
     }
 
@@ -32,14 +36,21 @@ impl NodeStreams for Echo {
         let (done, exit) = oneshot::channel();
         let code = options.command.last().and_then(|c| c.parse().ok()).unwrap_or(0);
         tokio::spawn(async move {
-            let _ = out.send((Output::Stderr, Bytes::from(options.command.join(" ")))).await;
+            let _ = out
+                .send((Output::Stderr, Bytes::from(options.command.join(" "))))
+                .await;
             while let Some(bytes) = input.recv().await {
                 let _ = out.send((Output::Stdout, bytes)).await;
             }
             drop(out);
             let _ = done.send(ExecExit::Code(code));
         });
-        Ok(ExecSession { stdin: options.stdin.then_some(stdin), output, resize: None, exit })
+        Ok(ExecSession {
+            stdin: options.stdin.then_some(stdin),
+            output,
+            resize: None,
+            exit,
+        })
     }
 
     async fn attach(&self, target: &Target, options: ExecOptions) -> Result<ExecSession, StreamError> {
@@ -48,7 +59,10 @@ impl NodeStreams for Echo {
 
     async fn port_forward(&self, _: &Target, port: u16) -> Result<Box<dyn Duplex>, StreamError> {
         if port == 1 {
-            return Err(StreamError { code: 500, message: "connection refused".to_owned() });
+            return Err(StreamError {
+                code: 500,
+                message: "connection refused".to_owned(),
+            });
         }
         let (near, far) = tokio::io::duplex(1024);
         tokio::spawn(async move {
@@ -63,7 +77,13 @@ impl NodeStreams for Echo {
 async fn server() -> (Server, Api<Pod>) {
     let server = Server::new().await.streams(Arc::new(Echo));
     server.ok("POST", PODS, &pod("p")).await;
-    server.ok("POST", &format!("{PODS}/p/binding"), &json!({"target": {"name": "n"}})).await;
+    server
+        .ok(
+            "POST",
+            &format!("{PODS}/p/binding"),
+            &json!({"target": {"name": "n"}}),
+        )
+        .await;
     let pods = Api::namespaced(server.admin.clone(), "default");
     (server, pods)
 }
@@ -71,9 +91,17 @@ async fn server() -> (Server, Api<Pod>) {
 #[tokio::test]
 async fn logs() {
     let (server, _) = server().await;
-    assert_eq!(server.get(&format!("{PODS}/p/log?tailLines=3")).await, json!("p/c tail Some(3)\n"));
-    let (code, message) = server.fails("GET", &format!("{PODS}/p/log?container=nope"), &json!(null)).await;
-    assert_eq!((code, message.as_str()), (400, "container nope is not valid for pod p"));
+    assert_eq!(
+        server.get(&format!("{PODS}/p/log?tailLines=3")).await,
+        json!("p/c tail Some(3)\n")
+    );
+    let (code, message) = server
+        .fails("GET", &format!("{PODS}/p/log?container=nope"), &json!(null))
+        .await;
+    assert_eq!(
+        (code, message.as_str()),
+        (400, "container nope is not valid for pod p")
+    );
 }
 
 #[tokio::test]
@@ -93,7 +121,10 @@ async fn exec_carries_both_ways_and_the_exit_code() {
     assert_eq!((out.as_str(), err.as_str()), ("hello", "sh 4"));
     let status = status.await.unwrap();
     assert_eq!(status.reason.as_deref(), Some("NonZeroExitCode"));
-    assert_eq!(status.details.unwrap().causes.unwrap()[0].message.as_deref(), Some("4"));
+    assert_eq!(
+        status.details.unwrap().causes.unwrap()[0].message.as_deref(),
+        Some("4")
+    );
 }
 
 #[tokio::test]
@@ -113,7 +144,9 @@ async fn ports_by_channels() {
 async fn proxy_speaks_http_to_the_pod() {
     let (server, _) = server().await;
     // The echo answers a request with itself, which is not HTTP: the proxy must say so rather than hang.
-    let (code, message) = server.fails("GET", &format!("{PODS}/p:80/proxy/x"), &json!(null)).await;
+    let (code, message) = server
+        .fails("GET", &format!("{PODS}/p:80/proxy/x"), &json!(null))
+        .await;
     assert_eq!(code, 503);
     assert!(message.contains("error trying to reach service"), "{message}");
 }

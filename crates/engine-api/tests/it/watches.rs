@@ -16,10 +16,15 @@ struct Watch {
 
 impl Watch {
     async fn open(server: &Server, query: &str) -> Self {
-        let request = Request::get(format!("{MAPS}?watch=1{query}")).body(Body::empty()).unwrap();
+        let request = Request::get(format!("{MAPS}?watch=1{query}"))
+            .body(Body::empty())
+            .unwrap();
         let response = server.admin.send(request).await.unwrap();
         assert_eq!(response.status(), 200);
-        Self { body: response.into_body(), buffer: Vec::new() }
+        Self {
+            body: response.into_body(),
+            buffer: Vec::new(),
+        }
     }
 
     async fn next(&mut self) -> Value {
@@ -28,8 +33,11 @@ impl Watch {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 return serde_json::from_slice(&line).unwrap();
             }
-            let frame = tokio::time::timeout(Duration::from_secs(5), self.body.frame()).await.unwrap();
-            self.buffer.extend_from_slice(&frame.expect("the watch ended").unwrap().into_data().unwrap());
+            let frame = tokio::time::timeout(Duration::from_secs(5), self.body.frame())
+                .await
+                .unwrap();
+            self.buffer
+                .extend_from_slice(&frame.expect("the watch ended").unwrap().into_data().unwrap());
         }
     }
 
@@ -50,13 +58,18 @@ async fn every_change_in_order() {
     server.ok("POST", MAPS, &json!({"metadata": {"name": "a"}})).await;
     let mut watch = Watch::open(&server, "").await;
     assert_eq!(watch.told().await, told("ADDED", "a"));
-    server.ok("PATCH", &format!("{MAPS}/a"), &json!({"data": {"x": "1"}})).await;
+    server
+        .ok("PATCH", &format!("{MAPS}/a"), &json!({"data": {"x": "1"}}))
+        .await;
     assert_eq!(watch.told().await, told("MODIFIED", "a"));
     let revision = server.api.revision();
     server.ok("DELETE", &format!("{MAPS}/a"), &Value::Null).await;
     let deleted = watch.next().await;
     assert_eq!(deleted["type"], "DELETED");
-    assert_eq!(deleted["object"]["metadata"]["resourceVersion"], server.api.revision().to_string());
+    assert_eq!(
+        deleted["object"]["metadata"]["resourceVersion"],
+        server.api.revision().to_string()
+    );
     let mut from_then = Watch::open(&server, &format!("&resourceVersion={revision}")).await;
     assert_eq!(from_then.next().await, deleted);
 }
@@ -66,13 +79,31 @@ async fn leaving_a_selector_is_a_deletion() {
     let server = Server::new().await;
     let mut watch = Watch::open(&server, "&labelSelector=a%3Db").await;
     server.ok("POST", MAPS, &json!({"metadata": {"name": "x"}})).await;
-    server.ok("PATCH", &format!("{MAPS}/x"), &json!({"metadata": {"labels": {"a": "b"}}})).await;
+    server
+        .ok(
+            "PATCH",
+            &format!("{MAPS}/x"),
+            &json!({"metadata": {"labels": {"a": "b"}}}),
+        )
+        .await;
     assert_eq!(watch.told().await, told("ADDED", "x"));
-    server.ok("PATCH", &format!("{MAPS}/x"), &json!({"metadata": {"labels": {"a": "c"}}})).await;
+    server
+        .ok(
+            "PATCH",
+            &format!("{MAPS}/x"),
+            &json!({"metadata": {"labels": {"a": "c"}}}),
+        )
+        .await;
     let gone = watch.next().await;
     assert_eq!(gone["type"], "DELETED");
-    assert_eq!(gone["object"]["metadata"]["labels"]["a"], "b", "as it was when it last matched");
-    assert_eq!(gone["object"]["metadata"]["resourceVersion"], server.api.revision().to_string());
+    assert_eq!(
+        gone["object"]["metadata"]["labels"]["a"], "b",
+        "as it was when it last matched"
+    );
+    assert_eq!(
+        gone["object"]["metadata"]["resourceVersion"],
+        server.api.revision().to_string()
+    );
 }
 
 #[tokio::test]
@@ -84,19 +115,37 @@ async fn initial_events_end_with_a_bookmark() {
     assert_eq!(watch.told().await, told("ADDED", "a"));
     let bookmark = watch.next().await;
     assert_eq!(bookmark["type"], "BOOKMARK");
-    assert_eq!(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    assert_eq!(
+        bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
 }
 
 #[tokio::test]
 async fn too_old_and_too_new() {
-    let server = Server::with(engine_api::Config { history: 4, ..engine_api::Config::default() }).await;
+    let server = Server::with(engine_api::Config {
+        history: 4,
+        ..engine_api::Config::default()
+    })
+    .await;
     for index in 0..10 {
-        server.ok("POST", MAPS, &json!({"metadata": {"name": format!("m{index}")}})).await;
+        server
+            .ok("POST", MAPS, &json!({"metadata": {"name": format!("m{index}")}}))
+            .await;
     }
     let mut watch = Watch::open(&server, "&resourceVersion=1").await;
     let error = watch.next().await;
-    assert_eq!((error["type"].as_str(), error["object"]["code"].as_i64()), (Some("ERROR"), Some(410)));
-    let (code, message) = server.fails("GET", &format!("{MAPS}?watch=1&resourceVersion=99999"), &Value::Null).await;
+    assert_eq!(
+        (error["type"].as_str(), error["object"]["code"].as_i64()),
+        (Some("ERROR"), Some(410))
+    );
+    let (code, message) = server
+        .fails(
+            "GET",
+            &format!("{MAPS}?watch=1&resourceVersion=99999"),
+            &Value::Null,
+        )
+        .await;
     assert_eq!(code, 504);
     assert!(message.contains("Too large resource version: 99999"), "{message}");
 }
@@ -105,7 +154,9 @@ async fn too_old_and_too_new() {
 async fn a_watch_ends_when_it_should() {
     let server = Server::new().await;
     let mut watch = Watch::open(&server, "&timeoutSeconds=1").await;
-    let end = tokio::time::timeout(Duration::from_secs(3), watch.body.frame()).await.expect("it goes on");
+    let end = tokio::time::timeout(Duration::from_secs(3), watch.body.frame())
+        .await
+        .expect("it goes on");
     assert!(end.is_none());
 }
 
@@ -115,11 +166,17 @@ async fn kube_rs_watcher_follows() {
     use kube::{Api, ResourceExt, runtime::watcher};
     let server = Server::new().await;
     let api: Api<ConfigMap> = Api::namespaced(server.admin.clone(), "default");
-    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
+    for config in [
+        watcher::Config::default(),
+        watcher::Config::default().streaming_lists(),
+    ] {
         let mut events = std::pin::pin!(watcher(api.clone(), config));
         let mut names = Vec::new();
         server.ok("POST", MAPS, &json!({"metadata": {"name": "a"}})).await;
-        while let Some(event) = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap() {
+        while let Some(event) = tokio::time::timeout(Duration::from_secs(5), events.next())
+            .await
+            .unwrap()
+        {
             match event.unwrap() {
                 watcher::Event::InitApply(object) => names.push(object.name_any()),
                 watcher::Event::InitDone => {
