@@ -404,13 +404,19 @@ impl<K: Kind> Cache<K> {
 
     // --- writes; what they return is in the cache when they return ---
 
+    /// Whether a deleted object in this form has nothing left to wait for. Namespaces have finalizers of their own.
+    fn is_released(&self, object: &K) -> bool {
+        let meta = object.m();
+        meta.deletion_timestamp.is_some()
+            && meta.finalizers.as_ref().is_none_or(Vec::is_empty)
+            && meta.deletion_grace_period_seconds.unwrap_or(0) == 0
+            && K::kind(&self.kind) != "Namespace"
+    }
+
     fn keep(&self, object: K) -> Arc<K> {
         let arc = Arc::new(object.clone());
-        if object.deleting()
-            && object.m().finalizers.as_ref().is_none_or(Vec::is_empty)
-            && object.m().deletion_grace_period_seconds.unwrap_or(0) == 0
-        {
-            // Removed by this very write (last finalizer gone).
+        if self.is_released(&object) {
+            // Removed by this very write: the last finalizer is gone.
             self.remove(&object.key(), object.uid(), object.rv(), false);
         } else {
             self.upsert(object, false);
@@ -525,9 +531,7 @@ impl<K: Kind> Cache<K> {
                 // The object, when it is only marked; a Status, or the last state of a pod that had no grace left.
                 match serde_json::from_value::<K>(answer) {
                     Ok(object) if !object.name().is_empty() && object.uid() == uid => {
-                        let stays = object.deleting()
-                            && (object.m().finalizers.iter().flatten().next().is_some()
-                                || object.m().deletion_grace_period_seconds.unwrap_or(0) > 0);
+                        let stays = object.deleting() && !self.is_released(&object);
                         if stays {
                             self.upsert(object, false);
                         } else {

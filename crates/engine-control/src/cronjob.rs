@@ -7,7 +7,7 @@ use croner::Cron;
 use croner::parser::CronParser;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job, JobSpec};
+use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
@@ -236,13 +236,7 @@ fn job_for(cron: &CronJob, due: Timestamp, zone: &TimeZone) -> Job {
             owner_references: Some(vec![controller_ref(cron)]),
             ..ObjectMeta::default()
         },
-        spec: Some(
-            cron.spec
-                .job_template
-                .spec
-                .clone()
-                .unwrap_or_else(JobSpec::default),
-        ),
+        spec: Some(cron.spec.job_template.spec.clone().unwrap_or_default()),
         status: None,
     }
 }

@@ -103,6 +103,9 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     Ok(None)
 }
 
+/// Ports, ready and not ready addresses.
+type Group = (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>);
+
 fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
     let spec = service.spec.clone().unwrap_or_default();
     let publish = spec.publish_not_ready_addresses == Some(true);
@@ -112,8 +115,7 @@ fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
         .and_then(|f| f.first())
         .map_or("IPv4", String::as_str);
     // By ports, since named ones may differ between pods.
-    let mut groups: BTreeMap<String, (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>)> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for pod in members {
         if pods::is_terminal(pod) || (pod.deleting() && !publish) {
             continue;
@@ -154,9 +156,9 @@ fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
             .entry(format!("{ports:?}"))
             .or_insert_with(|| (ports, Vec::new(), Vec::new()));
         if publish || pods::is_ready(pod) {
-            group.1.push(endpoint)
+            group.1.push(endpoint);
         } else {
-            group.2.push(endpoint)
+            group.2.push(endpoint);
         }
     }
     groups

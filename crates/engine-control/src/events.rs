@@ -113,9 +113,14 @@ const REMEMBERED: usize = 4096;
 const BURST: f64 = 25.0;
 const REFILL_SECONDS: f64 = 300.0;
 
+/// Object uid, component, reason and message: what makes two events the same.
+type Identity = (String, String, String, String);
+/// Name of the event, and how often it has happened.
+type Written = (String, i32);
+
 #[derive(Default)]
 struct Memory {
-    written: HashMap<(String, String, String, String), (String, String, i32)>,
+    written: HashMap<Identity, Written>,
     budgets: HashMap<String, (f64, Timestamp)>,
 }
 
@@ -158,7 +163,7 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             .filter(|n| !n.is_empty())
             .unwrap_or_else(|| "default".to_owned());
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        if let Some((_, name, count)) = memory.written.get_mut(&key) {
+        if let Some((name, count)) = memory.written.get_mut(&key) {
             *count += 1;
             let patch = if note.action.is_some() {
                 json!({"series": {"count": *count, "lastObservedTime": MicroTime(Timestamp::now())}})
@@ -178,7 +183,7 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
         let name = event.metadata.name.clone().unwrap_or_default();
         match api.create(&PostParams::default(), &event).await {
             Ok(_) => {
-                memory.written.insert(key, (namespace, name, 1));
+                memory.written.insert(key, (name, 1));
             }
             Err(error) => tracing::debug!(%error, "event not written"),
         }

@@ -170,7 +170,7 @@ pub(crate) fn run<T, F, Fut>(
                 };
                 match &outcome {
                     Err(error) if error.is_conflict() => {
-                        tracing::debug!(controller = name, ?key, %error, "again")
+                        tracing::debug!(controller = name, ?key, %error, "again");
                     }
                     Err(error) => tracing::warn!(controller = name, ?key, %error, "sync failed"),
                     Ok(_) => {}

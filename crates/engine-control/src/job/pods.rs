@@ -95,7 +95,7 @@ impl Step {
             for pod in active {
                 match index_of(pod) {
                     Some(index) if index < completions && !done.contains(&index) && seen.insert(index) => {
-                        stay.push(Arc::clone(pod))
+                        stay.push(Arc::clone(pod));
                     }
                     _ => go.push(Arc::clone(pod)),
                 }

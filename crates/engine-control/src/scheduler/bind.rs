@@ -20,7 +20,7 @@ use crate::volumes::{SELECTED_NODE, is_bound};
 
 const COMPONENT: &str = "default-scheduler";
 /// How long a pod waits for its volumes (plugins/volumebinding: bindTimeoutSeconds).
-const VOLUMES_TIMEOUT: Duration = Duration::from_secs(600);
+const VOLUMES_TIMEOUT: Duration = Duration::from_mins(10);
 
 fn api(context: &Context, namespace: &str) -> Api<Pod> {
     Api::namespaced(context.config.scheduler_client.clone(), namespace)

@@ -12,6 +12,10 @@ use crate::meta::Meta;
 use crate::pods;
 use crate::revision::{HASH_LABEL, template_of};
 
+fn is_healthy(pod: &Pod) -> bool {
+    pods::phase(pod) == "Running" && pods::is_ready(pod) && !pod.deleting()
+}
+
 impl Step {
     fn is_ordered(&self) -> bool {
         self.spec.pod_management_policy.as_deref() != Some("Parallel")
@@ -26,10 +30,6 @@ impl Step {
 
     fn is_available(&self, pod: &Pod) -> bool {
         pods::phase(pod) == "Running" && pods::is_available(pod, self.min_ready(), self.now)
-    }
-
-    fn is_healthy(&self, pod: &Pod) -> bool {
-        pods::phase(pod) == "Running" && pods::is_ready(pod) && !pod.deleting()
     }
 
     pub(super) async fn act(&mut self) -> Result<(), Error> {
@@ -161,7 +161,7 @@ impl Step {
         condemned.sort_by_key(|p| std::cmp::Reverse(ordinal(p)));
         let first_unhealthy = condemned
             .iter()
-            .rfind(|p| !self.is_healthy(p))
+            .rfind(|p| !is_healthy(p))
             .map(|p| p.name().to_owned());
         for pod in condemned {
             if pod.deleting() {
@@ -170,7 +170,7 @@ impl Step {
                 }
                 continue;
             }
-            if self.is_ordered() && !self.is_healthy(&pod) && first_unhealthy.as_deref() != Some(pod.name()) {
+            if self.is_ordered() && !is_healthy(&pod) && first_unhealthy.as_deref() != Some(pod.name()) {
                 return Ok(true);
             }
             self.delete(&pod).await?;
@@ -197,7 +197,7 @@ impl Step {
         for ordinal in (first..first + self.replicas()).rev() {
             if !self
                 .at(ordinal)
-                .is_some_and(|p| self.is_healthy(&p) && self.is_available(&p))
+                .is_some_and(|p| is_healthy(&p) && self.is_available(&p))
             {
                 missing += 1;
             }
@@ -207,7 +207,7 @@ impl Step {
             let Some(pod) = self.at(ordinal) else {
                 return Ok(());
             };
-            let healthy = self.is_healthy(&pod) && self.is_available(&pod);
+            let healthy = is_healthy(&pod) && self.is_available(&pod);
             if pod.label(HASH_LABEL) != Some(self.update.name()) && !pod.deleting() {
                 if healthy && missing >= most {
                     return Ok(());

@@ -34,7 +34,23 @@ impl Cluster {
     }
 
     pub async fn with_nodes(nodes: &[(&str, &str)]) -> Self {
-        let api = engine_api::Config::default().build().await.unwrap();
+        Self::with(nodes, 40).await
+    }
+
+    /// With nodes that count as lost after some seconds of silence.
+    pub async fn with(nodes: &[(&str, &str)], grace_seconds: u32) -> Self {
+        // RUST_LOG=engine_control=debug shows what the controllers complain about.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let api = engine_api::Config {
+            service_account_keys: vec![rcgen::KeyPair::generate().unwrap().serialize_pem()],
+            ..Default::default()
+        }
+        .build()
+        .await
+        .unwrap();
         let admin = api.client("kubernetes-admin", &["system:masters"], "test/1");
         let removed = Arc::new(std::sync::Mutex::new(Vec::new()));
         let heard = Arc::clone(&removed);
@@ -45,6 +61,7 @@ impl Cluster {
             "/var/lib/test/volumes".into(),
         );
         config.remove_folder = Some(Arc::new(move |path| heard.lock().unwrap().push(path)));
+        config.node_monitor_grace_seconds = grace_seconds;
         let controllers = config.build();
         let kubelet_client = api.client("kubernetes-admin", &["system:masters"], "kubelet/1");
         let cluster = Self {
@@ -89,6 +106,26 @@ impl Cluster {
             .patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
             .await
             .unwrap();
+    }
+
+    /// Renews a node's lease, as its kubelet would.
+    pub fn keep_alive(&self, node: &str) -> JoinHandle<()> {
+        let (leases, node) = (
+            self.api("coordination.k8s.io/v1/Lease", "kube-node-lease"),
+            node.to_owned(),
+        );
+        tokio::spawn(async move {
+            let lease = serde_json::from_value(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node}, "spec": {"holderIdentity": node}})).unwrap();
+            leases.create(&PostParams::default(), &lease).await.unwrap();
+            loop {
+                let patch = json!({"spec": {"renewTime": k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(jiff::Timestamp::now())}});
+                leases
+                    .patch(&node, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await
+                    .unwrap();
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        })
     }
 
     pub fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
@@ -234,7 +271,9 @@ pub fn text(value: &Value) -> &str {
 }
 
 fn to_value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap()
+    let mut value = serde_json::to_value(object).unwrap();
+    value["metadata"].as_object_mut().unwrap().remove("managedFields");
+    value
 }
 
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {

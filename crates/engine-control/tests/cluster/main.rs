@@ -2,6 +2,7 @@
 //! bound pods as running and ready, ends those whose command is `true` or `false`, and lets deleted ones go.
 
 mod harness;
+mod housekeeping;
 mod jobs;
 mod ownership;
 mod scheduling;
