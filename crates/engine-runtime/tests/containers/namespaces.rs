@@ -177,5 +177,35 @@ pub async fn scores_and_propagation(w: &mut World) {
         std::fs::write(shared.join("sub/there"), "").expect("write");
         w.logged("prop", "stdout F seen").await;
         mount(&["umount", &sub]);
+
+        // And with Bidirectional the host sees what the container mounts, and nothing else of it.
+        let mut spec = w.spec(
+            "both",
+            "mount -t tmpfs none /shared/sub && echo in > /shared/sub/file",
+        );
+        spec.privileged = true;
+        spec.mounts = vec![Mount {
+            destination: "/shared".into(),
+            source: MountSource::Bind {
+                path: shared.clone(),
+                propagation: Propagation::Bidirectional,
+            },
+            read_only: false,
+        }];
+        let count = || {
+            std::fs::read_to_string("/proc/self/mountinfo")
+                .expect("mounts")
+                .lines()
+                .count()
+        };
+        let before = count();
+        assert_eq!(w.complete(spec).await.code, 0, "{:?}", w.log("both"));
+        assert_eq!(
+            std::fs::read_to_string(shared.join("sub/file")).expect("seen on the host"),
+            "in\n"
+        );
+        mount(&["umount", &sub]);
+        w.client.remove("uid.both.0").await.expect("remove");
+        assert_eq!(count(), before);
     }
 }
