@@ -16,6 +16,16 @@ fn headless(spec: &Node<'_>) -> bool {
     spec.get("clusterIP").text() == "None" || spec.get("clusterIPs").index(0).text() == "None"
 }
 
+/// The cluster's addresses for the Service, whichever of the two fields has them.
+fn addresses(spec: &Node<'_>) -> Value {
+    let (single, list) = (spec.get("clusterIP"), spec.get("clusterIPs"));
+    if list.is_empty() && !single.is_empty() {
+        json!([single.text()])
+    } else {
+        json!(list.value())
+    }
+}
+
 /// The rules for a new or changed Service.
 pub(crate) fn service(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>) {
     let spec = object.get("spec");
@@ -165,15 +175,16 @@ fn cluster_ips(e: &mut Errors, spec: &Node<'_>) {
         return;
     }
     let (single, list) = (spec.get("clusterIP"), spec.get("clusterIPs"));
+    // Upstream's strategy has filled in the list from the single address by now; here it may still be to come.
     if single.is_empty() {
         if !list.is_empty() {
             e.invalid(&list, "must be empty when `clusterIP` is not specified");
         }
-    } else if list.is_empty() {
-        e.required(&list, "");
-    } else if list.index(0).text() != single.text() {
+    } else if !list.is_empty() && list.index(0).text() != single.text() {
         e.invalid(&list, "first value must match `clusterIP`");
     }
+    let addresses = addresses(spec);
+    let list = list.holding(&addresses);
     let mut families = HashSet::new();
     for family in spec.get("ipFamilies").items() {
         e.maybe_one_of(&family, &["IPv4", "IPv6"]);
@@ -294,7 +305,11 @@ fn traffic(e: &mut Errors, spec: &Node<'_>) {
 pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     let (old, new) = (old.get("spec"), new.get("spec"));
     let external_name = |spec: &Node<'_>| spec.get("type").text() == "ExternalName";
-    let (before, now) = (old.get("clusterIPs"), new.get("clusterIPs"));
+    let (old_list, new_list) = (addresses(&old), addresses(&new));
+    let (before, now) = (
+        old.get("clusterIPs").holding(&old_list),
+        new.get("clusterIPs").holding(&new_list),
+    );
     let exempt = external_name(&old) || external_name(&new) || headless(&old) && headless(&new);
     if !exempt {
         let value = if now.present() {

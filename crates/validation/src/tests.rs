@@ -216,6 +216,10 @@ fn ordinary_objects_pass() {
         ),
         (
             "Service",
+            json!({"spec": {"clusterIP": "None", "ports": [{"port": 80}]}}),
+        ),
+        (
+            "Service",
             json!({"spec": {"clusterIP": "None", "clusterIPs": ["None"]}}),
         ),
         (
