@@ -171,31 +171,17 @@ fn aggregated_resource(kind: &'static KindInfo) -> Value {
     entry
 }
 
-impl Api {
-    /// `/openapi/v3` and the documents below it.
-    pub fn openapi(&self, path: &str) -> Result<Response<Body>> {
-        let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
-        if !rest.is_empty() {
-            let document = schema::openapi_v3(rest).ok_or_else(ApiError::no_such_path)?;
-            return Ok(answer::bytes(200, "application/json", document));
-        }
-        // The documents change with the program only.
-        let hash = format!("{:08X}", crc32fast::hash(self.config.git_version.as_bytes()));
-        let mut paths = Map::new();
-        for (group, versions) in groups() {
-            for version in versions {
-                let path = if group.is_empty() {
-                    format!("api/{version}")
-                } else {
-                    format!("apis/{group}/{version}")
-                };
-                let url = format!("/openapi/v3/{path}?hash={hash}");
-                paths.insert(path, json!({"serverRelativeURL": url}));
-            }
-        }
-        Ok(answer::json(200, &json!({"paths": paths})))
+/// `/openapi/v3` and the documents below it.
+pub fn openapi(path: &str) -> Result<Response<Body>> {
+    let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
+    if !rest.is_empty() {
+        let document = schema::openapi_v3(rest).ok_or_else(ApiError::no_such_path)?;
+        return Ok(answer::bytes(200, "application/json", document));
     }
+    Ok(answer::json(200, &schema::openapi_v3_index()))
+}
 
+impl Api {
     /// `/version`.
     pub fn version(&self) -> Value {
         let version = &self.config.git_version;

@@ -125,7 +125,7 @@ impl Api {
                     "id_token_signing_alg_values_supported": ["ES256"],
                 }),
             )),
-            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => self.openapi(path),
+            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => discovery::openapi(path),
             path if is_public(path) => Ok(health(call, path)),
             _ => Err(ApiError::no_such_path()),
         }
@@ -160,12 +160,16 @@ impl Api {
                 _ => Err(ApiError::method_not_allowed()),
             };
         }
-        if kind.namespaced != !route.namespace.is_empty()
-            && (!kind.namespaced && kind.plural != "namespaces"
-                || kind.namespaced
-                    && !route.name.is_empty()
-                    && !matches!(route.verb, "list" | "watch" | "deletecollection"))
-        {
+        let across = matches!(route.verb, "list" | "watch");
+        if kind.namespaced && route.namespace.is_empty() && !across {
+            let collection = matches!(route.verb, "create" | "deletecollection");
+            return Err(if collection {
+                ApiError::method_not_allowed()
+            } else {
+                ApiError::no_such_path()
+            });
+        }
+        if !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces" {
             return Err(ApiError::no_such_path());
         }
         let format = format(&call.headers)?;
@@ -272,7 +276,7 @@ impl Api {
             )),
             ("log", "get") => self.logs(call, kind).await,
             ("exec" | "attach", "get" | "create") => self.exec(call, kind).await,
-            ("portforward", "get" | "create") => self.port_forward(call, kind).await,
+            ("portforward", "get" | "create") => self.port_forward(call, kind),
             ("proxy", _) => self.proxy(call, kind).await,
             _ => not_allowed(),
         }
@@ -315,7 +319,7 @@ fn health(call: &Call, path: &str) -> Response<Body> {
     if !call.query.truth("verbose") {
         return answer::text(200, "ok");
     }
-    let mut out: String = checks.iter().map(|c| format!("[+]{c} ok\n")).collect();
-    out.push_str(&format!("{name} check passed\n"));
-    answer::text(200, out)
+    let mut lines: Vec<String> = checks.iter().map(|c| format!("[+]{c} ok")).collect();
+    lines.push(format!("{name} check passed\n"));
+    answer::text(200, lines.join("\n"))
 }

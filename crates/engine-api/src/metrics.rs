@@ -19,11 +19,13 @@ struct Line {
     buckets: [u64; BOUNDS.len()],
 }
 
+/// Verb, resource, subresource, code.
+type Labels = (&'static str, String, String, u16);
+
 /// Counters of requests and watches.
 #[derive(Default)]
 pub struct Metrics {
-    /// (verb, resource, subresource, code).
-    requests: Mutex<BTreeMap<(&'static str, String, String, u16), Line>>,
+    requests: Mutex<BTreeMap<Labels, Line>>,
     /// Watches that are open.
     pub watches: AtomicI64,
 }

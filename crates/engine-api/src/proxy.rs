@@ -104,7 +104,11 @@ impl Api {
         let ports = list(&service.value, "/spec/ports");
         let wanted = ports
             .iter()
-            .find(|p| port.is_empty() || text(p, "/name") == port || p["port"].to_string() == port)
+            .find(|p| {
+                port.is_empty()
+                    || text(p, "/name") == port
+                    || p["port"].as_u64().is_some_and(|n| port.parse() == Ok(n))
+            })
             .ok_or_else(|| {
                 ApiError::new(
                     503,

@@ -102,7 +102,7 @@ impl Route {
                 .and_then(|s| s.strip_prefix("metadata.name="))
             && !name.contains([',', '!', '='])
         {
-            route.name = name.to_owned();
+            name.clone_into(&mut route.name);
         }
         route
     }

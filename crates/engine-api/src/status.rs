@@ -29,14 +29,14 @@ pub fn qualified(kind: &KindInfo) -> String {
     }
 }
 
-fn details(name: &str, group: &str, kind: &str) -> Option<Value> {
+fn details(name: &str, group: &str, kind: &str) -> Map<String, Value> {
     let mut map = Map::new();
     for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
         if !value.is_empty() {
             map.insert(key.to_owned(), value.into());
         }
     }
-    Some(Value::Object(map))
+    map
 }
 
 impl ApiError {
@@ -75,7 +75,7 @@ impl ApiError {
     /// 404 for an object.
     pub fn not_found(kind: &KindInfo, name: &str) -> Self {
         Self {
-            details: details(name, kind.group, kind.plural),
+            details: Some(details(name, kind.group, kind.plural).into()),
             ..Self::new(
                 404,
                 "NotFound",
@@ -87,7 +87,7 @@ impl ApiError {
     /// 404 for an object by its plural, of the core group.
     pub fn not_found_named(plural: &str, name: &str) -> Self {
         Self {
-            details: details(name, "", plural),
+            details: Some(details(name, "", plural).into()),
             ..Self::new(404, "NotFound", format!("{plural} \"{name}\" not found"))
         }
     }
@@ -113,7 +113,7 @@ impl ApiError {
             message
         };
         Self {
-            details: details(name, kind.group, kind.plural),
+            details: Some(details(name, kind.group, kind.plural).into()),
             ..Self::new(409, "AlreadyExists", message)
         }
     }
@@ -121,7 +121,7 @@ impl ApiError {
     /// 409 with a reason in words.
     pub fn conflict(kind: &KindInfo, name: &str, why: &str) -> Self {
         Self {
-            details: details(name, kind.group, kind.plural),
+            details: Some(details(name, kind.group, kind.plural).into()),
             ..Self::new(
                 409,
                 "Conflict",
@@ -150,7 +150,7 @@ impl ApiError {
             format!("{} \"{name}\" is forbidden: {why}", qualified(kind))
         };
         Self {
-            details: details(name, kind.group, kind.plural),
+            details: Some(details(name, kind.group, kind.plural).into()),
             ..Self::new(403, "Forbidden", message)
         }
     }
@@ -174,15 +174,13 @@ impl ApiError {
             format!("{kind}.{group}")
         };
         let mut found = details(name, group, kind);
-        if let Some(Value::Object(map)) = &mut found {
-            let list = causes
-                .iter()
-                .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
-                .collect::<Vec<_>>();
-            map.insert("causes".to_owned(), list.into());
-        }
+        let list = causes
+            .iter()
+            .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
+            .collect::<Vec<_>>();
+        found.insert("causes".to_owned(), list.into());
         Self {
-            details: found,
+            details: Some(found.into()),
             ..Self::new(
                 422,
                 "Invalid",

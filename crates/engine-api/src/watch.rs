@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How often a bookmark goes out on a watch that allows it.
-const BOOKMARKS: Duration = Duration::from_secs(60);
+const BOOKMARKS: Duration = Duration::from_mins(1);
 /// Frames are merged up to this size when many events are at hand.
 const BATCH: usize = 64 * 1024;
 

@@ -45,7 +45,7 @@ impl Api {
         let token = call.query.get("continue").map(Continuation::decode).transpose()?;
         let version = call.query.get("resourceVersion").map(parse_version).transpose()?;
         let matching = call.query.get("resourceVersionMatch");
-        check_parameters(&token, version, matching, limit)?;
+        check_parameters(token.as_ref(), version, matching)?;
 
         let snapshot = match &token {
             Some(at) => self.store.list_at(&prefix, at.revision).map_err(|_| {
@@ -128,10 +128,9 @@ pub fn too_large(wanted: u64, current: u64) -> ApiError {
 
 /// The combinations that upstream refuses (apimachinery `internalversion/validation`).
 fn check_parameters(
-    token: &Option<Continuation>,
+    token: Option<&Continuation>,
     version: Option<u64>,
     matching: Option<&str>,
-    _limit: usize,
 ) -> Result<()> {
     let refuse = |reason, message: &str| {
         let cause = validation::Cause {
@@ -162,12 +161,11 @@ fn check_parameters(
         );
     }
     match matching {
-        "NotOlderThan" => Ok(()),
         "Exact" if version == Some(0) => refuse(
             "FieldValueForbidden",
             "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
         ),
-        "Exact" => Ok(()),
+        "Exact" | "NotOlderThan" => Ok(()),
         other => refuse(
             "FieldValueNotSupported",
             &format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""),

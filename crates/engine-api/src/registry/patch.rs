@@ -121,12 +121,12 @@ fn group_conflicts(conflicts: &[::patch::Conflict]) -> String {
             .map(|c| c.field.as_str())
             .collect();
         if messages.len() == 1 && fields.len() == 1 {
-            lines.push_str(&format!(" {message}: {}", fields[0]));
+            lines.extend([" ", message, ": ", fields[0]]);
         } else {
             let separator = if lines.is_empty() { " " } else { "\n" };
-            lines.push_str(&format!("{separator}{message}:"));
+            lines.extend([separator, message, ":"]);
             for field in fields {
-                lines.push_str(&format!("\n- {field}"));
+                lines.extend(["\n- ", field]);
             }
         }
     }
@@ -202,7 +202,7 @@ impl Api {
             Err(_) => body::parse_yaml(&call.body)
                 .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {}", e.message)))?,
         };
-        self.check_applied(call, kind, &mut applied)?;
+        check_applied(call, kind, &mut applied)?;
         let force = call.query.truth("force");
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let writer = Writer::of(call, kind, subresource);
@@ -236,59 +236,59 @@ impl Api {
             .await?;
         Ok((output, false))
     }
+}
 
-    fn check_applied(&self, call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
-        let unknown = schema::unknown_fields(kind.definition, applied);
-        if let Some(first) = unknown.first() {
-            let field = first.trim_start_matches("unknown field ").trim_matches('"');
-            let (namespace, name) = (&call.route.namespace, &call.route.name);
-            let place = if namespace.is_empty() {
-                format!("/{name}")
-            } else {
-                format!("{namespace}/{name}")
-            };
-            let api_version = if kind.group.is_empty() {
-                format!("/{}", kind.version)
-            } else {
-                kind.api_version()
-            };
-            return Err(ApiError::new(
-                500,
-                "",
-                format!(
-                    "failed to create typed patch object ({place}; {}, Kind={}): .{field}: field not declared in schema",
-                    api_version.trim_start_matches('/'),
-                    kind.kind
-                ),
-            ));
-        }
-        // Checked only: what decoding adds would become the applier's.
-        schema::normalise(kind.definition, &mut applied.clone())
-            .map_err(|e| ApiError::bad_request(e.message))?;
-        if applied
-            .pointer("/metadata/managedFields")
-            .is_some_and(|m| !m.is_null())
-        {
-            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-        }
-        if !text(applied, "/apiVersion").is_empty() || !text(applied, "/kind").is_empty() {
-            body::identify(kind, applied)?;
+/// What an applied object may not say.
+fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
+    let unknown = schema::unknown_fields(kind.definition, applied);
+    if let Some(first) = unknown.first() {
+        let field = first.trim_start_matches("unknown field ").trim_matches('"');
+        let (namespace, name) = (&call.route.namespace, &call.route.name);
+        let place = if namespace.is_empty() {
+            format!("/{name}")
         } else {
-            return Err(ApiError::bad_request(
-                "apiVersion and kind must be set in an applied object",
-            ));
-        }
-        let own = text(applied, "/metadata/name").to_owned();
-        if own.is_empty() {
-            crate::json::set(applied, &["metadata", "name"], call.route.name.as_str());
-        } else if own != call.route.name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({own}) does not match the name on the URL ({})",
-                call.route.name
-            )));
-        }
-        body::place(kind, &call.route.namespace, applied)
+            format!("{namespace}/{name}")
+        };
+        let api_version = if kind.group.is_empty() {
+            format!("/{}", kind.version)
+        } else {
+            kind.api_version()
+        };
+        return Err(ApiError::new(
+            500,
+            "",
+            format!(
+                "failed to create typed patch object ({place}; {}, Kind={}): .{field}: field not declared in schema",
+                api_version.trim_start_matches('/'),
+                kind.kind
+            ),
+        ));
     }
+    // Checked only: what decoding adds would become the applier's.
+    schema::normalise(kind.definition, &mut applied.clone()).map_err(|e| ApiError::bad_request(e.message))?;
+    if applied
+        .pointer("/metadata/managedFields")
+        .is_some_and(|m| !m.is_null())
+    {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    if !text(applied, "/apiVersion").is_empty() || !text(applied, "/kind").is_empty() {
+        body::identify(kind, applied)?;
+    } else {
+        return Err(ApiError::bad_request(
+            "apiVersion and kind must be set in an applied object",
+        ));
+    }
+    let own = text(applied, "/metadata/name").to_owned();
+    if own.is_empty() {
+        crate::json::set(applied, &["metadata", "name"], call.route.name.as_str());
+    } else if own != call.route.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({own}) does not match the name on the URL ({})",
+            call.route.name
+        )));
+    }
+    body::place(kind, &call.route.namespace, applied)
 }
 
 /// A patch changes neither name nor namespace.

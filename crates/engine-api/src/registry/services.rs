@@ -161,9 +161,8 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
     } else {
         asked
     };
-    let ip = if asked == "None" {
-        asked
-    } else if old.is_some_and(|o| text(o, "/spec/clusterIP") == asked && !asked.is_empty()) {
+    let kept = old.is_some_and(|o| text(o, "/spec/clusterIP") == asked && !asked.is_empty());
+    let ip = if asked == "None" || kept {
         asked
     } else {
         let services = api.store.list("services/").items;

@@ -106,7 +106,7 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
             }
         }
         "persistentvolumeclaims" | "persistentvolumes" => {
-            set(object, &["status"], json!({"phase": "Pending"}))
+            set(object, &["status"], json!({"phase": "Pending"}));
         }
         "services" | "ingresses" => set(object, &["status"], json!({"loadBalancer": {}})),
         "replicasets" => set(object, &["status"], json!({"replicas": 0})),

@@ -108,6 +108,10 @@ impl Api {
     }
 
     /// One attempt: `new` is in the version of the request.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one caller; each is another part of the attempt"
+    )]
     async fn replace(
         self: &Arc<Self>,
         call: &Call,

@@ -15,11 +15,9 @@ const MAX_FRAME: usize = 1 << 20;
 const SYN_STREAM: u16 = 1;
 const SYN_REPLY: u16 = 2;
 const RST_STREAM: u16 = 3;
-const SETTINGS: u16 = 4;
 const PING: u16 = 6;
 const GOAWAY: u16 = 7;
 const HEADERS: u16 = 8;
-const WINDOW_UPDATE: u16 = 9;
 
 /// The sender sends nothing more on the stream.
 pub const FIN: u8 = 1;
@@ -132,7 +130,7 @@ impl Reader {
                 self.headers(&frame)?;
                 Frame::Other
             }
-            SETTINGS | WINDOW_UPDATE => Frame::Other,
+            // Settings and window updates among them: there is no flow control.
             _ => Frame::Other,
         }))
     }
@@ -173,13 +171,12 @@ impl Reader {
             }
             match status {
                 Ok(Status::Ok | Status::BufError) if used + made > 0 => {}
-                Ok(_) => return Err(broken("header block does not unpack")),
                 Err(error) if error.needs_dictionary().is_some() => {
                     self.inflate
                         .set_dictionary(DICTIONARY)
                         .map_err(|_| broken("header dictionary"))?;
                 }
-                Err(_) => return Err(broken("header block does not unpack")),
+                Ok(_) | Err(_) => return Err(broken("header block does not unpack")),
             }
         }
         // What is left in the window after the last input byte.

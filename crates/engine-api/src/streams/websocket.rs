@@ -93,8 +93,9 @@ where
     tokio::spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
-                serve(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await)
-                    .await
+                let socket =
+                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+                serve(socket).await;
             }
             Err(error) => tracing::debug!(%error, "client went away before the upgrade"),
         }
