@@ -125,23 +125,39 @@ fn start_daemon(paths: &Paths, request: &Request) -> Result<(), Error> {
         .map_err(|e| Error::part("runtime daemon")(Box::new(e)))
 }
 
+/// An engine that has failed so often in a row will not come up by being started again.
+const HOPELESS: usize = 4;
+
 fn wait_ready(paths: &Paths, plan: &Plan, patience: Duration) -> Result<(), Error> {
     let begun = Instant::now();
+    let log_before = fs::metadata(paths.engine_log()).map_or(0, |m| m.len());
     loop {
         let reason = match status::ready_nodes(paths) {
             Ok(ready) if ready >= plan.nodes => return Ok(()),
             Ok(ready) => format!("{ready} of {} nodes are Ready", plan.nodes),
             Err(reason) => reason,
         };
-        if begun.elapsed() > patience {
+        let failures = failures_since(paths, log_before);
+        if begun.elapsed() > patience || failures.len() >= HOPELESS {
             return Err(Error::NotReady {
                 name: plan.name.clone(),
-                seconds: patience.as_secs(),
-                reason,
+                seconds: begun.elapsed().as_secs(),
+                reason: failures.last().cloned().unwrap_or(reason),
                 log: paths.engine_log(),
             });
         }
         // Nothing tells another process that a node has become Ready; 3 ms is below what a person or a figure notices.
         std::thread::sleep(Duration::from_millis(3));
     }
+}
+
+/// What engines that ended since then said last.
+fn failures_since(paths: &Paths, offset: u64) -> Vec<String> {
+    // Looked at only when it has grown: a healthy start writes nothing.
+    if fs::metadata(paths.engine_log()).map_or(0, |m| m.len()) <= offset {
+        return Vec::new();
+    }
+    let text = fs::read(paths.engine_log()).unwrap_or_default();
+    let new = String::from_utf8_lossy(text.get(offset as usize..).unwrap_or_default()).into_owned();
+    new.lines().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
 }
