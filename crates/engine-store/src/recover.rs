@@ -40,8 +40,8 @@ pub struct TornTail {
     pub offset: u64,
     /// How much was cut off.
     pub bytes: u64,
-    /// Where the bytes were put aside.
-    pub kept: PathBuf,
+    /// Where the bytes were put aside; `None` when that was not possible (a full disk must not keep the store from opening).
+    pub kept: Option<PathBuf>,
 }
 
 /// Recover `config.dir`; without one, start empty with no files.
@@ -83,7 +83,7 @@ pub(crate) fn open(
         Some((path, sound, bytes)) => {
             let torn = sound < bytes.len();
             if torn {
-                recovery.torn = Some(put_aside(disk.as_ref(), &path, sound, &bytes)?);
+                recovery.torn = Some(put_aside(disk.as_ref(), &path, sound, &bytes));
             }
             Segment::resume(disk.as_ref(), path.clone(), sound as u64, torn).map_err(OpenError::io(path))?
         }
@@ -92,7 +92,7 @@ pub(crate) fn open(
     recovery.revision = memory.revision();
     if let Some(torn) = &recovery.torn {
         tracing::warn!(log = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
-            kept = %torn.kept.display(), "cut off the unfinished end of the store's log");
+            "cut off the unfinished end of the store's log");
     }
     let files = Files {
         disk,
@@ -136,19 +136,23 @@ fn prepare(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Keep the torn bytes beside the log: they may be of use to somebody who looks into what happened.
-fn put_aside(disk: &dyn Disk, log: &Path, sound: usize, bytes: &[u8]) -> Result<TornTail, OpenError> {
+fn put_aside(disk: &dyn Disk, log: &Path, sound: usize, bytes: &[u8]) -> TornTail {
     let kept = log.with_extension(format!("torn-at-{sound}"));
     let result = disk.create(&kept).and_then(|mut file| {
         file.append(&bytes[sound..])?;
         file.sync()
     });
-    result.map_err(OpenError::io(&kept))?;
-    Ok(TornTail {
+    if let Err(error) = &result {
+        tracing::warn!(file = %kept.display(), %error, "cannot put the unfinished end of the store's log aside");
+        // Half of it would be of no use to anybody.
+        let _ = disk.remove(&kept);
+    }
+    TornTail {
         path: log.to_owned(),
         offset: sound as u64,
         bytes: (bytes.len() - sound) as u64,
-        kept,
-    })
+        kept: result.is_ok().then_some(kept),
+    }
 }
 
 /// Check a file's header and return the revision in it.

@@ -182,3 +182,24 @@ async fn a_snapshot_that_fails_is_tried_again_later() {
     assert_eq!((store.revision(), contents(&store)), before);
     assert!(store.recovery().snapshot.is_some());
 }
+
+#[tokio::test]
+async fn a_torn_tail_on_a_full_disk_does_not_keep_the_store_closed() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.put("/a", object(1), Precondition::None).await.unwrap();
+    store.put("/b", object(2), Precondition::None).await.unwrap();
+    drop(store);
+    let log = dir.path().join("log-00000000000000000001");
+    let bytes = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();
+    let trouble = Trouble::none();
+    trouble.room.store(0, SeqCst);
+    let store = trouble.open(dir.path(), 1 << 20);
+    assert_eq!(store.revision(), 1);
+    assert_eq!(store.recovery().torn.as_ref().unwrap().kept, None);
+    trouble.room.store(i64::MAX, SeqCst);
+    store.put("/c", object(3), Precondition::None).await.unwrap();
+    drop(store);
+    assert_eq!(open(dir.path()).revision(), 2);
+}

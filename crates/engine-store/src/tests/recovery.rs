@@ -146,7 +146,7 @@ async fn a_tail_torn_at_any_byte_is_cut_off_and_reported() {
             let report = store.recovery().torn.clone().unwrap();
             assert_eq!(report.offset as usize, before_last.1);
             assert_eq!(report.bytes as usize, torn.len() - before_last.1);
-            assert_eq!(fs::read(report.kept).unwrap(), torn[before_last.1..]);
+            assert_eq!(fs::read(report.kept.unwrap()).unwrap(), torn[before_last.1..]);
             // And it goes on from there.
             store.put("/b", object(1), Precondition::Absent).await.unwrap();
             let state = contents(&store);
