@@ -48,15 +48,21 @@ pub fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
 
 /// Undoes what we and Rust's start-up did to signals, before somebody else's program runs: nothing blocked, nothing ignored.
 pub fn reset_signals() {
-    // SAFETY: an empty set and default dispositions; called in processes without threads.
+    // SAFETY: an empty set and default dispositions; called in processes without threads. The system call, not signal(3), because
+    // glibc keeps 32 and 33 to itself and a parent may have left them ignored; all zeros is the kernel's SIG_DFL on every machine.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-        for signal in 1..=64 {
-            if signal != libc::SIGKILL && signal != libc::SIGSTOP && !(32..34).contains(&signal) {
-                libc::signal(signal, libc::SIG_DFL);
-            }
+        let default = [0_u64; 8];
+        for signal in (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8_usize,
+            );
         }
     }
 }

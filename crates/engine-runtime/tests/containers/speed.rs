@@ -77,7 +77,18 @@ pub async fn one_after_another(w: &mut World) {
         w.client.remove(&id).await.expect("remove");
         removes.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    assert_eq!(descriptors(), before, "descriptors leak");
+    // An answer is sent a moment before the worker's socket is closed.
+    for _ in 0..100 {
+        if descriptors() <= before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        descriptors() <= before,
+        "descriptors leak: {} after {before}",
+        descriptors()
+    );
     println!(
         "    daemon grew by {} KiB over 50 containers",
         bench::resident(daemon).saturating_sub(memory)
