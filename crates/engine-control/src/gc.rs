@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Client;
-use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions, PropagationPolicy};
-use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::core::{DynamicObject, ObjectList, PartialObjectMeta};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -31,6 +31,16 @@ struct Node {
 }
 
 impl Node {
+    fn new(kind: &Arc<Served>, meta: &ObjectMeta) -> Self {
+        Self {
+            kind: Arc::clone(kind),
+            key: Key::meta(meta),
+            owners: meta.owner_references.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
+        }
+    }
+
     fn has(&self, finalizer: &str) -> bool {
         self.finalizers.iter().any(|f| f == finalizer)
     }
@@ -103,8 +113,8 @@ impl Collector {
             (node, graph.dependents_of(uid))
         };
         if node.deleting && node.has(ORPHAN) {
-            for (dependent_uid, dependent) in &dependents {
-                self.disown(dependent_uid, dependent, &[uid.to_owned()]).await?;
+            for (dependent_uid, dependent) in self.live_dependents(uid, &node).await? {
+                self.disown(&dependent_uid, &dependent, &[uid.to_owned()]).await?;
             }
             return self.remove_finalizer(uid, &node, ORPHAN).await;
         }
@@ -122,19 +132,62 @@ impl Collector {
             }
             return Ok(None);
         }
-        if node.deleting || node.owners.is_empty() {
+        if node.deleting || node.owners.is_empty() || self.lock().all_solid(&node) {
+            return Ok(None);
+        }
+        // The graph may be behind, and this may end in a deletion: go by the object as it is now.
+        let Some(meta) = self.read(uid, &node).await? else {
+            return Ok(None);
+        };
+        let live = Node::new(&node.kind, &meta);
+        if live.deleting || live.owners.is_empty() {
             return Ok(None);
         }
         let mut standings = Vec::new();
-        for owner in &node.owners {
-            standings.push((owner.uid.clone(), self.standing(owner, &node).await?));
+        for owner in &live.owners {
+            standings.push((owner.uid.clone(), self.standing(owner, &live).await?));
         }
-        match judge(&node, &standings, !dependents.is_empty()) {
+        match judge(&live, &standings, !dependents.is_empty()) {
             Verdict::Leave => {}
-            Verdict::Disown(owners) => self.disown(uid, &node, &owners).await?,
-            Verdict::Delete(policy) => self.delete(uid, &node, policy).await?,
+            Verdict::Disown(owners) => self.disown(uid, &live, &owners).await?,
+            Verdict::Delete(policy) => self.delete(uid, &live, meta.resource_version, policy).await?,
         }
         Ok(None)
+    }
+
+    /// All objects that name the owner, from the server itself: one that the graph has not heard of yet would be
+    /// taken for abandoned as soon as its owner is gone, although it was to be kept.
+    async fn live_dependents(&self, owner: &str, node: &Node) -> Result<Vec<(String, Node)>, Error> {
+        let mut found = Vec::new();
+        for kind in self
+            .kinds
+            .iter()
+            .filter(|k| k.can("list") && k.can("patch") && k.resource.plural != "events")
+        {
+            if !kind.namespaced && node.kind.namespaced {
+                continue; // what is in no namespace cannot be owned by what is in one
+            }
+            let request = kind
+                .request(&node.key.namespace)
+                .list(&ListParams::default())
+                .map_err(Error::request)?;
+            let list: ObjectList<PartialObjectMeta<DynamicObject>> = self.client.request(request).await?;
+            for object in list.items {
+                if object
+                    .metadata
+                    .owner_references
+                    .iter()
+                    .flatten()
+                    .any(|o| o.uid == owner)
+                {
+                    found.push((
+                        object.metadata.uid.clone().unwrap_or_default(),
+                        Node::new(kind, &object.metadata),
+                    ));
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn standing(&self, owner: &OwnerReference, dependent: &Node) -> Result<Standing, Error> {
@@ -237,12 +290,18 @@ impl Collector {
         Ok(None)
     }
 
-    async fn delete(&self, uid: &str, node: &Node, policy: Option<PropagationPolicy>) -> Result<(), Error> {
+    async fn delete(
+        &self,
+        uid: &str,
+        node: &Node,
+        version: Option<String>,
+        policy: Option<PropagationPolicy>,
+    ) -> Result<(), Error> {
         let dp = DeleteParams {
             propagation_policy: policy,
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
-                resource_version: None,
+                resource_version: version,
             }),
             ..DeleteParams::default()
         };
@@ -251,11 +310,8 @@ impl Collector {
             .request(&node.key.namespace)
             .delete(&node.key.name, &dp)
             .map_err(Error::request)?;
-        match ignore_gone(self.client.request::<Value>(request).await) {
-            // Another object has the name by now; ours is gone.
-            Err(error) if error.is_conflict() => Ok(()),
-            other => other,
-        }
+        // A conflict means that it has changed meanwhile: it is judged again.
+        ignore_gone(self.client.request::<Value>(request).await)
     }
 }
 
@@ -303,6 +359,13 @@ fn judge(node: &Node, owners: &[(String, Standing)], has_dependents: bool) -> Ve
 }
 
 impl Graph {
+    /// Whether every owner is known to live and to stay.
+    fn all_solid(&self, node: &Node) -> bool {
+        node.owners
+            .iter()
+            .all(|o| self.nodes.get(&o.uid).is_some_and(|n| !n.waits_for_dependents()))
+    }
+
     fn dependents_of(&self, uid: &str) -> Vec<(String, Node)> {
         let uids = self.dependents.get(uid).into_iter().flatten();
         uids.filter_map(|d| Some((d.clone(), self.nodes.get(d)?.clone())))
@@ -323,13 +386,7 @@ impl Graph {
         }
         if let Some(new) = sighting.new {
             let uid = new.uid.clone().unwrap_or_default();
-            let node = Node {
-                kind: Arc::clone(sighting.kind),
-                key: Key::meta(new),
-                owners: new.owner_references.clone().unwrap_or_default(),
-                deleting: new.deletion_timestamp.is_some(),
-                finalizers: new.finalizers.clone().unwrap_or_default(),
-            };
+            let node = Node::new(sighting.kind, new);
             for owner in &node.owners {
                 self.dependents
                     .entry(owner.uid.clone())

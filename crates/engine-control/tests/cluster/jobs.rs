@@ -130,3 +130,21 @@ async fn deadline_and_suspension() {
         .await;
     assert_eq!(condition(&done, "Suspended").unwrap()["reason"], "JobResumed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_try_waits_ten_seconds() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job("fails", "false", json!({"backoffLimit": 1})))
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "fails", |j| j["status"]["failed"] == 1)
+        .await;
+    let start = std::time::Instant::now();
+    let done = cluster
+        .becomes("batch/v1/Job", "fails", |j| is_true(j, "Failed"))
+        .await;
+    // Times in the API are whole seconds, so up to one of the ten may be over already.
+    assert!(start.elapsed().as_secs() >= 8, "{:?}", start.elapsed());
+    assert_eq!(done["status"]["failed"], 2);
+}

@@ -48,7 +48,11 @@ async fn what_does_not_fit_says_why_and_fits_later() {
     let labels = json!({"metadata": {"labels": {"no": "such"}}});
     cluster
         .api("v1/Node", "")
-        .patch("node-2", &Default::default(), &kube::api::Patch::Merge(&labels))
+        .patch(
+            "node-2",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(&labels),
+        )
         .await
         .unwrap();
     let placed = cluster
