@@ -63,7 +63,7 @@ pub(crate) fn remove(name: &str) -> Vec<String> {
 }
 
 /// Visits a folder and all below it, parents first.
-fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
+pub(crate) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
     visit(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {

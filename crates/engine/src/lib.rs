@@ -3,6 +3,7 @@
 //! A cluster is found from its name alone ([`Paths`], [`plan`]): its folder, its cgroups, its one host link. That is what
 //! makes [`launch`] idempotent and [`destroy`] possible without any living process.
 mod cgroup;
+pub mod chaos;
 pub mod destroy;
 mod error;
 pub mod kubeconfig;
