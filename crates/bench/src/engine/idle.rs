@@ -1,0 +1,59 @@
+//! What a cluster costs that does nothing.
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use crate::cli::Settings;
+use crate::process;
+use crate::row::Row;
+use crate::subject::Subject;
+
+/// Memory after 10 s of idling, CPU over the 30 s after that, of a new cluster.
+pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<Vec<Row>> {
+    let dir = subject.cluster_dir();
+    if dir.exists() {
+        tokio::task::block_in_place(|| subject.destroy())?;
+    }
+    tokio::task::block_in_place(|| subject.bootstrap())?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    let pids = || ["__engine", "__runtime"].map(|role| process::of_cluster(&dir, role));
+    let found = pids();
+    ensure!(found.iter().all(|p| !p.is_empty()), "the cluster's processes are not all there: {found:?}");
+    let mut parts = Vec::new();
+    for pids in &found {
+        let mut sum = process::Memory::default();
+        for &pid in pids {
+            let memory = process::memory(pid)?;
+            sum.pss += memory.pss;
+            sum.rss += memory.rss;
+        }
+        parts.push(sum);
+    }
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let (pss, rss) = (parts.iter().map(|p| p.pss).sum(), parts.iter().map(|p| p.rss).sum());
+    let memory = Row::new(
+        "resident memory, idle cluster after 10 s",
+        format!(
+            "PSS {:.1} MB (engine {:.1}, runtime {:.1}), RSS {:.1} MB",
+            megabytes(pss), megabytes(parts[0].pss), megabytes(parts[1].pss), megabytes(rss)
+        ),
+        1,
+    )
+    .value("pss_mb", megabytes(pss))
+    .value("rss_mb", megabytes(rss))
+    .goal("< 50 MB in all", megabytes(pss) < 50.0);
+
+    let during = Duration::from_secs(if settings.quick { 10 } else { 30 });
+    let total = |found: &[Vec<i32>]| found.iter().flatten().map(|&pid| process::cpu(pid)).sum::<anyhow::Result<Duration>>();
+    let (before, begun) = (total(&found)?, Instant::now());
+    tokio::time::sleep(during).await;
+    let (after, wall) = (total(&found)?, begun.elapsed());
+    ensure!(pids() == found, "the cluster's processes changed while it idled");
+    let percent = 100.0 * after.saturating_sub(before).as_secs_f64() / wall.as_secs_f64();
+    let cpu = Row::new(format!("CPU of the idle cluster over {} s", during.as_secs()), format!("{percent:.3} % of a core"), 1)
+        .value("percent_of_core", percent)
+        .goal("< 0.5 % of a core", percent < 0.5)
+        .note("engine and runtime daemon, run time of all threads from /proc/PID/task/*/schedstat");
+    Ok(vec![memory, cpu])
+}
