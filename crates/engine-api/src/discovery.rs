@@ -181,6 +181,31 @@ pub fn openapi(path: &str) -> Result<Response<Body>> {
     Ok(answer::json(200, &schema::openapi_v3_index()))
 }
 
+/// `/openapi/v2`: kubectl asks for it before it says that it does not know a kind. The kinds are described in OpenAPI v3 only;
+/// this document says so and describes none.
+pub fn openapi_v2(call: &Call) -> Response<Body> {
+    const TITLE: &str = "cncfdemo: see /openapi/v3";
+    const VERSION: &str = "v1";
+    let accept = call
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    if !accept.contains("proto-openapi.spec.v2") {
+        let body = json!({"swagger": "2.0", "info": {"title": TITLE, "version": VERSION}, "paths": {}});
+        return answer::json(200, &body);
+    }
+    // gnostic's openapi.v2.Document: swagger = 1, info = 2 (title = 1, version = 2), paths = 8.
+    let field = |tag: u8, bytes: &[u8]| [&[tag << 3 | 2, bytes.len() as u8], bytes].concat();
+    let info = [field(1, TITLE.as_bytes()), field(2, VERSION.as_bytes())].concat();
+    let document = [field(1, b"2.0"), field(2, &info), field(8, &[])].concat();
+    answer::bytes(
+        200,
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        document,
+    )
+}
+
 impl Api {
     /// `/version`.
     pub fn version(&self) -> Value {

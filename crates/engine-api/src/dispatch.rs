@@ -125,6 +125,7 @@ impl Api {
                     "id_token_signing_alg_values_supported": ["ES256"],
                 }),
             )),
+            "/openapi/v2" => Ok(discovery::openapi_v2(call)),
             path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => discovery::openapi(path),
             path if is_public(path) => Ok(health(call, path)),
             _ => Err(ApiError::no_such_path()),
@@ -146,6 +147,9 @@ impl Api {
 
     async fn resource(self: &Arc<Self>, call: &Arc<Call>) -> Result<Response<Body>> {
         let route = &call.route;
+        if route.group == "apiextensions.k8s.io" && route.resource == "customresourcedefinitions" {
+            return self.no_custom_resources(route.verb);
+        }
         let kind = schema::by_resource(&route.group, &route.version, &route.resource)
             .ok_or_else(ApiError::no_such_path)?;
         if !route.subresource.is_empty() {
@@ -215,6 +219,21 @@ impl Api {
             }
             _ => Err(ApiError::method_not_allowed()),
         }
+    }
+
+    /// kubectl looks here for kinds it does not know before it says so; there are none.
+    fn no_custom_resources(&self, verb: &str) -> Result<Response<Body>> {
+        if verb != "list" {
+            return Err(ApiError::unsupported(
+                "custom resource definitions are not supported by the embedded engine",
+            ));
+        }
+        let revision = self.store.revision().to_string();
+        Ok(answer::json(
+            200,
+            &json!({"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1",
+                "metadata": {"resourceVersion": revision}, "items": []}),
+        ))
     }
 
     fn counted_watch(
