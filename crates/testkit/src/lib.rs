@@ -1,1 +1,59 @@
 //! A fluent harness for the tests of the binary.
+//!
+//! [`Test`] runs the program once and checks what a person sees. [`Cluster`] is a local cluster of a test's own, taken down
+//! when dropped. [`Snapshot`] is what the machine looks like, so that a test can show that nothing is left behind.
+//! [`machine`] lets tests that look at the whole machine have it for themselves.
+mod cluster;
+pub mod machine;
+mod snapshot;
+mod state;
+mod test;
+mod wait;
+
+pub use cluster::Cluster;
+pub use snapshot::{Difference, Snapshot};
+pub use state::State;
+pub use test::{Outcome, Running, Test, program};
+pub use wait::{PATIENCE, eventually};
+
+use std::io::Write as _;
+
+/// Whether a test that needs root has to be passed over; says so, also when the test's output is captured.
+///
+/// ```no_run
+/// if testkit::skipped_without_root("lifecycle") { return; }
+/// ```
+pub fn skipped_without_root(test: &str) -> bool {
+    let without = !is_root();
+    if without {
+        skipped(test, "it needs root");
+    }
+    without
+}
+
+/// Says on stderr itself, which the test harness does not capture, that a test or a part of it did not run.
+pub fn skipped(test: &str, reason: &str) {
+    // Nobody to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+}
+
+/// Kills a process with SIGKILL; one that is gone already is fine.
+///
+/// # Panics
+/// When it may not be killed.
+pub fn kill(pid: i32) {
+    cluster::kill(pid);
+}
+
+/// Asks for a page by HTTP/1.0 and gives the answer's body.
+///
+/// # Errors
+/// A sentence when it cannot be had or is no 200.
+pub fn http_get(address: &str, path: &str) -> Result<String, String> {
+    cluster::http_get(address, path)
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

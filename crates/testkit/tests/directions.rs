@@ -23,12 +23,34 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine-runtime", &[]),
     ("engine-net", &[]),
     ("image", &[]),
-    ("engine-api", &["kube-types", "schema", "patch", "validation", "printers", "streaming", "engine-store"]),
+    (
+        "engine-api",
+        &[
+            "kube-types",
+            "schema",
+            "patch",
+            "validation",
+            "printers",
+            "streaming",
+            "engine-store",
+        ],
+    ),
     ("engine-control", &["kube-types"]),
-    ("engine-node", &["kube-types", "streaming", "image", "engine-runtime", "engine-net"]),
+    (
+        "engine-node",
+        &["kube-types", "streaming", "image", "engine-runtime", "engine-net"],
+    ),
     (
         "engine",
-        &["kube-types", "engine-api", "engine-control", "engine-node", "engine-runtime", "engine-net", "image"],
+        &[
+            "kube-types",
+            "engine-api",
+            "engine-control",
+            "engine-node",
+            "engine-runtime",
+            "engine-net",
+            "image",
+        ],
     ),
     // What works on any cluster.
     ("deploy", &["kube-types"]),
@@ -44,33 +66,82 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cncfdemo",
         &[
-            "kube-types", "engine", "engine-runtime", "image", "provider", "deploy", "load", "results", "report",
-            "tally", "background", "host", "preflight",
+            "kube-types",
+            "engine",
+            "engine-runtime",
+            "image",
+            "provider",
+            "deploy",
+            "load",
+            "results",
+            "report",
+            "tally",
+            "background",
+            "host",
+            "preflight",
         ],
     ),
 ];
 
 /// Rooms that compute and do nothing else: no async runtime, no network, no kernel.
-const PURE: &[&str] =
-    &["kube-types", "schema", "patch", "validation", "printers", "results", "report", "preflight"];
+const PURE: &[&str] = &[
+    "kube-types",
+    "schema",
+    "patch",
+    "validation",
+    "printers",
+    "results",
+    "report",
+    "preflight",
+];
 const IMPURE: &[&str] = &[
-    "tokio", "tokio-util", "reqwest", "hyper", "hyper-util", "axum", "tower", "kube", "k8s-openapi", "libc", "rustix",
-    "nix", "procfs", "rtnetlink", "rustls", "tempfile", "rand",
+    "tokio",
+    "tokio-util",
+    "reqwest",
+    "hyper",
+    "hyper-util",
+    "axum",
+    "tower",
+    "kube",
+    "k8s-openapi",
+    "libc",
+    "rustix",
+    "nix",
+    "procfs",
+    "rtnetlink",
+    "rustls",
+    "tempfile",
+    "rand",
 ];
 
 fn metadata() -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+            "--manifest-path",
+        ])
         .arg(root().join("Cargo.toml"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "cargo metadata failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders below the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("two folders below the workspace")
+        .to_owned()
 }
 
 /// Name of every workspace member with its direct dependencies of one kind (`normal`, `dev` or `build`).
@@ -82,7 +153,10 @@ fn dependencies(metadata: &Value, wanted: &str) -> BTreeMap<String, BTreeSet<Str
             let direct = package["dependencies"].as_array().expect("dependencies").iter();
             let direct = direct.filter(|d| d["kind"].as_str().unwrap_or("normal") == wanted);
             let names = direct.map(|d| d["name"].as_str().expect("a name").to_owned());
-            (package["name"].as_str().expect("a name").to_owned(), names.collect())
+            (
+                package["name"].as_str().expect("a name").to_owned(),
+                names.collect(),
+            )
         })
         .collect()
 }
@@ -95,15 +169,24 @@ fn every_room_is_in_the_table_and_imports_only_what_it_may() {
     let direct = dependencies(&metadata, "normal");
     let members: BTreeSet<&String> = direct.keys().collect();
     for room in table.keys().filter(|room| !direct.contains_key(**room)) {
-        wrong.push(format!("the table has a room `{room}` that is not in the workspace"));
+        wrong.push(format!(
+            "the table has a room `{room}` that is not in the workspace"
+        ));
     }
     for (room, imports) in &direct {
         let Some(allowed) = table.get(room.as_str()) else {
-            wrong.push(format!("crate `{room}` is not in the table: say in ARCHITECTURE.md what it may import"));
+            wrong.push(format!(
+                "crate `{room}` is not in the table: say in ARCHITECTURE.md what it may import"
+            ));
             continue;
         };
-        for import in imports.iter().filter(|i| members.contains(i) && !allowed.contains(&i.as_str())) {
-            wrong.push(format!("`{room}` imports `{import}`, which ARCHITECTURE.md does not allow"));
+        for import in imports
+            .iter()
+            .filter(|i| members.contains(i) && !allowed.contains(&i.as_str()))
+        {
+            wrong.push(format!(
+                "`{room}` imports `{import}`, which ARCHITECTURE.md does not allow"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -115,7 +198,10 @@ fn the_table_has_no_cycle() {
     let mut above = BTreeSet::new();
     for (room, imports) in ROOMS {
         for import in *imports {
-            assert!(above.contains(import), "`{room}` may import `{import}`, which stands below it in the table");
+            assert!(
+                above.contains(import),
+                "`{room}` may import `{import}`, which stands below it in the table"
+            );
         }
         assert!(above.insert(*room), "`{room}` is in the table twice");
     }
@@ -126,9 +212,15 @@ fn nobody_imports_the_binary_and_the_test_kit_is_for_tests_only() {
     let metadata = metadata();
     for kind in ["normal", "dev", "build"] {
         for (room, imports) in dependencies(&metadata, kind) {
-            assert!(!imports.contains("cncfdemo"), "`{room}` imports the binary ({kind} dependency)");
+            assert!(
+                !imports.contains("cncfdemo"),
+                "`{room}` imports the binary ({kind} dependency)"
+            );
             let may_test = kind == "dev" || !imports.contains("testkit");
-            assert!(may_test, "`{room}` imports `testkit` as a {kind} dependency; it is for tests only");
+            assert!(
+                may_test,
+                "`{room}` imports `testkit` as a {kind} dependency; it is for tests only"
+            );
         }
     }
 }
@@ -147,13 +239,28 @@ fn pure_rooms_import_nothing_that_acts() {
 #[test]
 fn libraries_use_no_part_of_std_that_is_not_theirs() {
     const ACTING: &[&str] = &[
-        "std::fs", "std::net::Tcp", "std::net::Udp", "std::process", "std::env", "std::thread", "SystemTime::now",
-        "Instant::now", "Timestamp::now", "Zoned::now",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::process",
+        "std::env",
+        "std::thread",
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
     ];
     const BINARY_ONLY: &[&str] = &["std::env::var", "std::env::args", "env::var(", "process::exit("];
     let mut wrong = Vec::new();
-    for (room, _) in ROOMS.iter().filter(|(room, _)| !["cncfdemo", "testkit"].contains(room)) {
-        let banned: Vec<&str> = BINARY_ONLY.iter().chain(PURE.contains(room).then_some(ACTING).into_iter().flatten()).copied().collect();
+    for (room, _) in ROOMS
+        .iter()
+        .filter(|(room, _)| !["cncfdemo", "testkit"].contains(room))
+    {
+        let banned: Vec<&str> = BINARY_ONLY
+            .iter()
+            .chain(PURE.contains(room).then_some(ACTING).into_iter().flatten())
+            .copied()
+            .collect();
         for file in walkdir::WalkDir::new(root().join("crates").join(room).join("src")) {
             let file = file.expect("a readable source folder");
             if file.path().extension().is_none_or(|e| e != "rs") || file.file_name() == "tests.rs" {
@@ -161,10 +268,17 @@ fn libraries_use_no_part_of_std_that_is_not_theirs() {
             }
             let text = std::fs::read_to_string(file.path()).expect("a readable source file");
             // A file's tests are its last part.
-            let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").enumerate();
+            let lines = text
+                .lines()
+                .take_while(|line| line.trim() != "#[cfg(test)]")
+                .enumerate();
             for (number, line) in lines.filter(|(_, line)| !line.trim_start().starts_with("//")) {
                 for word in banned.iter().filter(|word| line.contains(**word)) {
-                    wrong.push(format!("{}:{}: `{room}` must not use {word}", file.path().display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: `{room}` must not use {word}",
+                        file.path().display(),
+                        number + 1
+                    ));
                 }
             }
         }
