@@ -113,9 +113,10 @@ impl<'a> Worker<'a> {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
-            for index in 0..events.len() {
-                let slot = events[index].data.u64() as usize;
-                self.ready(slot)?;
+            for event in &events {
+                // The struct is packed: its field has to be copied out.
+                let data = event.data;
+                self.ready(data.u64() as usize)?;
             }
         }
         self.finish(cpu_before);
