@@ -108,7 +108,7 @@ pub fn resource(
         .ok_or_else(|| format!("container {name} not found"))?;
     let (milli, divisor_milli) = amount(container, facts, selector)?;
     let divisor = if divisor_milli <= 0 {
-        if selector.resource.ends_with(".cpu") {
+        if selector.resource.rsplit('.').next() == Some("cpu") {
             1000
         } else {
             1

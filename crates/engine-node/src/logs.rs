@@ -125,10 +125,10 @@ impl Reader {
         };
         loop {
             let last = over.is_cancelled();
-            if let Some(file) = &mut current {
-                if !self.drain(file).await? {
-                    return Ok(());
-                }
+            if let Some(file) = &mut current
+                && !self.drain(file).await?
+            {
+                return Ok(());
             }
             if let Some(mut next) = newer(&self.path, current.as_ref()) {
                 if !self.drain(&mut next).await? {

@@ -23,7 +23,7 @@ use crate::status::time;
 const LEASE_SECONDS: i32 = 40;
 const RENEW: Duration = Duration::from_secs(10);
 /// Status is reported anew after five minutes even if nothing has changed.
-const REPORT: Duration = Duration::from_secs(300);
+const REPORT: Duration = Duration::from_mins(5);
 const MAX_IMAGES: usize = 50;
 /// What kubectl shows as the node's version.
 pub const KUBELET_VERSION: &str = "v1.36.2";
@@ -179,7 +179,7 @@ async fn image_list(images: &Images) -> Vec<ContainerImage> {
             }
         })
         .collect();
-    all.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes));
+    all.sort_by_key(|image| std::cmp::Reverse(image.size_bytes));
     all.truncate(MAX_IMAGES);
     all
 }

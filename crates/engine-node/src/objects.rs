@@ -127,7 +127,7 @@ impl Drop for Entry {
 /// Keeps an object watched; dropped, the watch ends.
 #[derive(Clone)]
 pub struct Handle {
-    entry: Arc<Entry>,
+    _entry: Arc<Entry>,
     receiver: watch::Receiver<Known>,
 }
 
@@ -161,7 +161,6 @@ impl Handle {
         if self.receiver.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        let _keep = &self.entry;
     }
 }
 
@@ -198,7 +197,7 @@ impl Objects {
         };
         Handle {
             receiver: entry.receiver.clone(),
-            entry,
+            _entry: entry,
         }
     }
 

@@ -101,18 +101,15 @@ fn init(pod: &Pod, units: &[Unit], containers: &[(&Container, Role)], plan: &mut
         match role {
             Role::Init if over => {}
             Role::Sidecar => {
-                if !unit.is_running() {
-                    plan.start.push(index);
-                    if !over {
-                        return false;
-                    }
+                if unit.is_running() {
+                    plan.kill
+                        .extend(unit.unhealthy.map(|reason| (index, reason, true)));
                 } else {
-                    if let Some(reason) = unit.unhealthy {
-                        plan.kill.push((index, reason, true));
-                    }
-                    if !over && !unit.started {
-                        return false;
-                    }
+                    plan.start.push(index);
+                }
+                let initialised = unit.is_running() && unit.started;
+                if !over && !initialised {
+                    return false;
                 }
             }
             _ => match unit.exit_code() {

@@ -61,9 +61,9 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     for ((container, role), unit) in specs(pod).zip(inputs.units) {
         let status = container_status(pod, container, unit, inputs);
         if role == Role::Main {
-            main.push(status)
+            main.push(status);
         } else {
-            init.push(status)
+            init.push(status);
         }
     }
     main.sort_by(|a, b| a.name.cmp(&b.name));
@@ -378,12 +378,12 @@ struct Why {
 }
 
 impl Why {
-    fn not(reason: &'static str, message: Option<String>) -> Option<Self> {
-        Some(Self {
+    fn not(reason: &'static str, message: Option<String>) -> Self {
+        Self {
             reason: Some(reason),
             message,
             true_anyway: false,
-        })
+        }
     }
 }
 
@@ -394,8 +394,8 @@ fn containers_ready(
     phase: &str,
 ) -> Option<Why> {
     match phase {
-        "Succeeded" => return Why::not("PodCompleted", None),
-        "Failed" => return Why::not("PodFailed", None),
+        "Succeeded" => return Some(Why::not("PodCompleted", None)),
+        "Failed" => return Some(Why::not("PodFailed", None)),
         _ => {}
     }
     let unready: Vec<&str> = specs(pod)
@@ -411,10 +411,8 @@ fn containers_ready(
     if unready.is_empty() {
         return None;
     }
-    Why::not(
-        "ContainersNotReady",
-        Some(format!("containers with unready status: [{}]", unready.join(" "))),
-    )
+    let message = format!("containers with unready status: [{}]", unready.join(" "));
+    Some(Why::not("ContainersNotReady", Some(message)))
 }
 
 fn readiness_gates(pod: &Pod, conditions: &[PodCondition]) -> Option<Why> {
@@ -442,7 +440,7 @@ fn readiness_gates(pod: &Pod, conditions: &[PodCondition]) -> Option<Why> {
     if messages.is_empty() {
         None
     } else {
-        Why::not("ReadinessGatesNotReady", Some(messages.join(", ")))
+        Some(Why::not("ReadinessGatesNotReady", Some(messages.join(", "))))
     }
 }
 
@@ -475,13 +473,8 @@ fn initialized(pod: &Pod, inputs: &Inputs<'_>, init: &[ContainerStatus], phase: 
     if begun || incomplete.is_empty() {
         return None;
     }
-    Why::not(
-        "ContainersNotInitialized",
-        Some(format!(
-            "containers with incomplete status: [{}]",
-            incomplete.join(" ")
-        )),
-    )
+    let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
+    Some(Why::not("ContainersNotInitialized", Some(message)))
 }
 
 #[cfg(test)]

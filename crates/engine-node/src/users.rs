@@ -49,7 +49,6 @@ pub fn resolve(
                     label()
                 ));
             }
-            Some(_) => {}
             None if name.is_empty() || name == "0" => {
                 return Err(format!(
                     "container has runAsNonRoot and image will run as root {}",
@@ -62,7 +61,7 @@ pub fn resolve(
                     label()
                 ));
             }
-            None => {}
+            _ => {}
         }
     }
     let passwd = Table::read(layers, "etc/passwd");

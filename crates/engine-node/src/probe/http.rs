@@ -35,7 +35,7 @@ pub async fn probe(target: &Target, get: &HTTPGetAction, limit: Duration) -> Out
 /// A hook: any answer is fine.
 pub async fn get(target: &Target, get: &HTTPGetAction, limit: Option<Duration>) -> Result<(), String> {
     let url = address(target, get)?;
-    let limit = limit.unwrap_or(Duration::from_secs(60));
+    let limit = limit.unwrap_or(Duration::from_mins(1));
     match timeout(limit, fetch(target, get, url, limit)).await {
         Ok(answer) => answer.map(drop),
         Err(_) => Err("no answer in time".into()),

@@ -17,12 +17,15 @@ use crate::shared::Shared;
 use crate::worker::Link;
 use cgroup::{Hierarchies, Usage};
 
+/// An earlier look: when, CPU time in nanoseconds, and the rate seen then.
+pub(crate) type Look = (Timestamp, u64, u64);
+
 /// Where figures come from.
 #[derive(Clone)]
 pub struct Source {
     pub(crate) shared: Arc<Shared>,
     pub(crate) links: Arc<Mutex<HashMap<String, Link>>>,
-    pub(crate) before: Arc<Mutex<HashMap<String, (Timestamp, u64, u64)>>>,
+    pub(crate) before: Arc<Mutex<HashMap<String, Look>>>,
 }
 
 /// Use of one container.

@@ -31,10 +31,10 @@ pub fn write(dir: &Path, payload: &Payload, gid: Option<u32>) -> io::Result<bool
         check(path)?;
     }
     let current = fs::read_link(dir.join(DATA)).ok();
-    if let Some(current) = &current {
-        if matches(&dir.join(current), payload, gid)? {
-            return Ok(false);
-        }
+    if let Some(current) = &current
+        && matches(&dir.join(current), payload, gid)?
+    {
+        return Ok(false);
     }
     let fresh = unique(dir)?;
     let root = dir.join(&fresh);
@@ -58,9 +58,9 @@ pub fn write(dir: &Path, payload: &Payload, gid: Option<u32>) -> io::Result<bool
             continue;
         }
         if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?
+            fs::remove_dir_all(entry.path())?;
         } else {
-            fs::remove_file(entry.path())?
+            fs::remove_file(entry.path())?;
         }
     }
     Ok(true)

@@ -57,6 +57,8 @@ fn attempt(volume: &Path, path: &str, target: &Path) -> io::Result<PathBuf> {
 
 /// Makes the missing folders one by one, each opened below the one before.
 fn make(root: &rustix::fd::OwnedFd, path: &str, inside: ResolveFlags) -> io::Result<()> {
+    // What is made has the mode of the volume's root, as upstream makes it; the umask is not ours to change.
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(root)?.st_mode & 0o777);
     let mut at = String::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         let parent = if at.is_empty() {
@@ -70,8 +72,13 @@ fn make(root: &rustix::fd::OwnedFd, path: &str, inside: ResolveFlags) -> io::Res
                 inside,
             )?
         };
-        match rustix::fs::mkdirat(&parent, part, Mode::from_raw_mode(0o750)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        match rustix::fs::mkdirat(&parent, part, mode) {
+            Ok(()) => {
+                // Through a descriptor that is no link: a container may have put something else there meanwhile.
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::fchmod(rustix::fs::openat(&parent, part, flags, Mode::empty())?, mode)?;
+            }
+            Err(rustix::io::Errno::EXIST) => {}
             Err(err) => return Err(err.into()),
         }
         if !at.is_empty() {

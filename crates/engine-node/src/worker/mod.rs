@@ -82,7 +82,7 @@ enum Done {
     Hooked(usize, Result<(), String>),
     Stopped(usize),
     TornDown(Result<(), String>),
-    Published(Result<PodStatus, publish::Refused>),
+    Published(Result<Box<PodStatus>, publish::Refused>),
     Deleted(Result<(), publish::Refused>),
 }
 

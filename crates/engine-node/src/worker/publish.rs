@@ -40,17 +40,17 @@ impl Worker {
                 .await;
             Done::Published(match answer {
                 Ok(pod) if pod.metadata.uid.as_deref() != Some(&uid) => Err(Refused::Gone),
-                Ok(_) => Ok(status),
+                Ok(_) => Ok(Box::new(status)),
                 Err(err) if is_not_found(&err) => Err(Refused::Gone),
                 Err(err) => Err(Refused::Failed(api_message(&err))),
             })
         });
     }
 
-    pub(super) fn published(&mut self, result: Result<PodStatus, Refused>) {
+    pub(super) fn published(&mut self, result: Result<Box<PodStatus>, Refused>) {
         self.publishing = false;
         match result {
-            Ok(status) => self.published = status,
+            Ok(status) => self.published = *status,
             // The watch says so, too; until it does there is nothing to write to.
             Err(Refused::Gone) => self.publish_retry = Some(Timestamp::now() + SignedDuration::from_secs(5)),
             Err(Refused::Failed(why)) => {
