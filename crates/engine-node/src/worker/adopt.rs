@@ -159,6 +159,13 @@ impl Worker {
                     .unwrap_or(spec.startup_probe.is_none());
                 unit.ready = same.map_or(spec.readiness_probe.is_none(), |status| status.ready);
             }
+            // A crash loop goes on where it was: one step for each restart, the last when this attempt began.
+            let began = instance
+                .running_since()
+                .or(instance.terminated().map(|end| end.started_at));
+            for _ in 0..instance.attempt.min(6) {
+                unit.backoff.next(began.unwrap_or_else(Timestamp::now));
+            }
             unit.current = Some(instance);
         }
         if over {
