@@ -35,4 +35,9 @@ docs:
 
 # Upstream's answers against a local cluster (see ../shared/conformance)
 conformance NAME="cncfdemo":
-    KUBECONFIG=$(cargo run -q --release -- kubeconfig --name {{NAME}} --path) python3 ../shared/conformance/run.py
+    python3 ../shared/conformance/run.py --kubeconfig "$(cargo run -q --release -- kubeconfig --name {{NAME}} --path)"
+
+# The benchmark table: all, or engine, images, load (root; for the second opinion: wrk, kubectl)
+bench SUITE="all" *ARGS:
+    cargo build --release -p cncfdemo -p bench
+    cargo run -q --release -p bench -- {{SUITE}} {{ARGS}}

@@ -99,7 +99,10 @@ impl Cli {
             None => std::env::current_exe()?.with_file_name("cncfdemo"),
         };
         let binary = binary.canonicalize().with_context(|| {
-            format!("there is no program to measure at {}: build it or name it with --binary", binary.display())
+            format!(
+                "there is no program to measure at {}: build it or name it with --binary",
+                binary.display()
+            )
         })?;
         Ok(Settings {
             binary,
@@ -119,6 +122,8 @@ impl Settings {
 
     /// Whether `--only` lets this group run.
     pub fn wants(&self, group: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| group.contains(only.as_str()))
+        self.only
+            .as_ref()
+            .is_none_or(|only| group.contains(only.as_str()))
     }
 }

@@ -23,7 +23,10 @@ impl Machine {
     pub fn look() -> Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |text: &str, name: &str| {
-            text.lines().find(|l| l.starts_with(name)).and_then(|l| l.split_once(':')).map(|(_, v)| v.trim().to_owned())
+            text.lines()
+                .find(|l| l.starts_with(name))
+                .and_then(|l| l.split_once(':'))
+                .map(|(_, v)| v.trim().to_owned())
         };
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let memory = field(&memory, "MemTotal").and_then(|v| v.trim_end_matches(" kB").parse::<u64>().ok());
@@ -31,7 +34,10 @@ impl Machine {
             processor: field(&cpuinfo, "model name").unwrap_or_else(|| "unknown processor".to_owned()),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
             memory_bytes: memory.unwrap_or(0) * 1024,
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
         }
     }
 }
@@ -39,7 +45,11 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = self.memory_bytes as f64 / 1e9;
-        write!(f, "{} x {}, {memory:.1} GB, Linux {}", self.processors, self.processor, self.kernel)
+        write!(
+            f,
+            "{} x {}, {memory:.1} GB, Linux {}",
+            self.processors, self.processor, self.kernel
+        )
     }
 }
 
@@ -69,8 +79,15 @@ fn ticks() -> (u64, u64) {
 }
 
 fn parse_ticks(stat: &str) -> (u64, u64) {
-    let numbers: Vec<u64> =
-        stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8).filter_map(|n| n.parse().ok()).collect();
+    let numbers: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|n| n.parse().ok())
+        .collect();
     let all: u64 = numbers.iter().sum();
     let idle: u64 = numbers.iter().skip(3).take(2).sum();
     (all - idle, all)

@@ -3,7 +3,11 @@
 //!
 //! Nothing here asserts; a figure that misses its goal says so and the exit status stays 0. What could not be measured
 //! is named, never filled in, and then the exit status is 1.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program whose purpose is to print a table")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program whose purpose is to print a table"
+)]
 mod cli;
 mod engine;
 mod generator;
@@ -37,8 +41,12 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.suite {
-        Suite::Internal(Internal::NullServer) => return generator::null_server::serve().map(|()| ExitCode::SUCCESS),
-        Suite::Internal(Internal::Generate(args)) => return generator::own::generate(args).map(|()| ExitCode::SUCCESS),
+        Suite::Internal(Internal::NullServer) => {
+            return generator::null_server::serve().map(|()| ExitCode::SUCCESS);
+        }
+        Suite::Internal(Internal::Generate(args)) => {
+            return generator::own::generate(args).map(|()| ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -57,7 +65,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         cli::Output::Text => print!("{}", table.text()),
         cli::Output::Json => println!("{}", serde_json::to_string_pretty(&table)?),
     }
-    Ok(if table.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if table.complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Thousands of watchers need thousands of descriptors.
@@ -77,7 +89,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<Table> {
         images::measure(&settings, &mut table).await;
     }
     if matches!(cli.suite, Suite::Engine | Suite::All) {
-        engine::measure(&settings, &mut table).await;
+        Box::pin(engine::measure(&settings, &mut table)).await;
     }
     Ok(table)
 }

@@ -9,8 +9,12 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// The engine's own processes of the cluster in this folder: `PROGRAM ROLE DIR`. Containers are not among them.
 pub fn of_cluster(dir: &Path, role: &str) -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split(|&b| b == 0).skip(1);
@@ -22,7 +26,8 @@ pub fn of_cluster(dir: &Path, role: &str) -> Vec<i32> {
 /// Kills with SIGKILL.
 pub fn kill(pid: i32) -> anyhow::Result<()> {
     let id = Pid::from_raw(pid).context("zero is no process")?;
-    rustix::process::kill_process(id, rustix::process::Signal::KILL).with_context(|| format!("failed to kill {pid}"))
+    rustix::process::kill_process(id, rustix::process::Signal::KILL)
+        .with_context(|| format!("failed to kill {pid}"))
 }
 
 /// Resident memory in bytes: proportional (shared pages divided among their users) and plain.
@@ -44,9 +49,14 @@ pub fn memory(pid: i32) -> anyhow::Result<Memory> {
 fn parse_memory(text: &str) -> Memory {
     let field = |name: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
     };
-    Memory { pss: field("Pss"), rss: field("Rss") }
+    Memory {
+        pss: field("Pss"),
+        rss: field("Rss"),
+    }
 }
 
 /// CPU time of the living threads of a process, to the nanosecond where the kernel keeps it.
@@ -55,7 +65,14 @@ pub fn cpu(pid: i32) -> anyhow::Result<Duration> {
     let threads = fs::read_dir(&path).with_context(|| format!("failed to read {path}"))?;
     let exact: Option<u64> = threads
         .flatten()
-        .map(|t| fs::read_to_string(t.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok())
+        .map(|t| {
+            fs::read_to_string(t.path().join("schedstat"))
+                .ok()?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
         .sum();
     match exact {
         Some(nanoseconds) if nanoseconds > 0 => Ok(Duration::from_nanos(nanoseconds)),
@@ -70,7 +87,12 @@ fn whole_cpu(pid: i32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     // The name in parentheses may hold spaces.
     let after = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    let ticks: u64 = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum();
     Ok(Duration::from_millis(ticks * 10))
 }
 
@@ -90,7 +112,8 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        let memory = parse_memory("00400000-7ffd r 0 [rollup]\nRss:    3000 kB\nPss:    2000 kB\nPss_Dirty: 1 kB\n");
+        let memory =
+            parse_memory("00400000-7ffd r 0 [rollup]\nRss:    3000 kB\nPss:    2000 kB\nPss_Dirty: 1 kB\n");
         assert_eq!((memory.rss, memory.pss), (3_072_000, 2_048_000));
     }
 
@@ -109,7 +132,10 @@ mod tests {
     #[test]
     fn a_childs_time_is_read_before_it_is_gone() {
         let script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-        let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .spawn()
+            .unwrap();
         let (status, cpu) = wait_with_cpu(&mut child).unwrap();
         assert!(status.success() && cpu > Duration::ZERO, "{cpu:?}");
     }

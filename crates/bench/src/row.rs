@@ -20,6 +20,8 @@ pub struct Row {
     /// Whether it was met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<bool>,
+    /// Percent of the machine that other programs kept busy just before or after.
+    pub others_percent: f64,
     /// How it was taken, and what to know about it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -35,6 +37,7 @@ impl Row {
             runs,
             goal: None,
             met: None,
+            others_percent: 0.0,
             note: String::new(),
         }
     }

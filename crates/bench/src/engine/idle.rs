@@ -19,7 +19,10 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
 
     let pids = || ["__engine", "__runtime"].map(|role| process::of_cluster(&dir, role));
     let found = pids();
-    ensure!(found.iter().all(|p| !p.is_empty()), "the cluster's processes are not all there: {found:?}");
+    ensure!(
+        found.iter().all(|p| !p.is_empty()),
+        "the cluster's processes are not all there: {found:?}"
+    );
     let mut parts = Vec::new();
     for pids in &found {
         let mut sum = process::Memory::default();
@@ -31,12 +34,18 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
         parts.push(sum);
     }
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let (pss, rss) = (parts.iter().map(|p| p.pss).sum(), parts.iter().map(|p| p.rss).sum());
+    let (pss, rss) = (
+        parts.iter().map(|p| p.pss).sum(),
+        parts.iter().map(|p| p.rss).sum(),
+    );
     let memory = Row::new(
         "resident memory, idle cluster after 10 s",
         format!(
             "PSS {:.1} MB (engine {:.1}, runtime {:.1}), RSS {:.1} MB",
-            megabytes(pss), megabytes(parts[0].pss), megabytes(parts[1].pss), megabytes(rss)
+            megabytes(pss),
+            megabytes(parts[0].pss),
+            megabytes(parts[1].pss),
+            megabytes(rss)
         ),
         1,
     )
@@ -45,15 +54,25 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
     .goal("< 50 MB in all", megabytes(pss) < 50.0);
 
     let during = Duration::from_secs(if settings.quick { 10 } else { 30 });
-    let total = |found: &[Vec<i32>]| found.iter().flatten().map(|&pid| process::cpu(pid)).sum::<anyhow::Result<Duration>>();
+    let total = |found: &[Vec<i32>]| {
+        found
+            .iter()
+            .flatten()
+            .map(|&pid| process::cpu(pid))
+            .sum::<anyhow::Result<Duration>>()
+    };
     let (before, begun) = (total(&found)?, Instant::now());
     tokio::time::sleep(during).await;
     let (after, wall) = (total(&found)?, begun.elapsed());
     ensure!(pids() == found, "the cluster's processes changed while it idled");
     let percent = 100.0 * after.saturating_sub(before).as_secs_f64() / wall.as_secs_f64();
-    let cpu = Row::new(format!("CPU of the idle cluster over {} s", during.as_secs()), format!("{percent:.3} % of a core"), 1)
-        .value("percent_of_core", percent)
-        .goal("< 0.5 % of a core", percent < 0.5)
-        .note("engine and runtime daemon, run time of all threads from /proc/PID/task/*/schedstat");
+    let cpu = Row::new(
+        format!("CPU of the idle cluster over {} s", during.as_secs()),
+        format!("{percent:.3} % of a core"),
+        1,
+    )
+    .value("percent_of_core", percent)
+    .goal("< 0.5 % of a core", percent < 0.5)
+    .note("engine and runtime daemon, run time of all threads from /proc/PID/task/*/schedstat");
     Ok(vec![memory, cpu])
 }

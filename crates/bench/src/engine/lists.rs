@@ -41,7 +41,13 @@ pub async fn measure(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
         let mut next = String::new();
         let mut found = 0;
         loop {
-            let body = connection.call(Method::GET, &format!("{path}?limit={PAGE}&continue={next}"), Bytes::new()).await?;
+            let body = connection
+                .call(
+                    Method::GET,
+                    &format!("{path}?limit={PAGE}&continue={next}"),
+                    Bytes::new(),
+                )
+                .await?;
             let page: Value = serde_json::from_slice(&body)?;
             found += page["items"].as_array().map_or(0, Vec::len);
             match page["metadata"]["continue"].as_str() {
@@ -62,9 +68,13 @@ pub async fn measure(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
         .value("median_s", whole.median())
         .value("bytes", bytes as f64)
         .note("from the request to the last byte, over HTTPS; the client does not decode within that time"),
-        Row::new(format!("list of 10,000 ConfigMaps by pages of {PAGE}"), format!("median {}", time(paged.median())), paged.len())
-            .value("median_s", paged.median())
-            .note("with the client decoding each page, as kubectl does"),
+        Row::new(
+            format!("list of 10,000 ConfigMaps by pages of {PAGE}"),
+            format!("median {}", time(paged.median())),
+            paged.len(),
+        )
+        .value("median_s", paged.median())
+        .note("with the client decoding each page, as kubectl does"),
     ])
 }
 
@@ -72,7 +82,9 @@ async fn fill(bench: &Workbench<'_>, path: &str) -> anyhow::Result<()> {
     let clients = (0..32).map(|client| async move {
         let mut connection = bench.door.connect().await?;
         for n in (client..OBJECTS).step_by(32) {
-            connection.call(Method::POST, path, config_map(&format!("c{n}"))).await?;
+            connection
+                .call(Method::POST, path, config_map(&format!("c{n}")))
+                .await?;
         }
         anyhow::Ok(())
     });

@@ -18,8 +18,14 @@ use workbench::Workbench;
 
 /// Measures everything about the engine. Each group that changes much has a cluster of its own.
 pub async fn measure(settings: &Settings, table: &mut Table) {
-    table.group(settings, "startup", async || tokio::task::block_in_place(|| startup::measure(settings))).await;
-    table.group(settings, "store", async || writes::in_the_store(settings).await).await;
+    table
+        .group(settings, "startup", async || {
+            tokio::task::block_in_place(|| startup::measure(settings))
+        })
+        .await;
+    table
+        .group(settings, "store", async || writes::in_the_store(settings).await)
+        .await;
     let subject = match Subject::new(settings) {
         Ok(subject) => subject,
         Err(failure) => {
@@ -27,17 +33,53 @@ pub async fn measure(settings: &Settings, table: &mut Table) {
             return;
         }
     };
-    table.group(settings, "ready", async || ready::measure(&subject, settings)).await;
-    table.group(settings, "zero", async || zero::measure(&subject, settings).await).await;
-    table.group(settings, "idle", async || idle::measure(&subject, settings).await).await;
-    table.group(settings, "pods", async || pods::one_by_one(&Workbench::open(&subject).await?, settings).await).await;
+    table
+        .group(settings, "ready", async || ready::measure(&subject, settings))
+        .await;
+    table
+        .group(settings, "zero", async || {
+            Box::pin(zero::measure(&subject, settings)).await
+        })
+        .await;
+    table
+        .group(settings, "idle", async || idle::measure(&subject, settings).await)
+        .await;
+    table
+        .group(settings, "pods", async || {
+            pods::one_by_one(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
     for count in [50, 100] {
         let group = format!("pods at once {count}");
-        table.group(settings, &group, async || pods::at_once(&Workbench::open(&subject).await?, settings, count).await).await;
+        table
+            .group(settings, &group, async || {
+                pods::at_once(&Workbench::open(&subject).await?, settings, count).await
+            })
+            .await;
     }
-    table.group(settings, "create", async || create::measure(&Workbench::open(&subject).await?, settings).await).await;
-    table.group(settings, "watch latency", async || watches::latency(&Workbench::open(&subject).await?, settings).await).await;
-    table.group(settings, "watchers", async || watches::many(&Workbench::open(&subject).await?, settings).await).await;
-    table.group(settings, "lists", async || lists::measure(&Workbench::open(&subject).await?, settings).await).await;
-    table.group(settings, "writes", async || writes::over_https(&Workbench::open(&subject).await?, settings).await).await;
+    table
+        .group(settings, "create", async || {
+            create::measure(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
+    table
+        .group(settings, "watch latency", async || {
+            watches::latency(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
+    table
+        .group(settings, "watchers", async || {
+            watches::many(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
+    table
+        .group(settings, "lists", async || {
+            lists::measure(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
+    table
+        .group(settings, "writes", async || {
+            writes::over_https(&Workbench::open(&subject).await?, settings).await
+        })
+        .await;
 }

@@ -15,7 +15,7 @@ use crate::row::Row;
 use crate::stats::{Samples, time};
 
 /// How long a pod may take before the measurement gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A hundred pods, each created when the one before is Ready; they stay until the end.
 pub async fn one_by_one(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<Vec<Row>> {
@@ -89,7 +89,11 @@ pub async fn at_once(bench: &Workbench<'_>, settings: &Settings, count: usize) -
     Ok(vec![
         Row::new(
             format!("{count} pods at once, to the last one Ready"),
-            format!("{} ({rate:.0} pods/s), half of them after {}", time(total.median()), time(middle.median())),
+            format!(
+                "{} ({rate:.0} pods/s), half of them after {}",
+                time(total.median()),
+                time(middle.median())
+            ),
             total.len(),
         )
         .value("seconds", total.median())
@@ -102,7 +106,10 @@ pub async fn at_once(bench: &Workbench<'_>, settings: &Settings, count: usize) -
 
 fn image(bench: &Workbench<'_>) -> anyhow::Result<String> {
     let (_, built) = tokio::task::block_in_place(|| bench.subject.build("busybox"))?;
-    built["name"].as_str().map(str::to_owned).context("the image has no name")
+    built["name"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the image has no name")
 }
 
 /// A pod that only sleeps.
@@ -121,8 +128,16 @@ type Ready = UnboundedReceiver<anyhow::Result<(String, Instant)>>;
 /// Tells of each pod when it becomes Ready for the first time. The watch begins before this returns.
 async fn follow(pods: &Api<Pod>) -> anyhow::Result<Ready> {
     let (tell, told) = unbounded_channel();
-    let version = pods.list_metadata(&kube::api::ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
-    let mut events = pods.watch(&WatchParams::default().timeout(290), &version).await?.boxed();
+    let version = pods
+        .list_metadata(&kube::api::ListParams::default())
+        .await?
+        .metadata
+        .resource_version
+        .unwrap_or_default();
+    let mut events = pods
+        .watch(&WatchParams::default().timeout(290), &version)
+        .await?
+        .boxed();
     tokio::spawn(async move {
         let mut seen = HashSet::new();
         loop {
@@ -162,7 +177,14 @@ async fn next(ready: &mut Ready) -> anyhow::Result<(String, Instant)> {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let by_type: HashMap<&str, &str> = conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    let by_type: HashMap<&str, &str> = conditions
+        .iter()
+        .map(|c| (c.type_.as_str(), c.status.as_str()))
+        .collect();
     by_type.get("Ready") == Some(&"True")
 }

@@ -18,7 +18,8 @@ const GOAL: &str = "< 0.3 s";
 pub fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<Vec<Row>> {
     tokio::task::block_in_place(|| {
         let runs = settings.runs(10, 3);
-        let (mut first, mut again, mut mended, mut destroyed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut first, mut again, mut mended, mut destroyed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..runs {
             first.push(subject.bootstrap()?);
             mended.push(kill_engine(&subject.cluster_dir())?);
@@ -29,18 +30,30 @@ pub fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<Vec<Row
         let row = |what: &str, samples: &[Duration]| {
             let samples = Samples::seconds(samples);
             let (median, p95) = (samples.median(), samples.quantile(0.95));
-            let row = Row::new(what, format!("median {}, p95 {}", time(median), time(p95)), samples.len());
+            let row = Row::new(
+                what,
+                format!("median {}, p95 {}", time(median), time(p95)),
+                samples.len(),
+            );
             (row.value("median_s", median).value("p95_s", p95), median)
         };
         let (first, median) = row("cluster to node Ready, new", &first);
         let first = first.goal(GOAL, median < 0.3).note(
             "wall-clock time of `bootstrap local`, which waits until the engine reports its node Ready; certificates and all state are made anew",
         );
-        let (again, median) = row("cluster to node Ready, after kill -9 of all its processes", &again);
+        let (again, median) = row(
+            "cluster to node Ready, after kill -9 of all its processes",
+            &again,
+        );
         let again = again.goal(GOAL, median < 0.3);
         let (mended, _) = row("engine killed with -9 to its node Ready again", &mended);
         let (destroyed, _) = row("destroy", &destroyed);
-        Ok(vec![first, again, mended.note("restarted by the runtime daemon, nobody asked it to"), destroyed])
+        Ok(vec![
+            first,
+            again,
+            mended.note("restarted by the runtime daemon, nobody asked it to"),
+            destroyed,
+        ])
     })
 }
 
@@ -54,8 +67,15 @@ fn kill_all(dir: &Path) -> anyhow::Result<()> {
         }
     }
     let begun = Instant::now();
-    while ["__runtime", "__engine"].iter().any(|role| !process::of_cluster(dir, role).is_empty()) {
-        ensure!(begun.elapsed() < Duration::from_secs(5), "killed processes of {} do not go", dir.display());
+    while ["__runtime", "__engine"]
+        .iter()
+        .any(|role| !process::of_cluster(dir, role).is_empty())
+    {
+        ensure!(
+            begun.elapsed() < Duration::from_secs(5),
+            "killed processes of {} do not go",
+            dir.display()
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())

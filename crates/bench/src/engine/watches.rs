@@ -29,7 +29,9 @@ pub async fn latency(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
     let (mut after_write, mut after_answer) = (Vec::new(), Vec::new());
     for n in 0..settings.runs(500, 100) {
         let begun = Instant::now();
-        changes.call(Method::POST, &path, config_map(&format!("change-{n}"))).await?;
+        changes
+            .call(Method::POST, &path, config_map(&format!("change-{n}")))
+            .await?;
         let answered = Instant::now();
         let heard = all(&mut told, n, 1).await?[0];
         after_write.push(heard.saturating_duration_since(begun));
@@ -55,7 +57,10 @@ pub async fn many(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<
     let (tell, mut told) = unbounded_channel();
     let rss = || {
         let engines = process::of_cluster(&bench.subject.cluster_dir(), "__engine");
-        engines.into_iter().map(|pid| process::memory(pid).map(|m| m.rss)).sum::<anyhow::Result<u64>>()
+        engines
+            .into_iter()
+            .map(|pid| process::memory(pid).map(|m| m.rss))
+            .sum::<anyhow::Result<u64>>()
     };
     let (before, begun) = (rss()?, Instant::now());
     let connecting = stream::iter(0..MANY).map(|_| watch(bench, &path, tell.clone()));
@@ -66,9 +71,15 @@ pub async fn many(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<
     let (mut halves, mut lasts) = (Vec::new(), Vec::new());
     for n in 0..settings.runs(20, 5) {
         let begun = Instant::now();
-        changes.call(Method::POST, &path, config_map(&format!("change-{n}"))).await?;
+        changes
+            .call(Method::POST, &path, config_map(&format!("change-{n}")))
+            .await?;
         let heard = all(&mut told, n, MANY).await?;
-        let times = Samples::new(heard.iter().map(|at| at.saturating_duration_since(begun).as_secs_f64()));
+        let times = Samples::new(
+            heard
+                .iter()
+                .map(|at| at.saturating_duration_since(begun).as_secs_f64()),
+        );
         halves.push(times.median());
         lasts.push(times.most());
     }
@@ -95,9 +106,15 @@ pub async fn many(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<
     ])
 }
 
-async fn prepare(bench: &Workbench<'_>, namespace: &str) -> anyhow::Result<(String, crate::wire::Connection)> {
+async fn prepare(
+    bench: &Workbench<'_>,
+    namespace: &str,
+) -> anyhow::Result<(String, crate::wire::Connection)> {
     bench.namespace(namespace).await?;
-    Ok((format!("/api/v1/namespaces/{namespace}/configmaps"), bench.door.connect().await?))
+    Ok((
+        format!("/api/v1/namespaces/{namespace}/configmaps"),
+        bench.door.connect().await?,
+    ))
 }
 
 /// A watch that ends when this is dropped.
@@ -115,7 +132,13 @@ impl Drop for Watcher {
 /// Begins a watch and tells of every `change-N` in it. Returns when the server has answered the request.
 async fn watch(bench: &Workbench<'_>, path: &str, tell: UnboundedSender<Heard>) -> anyhow::Result<Watcher> {
     let mut connection = bench.door.connect().await?;
-    let (status, mut body) = connection.begin(Method::GET, &format!("{path}?watch=true&timeoutSeconds=600"), Bytes::new()).await?;
+    let (status, mut body) = connection
+        .begin(
+            Method::GET,
+            &format!("{path}?watch=true&timeoutSeconds=600"),
+            Bytes::new(),
+        )
+        .await?;
     ensure!(status.is_success(), "the watch was answered with {status}");
     let task = tokio::spawn(async move {
         let mut line = Vec::new();
@@ -131,7 +154,10 @@ async fn watch(bench: &Workbench<'_>, path: &str, tell: UnboundedSender<Heard>) 
             }
         }
     });
-    Ok(Watcher { task, _connection: connection })
+    Ok(Watcher {
+        task,
+        _connection: connection,
+    })
 }
 
 /// The N of the first `"change-N"` in an event.
@@ -143,11 +169,20 @@ fn number(event: &[u8]) -> Option<usize> {
 }
 
 /// When each of so many watchers heard of this change.
-async fn all(told: &mut UnboundedReceiver<Heard>, change: usize, watchers: usize) -> anyhow::Result<Vec<Instant>> {
+async fn all(
+    told: &mut UnboundedReceiver<Heard>,
+    change: usize,
+    watchers: usize,
+) -> anyhow::Result<Vec<Instant>> {
     let mut heard = Vec::with_capacity(watchers);
     while heard.len() < watchers {
         let next = tokio::time::timeout(Duration::from_secs(30), told.recv()).await;
-        match next.with_context(|| format!("{} of {watchers} watchers heard of change {change} within 30 s", heard.len()))? {
+        match next.with_context(|| {
+            format!(
+                "{} of {watchers} watchers heard of change {change} within 30 s",
+                heard.len()
+            )
+        })? {
             Some((n, at)) if n == change => heard.push(at),
             Some((n, _)) => bail!("change {n} was heard again, or late, during change {change}"),
             None => bail!("all watches have ended"),
@@ -162,7 +197,10 @@ mod tests {
 
     #[test]
     fn the_changes_number_is_found() {
-        assert_eq!(number(br#"{"type":"ADDED","object":{"metadata":{"name":"change-12"}}}"#), Some(12));
+        assert_eq!(
+            number(br#"{"type":"ADDED","object":{"metadata":{"name":"change-12"}}}"#),
+            Some(12)
+        );
         assert_eq!(number(br#"{"name":"kube-root-ca.crt"}"#), None);
     }
 }

@@ -25,7 +25,11 @@ impl<'a> Workbench<'a> {
     pub async fn open(subject: &'a Subject) -> anyhow::Result<Workbench<'a>> {
         tokio::task::block_in_place(|| subject.bootstrap())?;
         let door = Door::open(&subject.kubeconfig())?;
-        Ok(Workbench { subject, client: subject.client().await?, door })
+        Ok(Workbench {
+            subject,
+            client: subject.client().await?,
+            door,
+        })
     }
 
     /// Makes a namespace and waits until pods can be made in it.
@@ -34,8 +38,12 @@ impl<'a> Workbench<'a> {
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         namespaces.create(&PostParams::default(), &namespace).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
-        let there = await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some());
-        tokio::time::timeout(Duration::from_secs(20), there).await.context("no default ServiceAccount came")??;
+        let there = await_condition(accounts, "default", |account: Option<&ServiceAccount>| {
+            account.is_some()
+        });
+        tokio::time::timeout(Duration::from_secs(20), there)
+            .await
+            .context("no default ServiceAccount came")??;
         Ok(())
     }
 
@@ -45,12 +53,17 @@ impl<'a> Workbench<'a> {
         let found = namespaces.delete(name, &DeleteParams::default()).await?;
         let uid = found.left().and_then(|n| n.metadata.uid).unwrap_or_default();
         let gone = await_condition(namespaces, name, conditions::is_deleted(&uid));
-        tokio::time::timeout(Duration::from_secs(120), gone).await.with_context(|| format!("namespace {name} does not go"))??;
+        tokio::time::timeout(Duration::from_mins(2), gone)
+            .await
+            .with_context(|| format!("namespace {name} does not go"))??;
         Ok(())
     }
 
     /// The engine's CPU time so far, without the runtime daemon.
     pub fn engine_cpu(&self) -> anyhow::Result<Duration> {
-        process::of_cluster(&self.subject.cluster_dir(), "__engine").into_iter().map(process::cpu).sum()
+        process::of_cluster(&self.subject.cluster_dir(), "__engine")
+            .into_iter()
+            .map(process::cpu)
+            .sum()
     }
 }

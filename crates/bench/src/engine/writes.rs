@@ -29,18 +29,27 @@ pub async fn over_https(bench: &Workbench<'_>, settings: &Settings) -> anyhow::R
         let connections = try_join_all((0..CLIENTS).map(|_| bench.door.connect())).await?;
         let (cpu, begun) = (bench.engine_cpu()?, Instant::now());
         let end = begun + during;
-        let clients = connections.into_iter().enumerate().map(|(client, mut connection)| {
-            let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-            tokio::spawn(async move {
-                let mut took = Vec::new();
-                while Instant::now() < end {
-                    let begun = Instant::now();
-                    connection.call(Method::POST, &path, config_map(&format!("c{client}-{}", took.len()))).await?;
-                    took.push(begun.elapsed().as_secs_f64());
-                }
-                anyhow::Ok(took)
-            })
-        });
+        let clients = connections
+            .into_iter()
+            .enumerate()
+            .map(|(client, mut connection)| {
+                let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+                tokio::spawn(async move {
+                    let mut took = Vec::new();
+                    while Instant::now() < end {
+                        let begun = Instant::now();
+                        connection
+                            .call(
+                                Method::POST,
+                                &path,
+                                config_map(&format!("c{client}-{}", took.len())),
+                            )
+                            .await?;
+                        took.push(begun.elapsed().as_secs_f64());
+                    }
+                    anyhow::Ok(took)
+                })
+            });
         let mut done = 0;
         for took in try_join_all(clients).await? {
             let took = took?;
@@ -86,7 +95,10 @@ pub async fn in_the_store(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let during = Duration::from_secs(3);
     let mut rates = Vec::new();
     for round in 0..settings.runs(3, 1) {
-        let config = engine_store::Config { dir: Some(folder.path().join(round.to_string())), ..engine_store::Config::default() };
+        let config = engine_store::Config {
+            dir: Some(folder.path().join(round.to_string())),
+            ..engine_store::Config::default()
+        };
         let store = config.build()?;
         let begun = Instant::now();
         let end = begun + during;
@@ -115,12 +127,20 @@ pub async fn in_the_store(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let rates = Samples::new(rates);
     let syncs = tokio::task::block_in_place(|| syncs(folder.path()))?;
     Ok(vec![
-        Row::new(format!("durable writes in the store alone, {CLIENTS} writers"), format!("{:.0}/s", rates.median()), rates.len())
-            .value("writes_per_s", rates.median())
-            .goal("> 5,000/s", rates.median() > 5000.0),
+        Row::new(
+            format!("durable writes in the store alone, {CLIENTS} writers"),
+            format!("{:.0}/s", rates.median()),
+            rates.len(),
+        )
+        .value("writes_per_s", rates.median())
+        .goal("> 5,000/s", rates.median() > 5000.0),
         Row::new(
             "one write and fdatasync on this disk",
-            format!("p50 {}, p99 {}", time(syncs.quantile(0.5)), time(syncs.quantile(0.99))),
+            format!(
+                "p50 {}, p99 {}",
+                time(syncs.quantile(0.5)),
+                time(syncs.quantile(0.99))
+            ),
             syncs.len(),
         )
         .value("p50_s", syncs.quantile(0.5)),

@@ -23,7 +23,9 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
         }
         let begun = Instant::now();
         tokio::task::block_in_place(|| subject.bootstrap())?;
-        tokio::time::timeout(Duration::from_secs(60), answer(subject, image)).await.context("the app did not answer within 60 s")??;
+        tokio::time::timeout(Duration::from_mins(1), Box::pin(answer(subject, image)))
+            .await
+            .context("the app did not answer within 60 s")??;
         samples.push(begun.elapsed());
     }
     let samples = Samples::seconds(&samples);
@@ -47,7 +49,7 @@ async fn answer(subject: &Subject, image: &str) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
     let services: Api<Service> = Api::namespaced(client, "default");
     let serve = "echo hello > /tmp/index.html && exec httpd -f -p 8080 -h /tmp";
-    let ask = "until wget -q -T 1 -O - http://web.default.svc.cluster.local/ | grep -q hello; do usleep 5000; done";
+    let ask = "until timeout 1 wget -q -O - http://web.default.svc.cluster.local/ | grep -q hello; do usleep 5000; done";
     let pod = |name: &str, script: &str| {
         serde_json::from_value::<Pod>(json!({
             "metadata": {"name": name, "labels": {"app": name}},
@@ -75,6 +77,9 @@ async fn answer(subject: &Subject, image: &str) -> anyhow::Result<()> {
     let phase = |pod: Option<&Pod>| pod.and_then(|p| p.status.as_ref()?.phase.clone());
     let done = |pod: Option<&Pod>| matches!(phase(pod).as_deref(), Some("Succeeded" | "Failed"));
     let end = await_condition(pods, "ask", done).await?;
-    anyhow::ensure!(phase(end.as_ref()).as_deref() == Some("Succeeded"), "the client pod failed");
+    anyhow::ensure!(
+        phase(end.as_ref()).as_deref() == Some("Succeeded"),
+        "the client pod failed"
+    );
     Ok(())
 }

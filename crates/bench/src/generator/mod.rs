@@ -34,11 +34,17 @@ struct Outcome {
 /// Compares them at each level.
 pub async fn measure(settings: &Settings, table: &mut Table) {
     if find("wrk").is_none() {
-        table.not_measured.push("load generator against wrk: wrk is not at hand; the generator was measured alone".to_owned());
+        table.not_measured.push(
+            "load generator against wrk: wrk is not at hand; the generator was measured alone".to_owned(),
+        );
     }
     for connections in LEVELS {
         let group = format!("load {connections}");
-        table.group(settings, &group, async || tokio::task::block_in_place(|| level(settings, connections))).await;
+        table
+            .group(settings, &group, async || {
+                tokio::task::block_in_place(|| level(settings, connections))
+            })
+            .await;
     }
 }
 
@@ -50,9 +56,16 @@ fn level(settings: &Settings, connections: u32) -> anyhow::Result<Vec<Row>> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // Both orders, in turn.
-        for which in if round % 2 == 0 { [false, true] } else { [true, false] } {
+        for which in if round % 2 == 0 {
+            [false, true]
+        } else {
+            [true, false]
+        } {
             match (&wrk, which) {
-                (Some(wrk), true) => theirs.push(run(peer::command(wrk, &server.url, connections, seconds), peer::parse)?),
+                (Some(wrk), true) => theirs.push(run(
+                    peer::command(wrk, &server.url, connections, seconds),
+                    peer::parse,
+                )?),
                 (None, true) => {}
                 (_, false) => ours.push(run(own::command(&server.url, connections, seconds)?, own::parse)?),
             }
@@ -62,14 +75,22 @@ fn level(settings: &Settings, connections: u32) -> anyhow::Result<Vec<Row>> {
     let (rate, cpu) = (median(&ours, |o| o.rate), median(&ours, |o| o.cpu));
     let plural = if connections == 1 { "" } else { "s" };
     let what = format!("load generator, closed loop, {connections} connection{plural}");
-    let mut row = Row::new(what, format!("{rate:.0}/s, {cpu:.2} µs CPU"), ours.len()).value("requests_per_s", rate).value("cpu_us", cpu);
+    let mut row = Row::new(what, format!("{rate:.0}/s, {cpu:.2} µs CPU"), ours.len())
+        .value("requests_per_s", rate)
+        .value("cpu_us", cpu);
     if !theirs.is_empty() {
-        let pairs = |by: fn(&Outcome) -> f64| Samples::new(ours.iter().zip(&theirs).map(|(a, b)| by(a) / by(b))).median();
+        let pairs = |by: fn(&Outcome) -> f64| {
+            Samples::new(ours.iter().zip(&theirs).map(|(a, b)| by(a) / by(b))).median()
+        };
         let (rate_ratio, cpu_ratio) = (pairs(|o| o.rate), pairs(|o| o.cpu));
-        row.measured.push_str(&format!(
-            "; wrk {:.0}/s, {:.2} µs: {:.1} % and {:.1} %",
-            median(&theirs, |o| o.rate), median(&theirs, |o| o.cpu), rate_ratio * 100.0, cpu_ratio * 100.0
-        ));
+        row.measured = format!(
+            "{}; wrk {:.0}/s, {:.2} µs: {:.1} % and {:.1} %",
+            row.measured,
+            median(&theirs, |o| o.rate),
+            median(&theirs, |o| o.cpu),
+            rate_ratio * 100.0,
+            cpu_ratio * 100.0
+        );
         row = row
             .value("wrk_requests_per_s", median(&theirs, |o| o.rate))
             .value("wrk_cpu_us", median(&theirs, |o| o.cpu))
@@ -92,7 +113,10 @@ fn run(mut command: Command, parse: fn(&str) -> anyhow::Result<(f64, f64)>) -> a
     let text = std::io::read_to_string(output)?;
     anyhow::ensure!(status.success(), "{command:?} ended with {status}");
     let (requests, rate) = parse(&text)?;
-    Ok(Outcome { rate, cpu: cpu.as_secs_f64() * 1e6 / requests })
+    Ok(Outcome {
+        rate,
+        cpu: cpu.as_secs_f64() * 1e6 / requests,
+    })
 }
 
 /// The null server as a process; ends when dropped.
@@ -105,11 +129,17 @@ impl Server {
     fn start() -> anyhow::Result<Server> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args(["internal", "null-server"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["internal", "null-server"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = on_processor(0, || command.spawn())?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-        Ok(Server { child, url: format!("http://{}/", line.trim()) })
+        Ok(Server {
+            child,
+            url: format!("http://{}/", line.trim()),
+        })
     }
 }
 

@@ -18,7 +18,12 @@ pub fn serve() -> anyhow::Result<()> {
     println!("{}", listener.local_addr()?);
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    epoll::add(&epoll, std::io::stdin().as_fd(), EventData::new_u64(INPUT), EventFlags::IN)?;
+    epoll::add(
+        &epoll,
+        std::io::stdin().as_fd(),
+        EventData::new_u64(INPUT),
+        EventFlags::IN,
+    )?;
     let mut connections: HashMap<u64, TcpStream> = HashMap::new();
     let (mut next, mut events) = (0u64, Vec::with_capacity(1024));
     let mut buffer = vec![0u8; 64 << 10];
@@ -41,7 +46,10 @@ pub fn serve() -> anyhow::Result<()> {
                     }
                 }
                 id => {
-                    if connections.get_mut(&id).is_some_and(|stream| !answer(stream, &mut buffer)) {
+                    if connections
+                        .get_mut(&id)
+                        .is_some_and(|stream| !answer(stream, &mut buffer))
+                    {
                         connections.remove(&id);
                     }
                 }

@@ -12,7 +12,13 @@ use crate::cli::Generate;
 /// One run with one thread.
 pub fn command(url: &str, connections: u32, seconds: u64) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["internal", "generate", url, &connections.to_string(), &seconds.to_string()]);
+    command.args([
+        "internal",
+        "generate",
+        url,
+        &connections.to_string(),
+        &seconds.to_string(),
+    ]);
     Ok(command)
 }
 
@@ -20,7 +26,10 @@ pub fn command(url: &str, connections: u32, seconds: u64) -> anyhow::Result<Comm
 pub fn parse(text: &str) -> anyhow::Result<(f64, f64)> {
     let printed: Value = serde_json::from_str(text)?;
     ensure!(printed["failed"] == 0, "the generator saw errors: {text}");
-    Ok((printed["completed"].as_f64().unwrap_or(0.0), printed["rate"].as_f64().unwrap_or(0.0)))
+    Ok((
+        printed["completed"].as_f64().unwrap_or(0.0),
+        printed["rate"].as_f64().unwrap_or(0.0),
+    ))
 }
 
 /// The child's part.

@@ -13,9 +13,23 @@ pub fn command(wrk: &Path, url: &str, connections: u32, seconds: u64) -> Command
 
 /// Requests and requests per second from what it printed.
 pub fn parse(text: &str) -> anyhow::Result<(f64, f64)> {
-    let requests = text.lines().find_map(|l| l.split_once(" requests in ")).context("wrk printed no count")?.0.trim().parse()?;
-    let rate = text.lines().find_map(|l| l.strip_prefix("Requests/sec:")).context("wrk printed no rate")?.trim().parse()?;
-    anyhow::ensure!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "wrk saw errors: {text}");
+    let requests = text
+        .lines()
+        .find_map(|l| l.split_once(" requests in "))
+        .context("wrk printed no count")?
+        .0
+        .trim()
+        .parse()?;
+    let rate = text
+        .lines()
+        .find_map(|l| l.strip_prefix("Requests/sec:"))
+        .context("wrk printed no rate")?
+        .trim()
+        .parse()?;
+    anyhow::ensure!(
+        !text.contains("Socket errors") && !text.contains("Non-2xx"),
+        "wrk saw errors: {text}"
+    );
     Ok((requests, rate))
 }
 
@@ -28,7 +42,12 @@ mod tests {
     #[test]
     fn figures_are_read_and_errors_are_not_overlooked() {
         assert_eq!(parse(PRINTED).unwrap(), (66046.0, 31450.23));
-        assert!(parse(&format!("{PRINTED}  Socket errors: connect 0, read 1, write 0, timeout 0\n")).is_err());
+        assert!(
+            parse(&format!(
+                "{PRINTED}  Socket errors: connect 0, read 1, write 0, timeout 0\n"
+            ))
+            .is_err()
+        );
         assert!(parse("unable to connect").is_err());
     }
 }
