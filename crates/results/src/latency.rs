@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Latencies of a run in milliseconds, and the histogram they were computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Latency {
     /// Smallest.
     pub min_ms: f64,
@@ -51,10 +52,33 @@ impl Latency {
         })
     }
 
+    /// The course of the percentiles, for a chart: quantile and milliseconds, up to the last that the number of requests
+    /// bears out (one request in a million says nothing of p99.9999).
+    pub fn curve(&self) -> Result<Vec<(f64, f64)>, HistogramError> {
+        let histogram = self.histogram()?;
+        let count = histogram.len() as f64;
+        let mut points = Vec::new();
+        let mut rest = 1.0f64;
+        // Eight steps for each nine.
+        while rest * count >= 1.0 && points.len() < 64 {
+            let quantile = 1.0 - rest;
+            points.push((
+                quantile,
+                milliseconds(histogram.value_at_quantile(quantile) as f64),
+            ));
+            rest /= 10f64.powf(0.125);
+        }
+        Ok(points)
+    }
+
     /// The histogram that the figures were computed from.
     pub fn histogram(&self) -> Result<Histogram<u64>, HistogramError> {
-        let bytes = STANDARD.decode(&self.histogram).map_err(|e| HistogramError(e.to_string()))?;
-        Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|e| HistogramError(e.to_string()))
+        let bytes = STANDARD
+            .decode(&self.histogram)
+            .map_err(|e| HistogramError(e.to_string()))?;
+        Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| HistogramError(e.to_string()))
     }
 }
 
@@ -77,7 +101,10 @@ mod tests {
         assert!((latency.p99_ms - 990.0).abs() < 1.0, "{}", latency.p99_ms);
         let text = serde_json::to_string(&latency).unwrap();
         let read: Latency = serde_json::from_str(&text).unwrap();
-        assert_eq!(Latency::from_histogram(&read.histogram().unwrap()).unwrap(), latency);
+        assert_eq!(
+            Latency::from_histogram(&read.histogram().unwrap()).unwrap(),
+            latency
+        );
     }
 
     #[test]

@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Latency;
+use crate::{Cost, Environment, Latency, Search};
 
 /// Version of the document's form.
 pub const SCHEMA: &str = "cncfdemo.io/run/v1";
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// [`SCHEMA`].
     pub schema: String,
@@ -39,10 +40,56 @@ pub struct Run {
     /// What could not be measured, and why.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// On what it ran; absent in documents of 0.1.0 and of runs that could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// Further loads of the same plan, in the order in which they ran; the first is `load`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<Load>,
+    /// The search for the highest rate that keeps an objective, if that was the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// What the nodes cost while this ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+impl Run {
+    /// All loads, in the order in which they ran.
+    pub fn loads(&self) -> impl Iterator<Item = &Load> {
+        std::iter::once(&self.load).chain(&self.repeats)
+    }
+
+    /// CPU microseconds of the pods whose name begins so, per completed request, over the first load.
+    pub fn cpu_us_per_request(&self, prefix: &str) -> Option<f64> {
+        let length = self.load.planned_s.unwrap_or(self.load.seconds);
+        let mut cores = 0.0;
+        let mut seen = false;
+        for pod in self.pods.iter().filter(|p| p.pod.starts_with(prefix)) {
+            let used: Vec<f64> = pod
+                .samples
+                .iter()
+                .filter(|s| s.t <= length)
+                .filter_map(|s| s.cpu)
+                .collect();
+            if !used.is_empty() {
+                // A pod that lived for a part of the run used CPU for that part only.
+                let whole = self
+                    .pods
+                    .iter()
+                    .map(|p| p.samples.iter().filter(|s| s.t <= length).count())
+                    .max();
+                cores += used.iter().sum::<f64>() / whole.unwrap_or(used.len()).max(1) as f64;
+                seen = true;
+            }
+        }
+        (seen && self.load.throughput > 0.0).then(|| cores * 1e6 / self.load.throughput)
+    }
 }
 
 /// The program that made a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Program {
     /// Its version.
     pub version: String,
@@ -50,6 +97,7 @@ pub struct Program {
 
 /// What was loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetInfo {
     /// URL.
     pub url: String,
@@ -59,6 +107,7 @@ pub struct TargetInfo {
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cluster {
     /// Kubernetes version as the API server says.
     pub version: String,
@@ -68,6 +117,7 @@ pub struct Cluster {
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Node {
     /// Name.
     pub name: String,
@@ -85,6 +135,7 @@ pub struct Node {
 
 /// A part of bringing things up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phase {
     /// Short name.
     pub name: String,
@@ -98,6 +149,7 @@ pub struct Phase {
 
 /// The load and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Load {
     /// `open` or `closed` loop.
     pub mode: String,
@@ -131,10 +183,36 @@ pub struct Load {
     pub doubts: Vec<String>,
     /// Second by second.
     pub series: Vec<Second>,
+    /// For how long requests were to be sent, in seconds; answers may come later than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_s: Option<f64>,
+    /// Which side of an interleaved comparison this load belongs to, such as `background on`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
+}
+
+impl Load {
+    /// The whole seconds in which requests were sent: what lies beyond the plan's time holds only the last answers.
+    pub fn full_seconds(&self) -> &[Second] {
+        let whole = self.planned_s.unwrap_or(self.seconds).floor() as u64;
+        let count = self.series.iter().take_while(|s| s.t < whole).count();
+        // A run shorter than a second has no other.
+        if count == 0 {
+            &self.series
+        } else {
+            &self.series[..count]
+        }
+    }
+
+    /// The share of the requests that failed.
+    pub fn failed_share(&self) -> f64 {
+        self.failed as f64 / self.scheduled.max(1) as f64
+    }
 }
 
 /// One second of load.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Second {
     /// Seconds since the load began.
     pub t: u64,
@@ -152,6 +230,7 @@ pub struct Second {
 
 /// What one pod used while the load ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PodSeries {
     /// Pod name.
     pub pod: String,
@@ -161,6 +240,7 @@ pub struct PodSeries {
 
 /// One sample of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sample {
     /// Seconds since the load began.
     pub t: f64,
@@ -172,6 +252,7 @@ pub struct Sample {
 
 /// Something the cluster did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClusterEvent {
     /// Seconds since the load began.
     pub t: f64,
@@ -183,14 +264,18 @@ pub struct ClusterEvent {
     pub object: String,
     /// Message.
     pub message: String,
+    /// How often it was seen, when the cluster counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
 }
 
 /// A fault that was injected, and what it cost at the client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fault {
     /// Seconds since the load began.
     pub t: f64,
-    /// What was done, such as `SIGKILL pod/tally-…`.
+    /// What was done, in full, such as `SIGKILL to the 1 process of pod/tally-…`.
     pub what: String,
     /// Requests that failed from then on.
     pub failed: u64,
@@ -201,9 +286,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Fills in what the fault cost, from the client's second-by-second series.
+    /// Fills in what the fault cost, from the client's second-by-second series ([`Load::full_seconds`]).
     pub fn measure(&mut self, series: &[Second]) {
-        let (before, after): (Vec<&Second>, Vec<&Second>) = series.iter().partition(|s| (s.t as f64) + 1.0 <= self.t);
+        let (before, after): (Vec<&Second>, Vec<&Second>) =
+            series.iter().partition(|s| (s.t as f64) + 1.0 <= self.t);
         let mut calm: Vec<f64> = before.iter().filter_map(|s| s.p99_ms).collect();
         calm.sort_by(f64::total_cmp);
         let usual = calm.get(calm.len() / 2).copied().unwrap_or(f64::INFINITY);
@@ -220,10 +306,27 @@ mod tests {
     #[test]
     fn a_fault_costs_the_failed_requests_and_the_slow_seconds_after_it() {
         let second = |t, failed, p99: f64| Second {
-            t, completed: 10, failed, p50_ms: Some(1.0), p99_ms: Some(p99), max_ms: Some(p99),
+            t,
+            completed: 10,
+            failed,
+            p50_ms: Some(1.0),
+            p99_ms: Some(p99),
+            max_ms: Some(p99),
         };
-        let series = [second(0, 0, 2.0), second(1, 0, 3.0), second(2, 7, 2.0), second(3, 0, 90.0), second(4, 0, 3.0)];
-        let mut fault = Fault { t: 2.3, what: String::new(), failed: 0, degraded_s: 0, ready_s: None };
+        let series = [
+            second(0, 0, 2.0),
+            second(1, 0, 3.0),
+            second(2, 7, 2.0),
+            second(3, 0, 90.0),
+            second(4, 0, 3.0),
+        ];
+        let mut fault = Fault {
+            t: 2.3,
+            what: String::new(),
+            failed: 0,
+            degraded_s: 0,
+            ready_s: None,
+        };
         fault.measure(&series);
         assert_eq!((fault.failed, fault.degraded_s), (7, 2));
     }

@@ -42,6 +42,7 @@ pub async fn events(client: &Client, namespace: &str, since: jiff::Timestamp) ->
                 reason: event.reason.unwrap_or_default(),
                 object: format!("{}/{}", object.kind.unwrap_or_default().to_lowercase(), object.name.unwrap_or_default()),
                 message: event.message.unwrap_or_default(),
+                count: event.series.and_then(|s| s.count).or(event.count).and_then(|c| u32::try_from(c).ok()),
             })
         })
         .collect();

@@ -96,10 +96,14 @@ pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: 
         events: Vec::new(),
         faults: Vec::new(),
         missing: Vec::new(),
+        environment: None,
+        repeats: Vec::new(),
+        search: None,
+        cost: None,
     };
     if let Some(fault) = fault {
         let mut fault = fault.await?.context("failed to kill a pod")?;
-        fault.measure(&run.load.series);
+        fault.measure(run.load.full_seconds());
         run.faults.push(fault);
     }
     match subject {
@@ -184,5 +188,7 @@ fn describe(order: &Order, recording: &Recording) -> anyhow::Result<Load> {
         generator_cpu_us: recording.cpu.as_secs_f64() * 1e6 / (recording.completed.max(1)) as f64,
         doubts: recording.doubts(),
         series: series.collect(),
+        planned_s: Some(order.time.as_secs_f64()),
+        arm: None,
     })
 }
