@@ -25,7 +25,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A name for a cluster that need not exist yet.
+    /// A cluster that need not exist yet, named `t-NAME-PID`: two test runs on one machine do not meet.
     ///
     /// # Panics
     /// When no async runtime can be made.
@@ -39,7 +39,7 @@ impl Cluster {
             .expect("a runtime");
         Cluster {
             state: state.clone(),
-            name: name.to_owned(),
+            name: format!("t-{name}-{}", std::process::id()),
             runtime,
         }
     }
@@ -199,15 +199,16 @@ impl Cluster {
         Some(text)
     }
 
-    /// Processes in a cgroup of the cluster (`system`, or a node's name), by the v1 or v2 hierarchy that has any.
+    /// Processes in a cgroup of the cluster: `system`, a node's name, or all with the empty name.
     pub fn processes(&self, below: &str) -> Vec<i32> {
         let ours = format!("/cncfdemo/{}/{below}", self.name);
+        let ours = ours.trim_end_matches('/');
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         let inside = |pid: &i32| {
             let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
             text.lines()
-                .any(|line| line.ends_with(&ours) || line.contains(&format!("{ours}/")))
+                .any(|line| line.ends_with(ours) || line.contains(&format!("{ours}/")))
         };
         let mut found: Vec<i32> = pids.filter(inside).collect();
         found.sort_unstable();

@@ -41,6 +41,7 @@ pub struct Test {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     wrapper: Vec<OsString>,
+    program: Option<PathBuf>,
     folder: Option<PathBuf>,
     stdout: Option<String>,
     stdout_has: Vec<String>,
@@ -66,6 +67,7 @@ impl Test {
             arguments: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
+            program: None,
             folder: None,
             stdout: None,
             stdout_has: Vec::new(),
@@ -99,6 +101,13 @@ impl Test {
     #[must_use]
     pub fn by(mut self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.wrapper = wrapper.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Runs this copy of the program.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
@@ -197,7 +206,7 @@ impl Test {
 
     fn command(&self) -> Command {
         let mut line: Vec<OsString> = self.wrapper.clone();
-        line.push(program().into());
+        line.push(self.program.clone().unwrap_or_else(program).into());
         line.push("--state-dir".into());
         line.push(self.state.path().into());
         line.extend(self.arguments.iter().cloned());

@@ -1,0 +1,7 @@
+//! Real clusters with real containers, on this machine: needs root, and no network. The demo has its own test, `demo.rs`.
+mod bad_input;
+mod death;
+mod half_made;
+mod lifecycle;
+mod reboot;
+mod side_by_side;
