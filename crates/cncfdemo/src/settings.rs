@@ -19,8 +19,6 @@ pub struct Settings {
     pub state: PathBuf,
     /// Local cluster's name.
     pub name: String,
-    /// Whether `--name` was given.
-    pub name_given: bool,
     /// Context of a kubeconfig instead of a local cluster.
     pub context: Option<String>,
     /// That kubeconfig.
@@ -49,7 +47,6 @@ impl Settings {
         Settings {
             state: global.state_dir.clone(),
             name: global.name.clone().unwrap_or_else(|| "cncfdemo".to_owned()),
-            name_given: global.name.is_some(),
             context: global.context.clone(),
             kubeconfig,
             output: global.output,

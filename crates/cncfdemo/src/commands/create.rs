@@ -102,7 +102,7 @@ fn found(given: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
         let (folders, own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|p| p.is_dir());
         files.extend(own.into_iter().filter(|p| wanted(p)));
         if recursive {
-            files.extend(self::found(&folders, true)?);
+            files.extend(found(&folders, true)?);
         }
     }
     Ok(files)
