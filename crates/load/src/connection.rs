@@ -37,7 +37,7 @@ impl Connection {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(e) => return Err(e.into()),
         }
-        Ok(Connection { socket, received: Vec::with_capacity(2048), to_send: Vec::new(), connecting: true })
+        Ok(Connection { socket, received: Vec::new(), to_send: Vec::new(), connecting: true })
     }
 
     /// Whether connecting has worked, once the socket is writable.
@@ -75,26 +75,37 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there.
-    pub(crate) fn read(&mut self) -> Read {
-        let mut buffer = [0u8; 16 << 10];
+    /// Reads what is there, by way of `buffer`, whose content means nothing before and after. An answer that comes in one
+    /// piece, as most do, is judged there and never copied.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Read {
         loop {
-            match recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+            let length = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
                 Ok((0, _)) => return Read::Broken("reset"),
-                Ok((length, _)) => {
-                    self.received.extend_from_slice(&buffer[..length]);
-                    if length == buffer.len() {
-                        continue;
-                    }
-                }
+                Ok((length, _)) => length,
                 Err(Errno::AGAIN) => return Read::Waiting,
                 Err(_) => return Read::Broken("reset"),
-            }
-            match progress(&self.received) {
-                Progress::Whole { status, length, close } if length == self.received.len() => {
+            };
+            let all = if self.received.is_empty() && length < buffer.len() {
+                &buffer[..length]
+            } else {
+                self.received.extend_from_slice(&buffer[..length]);
+                if length == buffer.len() {
+                    continue;
+                }
+                &self.received[..]
+            };
+            match progress(all) {
+                Progress::Whole { status, length, close } if length == all.len() => {
+                    self.received.clear();
                     return Read::Answer { status, close };
                 }
-                Progress::Partial => {}
+                // What is missing will make the socket readable again; asking now would mostly cost a system call.
+                Progress::Partial => {
+                    if self.received.is_empty() {
+                        self.received.extend_from_slice(&buffer[..length]);
+                    }
+                    return Read::Waiting;
+                }
                 // More than one answer to one request, or none that can be understood.
                 Progress::Whole { .. } | Progress::Malformed => return Read::Broken("malformed"),
             }

@@ -25,18 +25,18 @@ pub(crate) fn progress(bytes: &[u8]) -> Progress {
     let status = head.get(9..12).and_then(|s| std::str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
     let (Some(status), true) = (status, head.starts_with(b"HTTP/1.")) else { return Progress::Malformed };
     let body = head_end + 4;
-    let close = header(head, b"connection").is_some_and(|v| v.eq_ignore_ascii_case(b"close"));
+    let Head { close, length, chunked } = Head::read(head);
     if status == 204 || status == 304 {
         return Progress::Whole { status, length: body, close };
     }
-    if let Some(value) = header(head, b"content-length") {
+    if let Some(value) = length {
         let Some(length) = std::str::from_utf8(value).ok().and_then(|v| v.parse::<usize>().ok()) else {
             return Progress::Malformed;
         };
         let Some(length) = body.checked_add(length) else { return Progress::Malformed };
         return if bytes.len() >= length { Progress::Whole { status, length, close } } else { Progress::Partial };
     }
-    if header(head, b"transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"chunked")) {
+    if chunked {
         return match chunks_end(bytes, body) {
             Ok(Some(length)) => Progress::Whole { status, length, close },
             Ok(None) => Progress::Partial,
@@ -47,11 +47,40 @@ pub(crate) fn progress(bytes: &[u8]) -> Progress {
     Progress::Malformed
 }
 
-fn header<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    head.split(|&b| b == b'\n').skip(1).find_map(|line| {
-        let colon = line.iter().position(|&b| b == b':')?;
-        line[..colon].eq_ignore_ascii_case(name).then(|| line[colon + 1..].trim_ascii())
-    })
+/// What the head says about the end of the answer.
+#[derive(Default)]
+struct Head<'a> {
+    close: bool,
+    length: Option<&'a [u8]>,
+    chunked: bool,
+}
+
+impl<'a> Head<'a> {
+    /// One pass; only lines whose name has the right length are looked at more closely.
+    fn read(head: &'a [u8]) -> Head<'a> {
+        let mut found = Head::default();
+        for line in head.split(|&b| b == b'\n').skip(1) {
+            let value = |name: &[u8]| {
+                let (before, after) = line.split_at_checked(name.len())?;
+                let value = after.strip_prefix(b":")?;
+                before.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+            };
+            match line.first() {
+                Some(b'c' | b'C') => {
+                    if let Some(length) = value(b"content-length") {
+                        found.length.get_or_insert(length);
+                    } else if let Some(how) = value(b"connection") {
+                        found.close |= how.eq_ignore_ascii_case(b"close");
+                    }
+                }
+                Some(b't' | b'T') => {
+                    found.chunked |= value(b"transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case(b"chunked"));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
 }
 
 /// The end of a chunked body that begins at `at`; trailers are not supported.
@@ -70,8 +99,16 @@ fn chunks_end(bytes: &[u8], mut at: usize) -> Result<Option<usize>, ()> {
     }
 }
 
+/// Looks for the needle's first byte, which is rare in what is searched here, before it compares.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
+    let mut from = 0;
+    loop {
+        let at = from + haystack.get(from..)?.iter().position(|b| Some(b) == needle.first())?;
+        if haystack[at..].starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 #[cfg(test)]
@@ -100,5 +137,11 @@ mod tests {
         assert_eq!(progress(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), Progress::Malformed);
         assert_eq!(progress(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n"), Progress::Malformed);
         assert_eq!(progress(b"HTTP/1.1 200 OK\r\n\r\n"), Progress::Malformed);
+    }
+
+    #[test]
+    fn headers_are_told_apart_by_their_whole_name() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Lengths: 9\r\nCONTENT-LENGTH:  2 \r\nConnections: close\r\n\r\nok";
+        assert_eq!(progress(head), Progress::Whole { status: 200, length: head.len(), close: false });
     }
 }

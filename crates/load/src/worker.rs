@@ -50,6 +50,10 @@ struct Worker<'a> {
     epoll: std::os::fd::OwnedFd,
     slots: Vec<Slot>,
     idle: Vec<usize>,
+    /// Slots with a request in flight.
+    waiting: usize,
+    /// What is read goes here first.
+    buffer: Vec<u8>,
     start: Instant,
     end: Instant,
     /// Open loop: time between two requests of this thread, and the number of the next one.
@@ -62,6 +66,8 @@ struct Worker<'a> {
 
 /// A server that refuses connections is tried again this often.
 const RECONNECT: Duration = Duration::from_millis(20);
+/// Bytes read at once.
+const BUFFER: usize = 64 << 10;
 
 impl<'a> Worker<'a> {
     fn new(plan: &'a Plan, index: u32, threads: u32, connections: u32, start: Instant) -> std::io::Result<Self> {
@@ -75,6 +81,8 @@ impl<'a> Worker<'a> {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             slots: (0..connections).map(|_| slot()).collect(),
             idle: Vec::new(),
+            waiting: 0,
+            buffer: vec![0; BUFFER],
             start,
             end: start + plan.duration,
             interval,
@@ -101,8 +109,7 @@ impl<'a> Worker<'a> {
             if sending && now >= self.start {
                 self.send_due(now)?;
             }
-            let waiting = self.slots.iter().any(|s| s.in_flight.is_some());
-            if !sending && (!waiting || now >= self.end + grace || stop.load(Ordering::Relaxed)) {
+            if !sending && (self.waiting == 0 || now >= self.end + grace || stop.load(Ordering::Relaxed)) {
                 break;
             }
             let wake = self.next_due().filter(|_| sending && !self.idle.is_empty()).unwrap_or(next_sweep).min(next_sweep);
@@ -155,21 +162,22 @@ impl<'a> Worker<'a> {
     /// Sends on free connections what is due. Where none is free, requests stay due and their time runs.
     fn send_due(&mut self, now: Instant) -> std::io::Result<()> {
         while let Some(&slot) = self.idle.last() {
-            let intended = match self.next_due() {
-                Some(due) if due > now || due >= self.end => return Ok(()),
-                Some(due) => due,
-                None => now,
-            };
+            let due = self.next_due();
+            if due.is_some_and(|due| due > now || due >= self.end) {
+                return Ok(());
+            }
             self.idle.pop();
             let request = &self.plan.requests[self.request];
             let Some(connection) = self.slots[slot].connection.as_mut() else { continue };
+            let sent = Instant::now();
             if connection.send(request).is_err() {
                 // The server closed an idle connection: the request is still due and goes out on another one.
                 self.drop_connection(slot);
                 continue;
             }
-            let sent = Instant::now();
-            if self.interval.is_some() {
+            // In closed loop a request is meant to be sent when it is.
+            let intended = due.unwrap_or(sent);
+            if due.is_some() {
                 let lag = sent.saturating_duration_since(intended).as_nanos() as u64;
                 // With all connections busy before, the wait is the server's and counts as latency, not as lag.
                 if self.idle.len() + 1 == self.slots.len() || lag < 1_000_000 {
@@ -180,6 +188,7 @@ impl<'a> Worker<'a> {
             self.next += 1;
             self.recording.sent += 1;
             self.slots[slot].in_flight = Some(InFlight { intended, sent });
+            self.waiting += 1;
             self.register(slot)?;
         }
         Ok(())
@@ -204,13 +213,14 @@ impl<'a> Worker<'a> {
             self.register(slot)?;
         }
         let Some(connection) = self.slots[slot].connection.as_mut() else { return Ok(()) };
-        match connection.read() {
+        match connection.read(&mut self.buffer) {
             Read::Waiting => {}
             Read::Broken(kind) => self.fail(slot, kind),
             Read::Answer { status, close } => {
                 let now = Instant::now();
                 let at = self.at(now);
                 if let Some(in_flight) = self.slots[slot].in_flight.take() {
+                    self.waiting -= 1;
                     if (200..300).contains(&status) {
                         self.recording.complete(at, now.saturating_duration_since(in_flight.intended));
                     } else {
@@ -230,6 +240,7 @@ impl<'a> Worker<'a> {
     /// The request in flight, if any, has failed, and the connection is of no more use.
     fn fail(&mut self, slot: usize, kind: &str) {
         if self.slots[slot].in_flight.take().is_some() {
+            self.waiting -= 1;
             let at = self.at(Instant::now());
             self.recording.fail(at, kind);
         }
