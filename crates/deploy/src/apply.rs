@@ -45,7 +45,8 @@ impl Applier {
     pub async fn create(&self, manifests: &[Manifest]) -> Vec<Result<Outcome, Error>> {
         self.each(manifests, |api, manifest| async move {
             let params = PostParams { dry_run: self.dry_run, field_manager: Some("cncfdemo".into()) };
-            api.create(&params, &object(manifest)?).await.map_err(|e| refused(manifest, e))
+            let request = strict_create(api.resource_url(), &params, manifest)?;
+            self.client.request::<DynamicObject>(request).await.map_err(|e| refused(manifest, e))
         })
         .await
     }
@@ -53,7 +54,7 @@ impl Applier {
     /// Server-side apply as field manager `cncfdemo`, taking over conflicting fields.
     pub async fn apply(&self, manifests: &[Manifest]) -> Vec<Result<Outcome, Error>> {
         self.each(manifests, |api, manifest| async move {
-            let params = PatchParams { dry_run: self.dry_run, ..PatchParams::apply("cncfdemo").force() };
+            let params = PatchParams { dry_run: self.dry_run, ..PatchParams::apply("cncfdemo").force().validation_strict() };
             let applied = api.patch(manifest.name(), &params, &Patch::Apply(&manifest.object)).await;
             match applied {
                 // A Job's template cannot change. One-shot Jobs are written to be safe to run again, so a changed one
@@ -151,9 +152,21 @@ async fn replace(api: &Api<DynamicObject>, manifest: &Manifest, params: &PatchPa
     api.patch(name, params, &Patch::Apply(&manifest.object)).await.map_err(|e| refused(manifest, e))
 }
 
-fn object(manifest: &Manifest) -> Result<DynamicObject, Error> {
-    serde_json::from_value(manifest.object.clone())
-        .map_err(|e| Error::Manifest { origin: manifest.origin.clone(), reason: e.to_string() })
+/// A create request with `fieldValidation=Strict`, which kube's own create does not ask for: a field with a typing error
+/// is refused instead of dropped, as with kubectl.
+fn strict_create(url: &str, params: &PostParams, manifest: &Manifest) -> Result<http::Request<Vec<u8>>, Error> {
+    let malformed = |reason: String| Error::Manifest { origin: manifest.origin.clone(), reason };
+    let body = serde_json::to_vec(&manifest.object).map_err(|e| malformed(e.to_string()))?;
+    let mut request = kube::core::Request::new(url).create(params, body).map_err(|e| malformed(e.to_string()))?;
+    let uri = request.uri().to_string();
+    let separator = match uri.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    *request.uri_mut() =
+        format!("{uri}{separator}fieldValidation=Strict").parse().map_err(|_| malformed(format!("{uri} is no address")))?;
+    Ok(request)
 }
 
 fn outcome(manifest: &Manifest, done: &DynamicObject) -> Result<Outcome, Error> {

@@ -131,23 +131,8 @@ fn describe(name: &str, source: &str, values: &Values, error: &minijinja::Error)
 
 /// The known name with the smallest edit distance, if it is close enough to be a typing error.
 fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let (distance, name) = known.iter().map(|name| (edit_distance(wrong, name), *name)).min()?;
+    let (distance, name) = known.iter().map(|name| (strsim::levenshtein(wrong, name), *name)).min()?;
     (distance <= wrong.len().div_ceil(3)).then_some(name)
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -59,8 +59,12 @@ impl Store {
         };
         let mut archive = tar::Archive::new(compress::reader(reader).map_err(failed)?);
         let mut reading = Reading::new(self, what);
-        for entry in archive.entries().map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+        for (index, entry) in archive.entries().map_err(failed)?.enumerate() {
+            let entry = entry.map_err(|e| match index {
+                // The tar crate quotes what it could not read, which may be the whole of some other file.
+                0 => failed(io::Error::other("it does not begin as a tar file does")),
+                _ => failed(e),
+            })?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             match entry.header().entry_type() {
                 tar::EntryType::Regular => reading.file(&name, entry)?,

@@ -149,7 +149,7 @@ impl Repository {
         let mut close: Vec<(usize, String)> = Vec::new();
         for candidate in self.suites.iter().flat_map(|suite| suite.index.names()) {
             let near = if candidate.len().abs_diff(name.len()) <= 2 {
-                distance(candidate, name)
+                strsim::levenshtein(candidate, name)
             } else {
                 usize::MAX
             };
@@ -305,22 +305,6 @@ async fn load_index(
         Index::load(text).ok_or_else(|| malformed("it is too large".to_owned()))
     })
     .await?
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
