@@ -9,12 +9,22 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, Option<f64>)>,
 }
 
-/// A chart over seconds.
+/// What runs along the bottom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Along {
+    /// Seconds since the load began; charts over seconds share one cursor.
+    Seconds,
+    /// Percentiles, each nine as wide as the one before: x is -log10(1 - quantile).
+    Nines,
+}
+
+/// A chart.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) unit: String,
     pub(crate) log: bool,
+    pub(crate) along: Along,
     pub(crate) lines: Vec<Line>,
     /// Instants to mark, with their labels.
     pub(crate) marks: Vec<(f64, String)>,
@@ -28,6 +38,36 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = 30.0;
 
 impl Chart {
+    /// Where the plot lies in the picture's width, as shares, and its largest x: what a cursor needs.
+    pub(crate) fn frame(&self) -> (f64, f64, f64) {
+        (LEFT / WIDTH, (WIDTH - RIGHT) / WIDTH, self.x_max())
+    }
+
+    /// What stands below the axis.
+    fn x_ticks(&self, x_max: f64) -> Vec<(f64, String)> {
+        match self.along {
+            Along::Seconds => (0..=5)
+                .map(|step| x_max * f64::from(step) / 5.0)
+                .map(|t| (t, format!("{} s", short(t))))
+                .collect(),
+            Along::Nines => [
+                "p0",
+                "p90",
+                "p99",
+                "p99.9",
+                "p99.99",
+                "p99.999",
+                "p99.9999",
+                "p99.99999",
+            ]
+            .iter()
+            .enumerate()
+            .map(|(nines, name)| (nines as f64, (*name).to_owned()))
+            .take_while(|(at, _)| *at <= x_max)
+            .collect(),
+        }
+    }
+
     /// Largest x of all points, at least 1.
     fn x_max(&self) -> f64 {
         let last = self.lines.iter().filter_map(|l| l.points.last()).map(|p| p.0);
@@ -35,7 +75,11 @@ impl Chart {
     }
 
     fn values(&self) -> impl Iterator<Item = f64> {
-        self.lines.iter().flat_map(|l| &l.points).filter_map(|p| p.1).filter(|y| y.is_finite())
+        self.lines
+            .iter()
+            .flat_map(|l| &l.points)
+            .filter_map(|p| p.1)
+            .filter(|y| y.is_finite())
     }
 
     pub(crate) fn svg(&self) -> String {
@@ -53,22 +97,27 @@ impl Chart {
             let _ = write!(
                 out,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                WIDTH - RIGHT, LEFT - 6.0, at + 4.0, short(tick)
+                WIDTH - RIGHT,
+                LEFT - 6.0,
+                at + 4.0,
+                short(tick)
             );
         }
-        for step in 0..=5 {
-            let t = x_max * f64::from(step) / 5.0;
+        for (t, label) in self.x_ticks(x_max) {
             let _ = write!(
                 out,
-                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} s</text>",
-                x(t), HEIGHT - 8.0, short(t)
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                x(t),
+                HEIGHT - 8.0
             );
         }
         for (at, label) in &self.marks {
             let _ = write!(
                 out,
                 "<line class=\"mark\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{1:.1}\"><title>{2}</title></line>",
-                x(at.clamp(0.0, x_max)), HEIGHT - BOTTOM, escape(label)
+                x(at.clamp(0.0, x_max)),
+                HEIGHT - BOTTOM,
+                escape(label)
             );
         }
         for (index, line) in self.lines.iter().enumerate() {
@@ -95,9 +144,23 @@ impl Chart {
             let values = || line.points.iter().filter_map(|p| p.1).filter(|v| v.is_finite());
             let low = values().reduce(f64::min)?;
             let high = values().reduce(f64::max)?;
-            Some(format!("{} from {} to {} {}", line.name, short(low), short(high), self.unit))
+            Some(format!(
+                "{} from {} to {} {}",
+                line.name,
+                short(low),
+                short(high),
+                self.unit
+            ))
         });
-        format!("{} over {} seconds: {}", self.title, short(self.x_max()), ranges.collect::<Vec<_>>().join("; "))
+        let along = match self.along {
+            Along::Seconds => format!("over {} seconds", short(self.x_max())),
+            Along::Nines => "by percentile".to_owned(),
+        };
+        format!(
+            "{} {along}: {}",
+            self.title,
+            ranges.collect::<Vec<_>>().join("; ")
+        )
     }
 }
 
@@ -117,10 +180,17 @@ impl Scale {
         }
         if log {
             let low = if low.is_finite() { low.max(1e-3) } else { 0.1 };
-            let (low, high) = (10f64.powf(low.log10().floor()), 10f64.powf(high.max(low * 1.01).log10().ceil()));
+            let (low, high) = (
+                10f64.powf(low.log10().floor()),
+                10f64.powf(high.max(low * 1.01).log10().ceil()),
+            );
             return Scale { log, low, high };
         }
-        Scale { log, low: 0.0, high: nice(high.max(1e-9)) }
+        Scale {
+            log,
+            low: 0.0,
+            high: nice(high.max(1e-9)),
+        }
     }
 
     fn share(&self, v: f64) -> f64 {
@@ -145,7 +215,11 @@ impl Scale {
 fn nice(v: f64) -> f64 {
     let power = 10f64.powf(v.log10().floor());
     let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0];
-    steps.into_iter().map(|s| s * power).find(|s| *s >= v * 0.999_999).unwrap_or(10.0 * power)
+    steps
+        .into_iter()
+        .map(|s| s * power)
+        .find(|s| *s >= v * 0.999_999)
+        .unwrap_or(10.0 * power)
 }
 
 /// A number as short as it can be read: `1.2k`, `35`, `0.25`.
@@ -163,12 +237,19 @@ pub(crate) fn short(v: f64) -> String {
         _ => 3,
     };
     let text = format!("{value:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{text}{suffix}")
 }
 
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -177,17 +258,34 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([0.0, 0.25, 7.0, 35.5, 1234.0, 12_340.0, 2e6].map(short), ["0", "0.25", "7", "35.5", "1234", "12.3k", "2M"]);
+        assert_eq!(
+            [0.0, 0.25, 7.0, 35.5, 1234.0, 12_340.0, 2e6].map(short),
+            ["0", "0.25", "7", "35.5", "1234", "12.3k", "2M"]
+        );
     }
 
     #[test]
     fn charts_of_nothing_and_of_hostile_names_are_still_valid() {
-        let line = Line { name: "<b>\"".into(), points: vec![(0.0, None), (1.0, Some(f64::NAN)), (2.0, Some(3.0))] };
+        let line = Line {
+            name: "<b>\"".into(),
+            points: vec![(0.0, None), (1.0, Some(f64::NAN)), (2.0, Some(3.0))],
+        };
         for log in [false, true] {
             for lines in [Vec::new(), vec![line.clone()]] {
-                let chart = Chart { title: "t".into(), unit: "u".into(), log, lines, marks: vec![(1.0, "x<".into())] };
+                let along = if log { Along::Nines } else { Along::Seconds };
+                let chart = Chart {
+                    title: "t".into(),
+                    unit: "u".into(),
+                    log,
+                    along,
+                    lines,
+                    marks: vec![(1.0, "x<".into())],
+                };
                 let svg = chart.svg();
-                assert!(svg.ends_with("</svg>") && !svg.contains("NaN") && !svg.contains("<b>"), "{svg}");
+                assert!(
+                    svg.ends_with("</svg>") && !svg.contains("NaN") && !svg.contains("<b>"),
+                    "{svg}"
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
 use askama::Template;
-use results::{PodSeries, Run};
+use results::{PodSeries, Run, Sample};
 
-use crate::chart::{Chart, Line};
+use crate::chart::{Along, Chart, Line};
+use crate::events::{Folded, fold};
 use crate::text::ms;
 
 #[derive(Template)]
@@ -12,8 +13,15 @@ struct Page<'a> {
     percentiles: Vec<(&'static str, String)>,
     charts: Vec<Drawn>,
     phases: Vec<Bar<'a>>,
+    events: Vec<Folded>,
+    facts: Vec<(&'static str, String)>,
+    cost: Option<String>,
+    cpu_per_request: Option<f64>,
+    dividend: Option<String>,
     json: String,
     command: String,
+    style: &'static str,
+    script: &'static str,
 }
 
 /// A chart ready for the page, with the table behind it.
@@ -21,8 +29,22 @@ struct Drawn {
     title: String,
     unit: String,
     svg: String,
+    /// Names of the lines that are drawn.
     names: Vec<String>,
-    rows: Vec<(String, Vec<String>)>,
+    /// Names of the table's columns: those that are drawn first, then those folded into the last of them.
+    columns: Vec<String>,
+    rows: Vec<Row>,
+    shared_cursor: bool,
+    left: f64,
+    right: f64,
+    x_max: f64,
+}
+
+/// A row of a chart's table.
+struct Row {
+    x: f64,
+    name: String,
+    cells: Vec<String>,
 }
 
 /// One phase as a bar, in percent of the whole.
@@ -34,7 +56,7 @@ struct Bar<'a> {
     seconds: f64,
 }
 
-/// The page: one file, no network, no script.
+/// The page: one file, no network. Charts are pictures with tables behind them; a script of its own adds a cursor.
 pub fn html(run: &Run) -> Result<String, askama::Error> {
     let latency = &run.load.latency;
     let percentiles = [
@@ -45,22 +67,38 @@ pub fn html(run: &Run) -> Result<String, askama::Error> {
         ("max", latency.max_ms),
     ];
     // Inside a script element only a closing tag could end it early.
-    let json = serde_json::to_string(run).unwrap_or_default().replace("</", "<\\/");
+    let json = serde_json::to_string(run)
+        .unwrap_or_default()
+        .replace("</", "<\\/");
     Page {
         run,
         headline: headline(run),
         percentiles: percentiles.map(|(name, value)| (name, ms(value))).into(),
-        charts: charts(run).into_iter().map(draw).collect(),
+        charts: charts(run)
+            .into_iter()
+            .map(|(chart, rest)| draw(chart, rest))
+            .collect(),
         phases: phases(run),
+        events: fold(&run.events),
+        facts: facts(run),
+        cost: run.cost.as_ref().map(crate::text::cost),
+        cpu_per_request: run.cpu_us_per_request("tally"),
+        dividend: dividend(run),
         json,
         command: run.command.join(" "),
+        style: include_str!("../templates/style.css"),
+        script: include_str!("../templates/report.js"),
     }
     .render()
 }
 
-fn headline(run: &Run) -> String {
+pub(crate) fn headline(run: &Run) -> String {
     let load = &run.load;
-    let share = if load.scheduled == 0 { 0.0 } else { 100.0 * load.failed as f64 / load.scheduled as f64 };
+    let share = if load.scheduled == 0 {
+        0.0
+    } else {
+        100.0 * load.failed as f64 / load.scheduled as f64
+    };
     let failed = match load.failed {
         0 => "none failed".to_owned(),
         1 => "one failed".to_owned(),
@@ -68,67 +106,221 @@ fn headline(run: &Run) -> String {
     };
     format!(
         "{:.0} requests per second for {:.0} seconds: half were answered within {}, 99 of 100 within {}; {failed}.",
-        load.throughput, load.seconds, ms(load.latency.p50_ms), ms(load.latency.p99_ms)
+        load.throughput,
+        load.seconds,
+        ms(load.latency.p50_ms),
+        ms(load.latency.p99_ms)
     )
 }
 
-fn charts(run: &Run) -> Vec<Chart> {
+/// Background work on and off, when both ran in turn.
+fn dividend(run: &Run) -> Option<String> {
+    let (with, without) = ("background on", "background off");
+    let has = |name: &str| run.loads().any(|l| l.arm.as_deref() == Some(name));
+    (has(with) && has(without)).then(|| {
+        let compared = results::compare_arms(run, without, with, results::Rules::default());
+        crate::comparison::text(&compared, &[])
+    })
+}
+
+/// What is known of where it ran.
+fn facts(run: &Run) -> Vec<(&'static str, String)> {
+    let Some(environment) = &run.environment else {
+        return Vec::new();
+    };
+    let machine = &environment.generator;
+    let unknown = || "unknown".to_owned();
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(unknown);
+    let number = |value: Option<String>| value.unwrap_or_else(unknown);
+    let shared = match environment.shared_with_cluster {
+        Some(true) => "the cluster runs on the same machine, so generator and server share its CPUs",
+        Some(false) => "the cluster runs elsewhere",
+        None => "unknown",
+    };
+    vec![
+        ("CPU", text(&machine.cpu)),
+        ("CPUs", number(machine.cpus.map(|n| n.to_string()))),
+        ("governor", text(&machine.governor)),
+        (
+            "stolen by the hypervisor",
+            number(machine.steal_percent.map(|p| format!("{p:.1} % of the CPU time"))),
+        ),
+        (
+            "memory",
+            number(
+                machine
+                    .memory
+                    .map(|m| format!("{:.1} GiB", m as f64 / f64::from(1 << 30))),
+            ),
+        ),
+        ("kernel", text(&machine.kernel)),
+        ("virtualisation", text(&machine.virtualisation)),
+        ("cgroup", text(&machine.cgroup)),
+        ("MTU", number(machine.mtu.map(|m| m.to_string()))),
+        ("where the load came from", shared.to_owned()),
+        ("pod network", text(&environment.network)),
+        ("background work", text(&environment.background)),
+    ]
+}
+
+/// Charts, each with lines that are in its table only.
+fn charts(run: &Run) -> Vec<(Chart, Vec<Line>)> {
     let marks: Vec<(f64, String)> = run.faults.iter().map(|f| (f.t, f.what.clone())).collect();
     let series = |name: &str, value: &dyn Fn(&results::Second) -> Option<f64>| Line {
         name: name.to_owned(),
-        points: run.load.series.iter().map(|s| (s.t as f64, value(s))).collect(),
+        points: run
+            .load
+            .full_seconds()
+            .iter()
+            .map(|s| (s.t as f64, value(s)))
+            .collect(),
     };
     let chart = |title: &str, unit: &str, log, lines| Chart {
-        title: title.to_owned(), unit: unit.to_owned(), log, lines, marks: marks.clone(),
+        title: title.to_owned(),
+        unit: unit.to_owned(),
+        log,
+        along: Along::Seconds,
+        lines,
+        marks: marks.clone(),
     };
     let mut charts = vec![
-        chart("Requests per second", "1/s", false, vec![
-            series("completed", &|s| Some(s.completed as f64)),
-            series("failed", &|s| Some(s.failed as f64)),
-        ]),
-        chart("Latency", "ms", true, vec![
-            series("p50", &|s| s.p50_ms),
-            series("p99", &|s| s.p99_ms),
-            series("max", &|s| s.max_ms),
-        ]),
+        (
+            chart(
+                "Requests per second",
+                "1/s",
+                false,
+                vec![
+                    series("completed", &|s| Some(s.completed as f64)),
+                    series("failed", &|s| Some(s.failed as f64)),
+                ],
+            ),
+            Vec::new(),
+        ),
+        (
+            chart(
+                "Latency",
+                "ms",
+                true,
+                vec![
+                    series("p50", &|s| s.p50_ms),
+                    series("p99", &|s| s.p99_ms),
+                    series("max", &|s| s.max_ms),
+                ],
+            ),
+            Vec::new(),
+        ),
     ];
+    if let Ok(curve) = run.load.latency.curve()
+        && curve.len() > 8
+    {
+        let points = curve
+            .into_iter()
+            .map(|(quantile, ms)| (-(1.0 - quantile).log10(), Some(ms)))
+            .collect();
+        let lines = vec![Line {
+            name: "all requests".to_owned(),
+            points,
+        }];
+        let mut chart = chart("Latency by percentile", "ms", true, lines);
+        (chart.along, chart.marks) = (Along::Nines, Vec::new());
+        charts.push((chart, Vec::new()));
+    }
     if !run.pods.is_empty() {
-        let pods = |value: &dyn Fn(&results::Sample) -> Option<f64>| {
-            run.pods.iter().map(|pod| pod_line(pod, value)).collect::<Vec<_>>()
+        let pods = |value: &dyn Fn(&Sample) -> Option<f64>| {
+            folded(run.pods.iter().map(|pod| pod_line(pod, value)).collect())
         };
-        charts.push(chart("CPU by pod", "cores", false, pods(&|s| s.cpu)));
-        charts.push(chart("Memory by pod", "MiB", false, pods(&|s| s.memory.map(|m| m / f64::from(1 << 20)))));
+        let (lines, rest) = pods(&|s| s.cpu);
+        charts.push((chart("CPU by pod", "cores", false, lines), rest));
+        let (lines, rest) = pods(&|s| s.memory.map(|m| m / f64::from(1 << 20)));
+        charts.push((chart("Memory by pod", "MiB", false, lines), rest));
     }
     charts
 }
 
-fn pod_line(pod: &PodSeries, value: &dyn Fn(&results::Sample) -> Option<f64>) -> Line {
-    Line { name: pod.pod.clone(), points: pod.samples.iter().map(|s| (s.t, value(s))).collect() }
+/// As many lines as there are colours: those with the highest peaks, and the sum of the rest. Gives the lines to draw, and
+/// those that only the table has.
+fn folded(mut lines: Vec<Line>) -> (Vec<Line>, Vec<Line>) {
+    const SHOWN: usize = 7;
+    if lines.len() <= SHOWN + 1 {
+        return (lines, Vec::new());
+    }
+    let peak = |line: &Line| line.points.iter().filter_map(|p| p.1).fold(0.0, f64::max);
+    lines.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then_with(|| a.name.cmp(&b.name)));
+    let rest = lines.split_off(SHOWN);
+    // Scrapes of all pods are aligned by the query's step; milliseconds tell them apart.
+    let mut sums = std::collections::BTreeMap::new();
+    for (t, value) in rest.iter().flat_map(|l| &l.points) {
+        let sum = sums
+            .entry((t * 1000.0).round() as i64)
+            .or_insert((*t, None::<f64>));
+        sum.1 = value.map_or(sum.1, |v| Some(sum.1.unwrap_or(0.0) + v));
+    }
+    lines.push(Line {
+        name: format!("{} others", rest.len()),
+        points: sums.into_values().collect(),
+    });
+    (lines, rest)
 }
 
-fn draw(chart: Chart) -> Drawn {
-    let mut times: Vec<f64> = chart.lines.iter().flat_map(|l| l.points.iter().map(|p| p.0)).collect();
+fn pod_line(pod: &PodSeries, value: &dyn Fn(&Sample) -> Option<f64>) -> Line {
+    Line {
+        name: pod.pod.clone(),
+        points: pod.samples.iter().map(|s| (s.t, value(s))).collect(),
+    }
+}
+
+fn draw(chart: Chart, rest: Vec<Line>) -> Drawn {
+    let all: Vec<&Line> = chart.lines.iter().chain(&rest).collect();
+    let mut times: Vec<f64> = all.iter().flat_map(|l| l.points.iter().map(|p| p.0)).collect();
     times.sort_by(f64::total_cmp);
     times.dedup();
     let cell = |line: &Line, t: f64| {
-        let found = line.points.iter().find(|p| p.0.total_cmp(&t).is_eq()).and_then(|p| p.1);
+        let found = line
+            .points
+            .iter()
+            .find(|p| p.0.total_cmp(&t).is_eq())
+            .and_then(|p| p.1);
         found.map(crate::chart::short).unwrap_or_default()
+    };
+    let name = |t: f64| match chart.along {
+        Along::Seconds => crate::chart::short(t),
+        Along::Nines => percentile(t),
     };
     let rows = times
         .iter()
-        .map(|&t| (crate::chart::short(t), chart.lines.iter().map(|line| cell(line, t)).collect()))
+        .map(|&t| Row {
+            x: t,
+            name: name(t),
+            cells: all.iter().map(|line| cell(line, t)).collect(),
+        })
         .collect();
+    let (left, right, x_max) = chart.frame();
     Drawn {
         svg: chart.svg(),
         names: chart.lines.iter().map(|l| l.name.clone()).collect(),
+        columns: all.iter().map(|l| l.name.clone()).collect(),
         rows,
+        shared_cursor: chart.along == Along::Seconds,
+        left,
+        right,
+        x_max,
         title: chart.title,
         unit: chart.unit,
     }
 }
 
+/// `p99.9` for three nines.
+fn percentile(nines: f64) -> String {
+    let digits = (nines.ceil() as usize).saturating_sub(1);
+    format!("p{:.digits$}", 100.0 * (1.0 - 10f64.powf(-nines)))
+}
+
 fn phases(run: &Run) -> Vec<Bar<'_>> {
-    let whole = run.phases.iter().map(|p| p.begun_s + p.seconds).fold(1e-9, f64::max);
+    let whole = run
+        .phases
+        .iter()
+        .map(|p| p.begun_s + p.seconds)
+        .fold(1e-9, f64::max);
     run.phases
         .iter()
         .map(|p| Bar {
@@ -139,4 +331,36 @@ fn phases(run: &Run) -> Vec<Bar<'_>> {
             seconds: p.seconds,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_pods_become_the_highest_and_the_sum_of_the_others() {
+        let line = |i: u32| Line {
+            name: format!("pod-{i}"),
+            points: vec![(1.0, Some(f64::from(i))), (2.0, None)],
+        };
+        let (shown, rest) = folded((1..=14).map(line).collect());
+        let names: Vec<&str> = shown.iter().map(|l| l.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "pod-14", "pod-13", "pod-12", "pod-11", "pod-10", "pod-9", "pod-8", "7 others"
+            ]
+        );
+        assert_eq!(shown[7].points, [(1.0, Some(28.0)), (2.0, None)]);
+        assert_eq!(rest.len(), 7);
+        assert_eq!(folded((1..=8).map(line).collect()).0.len(), 8);
+    }
+
+    #[test]
+    fn percentiles_have_as_many_digits_as_nines() {
+        assert_eq!(
+            [0.0, 1.0, 2.0, 3.0].map(percentile),
+            ["p0", "p90", "p99.0", "p99.90"]
+        );
+    }
 }

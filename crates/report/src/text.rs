@@ -1,12 +1,15 @@
 use std::fmt::Write as _;
 
-use results::Run;
+use results::{Cost, NodePrice, Run};
 
 /// A few lines that a person reads on a terminal.
 pub fn text(run: &Run) -> String {
     let load = &run.load;
     let mut out = String::new();
-    let asked = load.rate.map(|r| format!(" of {r:.0}/s asked")).unwrap_or_default();
+    let asked = load
+        .rate
+        .map(|r| format!(" of {r:.0}/s asked"))
+        .unwrap_or_default();
     // Writing to a String does not fail.
     let _ = writeln!(
         out,
@@ -17,18 +20,45 @@ pub fn text(run: &Run) -> String {
     let _ = writeln!(
         out,
         "{:<12} p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-        "latency", ms(l.p50_ms), ms(l.p90_ms), ms(l.p99_ms), ms(l.p999_ms), ms(l.max_ms)
+        "latency",
+        ms(l.p50_ms),
+        ms(l.p90_ms),
+        ms(l.p99_ms),
+        ms(l.p999_ms),
+        ms(l.max_ms)
     );
     for (kind, count) in &load.errors {
         let _ = writeln!(out, "{:<12} {count} × {kind}", "failed");
     }
     for fault in &run.faults {
-        let ready = fault.ready_s.map(|s| format!(", replacement ready after {s:.1} s")).unwrap_or_default();
+        let ready = fault
+            .ready_s
+            .map(|s| format!(", replacement ready after {s:.1} s"))
+            .unwrap_or_default();
         let _ = writeln!(
             out,
             "{:<12} {} after {:.1} s: {} requests lost, {} s degraded{ready}",
             "fault", fault.what, fault.t, fault.failed, fault.degraded_s
         );
+    }
+    if !run.repeats.is_empty() {
+        let values: Vec<String> = run.loads().map(|l| format!("{:.2}", l.latency.p99_ms)).collect();
+        let _ = writeln!(
+            out,
+            "{:<12} {} loads, p99 in ms: {}",
+            "repeats",
+            values.len(),
+            values.join(" ")
+        );
+    }
+    if let Some(search) = &run.search {
+        let _ = writeln!(out, "{:<12} {}", "highest rate", search.verdict);
+    }
+    if let Some(us) = run.cpu_us_per_request("tally") {
+        let _ = writeln!(out, "{:<12} {us:.0} µs of tally's CPU per request", "CPU");
+    }
+    if let Some(priced) = &run.cost {
+        let _ = writeln!(out, "{:<12} {}", "cost", cost(priced));
     }
     for doubt in &load.doubts {
         let _ = writeln!(out, "{:<12} {doubt}", "void");
@@ -37,6 +67,35 @@ pub fn text(run: &Run) -> String {
         let _ = writeln!(out, "{:<12} {missing}", "not measured");
     }
     out
+}
+
+/// What it cost, in words.
+pub(crate) fn cost(cost: &Cost) -> String {
+    let from = match &cost.node {
+        NodePrice::Listed { id, date, .. } => match date {
+            Some(date) => format!("{id} as of {date}"),
+            None => format!("{id}, whose price nobody has looked up yet"),
+        },
+        NodePrice::Given { .. } => "price as given".to_owned(),
+        NodePrice::Own {
+            usd,
+            years,
+            watts,
+            usd_per_kwh,
+        } => {
+            format!("own machine: ${usd} over {years} years, {watts} W at ${usd_per_kwh}/kWh")
+        }
+    };
+    let (Some(hour), Some(run)) = (cost.usd_per_hour, cost.usd_for_run) else {
+        return format!("unknown ({from})");
+    };
+    let million = cost
+        .usd_per_million
+        .map_or_else(|| "unknown".to_owned(), |m| format!("${m:.4}"));
+    format!(
+        "{million} per million requests, ${run:.4} for the run, ${hour:.4}/h for {} node(s) ({from})",
+        cost.nodes
+    )
 }
 
 /// `0.42 ms`, `12 ms`, `1.3 s`.
@@ -52,6 +111,9 @@ pub(crate) fn ms(milliseconds: f64) -> String {
 mod tests {
     #[test]
     fn milliseconds_are_short_and_have_units() {
-        assert_eq!([0.421, 12.4, 1340.0].map(super::ms), ["0.42 ms", "12 ms", "1.3 s"]);
+        assert_eq!(
+            [0.421, 12.4, 1340.0].map(super::ms),
+            ["0.42 ms", "12 ms", "1.3 s"]
+        );
     }
 }

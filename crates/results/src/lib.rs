@@ -20,8 +20,8 @@ pub use cost::{Cost, ListedMachine, NodePrice, PriceBook};
 pub use environment::{Environment, Machine};
 pub use latency::{HistogramError, Latency};
 pub use run::{
-    Cluster, ClusterEvent, Fault, Load, Node, Phase, PodSeries, Program, Run, SCHEMA, Sample, Second,
-    TargetInfo,
+    Cluster, ClusterEvent, Fault, Load, Node, Phase, PodSeries, Program, ReadError, Run, SCHEMA, Sample,
+    Second, TargetInfo,
 };
 pub use search::{Objective, ObjectiveError, Probe, Search};
 pub use verify::{Finding, verify};

@@ -54,7 +54,52 @@ pub struct Run {
     pub cost: Option<Cost>,
 }
 
+/// Why a document cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not a run document at all, or one with a part missing.
+    #[error(transparent)]
+    Form(#[from] serde_json::Error),
+    /// Of a version that this program does not know.
+    #[error("its version is `{0}`, and this program reads cncfdemo.io/run/v1: use a newer program")]
+    Version(String),
+    /// A figure that cannot be.
+    #[error("{0}")]
+    Figure(String),
+}
+
 impl Run {
+    /// Reads a document of any known version.
+    pub fn read(text: &str) -> Result<Run, ReadError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: String,
+        }
+        let head: Head = serde_json::from_str(text)?;
+        if head.schema != SCHEMA {
+            return Err(ReadError::Version(head.schema));
+        }
+        let run: Run = serde_json::from_str(text)?;
+        let fits = !run.id.is_empty()
+            && run.id.len() <= 64
+            && run
+                .id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !fits {
+            return Err(ReadError::Figure(
+                "its id is not 1 to 64 letters, digits, - and _".to_owned(),
+            ));
+        }
+        for load in run.loads() {
+            if load.seconds < 0.0 || load.throughput < 0.0 || load.series.windows(2).any(|w| w[0].t >= w[1].t)
+            {
+                return Err(ReadError::Figure("a load runs backwards".to_owned()));
+            }
+        }
+        Ok(run)
+    }
+
     /// All loads, in the order in which they ran.
     pub fn loads(&self) -> impl Iterator<Item = &Load> {
         std::iter::once(&self.load).chain(&self.repeats)

@@ -143,7 +143,7 @@ pub fn repeats_for(variance_a: f64, variance_b: f64, reach: f64) -> Option<u32> 
 }
 
 /// The 97.5th percentile of Student's t (Cornish-Fisher expansion; within 0.5 % from 4 degrees of freedom on).
-fn student_975(freedom: f64) -> f64 {
+pub fn student_975(freedom: f64) -> f64 {
     let z = 1.959_964_f64;
     let first = (z.powi(3) + z) / 4.0;
     let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
@@ -184,11 +184,7 @@ mod tests {
                     in_pairs += holds(paired(&pairs, round).unwrap());
                 }
                 println!("{name}, {n} repeats: {apart} apart, {in_pairs} in pairs, of 1000");
-                assert!(
-                    (930..=970).contains(&apart),
-                    "{name}, {n} repeats: {apart} of 1000"
-                );
-                // Five pairs give few different resamples: there the interval errs on the wide side.
+                // Five repeats give few different resamples: there the interval errs on the wide side.
                 let most = if n == 5 { 985 } else { 970 };
                 assert!(
                     (930..=most).contains(&apart),
