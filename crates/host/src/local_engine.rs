@@ -30,11 +30,11 @@ pub fn local_engine_facts(state_dir: &Path) -> LocalEngineFacts {
     }
 }
 
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-fn nearest_existing(path: &Path) -> &Path {
+pub(crate) fn nearest_existing(path: &Path) -> &Path {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"))
 }
 
@@ -50,7 +50,7 @@ fn filesystems() -> Vec<String> {
     known
 }
 
-fn cgroup_mounts() -> Vec<(String, String, String)> {
+pub(crate) fn cgroup_mounts() -> Vec<(String, String, String)> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     text.lines()
         .filter_map(|line| {
@@ -64,7 +64,7 @@ fn cgroup_mounts() -> Vec<(String, String, String)> {
         .collect()
 }
 
-fn cgroup_controllers() -> Vec<String> {
+pub(crate) fn cgroup_controllers() -> Vec<String> {
     let mut found = BTreeSet::new();
     for (kind, point, options) in cgroup_mounts() {
         if kind == "cgroup2" {
@@ -85,7 +85,7 @@ fn cgroup_writable() -> bool {
     !mounts.is_empty() && mounts.iter().any(|(_, point, _)| !read_only(point))
 }
 
-fn filesystem_of(path: &Path) -> String {
+pub(crate) fn filesystem_of(path: &Path) -> String {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     text.lines()

@@ -65,3 +65,27 @@ fn ask(protocol: Option<rustix::net::Protocol>, kind: u16, flags: u16, body: &[u
         error => Err(io::Error::from_raw_os_error(-error)),
     }
 }
+
+/// Whether this network namespace has any nftables table: a dump of `NFT_MSG_GETTABLE`.
+pub(crate) fn has_nft_tables() -> bool {
+    nft_tables().unwrap_or(false)
+}
+
+fn nft_tables() -> io::Result<bool> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
+    bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    let mut message = Vec::new();
+    message.extend(20u32.to_ne_bytes());
+    message.extend(((10u16 << 8) | 1).to_ne_bytes());
+    // NLM_F_REQUEST | NLM_F_DUMP.
+    message.extend(0x0301u16.to_ne_bytes());
+    message.extend(1u32.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend([0u8; 4]);
+    send(&socket, &message, SendFlags::empty())?;
+    let mut answer = vec![0u8; 16 << 10];
+    let (length, _) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
+    let kind = if length >= 6 { u16::from_ne_bytes([answer[4], answer[5]]) } else { 0 };
+    // NFT_MSG_NEWTABLE comes first where there is one; otherwise the end of the dump or an error.
+    Ok(kind == 10 << 8)
+}
