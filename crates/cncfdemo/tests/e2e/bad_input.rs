@@ -125,7 +125,7 @@ fn manifests_are_checked_by_the_server_and_answered_in_its_words() {
         .success();
     cluster
         .run(["create", "-f", &good])
-        .stdout("configmaps/once created\n")
+        .stdout("configmap/once created\n")
         .success();
     cluster
         .run(["create", "-f", &good])
@@ -169,7 +169,7 @@ fn a_disk_that_runs_full_refuses_writes_and_recovers() {
             .arg(format!("of={}", ballast.display()))
             .status();
         assert!(!filled.unwrap().success(), "the file system is full");
-        let big = "x".repeat(200_000);
+        let big = "x".repeat(100_000);
         let refused = (0..20)
             .map(|n| {
                 cluster
