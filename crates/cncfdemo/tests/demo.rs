@@ -1,5 +1,7 @@
 //! The whole demo, for real: images from Debian's mirror, every tier in containers, load, a killed pod, and no trace after.
 //! Needs root and a package mirror.
+#![allow(clippy::unwrap_used, reason = "a test that panics says where")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

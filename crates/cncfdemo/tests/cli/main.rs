@@ -1,4 +1,5 @@
 //! What a person sees of the command line, without root and without a network.
+#![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 mod arguments;
 mod create;
 mod no_root;

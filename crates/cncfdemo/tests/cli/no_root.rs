@@ -14,9 +14,10 @@ fn without_root_the_list_comes_first_and_nothing_is_changed() {
     for path in [folder.path(), &program] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let nobody: &[&str] = match testkit::is_root() {
-        true => &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-        false => &[],
+    let nobody: &[&str] = if testkit::is_root() {
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    } else {
+        &[]
     };
     for arguments in [
         &["bootstrap", "local"][..],

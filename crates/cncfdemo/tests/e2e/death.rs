@@ -134,13 +134,15 @@ fn containers_survive_both_and_bootstrap_mends() {
     works(&cluster);
 }
 
+/// How often the engine is killed under writes.
+const ROUNDS: usize = 5;
+
 /// Several clients write while the engine is killed again and again. What was acknowledged is there, all of it.
 #[test]
 fn acknowledged_writes_survive() {
     if testkit::skipped_without_root("kill -9 under writes") {
         return;
     }
-    const ROUNDS: usize = 5;
     let _machine = machine::shared();
     let cluster = Cluster::new(&State::shared(), "writes");
     cluster.bootstrap();

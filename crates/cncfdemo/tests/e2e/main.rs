@@ -1,4 +1,5 @@
 //! Real clusters with real containers, on this machine: needs root, and no network. The demo has its own test, `demo.rs`.
+#![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 mod bad_input;
 mod death;
 mod half_made;

@@ -36,8 +36,7 @@ impl Scope {
     /// The one link that a cluster has on the host (ARCHITECTURE.md).
     pub(crate) fn link(&self) -> String {
         let hash = Sha256::digest(self.name.as_bytes());
-        let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("cd-{digits}")
+        format!("cd-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
     }
 }
 

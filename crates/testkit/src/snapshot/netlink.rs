@@ -24,7 +24,9 @@ pub(crate) fn nft() -> BTreeSet<String> {
         // struct nfgenmsg: any family, version 0, no resource.
         match dump(Some(NETFILTER), kind, &[0, 0, 0, 0]) {
             Ok(messages) => found.extend(messages.iter().map(|m| describe_nft(what, m))),
-            Err(e) => drop(found.insert(format!("{what}s cannot be listed: {e}"))),
+            Err(e) => {
+                found.insert(format!("{what}s cannot be listed: {e}"));
+            }
         }
     }
     found
@@ -37,7 +39,7 @@ fn describe_nft(what: &str, message: &[u8]) -> String {
         match (what, kind) {
             // NFTA_TABLE_NAME; NFTA_RULE_TABLE and NFTA_RULE_CHAIN.
             ("table", 1) | ("rule", 1 | 2) => {
-                text += &format!(" {}", String::from_utf8_lossy(value).trim_end_matches('\0'))
+                text += &format!(" {}", String::from_utf8_lossy(value).trim_end_matches('\0'));
             }
             // NFTA_TABLE_USE, big-endian.
             ("table", 3) => text += &format!(" with {} chains", number(value)),
@@ -53,10 +55,7 @@ fn describe_nft(what: &str, message: &[u8]) -> String {
 pub(crate) fn routing_rules() -> BTreeSet<String> {
     // struct fib_rule_hdr: any family.
     match dump(None, RTM_GETRULE, &[0; 12]) {
-        Ok(messages) => messages
-            .iter()
-            .map(|m| m.iter().map(|b| format!("{b:02x}")).collect())
-            .collect(),
+        Ok(messages) => messages.iter().map(|m| format!("{m:02x?}")).collect(),
         Err(e) => BTreeSet::from([format!("cannot be listed: {e}")]),
     }
 }
