@@ -1,7 +1,9 @@
 //! The command line. Structs hold no logic: a command's file does the work.
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
 
 /// Stand up a Kubernetes cluster, run a real demo on it, load it, break it, and report.
 #[derive(Debug, Parser)]
@@ -55,7 +57,10 @@ pub enum Command {
     /// Deploy the whole demo; bootstraps a local cluster first if there is none
     Start(Start),
     /// Load the demo and write a report
-    Benchmark(Benchmark),
+    Benchmark(Box<Benchmark>),
+    /// Read, verify, compare, price and publish run documents
+    #[command(subcommand)]
+    Results(ResultsCommand),
     /// Create objects from files and templates, as kubectl does
     Create(Box<Create>),
     /// Show where things stand
@@ -185,9 +190,140 @@ pub struct Benchmark {
     /// Namespace of the demo
     #[arg(long, default_value = "cncfdemo")]
     pub namespace: String,
-    /// Kill one pod of the application with SIGKILL when this part of the run is over, such as 10s
+    /// Kill one pod of the application when this part of the run is over, such as 10s: SIGKILL to its processes on a local
+    /// cluster, deletion with grace period 0 elsewhere
     #[arg(long, value_name = "AFTER", value_parser = parse_duration)]
     pub kill_pod_after: Option<std::time::Duration>,
+    /// Repeat the load; comparisons need at least 4, better 10
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Search for the highest rate that keeps --slo, then load at that rate; every probe takes --time
+    #[arg(long, requires = "slo", conflicts_with = "closed")]
+    pub find_max: bool,
+    /// The objective, such as 'p99<50ms'
+    #[arg(long, value_name = "OBJECTIVE", value_parser = parse_objective, requires = "find_max")]
+    pub slo: Option<results::Objective>,
+    /// Switch the low-priority background work; both takes turns and gives the difference
+    #[arg(long, value_enum)]
+    pub background: Option<BackgroundSetting>,
+    /// Compare with an earlier run's document
+    #[arg(long, value_name = "RUN")]
+    pub compare_to: Option<PathBuf>,
+    /// How to compare
+    #[command(flatten)]
+    pub rules: CompareRules,
+    /// What the nodes cost
+    #[command(flatten)]
+    pub price: PriceArgs,
+}
+
+/// What to do with the background work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackgroundSetting {
+    /// Let it run
+    On,
+    /// Switch it off, and on again afterwards
+    Off,
+    /// Both in turn
+    Both,
+}
+
+/// How runs are compared.
+#[derive(Debug, Args)]
+pub struct CompareRules {
+    /// Axes that may differ between the runs (kernel,background,…), or all
+    #[arg(long, value_name = "AXES", value_delimiter = ',')]
+    pub allow_different: Vec<String>,
+    /// Exit with 10 when this is found
+    #[arg(long, value_enum)]
+    pub fail_on: Option<FailOn>,
+    /// The smallest change that matters, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse_positive)]
+    pub matters: f64,
+}
+
+/// What makes a comparison fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// A figure got worse, beyond chance and by more than --matters
+    Regression,
+}
+
+/// What the nodes cost.
+#[derive(Debug, Args)]
+pub struct PriceArgs {
+    /// A machine of the price book for each node, such as aws/us-east-1/m7g.large
+    #[arg(long, value_name = "MACHINE", conflicts_with_all = ["usd_per_hour", "own"])]
+    pub machine: Option<String>,
+    /// Price of one node, US dollars per hour
+    #[arg(long, value_name = "USD", value_parser = parse_positive, conflicts_with = "own")]
+    pub usd_per_hour: Option<f64>,
+    /// One's own machine: price in US dollars, years of service, watts at the socket, US dollars per kWh
+    #[arg(long, value_name = "N", num_args = 4, value_names = ["USD", "YEARS", "WATTS", "USD_PER_KWH"], value_parser = parse_positive)]
+    pub own: Vec<f64>,
+}
+
+/// `results`
+#[derive(Debug, Subcommand)]
+pub enum ResultsCommand {
+    /// Print a run as text, and its page on request
+    Show {
+        /// The run's document
+        run: PathBuf,
+        /// Write the page
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Compute every headline again from the raw data; exit with 10 when one differs
+    Verify {
+        /// Run documents
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+    },
+    /// Compare runs: is it different, by how much, and how sure is that
+    Compare {
+        /// What is compared with: one document, or several of the same plan
+        #[arg(required = true)]
+        base: Vec<PathBuf>,
+        /// What is compared; give it again for a third run and so on
+        #[arg(long = "to", value_name = "RUN", required = true)]
+        others: Vec<PathBuf>,
+        /// How
+        #[command(flatten)]
+        rules: CompareRules,
+        /// Write a page
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Price runs, also those that were priced before, and write them back
+    Price {
+        /// Run documents
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// What the nodes cost
+        #[command(flatten)]
+        price: PriceArgs,
+    },
+    /// Make a folder of pages from run documents, to be served by any web server
+    Site {
+        /// Run documents, or folders of them
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// The folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Print the JSON Schema of run documents
+    Schema,
+}
+
+fn parse_objective(text: &str) -> Result<results::Objective, String> {
+    results::Objective::parse(text).map_err(|e| e.to_string())
+}
+
+fn parse_positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err(format!("`{text}` is not a positive number")) }
 }
 
 /// Durations as people write them: `30s`, `5m`, `1m30s`.

@@ -8,6 +8,8 @@ pub const USAGE: u8 = 2;
 pub const UNSUITABLE: u8 = 3;
 /// What was named does not exist.
 pub const NOT_FOUND: u8 = 4;
+/// A check failed: the tool worked, and what it looked at is not as it should be.
+pub const CHECK_FAILED: u8 = 10;
 /// Interrupted; running the command again goes on.
 pub const INTERRUPTED: u8 = 130;
 
@@ -25,6 +27,11 @@ pub struct Unsuitable;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotFound(pub String);
+
+/// What was checked is not as it should be; what was found has been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Judged(pub String);
 
 /// The command line asks for what does not go together.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,8 @@ pub fn code(failure: &anyhow::Error) -> u8 {
         INTERRUPTED
     } else if failure.is::<Unsuitable>() {
         UNSUITABLE
+    } else if failure.is::<Judged>() {
+        CHECK_FAILED
     } else if failure.is::<Usage>() {
         USAGE
     } else if failure.is::<NotFound>()

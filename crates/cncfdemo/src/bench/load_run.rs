@@ -1,5 +1,3 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -7,7 +5,10 @@ use kube::Client;
 use load::{Mode, Plan, Recording, Target, http_request};
 use results::{Latency, Load, Phase, Program, Run, SCHEMA, Second, TargetInfo};
 
-use super::{cluster_info, endpoint, fault, prometheus};
+use super::environment::{self, Ticks};
+use super::fault::{self, Kill, Means};
+use super::interrupt::Interrupt;
+use super::{cluster_info, endpoint, prometheus};
 
 /// What the load is to be.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub enum Subject {
         namespace: String,
         /// App key.
         app_key: String,
+        /// The local cluster that it is, if it is one.
+        local: Option<engine::Paths>,
     },
     /// An address of somebody's own.
     Url(String),
@@ -43,13 +46,17 @@ pub enum Subject {
 /// Devices that the generated requests pretend to come from.
 const DEVICES: usize = 5000;
 
-/// Loads, observes, and gives the run document. Ctrl-C ends the load early and keeps what was measured.
-pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: Vec<String>) -> anyhow::Result<Run> {
-    let url = match subject {
-        Subject::Url(url) => url.clone(),
-        Subject::Demo { client, namespace, .. } => endpoint(client, namespace, "tally").await?,
-    };
-    let target = Target::parse(&url)?;
+/// Where the subject answers.
+pub async fn url(subject: &Subject) -> anyhow::Result<String> {
+    match subject {
+        Subject::Url(url) => Ok(url.clone()),
+        Subject::Demo { client, namespace, .. } => endpoint(client, namespace, "tally").await,
+    }
+}
+
+/// One load, with nothing observed but at the client.
+pub async fn one_load(order: &Order, url: &str, subject: &Subject, interrupt: &Interrupt) -> anyhow::Result<Load> {
+    let target = Target::parse(url)?;
     let plan = Plan {
         address: target.resolve()?,
         requests: requests(&target, subject).into(),
@@ -59,30 +66,39 @@ pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: 
         threads: order.threads,
         timeout: Duration::from_secs(10),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let interrupt = {
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.store(true, Ordering::Relaxed);
-            }
-        })
-    };
+    let stop = interrupt.flag();
+    let recording = tokio::task::spawn_blocking(move || load::run(&plan, &stop)).await??;
+    describe(order, &recording)
+}
+
+/// Loads, observes, and gives the run document. Ctrl-C ends the load early and keeps what was measured.
+pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: Vec<String>) -> anyhow::Result<Run> {
+    run_until(order, subject, phases, command, &Interrupt::listen()).await
+}
+
+/// As [`run`], for a plan of several loads that ends at one interrupt.
+pub async fn run_until(
+    order: &Order, subject: &Subject, phases: Vec<Phase>, command: Vec<String>, interrupt: &Interrupt,
+) -> anyhow::Result<Run> {
+    let url = url(subject).await?;
+    let ticks = Ticks::now();
     let (started, begun) = (jiff::Timestamp::now(), Instant::now());
     let fault = match (order.kill_pod_after, subject) {
-        (Some(after), Subject::Demo { client, namespace, .. }) => {
-            let patience = order.time + Duration::from_secs(30);
-            Some(tokio::spawn(fault::kill_pod(client.clone(), namespace.clone(), "tally".to_owned(), begun, after, patience)))
+        (Some(after), Subject::Demo { client, namespace, local, .. }) => {
+            let kill = Kill {
+                namespace: namespace.clone(),
+                app: "tally".to_owned(),
+                means: local.clone().map_or(Means::Delete, Means::Signal),
+                after,
+                patience: order.time + Duration::from_secs(30),
+            };
+            Some(tokio::spawn(fault::kill_pod(client.clone(), kill, begun)))
         }
         (Some(_), Subject::Url(_)) => anyhow::bail!("--kill-pod-after needs the demo; it cannot be used with --url"),
         (None, _) => None,
     };
-    let recording = {
-        let (plan, stop) = (plan.clone(), stop.clone());
-        tokio::task::spawn_blocking(move || load::run(&plan, &stop)).await??
-    };
-    interrupt.abort();
-    let load = describe(order, &recording)?;
+    let load = one_load(order, &url, subject, interrupt).await?;
+    let stolen = ticks.zip(Ticks::now()).map(|(before, after)| after.stolen_since(before));
     let mut run = Run {
         schema: SCHEMA.to_owned(),
         id: format!("{}-{:04x}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id() & 0xffff),
@@ -107,9 +123,17 @@ pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: 
         run.faults.push(fault);
     }
     match subject {
-        Subject::Demo { client, namespace, .. } => observe(&mut run, client, namespace, started).await,
+        Subject::Demo { client, namespace, local, .. } => {
+            observe(&mut run, client, namespace, started).await;
+            match environment::environment(client, namespace, local.is_some()).await {
+                Ok(found) => run.environment = Some(found),
+                Err(e) => run.missing.push(format!("images and background work: {e}")),
+            }
+        }
         Subject::Url(_) => run.missing.push("pods and events: the address belongs to no cluster that was named".to_owned()),
     }
+    let own = || results::Environment { generator: environment::machine(), ..results::Environment::default() };
+    run.environment.get_or_insert_with(own).generator.steal_percent = stolen;
     Ok(run)
 }
 

@@ -42,7 +42,8 @@ pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow
     deploy_all(&client, &bundle, args, &values, printer, &mut timeline).await?;
     let url = first_answer(&client, &args.namespace, printer, &mut timeline).await?;
     let app_key = values.get("tally.app_key").and_then(|v| v.as_str()).unwrap_or("demo").to_owned();
-    let run = first_load(args, &client, app_key, printer, &timeline).await?;
+    let paths = if local { Some(settings.paths()?) } else { None };
+    let run = first_load(args, &client, app_key, paths, printer, &timeline).await?;
     let report = match &run {
         Some(run) => {
             let html = args.report.clone().unwrap_or_else(bench::default_name);
@@ -171,7 +172,7 @@ async fn first_answer(
 }
 
 async fn first_load(
-    args: &Start, client: &Client, app_key: String, printer: &Printer, timeline: &Timeline,
+    args: &Start, client: &Client, app_key: String, local: Option<engine::Paths>, printer: &Printer, timeline: &Timeline,
 ) -> anyhow::Result<Option<Run>> {
     if args.load_seconds == 0 {
         return Ok(None);
@@ -183,7 +184,7 @@ async fn first_load(
         threads: 1,
         kill_pod_after: None,
     };
-    let subject = Subject::Demo { client: client.clone(), namespace: args.namespace.clone(), app_key };
+    let subject = Subject::Demo { client: client.clone(), namespace: args.namespace.clone(), app_key, local };
     let step = printer.step("first load", &super::benchmark::what(&order));
     let run = bench::run(&order, &subject, timeline.phases.clone(), std::env::args().collect()).await?;
     step.done(order.time, "");

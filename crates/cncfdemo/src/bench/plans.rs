@@ -1,0 +1,202 @@
+//! Plans of more than one load: repeats, background work on and off in turn, the search for the highest rate.
+use anyhow::Context as _;
+use results::{Load, Objective, Probe, Run, Search};
+
+use super::background::Background;
+use super::interrupt::Interrupt;
+use super::load_run::{self, Order, Subject};
+
+/// Arms of an interleaved plan.
+pub const WITH: &str = "background on";
+/// See [`WITH`].
+pub const WITHOUT: &str = "background off";
+
+/// What to do with the background work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// As it is.
+    AsIs,
+    /// On.
+    On,
+    /// Off, and on again afterwards.
+    Off,
+    /// Both in turn, on first, then off off on on off off …, so that a drift of the machine falls on both.
+    Both,
+}
+
+/// A plan.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// One load.
+    pub order: Order,
+    /// How often (with both settings of the background: how many of each).
+    pub repeat: u32,
+    /// The background work.
+    pub background: Setting,
+    /// Search for the highest rate that keeps this.
+    pub find_max: Option<Objective>,
+}
+
+/// Carries the plan out. `say` hears what is going on.
+pub async fn run(plan: &Plan, subject: &Subject, command: Vec<String>, say: &dyn Fn(&str)) -> anyhow::Result<Run> {
+    let interrupt = Interrupt::listen();
+    let background = background(plan, subject).await?;
+    let done = loads(plan, subject, command, background.as_ref(), &interrupt, say).await;
+    // Whatever happened, the background work is put back; a failure of that stands beside what happened.
+    if let (Some(background), Setting::Off | Setting::Both) = (&background, plan.background) {
+        let put_back = background.switch(true).await.context("failed to switch the background work on again");
+        return match (done, put_back) {
+            (Ok(run), Ok(())) => Ok(run),
+            (Ok(_), Err(e)) | (Err(e), Ok(())) => Err(e),
+            (Err(e), Err(also)) => Err(e.context(format!("{also:#}"))),
+        };
+    }
+    done
+}
+
+async fn background(plan: &Plan, subject: &Subject) -> anyhow::Result<Option<Background>> {
+    let found = match subject {
+        Subject::Demo { client, namespace, .. } => Background::find(client, namespace).await?,
+        Subject::Url(_) => None,
+    };
+    if plan.background != Setting::AsIs && found.is_none() {
+        anyhow::bail!("there is no background work to switch: it is part of the demo, and deployed with replicas");
+    }
+    Ok(found)
+}
+
+async fn loads(
+    plan: &Plan, subject: &Subject, command: Vec<String>, background: Option<&Background>, interrupt: &Interrupt,
+    say: &dyn Fn(&str),
+) -> anyhow::Result<Run> {
+    let arms = arms(plan);
+    let mut is_on = None;
+    let mut set = async |arm: Option<&'static str>| -> anyhow::Result<()> {
+        if let (Some(background), Some(arm)) = (background, arm)
+            && is_on != Some(arm == WITH)
+        {
+            background.switch(arm == WITH).await?;
+            is_on = Some(arm == WITH);
+        }
+        Ok(())
+    };
+    set(arms[0]).await?;
+    let mut order = plan.order.clone();
+    let search = match &plan.find_max {
+        Some(objective) => {
+            let search = find_max(objective, &plan.order, subject, interrupt, say).await?;
+            say(&search.verdict);
+            order.rate = search.best_rate.or(order.rate);
+            Some(search)
+        }
+        None => None,
+    };
+    let mut run = load_run::run_until(&order, subject, Vec::new(), command, interrupt).await?;
+    run.search = search;
+    run.load.arm = arms[0].map(str::to_owned);
+    // Faults belong to the first load only: it is the one whose course is drawn.
+    order.kill_pod_after = None;
+    for (index, arm) in arms.iter().enumerate().skip(1) {
+        if interrupt.came() {
+            run.missing.push(format!("{} of {} loads: interrupted", arms.len() - index, arms.len()));
+            break;
+        }
+        set(*arm).await?;
+        say(&format!("load {} of {}{}", index + 1, arms.len(), arm.map(|a| format!(", {a}")).unwrap_or_default()));
+        let mut load = load_run::one_load(&order, &run.target.url, subject, interrupt).await?;
+        load.arm = arm.map(str::to_owned);
+        run.repeats.push(load);
+    }
+    if let Some(environment) = &mut run.environment {
+        let known = match plan.background {
+            Setting::AsIs => environment.background.clone(),
+            Setting::On => Some("on".to_owned()),
+            Setting::Off => Some("off".to_owned()),
+            Setting::Both => Some("both".to_owned()),
+        };
+        environment.background = known;
+    }
+    Ok(run)
+}
+
+/// Which arm each load belongs to.
+fn arms(plan: &Plan) -> Vec<Option<&'static str>> {
+    let repeat = plan.repeat.max(1) as usize;
+    match plan.background {
+        Setting::AsIs => vec![None; repeat],
+        Setting::On => vec![Some(WITH); repeat],
+        Setting::Off => vec![Some(WITHOUT); repeat],
+        Setting::Both => (0..repeat)
+            .flat_map(|pair| if pair % 2 == 0 { [Some(WITH), Some(WITHOUT)] } else { [Some(WITHOUT), Some(WITH)] })
+            .collect(),
+    }
+}
+
+/// Doubles the rate until the objective is lost, halves the gap until it is small, then asks the best rate to hold again.
+async fn find_max(
+    objective: &Objective, order: &Order, subject: &Subject, interrupt: &Interrupt, say: &dyn Fn(&str),
+) -> anyhow::Result<Search> {
+    /// The gap between the best rate and the next that failed.
+    const CLOSE: f64 = 1.05;
+    /// How often the best rate must hold.
+    const CONFIRM: usize = 3;
+    let url = load_run::url(subject).await?;
+    let order = Order { kill_pod_after: None, ..order.clone() };
+    let mut probes: Vec<Probe> = Vec::new();
+    let mut limit = None;
+    let mut rate = order.rate.unwrap_or(1000.0);
+    while probes.len() < 40 && !interrupt.came() {
+        let load: Load = load_run::one_load(&Order { rate: Some(rate), ..order.clone() }, &url, subject, interrupt).await?;
+        if interrupt.came() {
+            break;
+        }
+        let probe = objective.probe(&load);
+        let why = if probe.held { "held".to_owned() } else { format!("lost: {}", probe.why) };
+        say(&format!("{rate:.0}/s {why} ({} {:.2} ms)", objective.percentile, probe.value_ms));
+        probes.push(probe);
+        let doubts: Vec<&String> = load.doubts.iter().filter(|d| d.contains("generator used") || d.contains("late")).collect();
+        if let Some(doubt) = doubts.first() {
+            limit = Some(format!("at {rate:.0}/s the generator was the limit, so the server may do more: {doubt}"));
+        }
+        let low = probes.iter().filter(|p| p.held).map(|p| p.rate).reduce(f64::max);
+        let high = probes.iter().filter(|p| !p.held).map(|p| p.rate).reduce(f64::min);
+        rate = match (low.filter(|l| high.is_none_or(|h| *l < h)), high) {
+            (Some(low), None) => low * 2.0,
+            (None, Some(high)) if high < 2.0 => break,
+            (None, Some(high)) => high / 2.0,
+            (Some(low), Some(high)) if high / low > CLOSE => low.midpoint(high).round(),
+            (Some(low), Some(_)) => {
+                if probes.iter().filter(|p| p.held && (p.rate - low).abs() < 1e-9).count() >= CONFIRM {
+                    break;
+                }
+                low
+            }
+            (None, None) => break,
+        };
+    }
+    if interrupt.came() {
+        limit = Some("the search was interrupted".to_owned());
+    } else if probes.len() >= 40 {
+        limit = Some("the search was given up after 40 probes".to_owned());
+    }
+    Ok(Search::conclude(objective.clone(), probes, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn both_settings_take_turns_and_a_drift_falls_on_both() {
+        let order =
+            Order { time: Duration::from_secs(1), rate: None, connections: 1, threads: 1, kill_pod_after: None };
+        let plan = Plan { order, repeat: 4, background: Setting::Both, find_max: None };
+        let arms = arms(&plan);
+        let places = |wanted: &str| {
+            arms.iter().enumerate().filter(|(_, a)| **a == Some(wanted)).map(|(i, _)| i).collect::<Vec<_>>()
+        };
+        assert_eq!((places(WITH).len(), places(WITH).iter().sum::<usize>()), (4, places(WITHOUT).iter().sum()));
+    }
+}
