@@ -25,6 +25,8 @@ pub(crate) struct Chart {
     pub(crate) unit: String,
     pub(crate) log: bool,
     pub(crate) along: Along,
+    /// How far the axis reaches at least, so that charts of one run line up.
+    pub(crate) until: f64,
     pub(crate) lines: Vec<Line>,
     /// Instants to mark, with their labels.
     pub(crate) marks: Vec<(f64, String)>,
@@ -71,7 +73,7 @@ impl Chart {
     /// Largest x of all points, at least 1.
     fn x_max(&self) -> f64 {
         let last = self.lines.iter().filter_map(|l| l.points.last()).map(|p| p.0);
-        last.fold(1.0, f64::max)
+        last.fold(self.until.max(1.0), f64::max)
     }
 
     fn values(&self) -> impl Iterator<Item = f64> {
@@ -278,6 +280,7 @@ mod tests {
                     unit: "u".into(),
                     log,
                     along,
+                    until: 0.0,
                     lines,
                     marks: vec![(1.0, "x<".into())],
                 };

@@ -180,6 +180,7 @@ fn charts(run: &Run) -> Vec<(Chart, Vec<Line>)> {
         unit: unit.to_owned(),
         log,
         along: Along::Seconds,
+        until: run.load.planned_s.unwrap_or(run.load.seconds.floor()),
         lines,
         marks: marks.clone(),
     };
@@ -222,7 +223,7 @@ fn charts(run: &Run) -> Vec<(Chart, Vec<Line>)> {
             points,
         }];
         let mut chart = chart("Latency by percentile", "ms", true, lines);
-        (chart.along, chart.marks) = (Along::Nines, Vec::new());
+        (chart.along, chart.until, chart.marks) = (Along::Nines, 0.0, Vec::new());
         charts.push((chart, Vec::new()));
     }
     if !run.pods.is_empty() {
