@@ -55,7 +55,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let table = runtime.block_on(async {
         tokio::select! {
             table = measure(cli) => table,
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; what was made has been removed")),
+            () = asked_to_end() => Err(anyhow::anyhow!("interrupted; what was made is being removed")),
         }
     });
     // Watches that are still open are of no use any more.
@@ -70,6 +70,20 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Waits for SIGINT or SIGTERM: either must leave no cluster behind.
+async fn asked_to_end() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }
 
 /// Thousands of watchers need thousands of descriptors.

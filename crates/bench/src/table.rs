@@ -61,12 +61,15 @@ impl Table {
                 }
                 self.rows.extend(rows);
             }
-            Err(failure) => {
-                self.failures += 1;
-                eprintln!("  failed: {failure:#}");
-                self.not_measured.push(format!("{name}: {failure:#}"));
-            }
+            Err(failure) => self.fail(name, &failure),
         }
+    }
+
+    /// Leaves a line that this could not be measured.
+    pub fn fail(&mut self, name: &str, failure: &anyhow::Error) {
+        self.failures += 1;
+        eprintln!("  failed: {failure:#}");
+        self.not_measured.push(format!("{name}: {failure:#}"));
     }
 
     /// Whether every group could be measured.

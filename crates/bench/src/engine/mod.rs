@@ -29,10 +29,16 @@ pub async fn measure(settings: &Settings, table: &mut Table) {
     let subject = match Subject::new(settings) {
         Ok(subject) => subject,
         Err(failure) => {
-            table.group(settings, "engine", async || Err(failure)).await;
+            table.fail("engine", &failure);
             return;
         }
     };
+    // A program that cannot bring a cluster up would only fail at each group again, after a minute's patience.
+    if let Err(failure) = tokio::task::block_in_place(|| subject.bootstrap().and_then(|_| subject.destroy()))
+    {
+        table.fail("engine", &failure);
+        return;
+    }
     table
         .group(settings, "ready", async || ready::measure(&subject, settings))
         .await;
