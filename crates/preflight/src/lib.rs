@@ -22,7 +22,7 @@ pub use facts::Facts;
 pub use fix::Change;
 pub use local_engine::{LocalEngineFacts, local_engine};
 pub use redact::Redactor;
-pub use render::{index, junit, page};
+pub use render::{document, junit, page, reference, schema};
 
 use cloud::CloudFacts;
 use cluster::ClusterFacts;

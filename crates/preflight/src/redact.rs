@@ -56,9 +56,9 @@ impl Redactor {
     }
 
     fn line(&mut self, line: &str) -> String {
-        let lower = line.to_lowercase();
         if let Some(at) = line.find(['=', ':'])
-            && SECRETS.iter().any(|s| lower[..lower.len().min(at)].contains(s))
+            && let name = line[..at].to_lowercase()
+            && SECRETS.iter().any(|s| name.contains(s))
         {
             return format!("{} redacted", &line[..=at]);
         }
@@ -84,38 +84,40 @@ impl Redactor {
             out.push_str(&rest[..from]);
             let word = &rest[from..to];
             let trimmed = word.trim_end_matches([':', '.']);
-            // `1.2.3.4:8080` keeps its port.
-            let (address, port) = match trimmed.rsplit_once(':') {
-                Some((host, port)) if host.parse::<std::net::Ipv4Addr>().is_ok() => (host, &trimmed[host.len()..host.len() + 1 + port.len()]),
-                _ => (trimmed, ""),
-            };
-            if self.is_secret_address(address) {
-                let stand_in = self.stand_in(address);
-                out.push_str(&stand_in);
-                out.push_str(port);
+            if is_telling(trimmed) {
+                out.push_str(&self.stand_in(trimmed));
                 out.push_str(&word[trimmed.len()..]);
             } else {
-                out.push_str(word);
+                // `1.2.3.4:8080` and `1.2.3.4::1.2.3.1`: each part for itself.
+                for part in word.split_inclusive(':') {
+                    let bare = part.trim_end_matches([':', '.']);
+                    if is_telling(bare) {
+                        out.push_str(&self.stand_in(bare));
+                        out.push_str(&part[bare.len()..]);
+                    } else {
+                        out.push_str(part);
+                    }
+                }
             }
             rest = &rest[to..];
         }
         out.push_str(rest);
         out
     }
+}
 
-    /// Addresses that say something of whose machine this is: not loopback, and not networks that everybody has.
-    fn is_secret_address(&self, word: &str) -> bool {
-        use std::net::{Ipv4Addr, Ipv6Addr};
-        if let Ok(v4) = word.parse::<Ipv4Addr>() {
-            return !v4.is_loopback() && !v4.is_unspecified() && word != "10.96.0.0" && word != "10.244.0.0" && word != "10.0.0.0";
-        }
-        if let Ok(v6) = word.parse::<Ipv6Addr>() {
-            return !v6.is_loopback() && !v6.is_unspecified();
-        }
-        // A hardware address.
-        let parts: Vec<&str> = word.split(':').collect();
-        parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
+/// Addresses that say something of whose machine this is: not loopback, and not networks that everybody has.
+fn is_telling(word: &str) -> bool {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    if let Ok(v4) = word.parse::<Ipv4Addr>() {
+        return !v4.is_loopback() && !v4.is_unspecified() && !["10.96.0.0", "10.244.0.0", "10.0.0.0"].contains(&word);
     }
+    if let Ok(v6) = word.parse::<Ipv6Addr>() {
+        return !v6.is_loopback() && !v6.is_unspecified();
+    }
+    // A hardware address.
+    let parts: Vec<&str> = word.split(':').collect();
+    parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 /// Replaces a word where no letter, digit or dash stands beside it.

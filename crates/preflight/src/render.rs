@@ -1,7 +1,10 @@
-//! Findings as JUnit XML, and checks as reference pages.
+//! Findings as JSON and JUnit XML, and checks as reference pages.
 use std::fmt::Write as _;
 
-use crate::check::{Check, Finding, Judge, Level};
+use serde_json::{Value, json};
+
+use crate::check::{Check, Finding, Judge, Level, Wanted};
+use crate::checks;
 
 fn xml(text: &str) -> String {
     text.chars()
@@ -60,7 +63,7 @@ pub fn page(check: &Check) -> String {
 }
 
 /// The list of all checks, in Markdown.
-pub fn index<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
+fn index<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
     let mut out = "# What `cncfdemo doctor` checks\n\nThese pages are written from the checks themselves (`cncfdemo doctor explain --write DIR`); a test compares them.\n\n| check | what should be so | later, when it is not |\n|---|---|---|\n".to_owned();
     for check in checks {
         let _ = writeln!(out, "| [{0}]({0}.md) | {1} | {2} |", check.id, check.title.replace('|', "\\|"), check.later.replace('|', "\\|"));
@@ -71,4 +74,71 @@ pub fn index<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Every reference file: name and text.
+pub fn reference() -> Vec<(String, String)> {
+    let mut files = vec![
+        ("README.md".to_owned(), index(checks::all())),
+        ("findings.schema.json".to_owned(), format!("{:#}\n", schema())),
+    ];
+    files.extend(checks::all().map(|check| (format!("{}.md", check.id), page(check))));
+    files
+}
+
+/// Name and version of the findings' form.
+const FORMAT: &str = "cncfdemo.doctor.findings/1";
+
+/// The findings as one JSON document; [`schema`] describes it.
+pub fn document(findings: &[Finding], wanted: &Wanted) -> Value {
+    let count = |level| findings.iter().filter(|f| f.level == level).count();
+    json!({
+        "format": FORMAT,
+        "profile": wanted.profile,
+        "kubernetes": format!("1.{}", wanted.kubernetes),
+        "counts": {"pass": count(Level::Pass), "skip": count(Level::Skip), "warn": count(Level::Warn), "fail": count(Level::Fail)},
+        "findings": findings,
+    })
+}
+
+/// JSON schema of what `doctor --output json` prints.
+pub fn schema() -> Value {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    let count = json!({"type": "integer", "minimum": 0});
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What cncfdemo doctor found",
+        "type": "object",
+        "required": ["format", "profile", "kubernetes", "counts", "findings"],
+        "properties": {
+            "format": {"const": FORMAT},
+            "profile": {"enum": ["node", "control-plane", "local-engine", "mongodb"]},
+            "kubernetes": {"type": "string", "pattern": "^1\\.[0-9]+$"},
+            "counts": {
+                "type": "object",
+                "required": ["pass", "skip", "warn", "fail"],
+                "properties": {"pass": count, "skip": count, "warn": count, "fail": count},
+            },
+            "findings": {"type": "array", "items": {
+                "type": "object",
+                "required": ["id", "level", "title", "seen", "later", "fix", "undo", "verify", "doc"],
+                "properties": {
+                    "id": {"enum": checks::all().map(|c| c.id).collect::<Vec<_>>()},
+                    "level": {"enum": ["pass", "skip", "warn", "fail"]},
+                    "machine": text("host name, where several machines are judged"),
+                    "title": text("what should be so"),
+                    "seen": text("what was seen, or why it was not judged"),
+                    "later": text("what is seen later, when nothing is done"),
+                    "fix": text("what to do, so that it lasts over a reboot"),
+                    "undo": text("how to take that back"),
+                    "verify": text("how to see that it worked"),
+                    "doc": text("the reference page"),
+                    "changes": {"type": "array", "description": "what --fix would do", "items": {
+                        "type": "object", "required": ["kind"],
+                        "properties": {"kind": {"enum": ["write-file", "set-sysctl", "load-module", "swap-off"]}},
+                    }},
+                },
+            }},
+        },
+    })
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use preflight::Facts;
-use preflight::facts::FORMAT;
+use preflight::facts::{ConfFile, FORMAT};
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -21,6 +21,11 @@ pub struct Collect {
     pub state_dir: PathBuf,
     /// Whether to try what the embedded engine needs, too.
     pub local_engine: bool,
+}
+
+/// The files of sysctl.d in all places, as `preflight::sysctl` replays them.
+pub fn sysctl_files() -> Vec<ConfFile> {
+    files::conf_folders("sysctl.d")
 }
 
 /// Looks at this machine.

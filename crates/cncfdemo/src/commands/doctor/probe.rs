@@ -1,0 +1,104 @@
+//! A short-lived pod that tries from inside what a ready pod of the DNS says nothing about. It is removed in every case.
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, LogParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use preflight::cluster::Probe;
+use serde_json::json;
+
+use super::Stop;
+use crate::exit::Interrupted;
+
+/// Takes what the image has: getent or nslookup; curl, wget or nc. Any answer of the API, a refusal too, is an answer.
+const SCRIPT: &str = r#"
+flat() { tr '\n\t' '  ' | cut -c1-300; }
+if out=$( { getent hosts kubernetes.default.svc || nslookup kubernetes.default.svc; } 2>&1 ); then echo "NAME ok $(echo "$out" | flat)"; else echo "NAME no $(echo "$out" | flat)"; fi
+url="https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version"
+if out=$( { curl -skS -m 5 "$url" || wget -T 5 -qO- --no-check-certificate "$url" || nc -z -w 5 "$KUBERNETES_SERVICE_HOST" "$KUBERNETES_SERVICE_PORT"; } 2>&1 ); then echo "API ok $(echo "$out" | flat)"; else echo "API no $(echo "$out" | flat)"; fi
+"#;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the pod, reads its log, removes it.
+pub async fn run(client: &Client, image: &str, stop: &Stop) -> anyhow::Result<Probe> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod: Pod = serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "cncfdemo-doctor-", "labels": {"app.kubernetes.io/managed-by": "cncfdemo-doctor"}},
+        "spec": {
+            "restartPolicy": "Never", "activeDeadlineSeconds": 60, "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "probe", "image": image, "command": ["/bin/sh", "-c", SCRIPT],
+                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+            }],
+        },
+    }))?;
+    let name = match pods.create(&PostParams::default(), &pod).await {
+        Ok(made) => made.name_any(),
+        Err(e) => return Ok(Probe { absent: format!("the pod could not be made: {e}"), ..Probe::default() }),
+    };
+    let seen = tokio::select! {
+        seen = watch(&pods, &name) => Ok(seen),
+        () = stop.wait() => Err(Interrupted),
+    };
+    let removed = pods.delete(&name, &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await;
+    let seen = seen?;
+    match removed {
+        Ok(_) => Ok(seen),
+        Err(kube::Error::Api(e)) if e.code == 404 => Ok(seen),
+        Err(e) => Err(anyhow::anyhow!("failed to remove the pod {name}: {e}")),
+    }
+}
+
+async fn watch(pods: &Api<Pod>, name: &str) -> Probe {
+    let absent = |absent: String| Probe { absent, ..Probe::default() };
+    let done = async {
+        loop {
+            match pods.get(name).await {
+                Ok(pod) => {
+                    let phase = pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
+                    if phase == "Succeeded" || phase == "Failed" {
+                        return Ok(());
+                    }
+                    let waiting = pod.status.and_then(|s| s.container_statuses).unwrap_or_default().into_iter().find_map(|c| c.state?.waiting?.reason);
+                    if let Some(reason) = waiting.filter(|r| r.contains("Image")) {
+                        return Err(format!("the probe's image cannot be used: {reason}"));
+                    }
+                }
+                Err(e) => return Err(format!("the pod cannot be watched: {e}")),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, done).await {
+        Err(_) => return absent("the pod did not run within a minute".to_owned()),
+        Ok(Err(reason)) => return absent(reason),
+        Ok(Ok(())) => {}
+    }
+    match pods.logs(name, &LogParams::default()).await {
+        Err(e) => absent(format!("the pod's log cannot be read: {e}")),
+        Ok(log) => read(&log),
+    }
+}
+
+fn read(log: &str) -> Probe {
+    let line = |what: &str| {
+        let rest = log.lines().find_map(|l| l.strip_prefix(what)).unwrap_or(" no the pod said nothing of it").trim_start();
+        (rest.starts_with("ok"), rest.get(3..).unwrap_or_default().trim().to_owned())
+    };
+    let ((name_resolved, name), (api_reached, api)) = (line("NAME"), line("API"));
+    let api = if api_reached && api.is_empty() { "the connection was accepted".to_owned() } else { api };
+    Probe { name, name_resolved, api, api_reached, ..Probe::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_pods_words_are_understood() {
+        let probe = super::read("NAME ok 10.96.0.1 kubernetes.default.svc\nAPI no wget: timed out\n");
+        assert!(probe.name_resolved && !probe.api_reached);
+        assert_eq!(probe.api, "wget: timed out");
+        assert!(!super::read("").name_resolved);
+    }
+}
