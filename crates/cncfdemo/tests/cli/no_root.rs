@@ -65,7 +65,7 @@ fn a_full_disk_is_found_before_anything_is_written() {
     assert!(unmounted.is_ok_and(|s| s.success()));
     assert_eq!(outcome.status.code(), Some(3), "{outcome}");
     assert!(
-        outcome.stderr.contains("FAIL  disk-space")
+        outcome.stderr.contains("FAIL  engine-disk-space")
             && outcome.stderr.contains("choose a --state-dir on another disk"),
         "{outcome}"
     );
