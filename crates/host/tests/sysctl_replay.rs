@@ -44,9 +44,7 @@ fn inside() {
     for place in ["/etc/sysctl.d", "/run", "/usr/local/lib", "/usr/lib/sysctl.d"] {
         run("mount", &["-t", "tmpfs", "tmpfs", place]);
     }
-    for link in ["d0", "v.5"] {
-        run("ip", &["link", "add", link, "type", "dummy"]);
-    }
+    run("ip", &["link", "add", "d0", "type", "veth", "peer", "name", "v.5"]);
     let mut globs = 0;
     for case in 1..=CASES {
         let mut dice = Dice(case.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -132,7 +130,7 @@ fn line(dice: &mut Dice) -> String {
         12 => format!("net//ipv4/conf/./{link}/{parameter} = {value}\n"),
         13 => format!("/{slashed} = {value}\n"),
         14 => format!("   {slashed}   =   {value}   \r\n"),
-        15 => format!("{dotted} = {value}"),
+        15 => format!("\u{b}{dotted} = {value}\n\n"),
         16 => format!("net.ipv4.conf.nowhere.{parameter} = {value}\n"),
         _ => format!("{dotted} = {value}\n"),
     }

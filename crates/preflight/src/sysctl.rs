@@ -32,7 +32,7 @@ pub fn after_boot(files: &[ConfFile], key: &str) -> Option<Set> {
     let mut found = None;
     for a in &assignments {
         let Some(value) = &a.value else { continue };
-        let hit = if is_glob(&a.key) { !explicit && glob(&a.key, &key) } else { a.key.trim_start_matches('/') == key };
+        let hit = if is_glob(&a.key) { !explicit && glob(&a.key, &key) } else { a.key == key };
         if hit {
             found = Some(Set { value: value.clone(), path: a.path.to_owned(), line: a.line });
         }
@@ -106,9 +106,9 @@ fn normalise(key: &str) -> String {
         }
         _ => key.to_owned(),
     };
-    let absolute = swapped.starts_with('/');
+    // A leading slash makes no other key of it, as systemd-sysctl's own log shows.
     let parts: Vec<&str> = swapped.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    format!("{}{}", if absolute { "/" } else { "" }, parts.join("/"))
+    parts.join("/")
 }
 
 fn is_glob(key: &str) -> bool {
@@ -119,7 +119,7 @@ fn is_glob(key: &str) -> bool {
 fn glob(pattern: &str, path: &str) -> bool {
     braces(pattern, 0).iter().any(|pattern| {
         let (pattern, path): (Vec<&str>, Vec<&str>) =
-            (pattern.trim_start_matches('/').split('/').collect(), path.split('/').collect());
+            (pattern.split('/').collect(), path.split('/').collect());
         pattern.len() == path.len()
             && pattern.iter().zip(&path).all(|(p, name)| {
                 let hidden = name.starts_with('.') && !p.starts_with('.');

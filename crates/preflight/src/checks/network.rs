@@ -129,7 +129,7 @@ fn ports(facts: &Facts, wanted: &Wanted) -> Verdict {
     }
     taken.sort();
     taken.dedup();
-    if taken.is_empty() { Verdict::pass(format!("{} ports and all node ports free or Kubernetes' own", all.len())) } else { Verdict::fail(format!("taken: {}", taken.join(", "))) }
+    if taken.is_empty() { Verdict::pass("its ports and all node ports are free, or Kubernetes' own") } else { Verdict::fail(format!("taken: {}", taken.join(", "))) }
 }
 
 fn mtu(facts: &Facts, _: &Wanted) -> Verdict {
