@@ -102,7 +102,8 @@ impl Cluster {
         Api::namespaced(self.client(), "default")
     }
 
-    /// Creates a pod that runs this program with these arguments, and waits until it is Ready or has ended.
+    /// Creates a pod that runs this program with these arguments, and waits until it is Ready (`serve …`) or
+    /// has succeeded (anything else).
     ///
     /// # Panics
     /// When it does neither.
@@ -122,10 +123,16 @@ impl Cluster {
         let pods = self.pods();
         self.wait("a pod is created", pods.create(&PostParams::default(), &pod))
             .expect("the pod is accepted");
-        self.ready(name)
+        if server {
+            return self.ready(name);
+        }
+        // Running is Ready where nothing probes; only the end says that all was done.
+        self.until(name, |pod: Option<&Pod>| {
+            pod.and_then(|p| p.status.as_ref()?.phase.as_deref()) == Some("Succeeded")
+        })
     }
 
-    /// Waits until a pod is Ready or has succeeded.
+    /// Waits until a pod is Ready.
     ///
     /// # Panics
     /// When it does neither; the message has its status.
@@ -294,12 +301,11 @@ pub(crate) fn kill(pid: i32) {
 
 fn is_ready(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
-    let ready = status
+    status
         .conditions
         .iter()
         .flatten()
-        .any(|c| c.type_ == "Ready" && c.status == "True");
-    ready || status.phase.as_deref() == Some("Succeeded")
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// Asks for a page by HTTP/1.0 and gives the answer's body.

@@ -55,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What works on any cluster.
     ("deploy", &["kube-types"]),
     ("load", &[]),
+    ("results-web", &["results", "report"]),
     // The rest.
     ("host", &["preflight"]),
     ("provider", &[]),
@@ -75,6 +76,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "load",
             "results",
             "report",
+            "results-web",
             "tally",
             "background",
             "host",
