@@ -58,7 +58,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("results-web", &["results", "report"]),
     // The rest.
     ("host", &["preflight"]),
-    ("provider", &[]),
     ("tally", &[]),
     ("background", &[]),
     ("testkit", &[]),
@@ -71,7 +70,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "engine",
             "engine-runtime",
             "image",
-            "provider",
             "deploy",
             "load",
             "results",
