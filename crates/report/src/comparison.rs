@@ -53,7 +53,7 @@ fn line(change: &Change) -> String {
         None => String::new(),
     };
     format!(
-        "{:<11} {} → {} {:<4} {:>+8.1}{points}{interval}   {}",
+        "{:<11} {:>8} → {:>8} {:<4} {:>+7.1}{points}{interval}   {}",
         change.metric,
         figure(change.base),
         figure(change.other),

@@ -105,30 +105,22 @@ impl Run {
         std::iter::once(&self.load).chain(&self.repeats)
     }
 
-    /// CPU microseconds of the pods whose name begins so, per completed request, over the first load.
+    /// CPU microseconds of the pods whose name begins so, per completed request, over the first load. A sample is the mean of
+    /// the 6 s before it, so those of the first 6 s say something of the time before the load; a shorter load has none.
     pub fn cpu_us_per_request(&self, prefix: &str) -> Option<f64> {
+        const WINDOW: f64 = 6.0;
         let length = self.load.planned_s.unwrap_or(self.load.seconds);
-        let mut cores = 0.0;
-        let mut seen = false;
-        for pod in self.pods.iter().filter(|p| p.pod.starts_with(prefix)) {
-            let used: Vec<f64> = pod
-                .samples
-                .iter()
-                .filter(|s| s.t <= length)
-                .filter_map(|s| s.cpu)
-                .collect();
-            if !used.is_empty() {
-                // A pod that lived for a part of the run used CPU for that part only.
-                let whole = self
-                    .pods
-                    .iter()
-                    .map(|p| p.samples.iter().filter(|s| s.t <= length).count())
-                    .max();
-                cores += used.iter().sum::<f64>() / whole.unwrap_or(used.len()).max(1) as f64;
-                seen = true;
-            }
-        }
-        (seen && self.load.throughput > 0.0).then(|| cores * 1e6 / self.load.throughput)
+        let inside = |s: &&Sample| s.cpu.is_some() && (WINDOW..=length).contains(&s.t);
+        let count = |pod: &PodSeries| pod.samples.iter().filter(inside).count();
+        // A pod that lived for a part of the run used CPU for that part only.
+        let whole = self.pods.iter().map(count).max().filter(|n| *n > 0)?;
+        let pods = self.pods.iter().filter(|p| p.pod.starts_with(prefix));
+        let used: f64 = pods
+            .flat_map(|p| &p.samples)
+            .filter(inside)
+            .filter_map(|s| s.cpu)
+            .sum();
+        (used > 0.0 && self.load.throughput > 0.0).then(|| used / whole as f64 * 1e6 / self.load.throughput)
     }
 }
 

@@ -111,30 +111,88 @@ impl Objective {
     }
 }
 
+/// A rate that was tried, and how often it held.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tried {
+    rate: f64,
+    probes: u32,
+    held: u32,
+}
+
+impl Tried {
+    /// Kept in more than half of the probes: a single slow second of the machine does not decide.
+    fn kept(&self) -> bool {
+        2 * self.held > self.probes
+    }
+}
+
+/// What was tried, by rate from low to high.
+fn tried(probes: &[Probe]) -> Vec<Tried> {
+    let mut all: Vec<Tried> = Vec::new();
+    for probe in probes {
+        let held = u32::from(probe.held);
+        match all.iter_mut().find(|t| (t.rate - probe.rate).abs() < 1e-9) {
+            Some(found) => (found.probes, found.held) = (found.probes + 1, found.held + held),
+            None => all.push(Tried {
+                rate: probe.rate,
+                probes: 1,
+                held,
+            }),
+        }
+    }
+    all.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    all
+}
+
+/// The highest rate that was kept below the lowest that was not (above that it was luck), and that lowest.
+fn bounds(tried: &[Tried]) -> (Option<Tried>, Option<f64>) {
+    let lost = tried.iter().find(|t| !t.kept()).map(|t| t.rate);
+    let best = tried
+        .iter()
+        .rfind(|t| t.kept() && lost.is_none_or(|l| t.rate < l));
+    (best.copied(), lost)
+}
+
 impl Search {
-    /// Sums the probes up. A rate counts as kept when every probe at it held; `best_rate` is the highest of these below the
-    /// lowest that failed, since a rate above a failed one was luck.
+    /// The next rate to try; `None` when the gap is within a twentieth and the best rate was tried three times. It doubles the
+    /// rate until the objective is lost, halves the gap, and asks again wherever one probe would decide.
+    pub fn next(first: f64, probes: &[Probe]) -> Option<f64> {
+        const CLOSE: f64 = 1.05;
+        const CONFIRM: u32 = 3;
+        let Some(last) = probes.last() else {
+            return Some(first);
+        };
+        let tried = tried(probes);
+        // A lost probe is asked again, and a third decides between two that disagree.
+        if let Some(t) = tried.iter().find(|t| (t.rate - last.rate).abs() < 1e-9)
+            && t.held < t.probes
+            && t.probes < 3
+            && (t.held > 0 || t.probes < 2)
+        {
+            return Some(t.rate);
+        }
+        match bounds(&tried) {
+            (Some(best), None) => Some(best.rate * 2.0),
+            (None, Some(lost)) => (lost >= 2.0).then(|| (lost / 2.0).round()),
+            (Some(best), Some(lost)) if lost / best.rate > CLOSE && lost - best.rate >= 2.0 => {
+                Some(best.rate.midpoint(lost).round())
+            }
+            (Some(best), Some(_)) => (best.probes < CONFIRM).then_some(best.rate),
+            (None, None) => None,
+        }
+    }
+
+    /// Sums the probes up.
     pub fn conclude(objective: Objective, probes: Vec<Probe>, limit: Option<String>) -> Search {
-        let failed_rate = probes.iter().filter(|p| !p.held).map(|p| p.rate).reduce(f64::min);
-        let below = |rate: f64| failed_rate.is_none_or(|f| rate < f);
-        let best_rate = probes
-            .iter()
-            .filter(|p| p.held && below(p.rate))
-            .map(|p| p.rate)
-            .reduce(f64::max);
-        let confirmed = probes
-            .iter()
-            .filter(|p| p.held && best_rate.is_some_and(|b| (p.rate - b).abs() < 1e-9))
-            .count() as u32;
+        let (best, failed_rate) = bounds(&tried(&probes));
         let what = format!("{} < {} ms", objective.percentile, objective.below_ms);
-        let mut verdict = match (best_rate, failed_rate) {
-            (None, _) => format!("{what} held at no rate that was tried"),
-            (Some(best), failed) => {
-                let bound = failed.map_or_else(String::new, |f| format!("; {f:.0}/s did not keep it"));
-                // One-sided Clopper-Pearson for n of n: 0.05^(1/n).
-                let sure = 100.0 * 0.05f64.powf(1.0 / f64::from(confirmed.max(1)));
+        let mut verdict = match best {
+            None => format!("{what} held at no rate that was tried"),
+            Some(Tried { rate, probes, held }) => {
+                let bound = failed_rate.map_or_else(String::new, |f| format!("; {f:.0}/s did not keep it"));
+                let sure = 100.0 * at_least(held, probes);
                 format!(
-                    "{best:.0}/s kept {what} in {confirmed} of {confirmed} probes \
+                    "{rate:.0}/s kept {what} in {held} of {probes} probes \
                      (so with 95 % confidence in at least {sure:.0} % of such probes){bound}"
                 )
             }
@@ -142,6 +200,8 @@ impl Search {
         if let Some(limit) = limit {
             verdict = format!("{verdict}; {limit}");
         }
+        let best_rate = best.map(|b| b.rate);
+        let confirmed = best.map_or(0, |b| b.held);
         Search {
             objective,
             probes,
@@ -151,6 +211,30 @@ impl Search {
             verdict,
         }
     }
+}
+
+/// One-sided lower bound of 95 % confidence of Clopper and Pearson: the share below which `held` of `probes` would be seen in
+/// less than 5 of 100 cases.
+fn at_least(held: u32, probes: u32) -> f64 {
+    let seen = |share: f64| -> f64 {
+        let mut term = (1.0 - share).powi(probes as i32);
+        let mut sum = if held == 0 { term } else { 0.0 };
+        for k in 1..=probes {
+            term *= f64::from(probes - k + 1) / f64::from(k) * share / (1.0 - share);
+            sum += if k >= held { term } else { 0.0 };
+        }
+        sum
+    };
+    let (mut low, mut high) = (0.0, 1.0 - 1e-12);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if seen(middle) < 0.05 {
+            low = middle
+        } else {
+            high = middle
+        }
+    }
+    low
 }
 
 #[cfg(test)]
@@ -199,5 +283,48 @@ mod tests {
             Search::conclude(objective, vec![probe(100.0, false)], None).best_rate,
             None
         );
+    }
+
+    #[test]
+    fn confidence_is_that_of_clopper_and_pearson() {
+        // scipy.stats.binomtest(k, n).proportion_ci(0.90, method="exact").low
+        for (held, probes, bound) in [
+            (3, 3, 0.368_403),
+            (2, 3, 0.135_350),
+            (5, 5, 0.549_280),
+            (1, 1, 0.05),
+        ] {
+            assert!(
+                (at_least(held, probes) - bound).abs() < 1e-4,
+                "{held} of {probes}: {}",
+                at_least(held, probes)
+            );
+        }
+    }
+
+    /// Searches a server that keeps up to some rate, with every so many-th probe spoilt.
+    fn search(limit: f64, spoilt: usize) -> Search {
+        let mut probes = Vec::new();
+        while let Some(rate) = Search::next(400.0, &probes) {
+            assert!(probes.len() < 60, "the search does not end");
+            let held = rate <= limit && (spoilt == 0 || probes.len() % spoilt != spoilt - 1);
+            probes.push(probe(rate, held));
+        }
+        Search::conclude(Objective::parse("p99<50ms").unwrap(), probes, None)
+    }
+
+    #[test]
+    fn the_search_ends_near_the_limit_also_when_a_probe_is_spoilt_now_and_then() {
+        for limit in [3.0, 90.0, 400.0, 1234.0, 50_000.0] {
+            for spoilt in [0, 4, 5, 7] {
+                let found = search(limit, spoilt);
+                let best = found.best_rate.unwrap();
+                assert!(
+                    best <= limit && (best > limit / 1.06 || limit - best < 2.0),
+                    "{limit}, {spoilt}: {found:?}"
+                );
+            }
+        }
+        assert_eq!(search(0.0, 0).best_rate, None);
     }
 }
