@@ -313,6 +313,24 @@ pub enum ResultsCommand {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Serve runs: a list with search, a page per run, comparison, submission by token, demos that are under way
+    Serve {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:7080")]
+        listen: std::net::SocketAddr,
+        /// The file that holds everything
+        #[arg(long, value_name = "FILE", default_value = "cncfdemo-results.redb")]
+        data: PathBuf,
+        /// A file with the token that submissions must show; without it nothing can be submitted
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// Largest document in MiB
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+        largest: u32,
+        /// Submissions in a minute
+        #[arg(long, default_value_t = 600)]
+        per_minute: u32,
+    },
     /// Print the JSON Schema of run documents
     Schema,
 }

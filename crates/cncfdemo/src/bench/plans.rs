@@ -132,20 +132,18 @@ fn arms(plan: &Plan) -> Vec<Option<&'static str>> {
     }
 }
 
-/// Doubles the rate until the objective is lost, halves the gap until it is small, then asks the best rate to hold again.
+/// Probes as [`Search::next`] says.
 async fn find_max(
     objective: &Objective, order: &Order, subject: &Subject, interrupt: &Interrupt, say: &dyn Fn(&str),
 ) -> anyhow::Result<Search> {
-    /// The gap between the best rate and the next that failed.
-    const CLOSE: f64 = 1.05;
-    /// How often the best rate must hold.
-    const CONFIRM: usize = 3;
+    /// After so many probes it is given up.
+    const MOST: usize = 60;
     let url = load_run::url(subject).await?;
     let order = Order { kill_pod_after: None, ..order.clone() };
+    let first = order.rate.unwrap_or(1000.0);
     let mut probes: Vec<Probe> = Vec::new();
     let mut limit = None;
-    let mut rate = order.rate.unwrap_or(1000.0);
-    while probes.len() < 40 && !interrupt.came() {
+    while let Some(rate) = Search::next(first, &probes).filter(|_| probes.len() < MOST) {
         let load: Load = load_run::one_load(&Order { rate: Some(rate), ..order.clone() }, &url, subject, interrupt).await?;
         if interrupt.came() {
             break;
@@ -153,31 +151,16 @@ async fn find_max(
         let probe = objective.probe(&load);
         let why = if probe.held { "held".to_owned() } else { format!("lost: {}", probe.why) };
         say(&format!("{rate:.0}/s {why} ({} {:.2} ms)", objective.percentile, probe.value_ms));
-        probes.push(probe);
         let doubts: Vec<&String> = load.doubts.iter().filter(|d| d.contains("generator used") || d.contains("late")).collect();
-        if let Some(doubt) = doubts.first() {
+        if let (false, Some(doubt)) = (probe.held, doubts.first()) {
             limit = Some(format!("at {rate:.0}/s the generator was the limit, so the server may do more: {doubt}"));
         }
-        let low = probes.iter().filter(|p| p.held).map(|p| p.rate).reduce(f64::max);
-        let high = probes.iter().filter(|p| !p.held).map(|p| p.rate).reduce(f64::min);
-        rate = match (low.filter(|l| high.is_none_or(|h| *l < h)), high) {
-            (Some(low), None) => low * 2.0,
-            (None, Some(high)) if high < 2.0 => break,
-            (None, Some(high)) => high / 2.0,
-            (Some(low), Some(high)) if high / low > CLOSE => low.midpoint(high).round(),
-            (Some(low), Some(_)) => {
-                if probes.iter().filter(|p| p.held && (p.rate - low).abs() < 1e-9).count() >= CONFIRM {
-                    break;
-                }
-                low
-            }
-            (None, None) => break,
-        };
+        probes.push(probe);
     }
     if interrupt.came() {
         limit = Some("the search was interrupted".to_owned());
-    } else if probes.len() >= 40 {
-        limit = Some("the search was given up after 40 probes".to_owned());
+    } else if probes.len() >= MOST {
+        limit = Some(format!("the search was given up after {MOST} probes"));
     }
     Ok(Search::conclude(objective.clone(), probes, limit))
 }

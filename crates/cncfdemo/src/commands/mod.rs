@@ -23,7 +23,7 @@ pub async fn dispatch(command: Command, settings: &Settings, printer: &Printer) 
         Command::Bootstrap(args) => bootstrap::run(&args, settings, printer).await,
         Command::Start(args) => start::run(&args, settings, printer).await,
         Command::Benchmark(args) => benchmark::run(&args, settings, printer).await,
-        Command::Results(command) => results::run(command, printer),
+        Command::Results(command) => results::run(command, printer).await,
         Command::Create(args) => create::run(*args, settings, printer).await,
         Command::Status => status::run(settings, printer).await,
         Command::Stop(args) => stop::run(&args, settings, printer).await,

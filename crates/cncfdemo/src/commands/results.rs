@@ -10,13 +10,27 @@ use crate::exit::{Judged, Hinted, NotFound};
 use crate::printer::Printer;
 
 /// Runs the command.
-pub fn run(command: ResultsCommand, printer: &Printer) -> anyhow::Result<()> {
+pub async fn run(command: ResultsCommand, printer: &Printer) -> anyhow::Result<()> {
     match command {
         ResultsCommand::Show { run, html } => show(&run, html.as_deref(), printer),
         ResultsCommand::Verify { runs } => verify(&runs, printer),
         ResultsCommand::Compare { base, others, rules, html } => compare(&base, &others, &rules, html.as_deref(), printer),
         ResultsCommand::Price { runs, price } => reprice(&runs, &price, printer),
         ResultsCommand::Site { runs, out } => site(&runs, &out, printer),
+        ResultsCommand::Serve { listen, data, token_file, largest, per_minute } => {
+            let token = match &token_file {
+                Some(file) => std::fs::read_to_string(file)
+                    .with_context(|| format!("failed to read the token from {}", file.display()))?
+                    .trim()
+                    .to_owned(),
+                None => String::new(),
+            };
+            if token_file.is_some() && token.len() < 16 {
+                return Err(crate::exit::Usage("the token is shorter than 16 characters".to_owned()).into());
+            }
+            let config = results_web::Config { token, largest: (largest as usize) << 20, per_minute };
+            serve(listen, &data, config, printer).await
+        }
         ResultsCommand::Schema => {
             printer.raw(include_bytes!("../../../../docs/reference/run-v1.schema.json"));
             Ok(())
@@ -178,6 +192,16 @@ fn site(paths: &[PathBuf], out: &Path, printer: &Printer) -> anyhow::Result<()> 
     printer.text(format!("{} runs, {} files in {}", runs.len(), files.len(), out.display()));
     printer.data(&json!({"runs": runs.len(), "files": files.len(), "left_out": refused}));
     Ok(())
+}
+
+async fn serve(
+    listen: std::net::SocketAddr, data: &Path, config: results_web::Config, printer: &Printer,
+) -> anyhow::Result<()> {
+    let store = results_web::Store::open(data).with_context(|| format!("failed to open {}", data.display()))?;
+    let listener =
+        tokio::net::TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
+    printer.note(format!("http://{}  {}", listener.local_addr()?, data.display()));
+    results_web::serve(listener, std::sync::Arc::new(store), config).await.context("the server ended")
 }
 
 /// Writes beside the file and renames, so that an interrupted write leaves the old file.
