@@ -140,8 +140,9 @@ impl Applier {
 
 async fn replace(api: &Api<DynamicObject>, manifest: &Manifest, params: &PatchParams) -> Result<DynamicObject, Error> {
     let name = manifest.name();
+    let uid = api.get(name).await.map_err(|e| refused(manifest, e))?.metadata.uid.unwrap_or_default();
     api.delete(name, &DeleteParams::foreground()).await.map_err(|e| refused(manifest, e))?;
-    kube::runtime::wait::await_condition(api.clone(), name, kube::runtime::wait::conditions::is_deleted(""))
+    kube::runtime::wait::await_condition(api.clone(), name, kube::runtime::wait::conditions::is_deleted(&uid))
         .await
         .map_err(|e| Error::Refused {
             origin: manifest.origin.clone(),

@@ -1,18 +1,19 @@
 //! Takes a cluster away from its name alone, with or without living processes, complete or half made.
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::lock::Lock;
-use crate::{Error, Paths, cgroup, process};
+use crate::{Error, Paths, cgroup, owner, process};
 
 /// Removes every process, mount, network namespace, link, cgroup and file of a cluster. Running it again is safe.
 ///
 /// # Errors
 /// [`Error::Leftovers`] names what would not go.
 pub fn destroy(paths: &Paths) -> Result<(), Error> {
+    owner::check(paths)?;
     let existed = paths.dir().exists() || !cgroup::roots(paths.name()).is_empty();
     if !existed {
         return Err(Error::NotFound(paths.name().to_owned()));
@@ -26,12 +27,19 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
     }
     let mut left = Vec::new();
     let name = paths.name().to_owned();
-    for pid in process::kill_all(|| cgroup::processes(&name), Duration::from_secs(10)) {
+    for pid in process::kill_all(|| &cgroup::processes(&name) | &owner::processes(paths), Duration::from_secs(10)) {
         left.push(format!("process {pid} does not die"));
     }
     left.extend(unmount_below(&paths.dir()));
     left.extend(engine_net::destroy(&paths.run(), &name).iter().map(ToString::to_string));
-    left.extend(cgroup::remove(&name));
+    // A process that was killed leaves its cgroup a moment after it has stopped to show in it.
+    let begun = Instant::now();
+    let mut busy = cgroup::remove(&name);
+    while !busy.is_empty() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(2));
+        busy = cgroup::remove(&name);
+    }
+    left.extend(busy);
     if left.is_empty()
         && let Err(e) = fs::remove_dir_all(paths.dir())
         && e.kind() != std::io::ErrorKind::NotFound

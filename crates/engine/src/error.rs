@@ -47,6 +47,14 @@ pub enum Error {
         /// Nodes asked for.
         asked: u32,
     },
+    /// A cluster of this name lives below another state root.
+    #[error("the name `{name}` belongs to the cluster in {folder} on this machine: use its --state-dir, or another --name")]
+    Taken {
+        /// Cluster name.
+        name: String,
+        /// The other cluster's folder.
+        folder: PathBuf,
+    },
     /// A certificate or key could not be made or read.
     #[error("failed to make certificates: {0}")]
     Pki(String),

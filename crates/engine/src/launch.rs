@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::lock::Lock;
 use crate::plan::FORMAT;
-use crate::{Error, Paths, Plan, kubeconfig, pki, status};
+use crate::{Error, Paths, Plan, kubeconfig, owner, pki, status};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ pub struct Launched {
 
 /// Decides what a bootstrap would do, without changing anything.
 pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
+    owner::check(paths)?;
     if let Some(plan) = Plan::read(paths)? {
         return match request.nodes {
             Some(asked) if asked != plan.nodes => {
@@ -80,8 +81,12 @@ fn api_port(asked: Option<u16>, index: u8, others: &[Plan]) -> Result<u16, Error
 /// Creates the cluster or finds it, starts what does not run, and waits until the API answers and every node is Ready.
 pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
     let begun = Instant::now();
+    // Refusals come before anything is written; the lock below makes the decision again.
+    self::plan(paths, request)?;
     fs::create_dir_all(paths.run()).map_err(Error::file("create", paths.run()))?;
     let _lock = Lock::wait(&paths.run().join("bootstrap.lock"))?;
+    // Addresses and ports are free for the choosing until the cluster is up; two that choose at once would take the same.
+    let choosing = if Plan::read(paths)?.is_none() { Some(Lock::machine()?) } else { None };
     let (plan, created) = plan(paths, request)?;
     if created {
         plan.write(paths)?;
@@ -92,6 +97,7 @@ pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
     fs::write(paths.enabled(), "").map_err(Error::file("write", paths.enabled()))?;
     start_daemon(paths, request)?;
     wait_ready(paths, &plan, request.patience)?;
+    drop(choosing);
     Ok(Launched { plan, created, took: begun.elapsed() })
 }
 

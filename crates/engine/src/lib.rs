@@ -9,6 +9,7 @@ mod error;
 pub mod kubeconfig;
 pub mod launch;
 mod lock;
+mod owner;
 mod paths;
 pub mod pki;
 pub mod plan;

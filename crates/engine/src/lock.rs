@@ -21,6 +21,17 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(Error::file("open", path))?;
+        Self::take(file, path)
+    }
+
+    /// Waits for the lock that a machine has once, for choices that must differ between clusters of all state roots. It
+    /// lies on a folder that every machine has, so that no file comes or stays.
+    pub(crate) fn machine() -> Result<Lock, Error> {
+        let path = Path::new("/run");
+        Self::take(File::open(path).map_err(Error::file("open", path))?, path)
+    }
+
+    fn take(file: File, path: &Path) -> Result<Lock, Error> {
         flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::file("lock", path)(e.into()))?;
         Ok(Lock(file))
     }

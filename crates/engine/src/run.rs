@@ -27,6 +27,11 @@ const PODS_PER_NODE: i64 = 250;
 /// Runs the runtime daemon of the cluster in this folder. Must be called before the process has a second thread.
 pub fn runtime_daemon(dir: &Path, program: PathBuf) -> Result<(), Error> {
     let paths = Paths::of_dir(dir)?;
+    // A bootstrap that was killed may have started this one while `destroy` took the cluster down: `destroy` takes the
+    // file away before it looks for processes, so either it finds this one or this one finds the file gone.
+    if !paths.enabled().exists() {
+        return Err(Error::NotFound(paths.name().to_owned()));
+    }
     // Already a session leader when started from a shell's job; nothing is lost then.
     let _ = rustix::process::setsid();
     let engine_argv = vec![program.into_os_string(), "__engine".into(), paths.dir().into_os_string()];

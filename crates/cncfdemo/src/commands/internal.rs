@@ -18,6 +18,8 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
             let _ = tracing_subscriber::fmt()
                 .with_env_filter(tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default())
                 .with_ansi(false)
+                // Telling on stderr that stderr cannot be written (a full disk) would panic, in the store's writer of all threads.
+                .log_internal_errors(false)
                 .with_writer(std::io::stderr)
                 .try_init();
             engine::run::engine(&dir, program)
