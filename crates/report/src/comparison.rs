@@ -116,7 +116,11 @@ impl Page<'_> {
         verdict(change)
     }
 
-    #[allow(clippy::unused_self, reason = "askama calls methods of the page")]
+    #[allow(
+        clippy::unused_self,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "askama passes fields by reference"
+    )]
     fn figure(&self, value: &f64) -> String {
         figure(*value)
     }

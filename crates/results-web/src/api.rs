@@ -138,6 +138,7 @@ fn listed(query: Listed) -> Result<Query, Error> {
 }
 
 /// A body that is no JSON object, too large or of another type, with the status that says so.
+#[allow(clippy::result_large_err, reason = "it is made once a refused request")]
 fn told(body: Told) -> Result<Map<String, Value>, Response> {
     body.map(|Json(map)| map)
         .map_err(|e| (e.status(), Json(json!({"error": e.body_text()}))).into_response())

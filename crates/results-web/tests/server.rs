@@ -1,4 +1,9 @@
 //! The server by its front door, without a socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where its helpers fail"
+)]
 use std::sync::Arc;
 
 use axum::body::Body;

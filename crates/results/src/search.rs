@@ -229,9 +229,9 @@ fn at_least(held: u32, probes: u32) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if seen(middle) < 0.05 {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     low

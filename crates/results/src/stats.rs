@@ -81,9 +81,9 @@ fn studentised(
     let mut distances = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         for (sample, drawn) in samples.iter().zip(&mut drawn) {
-            drawn
-                .iter_mut()
-                .for_each(|d| *d = sample[rng.below(sample.len())]);
+            for value in drawn.iter_mut() {
+                *value = sample[rng.below(sample.len())];
+            }
         }
         let drawn: Vec<&[f64]> = drawn.iter().map(Vec::as_slice).collect();
         let (again, spread) = statistic(&drawn);
@@ -164,7 +164,8 @@ mod tests {
     /// Of 1,000 simulated pairs with a known true difference, 930 to 970 intervals hold it.
     #[test]
     fn intervals_hold_the_truth_as_often_as_they_say() {
-        let shapes: [(&str, fn(&mut Rng) -> f64, f64); 2] = [
+        type Draw = fn(&mut Rng) -> f64;
+        let shapes: [(&str, Draw, f64); 2] = [
             ("normal", normal, 0.0),
             // Latencies have a long tail; comparisons take logarithms, this is one that a logarithm has not tamed.
             ("skewed", |rng| (0.5 * normal(rng)).exp(), (0.125f64).exp()),

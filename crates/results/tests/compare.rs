@@ -1,4 +1,9 @@
 //! What a comparison says, and what it refuses to say.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where its helpers fail"
+)]
 use results::{Environment, Machine, Objective, Rules, Run, Verdict, compare, compare_arms};
 
 fn run(p99: &[f64], arm: Option<&str>) -> Run {

@@ -1,4 +1,9 @@
 //! Documents of every version open, and an altered headline does not go unnoticed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where its helpers fail"
+)]
 use proptest::prelude::*;
 use results::{Run, verify};
 use serde_json::Value;

@@ -1,5 +1,10 @@
 //! The statistics against implementations that nobody here wrote: NumPy and SciPy. Skipped, with a note, where they are not
 //! installed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where its helpers fail"
+)]
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
