@@ -1,5 +1,6 @@
 //! Our replay of sysctl.d against systemd-sysctl itself: generated sets of files in a network and mount namespace of their
 //! own; what the program sets must be what was predicted. Needs root, `unshare`, `ip` and systemd-sysctl.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;

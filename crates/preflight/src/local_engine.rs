@@ -73,9 +73,11 @@ mod tests {
         assert!(findings.iter().all(|f| f.level == Level::Pass));
     }
 
+    type Break = fn(&mut LocalEngineFacts);
+
     #[test]
     fn each_lack_is_found_alone() {
-        let cases: [(&str, fn(&mut LocalEngineFacts)); 12] = [
+        let cases: [(&str, Break); 12] = [
             ("root", |f| f.euid = 1000),
             ("engine-capabilities", |f| f.capabilities = !(1 << 21)),
             ("engine-overlay", |f| f.filesystems.clear()),

@@ -1,5 +1,6 @@
 //! Recorded machines: healthy ones, in which nothing is found, and each trap alone, in which nothing else is found.
 //! The facts are written from what real machines say; the one of the seed from the seed's own listings.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
 #[allow(dead_code, reason = "shared by several tests")]
 mod recorded;
 

@@ -1,4 +1,5 @@
 //! No facts file, however mangled, makes it panic; unknown fields survive; redaction leaves no address or host name.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
 #[allow(dead_code, reason = "shared by several tests")]
 mod recorded;
 

@@ -77,6 +77,8 @@ pub(super) fn modules() -> Modules {
     let (namespace, veth, nftables) = if tried { crate::network_probe::run() } else { ("-".into(), "-".into(), "-".into()) };
     let evident = |module: &str, file: &str| match module {
         "overlay" => filesystems.lines().any(|l| l.trim() == "nodev\toverlay"),
+        // Containers see little of /sys; br_netfilter's parameters cannot be there without bridges.
+        "bridge" => Path::new(file).exists() || Path::new("/proc/sys/net/bridge").exists(),
         "veth" => namespace.is_empty() && veth.is_empty(),
         "nf_tables" if tried => namespace.is_empty() && nftables.is_empty(),
         _ => !file.is_empty() && Path::new(file).exists(),
@@ -99,7 +101,7 @@ pub(super) fn modules() -> Modules {
 pub(super) fn cgroup() -> Cgroup {
     let controllers = crate::local_engine::cgroup_controllers();
     let mounts = crate::local_engine::cgroup_mounts();
-    let v1 = mounts.iter().any(|(kind, _, options)| kind == "cgroup" && !options.contains("name=") || kind == "cgroup" && options.contains("memory"));
+    let v1 = mounts.iter().any(|(kind, _, options)| kind == "cgroup" && (!options.contains("name=") || options.contains("memory")));
     let v2 = mounts.iter().any(|(kind, _, _)| kind == "cgroup2");
     let version = match (v1, v2) {
         (true, true) => "hybrid",

@@ -25,6 +25,9 @@ fn same<'a>(machines: &'a [Facts], what: &str, value: impl Fn(&'a Facts) -> Stri
     })
 }
 
+/// A value of a machine that no other may have.
+type Pick = fn(&Facts) -> String;
+
 pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "fleet-unique",
@@ -38,7 +41,6 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: NODES,
         judge: Judge::Fleet(|machines, _| {
             let mut twice = Vec::new();
-            type Pick = fn(&Facts) -> String;
             let kinds: [(&str, Pick); 3] = [
                 ("host name", |f| f.machine.hostname.clone()),
                 ("machine-id", |f| f.machine.machine_id.clone()),

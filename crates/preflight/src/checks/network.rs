@@ -7,6 +7,9 @@ use crate::fix::Change;
 /// Ranges that a cluster uses unless told otherwise: kubeadm's services, flannel's and kubeadm's usual pods.
 const CLUSTER_RANGES: [&str; 2] = ["10.96.0.0/12", "10.244.0.0/16"];
 
+/// Where systemd-resolved keeps the true servers.
+const TRUE_FILE: &str = "/run/systemd/resolve/resolv.conf";
+
 pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "iptables-mixed",
@@ -165,7 +168,6 @@ fn resolv_loop(facts: &Facts, _: &Wanted) -> Verdict {
     let Some(stub) = found.iter().find(|s| s.starts_with("127.") || **s == "::1") else {
         return Verdict::pass("/etc/resolv.conf names true servers");
     };
-    const TRUE_FILE: &str = "/run/systemd/resolve/resolv.conf";
     let upstream = facts.dns.upstream_conf.as_deref().is_some_and(|t| servers(t).iter().any(|s| !s.starts_with("127.")));
     let setting = facts.kubelet_setting("resolvConf");
     if setting.as_deref().is_some_and(|s| s != "/etc/resolv.conf" && !s.is_empty()) {

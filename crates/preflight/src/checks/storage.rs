@@ -121,10 +121,8 @@ fn xfs_ftype(facts: &Facts, _: &Wanted) -> Verdict {
     let bad = facts.folders.iter().find(|f| f.filesystem == "xfs" && f.entry_types == Some(false));
     match bad {
         Some(f) => Verdict::fail(format!("{} is on XFS without file types (ftype=0)", f.path)),
-        None => Verdict::pass(match facts.folders.iter().any(|f| f.filesystem == "xfs") {
-            true => "XFS with ftype=1",
-            false => "no XFS under the folders that matter",
-        }),
+        None if facts.folders.iter().any(|f| f.filesystem == "xfs") => Verdict::pass("XFS with ftype=1"),
+        None => Verdict::pass("no XFS under the folders that matter"),
     }
 }
 
