@@ -1,9 +1,11 @@
 //! The command line. Structs hold no logic: a command's file does the work.
+mod doctor;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use doctor::{Doctor, DoctorProfile, DoctorWhat};
 
 /// Stand up a Kubernetes cluster, run a real demo on it, load it, break it, and report.
 #[derive(Debug, Parser)]
@@ -65,6 +67,8 @@ pub enum Command {
     Create(Box<Create>),
     /// Show where things stand
     Status,
+    /// Find what will break this machine or cluster later, say why, and mend it
+    Doctor(Box<Doctor>),
     /// Take the demo down and keep the cluster
     Stop(Stop),
     /// Take the local cluster down and leave nothing behind
@@ -89,7 +93,7 @@ pub enum Command {
 impl Command {
     /// Servers end in an orderly way by themselves.
     pub fn handles_interrupts(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Benchmark(_))
+        matches!(self, Command::Serve(_) | Command::Benchmark(_) | Command::Doctor(_))
     }
 }
 
@@ -381,6 +385,8 @@ pub struct CreateFiles {
 #[derive(Debug, Args)]
 pub struct CreateConfigMap {
     /// Name of the ConfigMap
+    // Its own id: `name` is the cluster's.
+    #[arg(id = "configmap", value_name = "NAME")]
     pub name: String,
     /// A file or a folder: [KEY=]PATH
     #[arg(long, value_name = "[KEY=]PATH")]
@@ -532,4 +538,16 @@ pub struct ServeTally {
     /// App keys that are accepted
     #[arg(long, env = "TALLY_APP_KEYS", value_delimiter = ',', default_value = "demo")]
     pub app_keys: Vec<String>,
+    /// Apps with more than a key, as a JSON list: [{"key":"…","id":"…","name":"…","timezone":"Europe/Berlin","salt":"…"}]
+    #[arg(long, env = "TALLY_APPS", hide_env_values = true)]
+    pub apps: Option<String>,
+    /// What readers of /o have to know; without it anybody may read
+    #[arg(long, env = "TALLY_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// Requests that may wait for the store; one more is answered 503
+    #[arg(long, default_value_t = 16_384)]
+    pub queue: usize,
+    /// Replicas that must have a write before it is acknowledged, as far as the shard has some alive
+    #[arg(long, default_value_t = 1)]
+    pub wait_replicas: usize,
 }

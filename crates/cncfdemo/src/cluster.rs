@@ -11,6 +11,14 @@ use crate::settings::Settings;
 /// # Errors
 /// When there is no such context or local cluster, or its kubeconfig cannot be read.
 pub async fn client(settings: &Settings) -> anyhow::Result<Client> {
+    Client::try_from(config(settings).await?).context("failed to set up the connection to the cluster")
+}
+
+/// How to reach the cluster that the settings mean.
+///
+/// # Errors
+/// When there is no such context or local cluster, or its kubeconfig cannot be read.
+pub async fn config(settings: &Settings) -> anyhow::Result<Config> {
     let (path, context) = match &settings.context {
         Some(context) => (settings.kubeconfig.clone(), Some(context.clone())),
         None => (settings.paths()?.kubeconfig(), None),
@@ -38,8 +46,7 @@ pub async fn client(settings: &Settings) -> anyhow::Result<Client> {
         .into());
     }
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .with_context(|| format!("failed to use kubeconfig {}", path.display()))?;
-    Client::try_from(config).context("failed to set up the connection to the cluster")
+        .with_context(|| format!("failed to use kubeconfig {}", path.display()))
 }

@@ -10,6 +10,8 @@ pub const UNSUITABLE: u8 = 3;
 pub const NOT_FOUND: u8 = 4;
 /// A check failed: the tool worked, and what it looked at is not as it should be.
 pub const CHECK_FAILED: u8 = 10;
+/// No check failed, and some warn; only with `doctor --strict`.
+pub const ONLY_WARNINGS: u8 = 11;
 /// Interrupted; running the command again goes on.
 pub const INTERRUPTED: u8 = 130;
 
@@ -22,6 +24,16 @@ pub struct Interrupted;
 #[derive(Debug, thiserror::Error)]
 #[error("this machine cannot host a local cluster yet")]
 pub struct Unsuitable;
+
+/// Checks failed; the findings have been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("checks failed: {0}")]
+pub struct CheckFailed(pub usize);
+
+/// Checks warn; the findings have been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("checks that warn: {0}")]
+pub struct OnlyWarnings(pub usize);
 
 /// Something named on the command line does not exist.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +66,10 @@ pub fn code(failure: &anyhow::Error) -> u8 {
         INTERRUPTED
     } else if failure.is::<Unsuitable>() {
         UNSUITABLE
-    } else if failure.is::<Judged>() {
+    } else if failure.is::<CheckFailed>() || failure.is::<Judged>() {
         CHECK_FAILED
+    } else if failure.is::<OnlyWarnings>() {
+        ONLY_WARNINGS
     } else if failure.is::<Usage>() {
         USAGE
     } else if failure.is::<NotFound>()

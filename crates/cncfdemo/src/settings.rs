@@ -29,6 +29,8 @@ pub struct Settings {
     pub bars: bool,
     /// Whether to colour.
     pub colour: bool,
+    /// Whether to show what is usually left out.
+    pub verbose: bool,
     /// Log filter.
     pub log: String,
 }
@@ -45,13 +47,15 @@ impl Settings {
             .unwrap_or_else(|| home.join(".kube/config"));
         let terminal = std::io::stderr().is_terminal();
         Settings {
-            state: global.state_dir.clone(),
+            // The engine's processes run in `/`.
+            state: std::path::absolute(&global.state_dir).unwrap_or_else(|_| global.state_dir.clone()),
             name: global.name.clone().unwrap_or_else(|| "cncfdemo".to_owned()),
             context: global.context.clone(),
             kubeconfig,
             output: global.output,
             bars: terminal && variable("TERM").is_none_or(|t| t != "dumb"),
             colour: terminal && variable("NO_COLOR").is_none(),
+            verbose: global.verbose,
             log: variable("CNCFDEMO_LOG").unwrap_or_else(|| if global.verbose { "info" } else { "warn" }.to_owned()),
         }
     }
@@ -65,7 +69,7 @@ impl Settings {
 /// Logs go to stderr. The servers of the demo write JSON lines, as programs in containers do.
 pub fn start_logging(settings: &Settings, command: &Command) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).unwrap_or_default();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A subscriber may be there already when tests run commands in one process.
     let _ = if matches!(command, Command::Serve(_)) {
         builder.json().try_init()

@@ -4,6 +4,7 @@ mod bootstrap;
 mod completions;
 mod create;
 mod destroy;
+mod doctor;
 mod image;
 pub mod internal;
 mod kubeconfig;
@@ -26,6 +27,7 @@ pub async fn dispatch(command: Command, settings: &Settings, printer: &Printer) 
         Command::Results(command) => results::run(command, printer).await,
         Command::Create(args) => create::run(*args, settings, printer).await,
         Command::Status => status::run(settings, printer).await,
+        Command::Doctor(args) => doctor::run(&args, settings, printer).await,
         Command::Stop(args) => stop::run(&args, settings, printer).await,
         Command::Destroy(args) => destroy::run(&args, settings, printer).await,
         Command::Image(args) => image::run(args, settings, printer).await,

@@ -12,6 +12,15 @@ use crate::exit::{Hinted, Interrupted, NotFound, Usage};
 use crate::printer::Printer;
 use crate::settings::Settings;
 
+/// Files that a service reads only when it starts. Restarting what carries containers is left to a person.
+const SERVICES: [(&str, &str); 5] = [
+    ("/etc/containerd/", "containerd"),
+    ("/etc/systemd/system/containerd.service.d/", "containerd"),
+    ("/etc/systemd/system/docker.service.d/", "docker"),
+    ("/etc/systemd/system/kubelet.service.d/", "kubelet"),
+    ("/var/lib/kubelet/", "kubelet"),
+];
+
 /// Mends what can be mended and was asked for; gives the findings of a second look.
 pub async fn fix(
     args: &Doctor,
@@ -50,6 +59,11 @@ pub async fn fix(
             host::mend::Error::Interrupted => anyhow::Error::from(Interrupted),
             other => other.into(),
         })?;
+        for (path, unit) in SERVICES {
+            if changes.iter().any(|c| matches!(c, Change::WriteFile { path: p, .. } if p.starts_with(path))) {
+                printer.note(format!("{unit} reads it when it starts: systemctl daemon-reload; systemctl restart {unit}"));
+            }
+        }
         mended.extend(checks);
         let look = host::Collect { state_dir: settings.state.clone(), local_engine: wanted.profile == Profile::LocalEngine };
         findings = preflight::judge(&tokio::task::spawn_blocking(move || host::collect(&look)).await?, wanted);
@@ -67,6 +81,10 @@ pub async fn fix(
             Some(f) => format!("{id}: mended: {} (cncfdemo doctor undo takes it back)", f.seen),
             None => format!("{id}: changed"),
         });
+    }
+    if !args.fix.iter().any(|id| id == "all") {
+        // Who mends one check asks about that one.
+        findings.retain(|f| asked_for(f));
     }
     Ok(findings)
 }
