@@ -39,8 +39,13 @@ mod tests {
 
     #[test]
     fn the_known_exponents_up_to_1300_are_found_and_no_others() {
-        let found: Vec<u32> = (2..1300).filter(|&p| is_mersenne_prime(p, || true) == Some(true)).collect();
-        assert_eq!(found, [2, 3, 5, 7, 13, 17, 19, 31, 61, 89, 107, 127, 521, 607, 1279]);
+        let found: Vec<u32> = (2..1300)
+            .filter(|&p| is_mersenne_prime(p, || true) == Some(true))
+            .collect();
+        assert_eq!(
+            found,
+            [2, 3, 5, 7, 13, 17, 19, 31, 61, 89, 107, 127, 521, 607, 1279]
+        );
     }
 
     #[test]

@@ -44,11 +44,18 @@ impl Config {
         let address = self.listen;
         let failed = |source| Error::Serve { address, source };
         let mut registry = Registry::with_prefix("background");
-        let (tests, found, exponent) = (Counter::<u64>::default(), Counter::<u64>::default(), Gauge::<i64>::default());
+        let (tests, found, exponent) = (
+            Counter::<u64>::default(),
+            Counter::<u64>::default(),
+            Gauge::<i64>::default(),
+        );
         registry.register("tests", "Lucas-Lehmer tests done", tests.clone());
         registry.register("mersenne_primes", "Mersenne primes found", found.clone());
         registry.register("exponent", "Exponent taken last", exponent.clone());
-        let (stopped, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(FIRST_EXPONENT)));
+        let (stopped, next) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU32::new(FIRST_EXPONENT)),
+        );
         let workers: Vec<_> = (0..self.threads.max(1))
             .map(|_| {
                 let (stopped, next) = (stopped.clone(), next.clone());
@@ -60,7 +67,9 @@ impl Config {
                             continue;
                         }
                         exponent.set(i64::from(p));
-                        let Some(prime) = is_mersenne_prime(p, || !stopped.load(Ordering::Relaxed)) else { return };
+                        let Some(prime) = is_mersenne_prime(p, || !stopped.load(Ordering::Relaxed)) else {
+                            return;
+                        };
                         tests.inc();
                         if prime {
                             found.inc();
@@ -75,11 +84,23 @@ impl Config {
             let mut text = String::new();
             // Writing to a String does not fail.
             let _ = encode(&mut text, &registry);
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+            (
+                [(
+                    header::CONTENT_TYPE,
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                )],
+                text,
+            )
+                .into_response()
         };
-        let router = Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok" }));
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(|| async { "ok" }));
         let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-        let served = axum::serve(listener, router).with_graceful_shutdown(shutdown).await.map_err(failed);
+        let served = axum::serve(listener, router)
+            .with_graceful_shutdown(shutdown)
+            .await
+            .map_err(failed);
         stopped.store(true, Ordering::Relaxed);
         for worker in workers {
             // A worker that panicked has said so in the log already.

@@ -21,7 +21,9 @@ pub struct Bundle {
 impl Bundle {
     /// A bundle of these files.
     pub fn new(files: impl IntoIterator<Item = File>) -> Self {
-        Self { files: files.into_iter().map(|f| (f.path, f.bytes)).collect() }
+        Self {
+            files: files.into_iter().map(|f| (f.path, f.bytes)).collect(),
+        }
     }
 
     /// Reads a folder with everything below it.
@@ -29,15 +31,20 @@ impl Bundle {
         let mut files = BTreeMap::new();
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
-            let failed = |source| Error::Read { path: folder.display().to_string(), source };
+            let failed = |source| Error::Read {
+                path: folder.display().to_string(),
+                source,
+            };
             for entry in std::fs::read_dir(&folder).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
                 if path.is_dir() {
                     folders.push(path);
                     continue;
                 }
-                let bytes =
-                    std::fs::read(&path).map_err(|source| Error::Read { path: path.display().to_string(), source })?;
+                let bytes = std::fs::read(&path).map_err(|source| Error::Read {
+                    path: path.display().to_string(),
+                    source,
+                })?;
                 let below = path.strip_prefix(root).unwrap_or(&path);
                 files.insert(below.to_string_lossy().replace('\\', "/"), bytes);
             }
@@ -61,7 +68,12 @@ impl Bundle {
 
     /// Names of the top-level folders, sorted.
     pub fn folders(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.files.keys().filter_map(|p| p.split_once('/')).map(|(top, _)| top).collect();
+        let mut names: Vec<&str> = self
+            .files
+            .keys()
+            .filter_map(|p| p.split_once('/'))
+            .map(|(top, _)| top)
+            .collect();
         names.dedup();
         names
     }

@@ -53,17 +53,28 @@ impl Entries {
             None => (None, text),
         };
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| Error::Read { path: path.display().to_string(), source })
+            std::fs::read(path).map_err(|source| Error::Read {
+                path: path.display().to_string(),
+                source,
+            })
         };
         let file = Path::new(path);
         if !file.is_dir() {
-            let own = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let own = file
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default();
             return self.add(key.unwrap_or(&own), read(file)?);
         }
         if key.is_some() {
-            return Err(Error::ConfigMap("cannot give a key name for a directory path".to_owned()));
+            return Err(Error::ConfigMap(
+                "cannot give a key name for a directory path".to_owned(),
+            ));
         }
-        let failed = |source| Error::Read { path: path.to_owned(), source };
+        let failed = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut names = Vec::new();
         for entry in std::fs::read_dir(file).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -73,14 +84,18 @@ impl Entries {
             }
         }
         names.sort();
-        names.iter().try_for_each(|name| self.add(name, read(&file.join(name))?))
+        names
+            .iter()
+            .try_for_each(|name| self.add(name, read(&file.join(name))?))
     }
 
     /// Lines `KEY=VALUE`; `KEY` alone takes the value from the environment in kubectl, which a library must not read: it
     /// is an error here.
     fn env_file(&mut self, path: &str) -> Result<(), Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_start();
@@ -88,7 +103,10 @@ impl Entries {
                 continue;
             }
             let (key, value) = line.split_once('=').ok_or_else(|| {
-                Error::ConfigMap(format!("{path}:{}: `{line}` has no value: write {line}=VALUE", number + 1))
+                Error::ConfigMap(format!(
+                    "{path}:{}: `{line}` has no value: write {line}=VALUE",
+                    number + 1
+                ))
             })?;
             self.add(key, value.as_bytes().to_vec())?;
         }
@@ -100,7 +118,9 @@ impl Entries {
             && key.len() <= 253
             && key != "."
             && !key.starts_with("..")
-            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            && key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
         if !fits {
             return Err(Error::ConfigMap(format!(
                 "\"{key}\" is not a valid key name for a ConfigMap: a valid config key must consist of alphanumeric \
@@ -115,7 +135,9 @@ impl Entries {
         }
         match String::from_utf8(bytes) {
             Ok(text) => self.data.insert(key.to_owned(), text),
-            Err(e) => self.binary.insert(key.to_owned(), STANDARD.encode(e.into_bytes())),
+            Err(e) => self
+                .binary
+                .insert(key.to_owned(), STANDARD.encode(e.into_bytes())),
         };
         Ok(())
     }
@@ -145,8 +167,10 @@ mod tests {
         std::fs::write(dir.path().join("api.js"), "host: mongos\n").unwrap();
         std::fs::write(dir.path().join("bin.dat"), [0, 1, 255]).unwrap();
         std::fs::create_dir(dir.path().join("sub")).unwrap();
-        let sources =
-            [ConfigMapSource::File(dir.path().display().to_string()), ConfigMapSource::Literal("x=1=2".into())];
+        let sources = [
+            ConfigMapSource::File(dir.path().display().to_string()),
+            ConfigMapSource::Literal("x=1=2".into()),
+        ];
         let object = config_map("b", None, &sources).unwrap();
         assert_eq!(object["data"], json!({"api.js": "host: mongos\n", "x": "1=2"}));
         assert_eq!(object["binaryData"], json!({"bin.dat": "AAH/"}));
@@ -154,8 +178,16 @@ mod tests {
 
     #[test]
     fn doubled_and_malformed_keys_are_refused() {
-        let twice = [ConfigMapSource::Literal("a=1".into()), ConfigMapSource::Literal("a=2".into())];
-        assert!(config_map("b", None, &twice).unwrap_err().to_string().contains("already exists"));
+        let twice = [
+            ConfigMapSource::Literal("a=1".into()),
+            ConfigMapSource::Literal("a=2".into()),
+        ];
+        assert!(
+            config_map("b", None, &twice)
+                .unwrap_err()
+                .to_string()
+                .contains("already exists")
+        );
         assert!(config_map("b", None, &[ConfigMapSource::Literal("a b=1".into())]).is_err());
         assert!(config_map("b", None, &[ConfigMapSource::Literal("=1".into())]).is_err());
     }

@@ -89,7 +89,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
         let action = action.into();
-        move |source| Error::Api { action, source: Box::new(source) }
+        move |source| Error::Api {
+            action,
+            source: Box::new(source),
+        }
     }
 
     /// What to do about it, if that is known.

@@ -14,7 +14,10 @@ pub struct Manifest {
 impl Manifest {
     /// A string at a JSON pointer, or the empty string.
     pub(crate) fn text(&self, pointer: &str) -> &str {
-        self.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
     /// `kind`.
     pub fn kind(&self) -> &str {
@@ -38,14 +41,22 @@ impl Manifest {
 pub fn parse(origin: &str, text: &str) -> Result<Vec<Manifest>, Error> {
     let mut manifests = Vec::new();
     for (first_line, document) in documents(text) {
-        if document.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
+        if document
+            .lines()
+            .all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
+        {
             continue;
         }
         let value: Value = serde_saphyr::from_str(&document).map_err(|e| {
-            let line = e.location().map_or(first_line, |l| first_line + l.line() as usize - 1);
+            let line = e
+                .location()
+                .map_or(first_line, |l| first_line + l.line() as usize - 1);
             let text = e.to_string();
             let reason = text.lines().next().unwrap_or_default().to_owned();
-            Error::Manifest { origin: format!("{origin}:{line}"), reason }
+            Error::Manifest {
+                origin: format!("{origin}:{line}"),
+                reason,
+            }
         })?;
         collect(&format!("{origin}:{first_line}"), value, &mut manifests)?;
     }
@@ -67,9 +78,20 @@ fn documents(text: &str) -> Vec<(usize, String)> {
 }
 
 fn collect(origin: &str, value: Value, into: &mut Vec<Manifest>) -> Result<(), Error> {
-    let missing = |what: &str| Error::Manifest { origin: origin.to_owned(), reason: format!("the object has no {what}") };
-    let kind = value.get("kind").and_then(Value::as_str).filter(|k| !k.is_empty()).ok_or_else(|| missing("kind"))?;
-    if value.get("apiVersion").and_then(Value::as_str).is_none_or(str::is_empty) {
+    let missing = |what: &str| Error::Manifest {
+        origin: origin.to_owned(),
+        reason: format!("the object has no {what}"),
+    };
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .filter(|k| !k.is_empty())
+        .ok_or_else(|| missing("kind"))?;
+    if value
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
         return Err(missing("apiVersion"));
     }
     if kind.ends_with("List") && value.get("items").is_some_and(Value::is_array) {
@@ -78,11 +100,16 @@ fn collect(origin: &str, value: Value, into: &mut Vec<Manifest>) -> Result<(), E
         }
         return Ok(());
     }
-    let named = ["name", "generateName"].iter().any(|k| value["metadata"][k].as_str().is_some_and(|n| !n.is_empty()));
+    let named = ["name", "generateName"]
+        .iter()
+        .any(|k| value["metadata"][k].as_str().is_some_and(|n| !n.is_empty()));
     if !named {
         return Err(missing("metadata.name"));
     }
-    into.push(Manifest { origin: origin.to_owned(), object: value });
+    into.push(Manifest {
+        origin: origin.to_owned(),
+        object: value,
+    });
     Ok(())
 }
 

@@ -41,13 +41,21 @@ fn default_patience() -> u64 {
 impl Steps {
     /// Reads `steps.toml` and checks that every app it names is in the bundle.
     pub fn read(bundle: &Bundle) -> Result<Steps, Error> {
-        let failed = |reason: String| Error::Steps { origin: "steps.toml".to_owned(), reason };
-        let bytes = bundle.get("steps.toml").ok_or_else(|| failed("the bundle has none".to_owned()))?;
+        let failed = |reason: String| Error::Steps {
+            origin: "steps.toml".to_owned(),
+            reason,
+        };
+        let bytes = bundle
+            .get("steps.toml")
+            .ok_or_else(|| failed("the bundle has none".to_owned()))?;
         let text = std::str::from_utf8(bytes).map_err(|e| failed(e.to_string()))?;
         let steps: Steps = toml::from_str(text).map_err(|e| failed(e.to_string().trim_end().to_owned()))?;
         for app in steps.steps.iter().flat_map(|s| &s.apps) {
             if !bundle.folders().contains(&app.as_str()) {
-                return Err(failed(format!("no folder `{app}`: there are {}", bundle.folders().join(", "))));
+                return Err(failed(format!(
+                    "no folder `{app}`: there are {}",
+                    bundle.folders().join(", ")
+                )));
             }
         }
         Ok(steps)
@@ -96,12 +104,23 @@ pub struct StepTiming {
 
 /// Renders one app's manifests, and the ConfigMap `APP-config` of the files in its `config/` folder if it has one.
 /// Templates end in `.j2`, manifests in `.yaml`; configuration files ending in `.j2` are rendered too.
-pub fn render_app(bundle: &Bundle, app: &str, namespace: &str, values: &Values) -> Result<Vec<Manifest>, Error> {
+pub fn render_app(
+    bundle: &Bundle,
+    app: &str,
+    namespace: &str,
+    values: &Values,
+) -> Result<Vec<Manifest>, Error> {
     let templates = Templates::default();
     let text = |path: &str, bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|e| Error::Manifest { origin: path.to_owned(), reason: e.to_string() })?;
-        if path.ends_with(".j2") { templates.render(path, text, values) } else { Ok(text.to_owned()) }
+        let text = std::str::from_utf8(bytes).map_err(|e| Error::Manifest {
+            origin: path.to_owned(),
+            reason: e.to_string(),
+        })?;
+        if path.ends_with(".j2") {
+            templates.render(path, text, values)
+        } else {
+            Ok(text.to_owned())
+        }
     };
     let mut manifests = Vec::new();
     let mut config = Entries::default();
@@ -110,7 +129,11 @@ pub fn render_app(bundle: &Bundle, app: &str, namespace: &str, values: &Values) 
         let below = path.strip_prefix(app).unwrap_or(path).trim_start_matches('/');
         if let Some(file) = below.strip_prefix("config/") {
             let is_template = file.ends_with(".j2");
-            let content = if is_template { text(path, bytes)?.into_bytes() } else { bytes.to_vec() };
+            let content = if is_template {
+                text(path, bytes)?.into_bytes()
+            } else {
+                bytes.to_vec()
+            };
             config.add(file.strip_suffix(".j2").unwrap_or(file), content)?;
             has_config = true;
         } else if !below.contains('/') && (below.ends_with(".yaml") || below.ends_with(".yaml.j2")) {
@@ -122,7 +145,13 @@ pub fn render_app(bundle: &Bundle, app: &str, namespace: &str, values: &Values) 
         object["metadata"]["labels"] = serde_json::json!({
             "app.kubernetes.io/name": app, "app.kubernetes.io/part-of": "cncfdemo",
         });
-        manifests.insert(0, Manifest { origin: format!("{app}/config/"), object });
+        manifests.insert(
+            0,
+            Manifest {
+                origin: format!("{app}/config/"),
+                object,
+            },
+        );
     }
     Ok(manifests)
 }
@@ -130,7 +159,11 @@ pub fn render_app(bundle: &Bundle, app: &str, namespace: &str, values: &Values) 
 /// Renders everything first, so that a mistake shows before anything is changed; then applies step after step, each one
 /// waited for until all of it is ready. Safe to run again.
 pub async fn run(
-    client: &Client, bundle: &Bundle, namespace: &str, values: &Values, on_event: &(dyn Fn(Event) + Sync),
+    client: &Client,
+    bundle: &Bundle,
+    namespace: &str,
+    values: &Values,
+    on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<StepTiming>, Error> {
     let steps = Steps::read(bundle)?;
     let mut rendered = Vec::new();
@@ -145,7 +178,10 @@ pub async fn run(
     let applier = Applier::new(client.clone(), namespace, false);
     let mut timings = Vec::new();
     for (step, manifests) in rendered {
-        on_event(Event::Started { step: step.name.clone(), title: step.title.clone() });
+        on_event(Event::Started {
+            step: step.name.clone(),
+            title: step.title.clone(),
+        });
         let step_begun = Instant::now();
         for result in applier.apply(&manifests).await {
             result?;
@@ -167,7 +203,12 @@ pub async fn run(
 }
 
 /// Deletes what [`run`] applies, last step first. Namespaces go last.
-pub async fn teardown(client: &Client, bundle: &Bundle, namespace: &str, values: &Values) -> Result<usize, Error> {
+pub async fn teardown(
+    client: &Client,
+    bundle: &Bundle,
+    namespace: &str,
+    values: &Values,
+) -> Result<usize, Error> {
     let applier = Applier::new(client.clone(), namespace, false);
     let mut count = 0;
     for step in Steps::read(bundle)?.steps.iter().rev() {
@@ -183,7 +224,11 @@ pub async fn teardown(client: &Client, bundle: &Bundle, namespace: &str, values:
 }
 
 async fn wait_all(
-    client: &Client, step: &Step, namespace: &str, manifests: &[Manifest], on_event: &(dyn Fn(Event) + Sync),
+    client: &Client,
+    step: &Step,
+    namespace: &str,
+    manifests: &[Manifest],
+    on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<(), Error> {
     let waits = manifests
         .iter()
@@ -195,10 +240,17 @@ async fn wait_all(
 /// Follows one workload by a watch until it is ready, has failed, or the step's patience is over. After three seconds it
 /// tells what it waits for, and again whenever that changes.
 async fn wait_one(
-    client: &Client, step: &Step, namespace: &str, manifest: &Manifest, on_event: &(dyn Fn(Event) + Sync),
+    client: &Client,
+    step: &Step,
+    namespace: &str,
+    manifest: &Manifest,
+    on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<(), Error> {
     use futures::StreamExt as _;
-    let (group, version) = manifest.api_version().split_once('/').unwrap_or(("", manifest.api_version()));
+    let (group, version) = manifest
+        .api_version()
+        .split_once('/')
+        .unwrap_or(("", manifest.api_version()));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, manifest.kind()));
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", manifest.name()));
@@ -253,8 +305,14 @@ fn selector(manifest: &Manifest) -> String {
     if manifest.kind() == "Job" {
         return format!("job-name={}", manifest.name());
     }
-    let labels = manifest.object.pointer("/spec/selector/matchLabels").and_then(serde_json::Value::as_object);
-    let pairs = labels.into_iter().flatten().filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)));
+    let labels = manifest
+        .object
+        .pointer("/spec/selector/matchLabels")
+        .and_then(serde_json::Value::as_object);
+    let pairs = labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)));
     pairs.collect::<Vec<_>>().join(",")
 }
 
@@ -264,10 +322,19 @@ mod tests {
     use crate::File;
 
     fn bundle() -> Bundle {
-        let file = |path: &str, text: &str| File { path: path.to_owned(), bytes: text.as_bytes().to_vec() };
+        let file = |path: &str, text: &str| File {
+            path: path.to_owned(),
+            bytes: text.as_bytes().to_vec(),
+        };
         Bundle::new([
-            file("steps.toml", "[[step]]\nname = 'a'\ntitle = 'A'\napps = ['web']\n"),
-            file("web/10-web.yaml.j2", "apiVersion: v1\nkind: Service\nmetadata: {name: {{ name }}}\n"),
+            file(
+                "steps.toml",
+                "[[step]]\nname = 'a'\ntitle = 'A'\napps = ['web']\n",
+            ),
+            file(
+                "web/10-web.yaml.j2",
+                "apiVersion: v1\nkind: Service\nmetadata: {name: {{ name }}}\n",
+            ),
             file("web/config/site.conf.j2", "port {{ port }}\n"),
             file("web/config/raw.bin", "x"),
             file("web/image.toml", "nothing for the cluster"),
@@ -279,9 +346,15 @@ mod tests {
         let mut values = Values::new();
         values.merge_toml("v", "name = 'web'\nport = 80\n").unwrap();
         let rendered = render_app(&bundle(), "web", "ns", &values).unwrap();
-        assert_eq!(rendered.iter().map(Manifest::kind).collect::<Vec<_>>(), ["ConfigMap", "Service"]);
+        assert_eq!(
+            rendered.iter().map(Manifest::kind).collect::<Vec<_>>(),
+            ["ConfigMap", "Service"]
+        );
         assert_eq!(rendered[0].name(), "web-config");
-        assert_eq!(rendered[0].object["data"], serde_json::json!({"site.conf": "port 80\n", "raw.bin": "x"}));
+        assert_eq!(
+            rendered[0].object["data"],
+            serde_json::json!({"site.conf": "port 80\n", "raw.bin": "x"})
+        );
         assert_eq!(rendered[1].name(), "web");
     }
 
@@ -292,6 +365,11 @@ mod tests {
             path: "steps.toml".into(),
             bytes: b"[[step]]\nname='a'\ntitle='A'\napps=['nope']\n".to_vec(),
         }]);
-        assert!(Steps::read(&broken).unwrap_err().to_string().contains("no folder `nope`"));
+        assert!(
+            Steps::read(&broken)
+                .unwrap_err()
+                .to_string()
+                .contains("no folder `nope`")
+        );
     }
 }

@@ -20,10 +20,16 @@ pub fn readiness(object: &Value) -> Readiness {
     let number = |pointer: &str, or: i64| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(or);
     let stale = number("/status/observedGeneration", 0) < number("/metadata/generation", 0);
     let count = |have: i64, want: i64, what: &str| {
-        if have >= want { Readiness::Ready } else { Readiness::Waiting(format!("{have} of {want} {what}")) }
+        if have >= want {
+            Readiness::Ready
+        } else {
+            Readiness::Waiting(format!("{have} of {want} {what}"))
+        }
     };
     match object["kind"].as_str().unwrap_or_default() {
-        "Deployment" | "StatefulSet" | "DaemonSet" if stale => Readiness::Waiting("not seen by its controller".into()),
+        "Deployment" | "StatefulSet" | "DaemonSet" if stale => {
+            Readiness::Waiting("not seen by its controller".into())
+        }
         "Deployment" => {
             if let Some(message) = condition(object, "Progressing", "False") {
                 return Readiness::Failed(message);
@@ -49,7 +55,11 @@ pub fn readiness(object: &Value) -> Readiness {
         }
         "DaemonSet" => {
             let want = number("/status/desiredNumberScheduled", 0);
-            count(number("/status/numberAvailable", 0).min(number("/status/updatedNumberScheduled", 0)), want, "pods available")
+            count(
+                number("/status/numberAvailable", 0).min(number("/status/updatedNumberScheduled", 0)),
+                want,
+                "pods available",
+            )
         }
         "Job" => {
             if let Some(message) = condition(object, "Failed", "True") {
@@ -65,31 +75,50 @@ pub fn readiness(object: &Value) -> Readiness {
                 number("/status/failed", 0)
             ))
         }
-        "PersistentVolumeClaim" if object["status"]["phase"] == "Lost" => Readiness::Failed("its volume is lost".into()),
+        "PersistentVolumeClaim" if object["status"]["phase"] == "Lost" => {
+            Readiness::Failed("its volume is lost".into())
+        }
         _ => Readiness::Ready,
     }
 }
 
 fn condition(object: &Value, kind: &str, status: &str) -> Option<String> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let found = conditions.iter().find(|c| c["type"] == kind && c["status"] == status)?;
+    let found = conditions
+        .iter()
+        .find(|c| c["type"] == kind && c["status"] == status)?;
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-    Some(if text("message").is_empty() { text("reason") } else { format!("{}: {}", text("reason"), text("message")) })
+    Some(if text("message").is_empty() {
+        text("reason")
+    } else {
+        format!("{}: {}", text("reason"), text("message"))
+    })
 }
 
 /// Says in the cluster's own words why pods of this selector are not ready, or `None` when they all are.
 ///
 /// # Errors
 /// When the API does not answer.
-pub async fn explain(client: &Client, namespace: &str, selector: &str) -> Result<Option<String>, kube::Error> {
+pub async fn explain(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+) -> Result<Option<String>, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     for pod in pods.list(&ListParams::default().labels(selector)).await? {
         let name = pod.metadata.name.clone().unwrap_or_default();
         let Some(reason) = pod_trouble(&pod) else { continue };
         let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let about = ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
-        let last = events.list(&about).await?.items.into_iter().max_by_key(|e| e.last_timestamp.clone());
-        let detail = last.and_then(|e| e.message).filter(|m| !reason.contains(m.as_str()));
+        let last = events
+            .list(&about)
+            .await?
+            .items
+            .into_iter()
+            .max_by_key(|e| e.last_timestamp.clone());
+        let detail = last
+            .and_then(|e| e.message)
+            .filter(|m| !reason.contains(m.as_str()));
         return Ok(Some(match detail {
             Some(detail) => format!("pod {name} is {reason}: {detail}"),
             None => format!("pod {name} is {reason}"),
@@ -103,27 +132,41 @@ fn pod_trouble(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let condition = |kind: &str| conditions.clone().find(|c| c.type_ == kind);
-    if condition("Ready").is_some_and(|c| c.status == "True") || status.phase.as_deref() == Some("Succeeded") {
+    if condition("Ready").is_some_and(|c| c.status == "True") || status.phase.as_deref() == Some("Succeeded")
+    {
         return None;
     }
     let phase = status.phase.clone().unwrap_or_default();
     if let Some(scheduled) = condition("PodScheduled").filter(|c| c.status == "False") {
-        return Some(format!("{phase}: {}", scheduled.message.clone().unwrap_or_default()));
+        return Some(format!(
+            "{phase}: {}",
+            scheduled.message.clone().unwrap_or_default()
+        ));
     }
-    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .chain(status.container_statuses.iter().flatten());
     for container in containers {
         if let Some(waiting) = container.state.as_ref().and_then(|s| s.waiting.as_ref()) {
             let reason = waiting.reason.clone().unwrap_or_default();
             if reason == "PodInitializing" || reason == "ContainerCreating" {
                 continue;
             }
-            let message = waiting.message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default();
+            let message = waiting
+                .message
+                .as_ref()
+                .map(|m| format!(" ({m})"))
+                .unwrap_or_default();
             return Some(format!("{phase}, container {} {reason}{message}", container.name));
         }
     }
-    let running_init = status.init_container_statuses.iter().flatten().find(|c| {
-        c.state.as_ref().is_some_and(|s| s.running.is_some()) && c.started != Some(true)
-    });
+    let running_init = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .find(|c| c.state.as_ref().is_some_and(|s| s.running.is_some()) && c.started != Some(true));
     Some(match running_init {
         Some(init) => format!("{phase}, init container {} is running", init.name),
         None => format!("{phase}, not ready"),
@@ -140,13 +183,19 @@ mod tests {
         let mut object = json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2},
             "status": {"observedGeneration": 1}});
         assert!(matches!(readiness(&object), Readiness::Waiting(_)));
-        object["status"] = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2});
-        assert_eq!(readiness(&object), Readiness::Waiting("old replicas are ending".into()));
+        object["status"] =
+            json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2});
+        assert_eq!(
+            readiness(&object),
+            Readiness::Waiting("old replicas are ending".into())
+        );
         object["status"]["replicas"] = 2.into();
         assert_eq!(readiness(&object), Readiness::Ready);
-        object["status"]["conditions"] =
-            json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "m"}]);
-        assert_eq!(readiness(&object), Readiness::Failed("ProgressDeadlineExceeded: m".into()));
+        object["status"]["conditions"] = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "m"}]);
+        assert_eq!(
+            readiness(&object),
+            Readiness::Failed("ProgressDeadlineExceeded: m".into())
+        );
     }
 
     #[test]

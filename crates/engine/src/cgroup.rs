@@ -12,7 +12,9 @@ pub(crate) fn hierarchies() -> Vec<PathBuf> {
 fn parse_hierarchies(mountinfo: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for line in mountinfo.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
         let kind = after.split(' ').next().unwrap_or_default();
         if let ("cgroup" | "cgroup2", Some(point)) = (kind, before.split(' ').nth(4)) {
             let path = PathBuf::from(point);
@@ -26,7 +28,11 @@ fn parse_hierarchies(mountinfo: &str) -> Vec<PathBuf> {
 
 /// The folders of `cncfdemo/NAME` that exist.
 pub(crate) fn roots(name: &str) -> Vec<PathBuf> {
-    hierarchies().into_iter().map(|h| h.join("cncfdemo").join(name)).filter(|p| p.is_dir()).collect()
+    hierarchies()
+        .into_iter()
+        .map(|h| h.join("cncfdemo").join(name))
+        .filter(|p| p.is_dir())
+        .collect()
 }
 
 /// Every process below the cluster's cgroups.
@@ -35,7 +41,11 @@ pub(crate) fn processes(name: &str) -> BTreeSet<i32> {
     for root in roots(name) {
         walk(&root, &mut |folder| {
             let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|&pid| pid > 0));
+            pids.extend(
+                text.lines()
+                    .filter_map(|l| l.parse::<i32>().ok())
+                    .filter(|&pid| pid > 0),
+            );
         });
     }
     pids
@@ -82,7 +92,9 @@ mod tests {
                     31 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
                     32 25 0:28 / /proc rw - proc proc rw\n\
                     33 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let expected: Vec<PathBuf> = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"].map(PathBuf::from).into();
+        let expected: Vec<PathBuf> = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"]
+            .map(PathBuf::from)
+            .into();
         assert_eq!(parse_hierarchies(text), expected);
     }
 }

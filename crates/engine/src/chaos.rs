@@ -16,12 +16,19 @@ pub fn kill_pod(paths: &Paths, uid: &str) -> Result<usize, Error> {
         cgroup::walk(&root, &mut |path| {
             if path.components().any(|part| part.as_os_str() == folder.as_str()) {
                 let text = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-                pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|&pid| pid > 0));
+                pids.extend(
+                    text.lines()
+                        .filter_map(|line| line.parse::<i32>().ok())
+                        .filter(|&pid| pid > 0),
+                );
             }
         });
     }
     if pids.is_empty() {
-        return Err(Error::NotFound(format!("{} with a running pod {uid}", paths.name())));
+        return Err(Error::NotFound(format!(
+            "{} with a running pod {uid}",
+            paths.name()
+        )));
     }
     pids.iter().copied().for_each(process::kill);
     Ok(pids.len())

@@ -22,16 +22,25 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
     let _bootstrap = Lock::wait(&paths.run().join("bootstrap.lock"))?;
     // From here on nobody restarts anything.
     match fs::remove_file(paths.enabled()) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file("remove", paths.enabled())(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::file("remove", paths.enabled())(e));
+        }
         _ => {}
     }
     let mut left = Vec::new();
     let name = paths.name().to_owned();
-    for pid in process::kill_all(|| &cgroup::processes(&name) | &owner::processes(paths), Duration::from_secs(10)) {
+    for pid in process::kill_all(
+        || &cgroup::processes(&name) | &owner::processes(paths),
+        Duration::from_secs(10),
+    ) {
         left.push(format!("process {pid} does not die"));
     }
     left.extend(unmount_below(&paths.dir()));
-    left.extend(engine_net::destroy(&paths.run(), &name).iter().map(ToString::to_string));
+    left.extend(
+        engine_net::destroy(&paths.run(), &name)
+            .iter()
+            .map(ToString::to_string),
+    );
     // A process that was killed leaves its cgroup a moment after it has stopped to show in it.
     let begun = Instant::now();
     let mut busy = cgroup::remove(&name);
@@ -46,7 +55,11 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
     {
         left.push(format!("{}: {e}", paths.dir().display()));
     }
-    if left.is_empty() { Ok(()) } else { Err(Error::Leftovers { name, left }) }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Leftovers { name, left })
+    }
 }
 
 /// Unmounts everything mounted below a folder, deepest and latest first, until nothing is left or nothing more gives way.
@@ -69,7 +82,10 @@ fn unmount_below(dir: &Path) -> Vec<String> {
 
 /// Mount points at or below `dir`, in the order in which they were mounted. Spaces and such are octal escapes there.
 fn mounts_below(mountinfo: &str, dir: &Path) -> Vec<String> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    let points = mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescape);
     points.filter(|point| Path::new(point).starts_with(dir)).collect()
 }
 
@@ -77,7 +93,9 @@ fn unescape(field: &str) -> String {
     ["\\040", "\\011", "\\012", "\\134"]
         .iter()
         .zip([" ", "\t", "\n", "\\"])
-        .fold(field.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+        .fold(field.to_owned(), |text, (escaped, plain)| {
+            text.replace(escaped, plain)
+        })
 }
 
 #[cfg(test)]

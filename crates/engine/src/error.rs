@@ -14,7 +14,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A name that cannot be used in host names, links and folders.
-    #[error("`{0}` cannot name a cluster: use 1 to 40 lowercase letters, digits and `-`, starting and ending with a letter or digit")]
+    #[error(
+        "`{0}` cannot name a cluster: use 1 to 40 lowercase letters, digits and `-`, starting and ending with a letter or digit"
+    )]
     Name(String),
     /// `cluster.json` is there but cannot be understood.
     #[error("failed to understand {path}: {reason}")]
@@ -28,7 +30,9 @@ pub enum Error {
     #[error("there is no local cluster `{0}`")]
     NotFound(String),
     /// The state was written by a newer program.
-    #[error("cluster `{name}` was written in state format {found}, this program understands up to {known}: use the newer cncfdemo, or destroy the cluster with it")]
+    #[error(
+        "cluster `{name}` was written in state format {found}, this program understands up to {known}: use the newer cncfdemo, or destroy the cluster with it"
+    )]
     NewerState {
         /// Cluster name.
         name: String,
@@ -38,7 +42,9 @@ pub enum Error {
         known: u32,
     },
     /// An existing cluster differs from what was asked for.
-    #[error("cluster `{name}` exists with {existing} node(s), {asked} asked for: destroy it first, or choose another --name")]
+    #[error(
+        "cluster `{name}` exists with {existing} node(s), {asked} asked for: destroy it first, or choose another --name"
+    )]
     Different {
         /// Cluster name.
         name: String,
@@ -48,7 +54,9 @@ pub enum Error {
         asked: u32,
     },
     /// A cluster of this name lives below another state root.
-    #[error("the name `{name}` belongs to the cluster in {folder} on this machine: use its --state-dir, or another --name")]
+    #[error(
+        "the name `{name}` belongs to the cluster in {folder} on this machine: use its --state-dir, or another --name"
+    )]
     Taken {
         /// Cluster name.
         name: String,
@@ -90,7 +98,10 @@ pub enum Error {
 
 impl Error {
     /// Wraps an I/O error with the path it is about.
-    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::File { action, path, source }
     }

@@ -7,7 +7,11 @@ use crate::{Error, Paths, Plan};
 
 /// Name of the cluster, user and context entries: `cncfdemo-NAME`, or plain `cncfdemo` for the default cluster.
 pub fn context_name(name: &str) -> String {
-    if name == "cncfdemo" { name.to_owned() } else { format!("cncfdemo-{name}") }
+    if name == "cncfdemo" {
+        name.to_owned()
+    } else {
+        format!("cncfdemo-{name}")
+    }
 }
 
 /// Renders the kubeconfig of a cluster.

@@ -37,9 +37,11 @@ pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
     owner::check(paths)?;
     if let Some(plan) = Plan::read(paths)? {
         return match request.nodes {
-            Some(asked) if asked != plan.nodes => {
-                Err(Error::Different { name: plan.name, existing: plan.nodes, asked })
-            }
+            Some(asked) if asked != plan.nodes => Err(Error::Different {
+                name: plan.name,
+                existing: plan.nodes,
+                asked,
+            }),
             _ => Ok((plan, false)),
         };
     }
@@ -57,7 +59,10 @@ pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
         nodes: request.nodes.unwrap_or(1),
         api_port: api_port(request.api_port, index, &others)?,
         created_by: env!("CARGO_PKG_VERSION").to_owned(),
-        created: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+        created: jiff::Timestamp::now()
+            .round(jiff::Unit::Second)
+            .unwrap_or_default()
+            .to_string(),
     };
     Ok((plan, true))
 }
@@ -86,7 +91,11 @@ pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
     fs::create_dir_all(paths.run()).map_err(Error::file("create", paths.run()))?;
     let _lock = Lock::wait(&paths.run().join("bootstrap.lock"))?;
     // Addresses and ports are free for the choosing until the cluster is up; two that choose at once would take the same.
-    let choosing = if Plan::read(paths)?.is_none() { Some(Lock::machine()?) } else { None };
+    let choosing = if Plan::read(paths)?.is_none() {
+        Some(Lock::machine()?)
+    } else {
+        None
+    };
     let (plan, created) = plan(paths, request)?;
     if created {
         plan.write(paths)?;
@@ -98,7 +107,11 @@ pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
     start_daemon(paths, request)?;
     wait_ready(paths, &plan, request.patience)?;
     drop(choosing);
-    Ok(Launched { plan, created, took: begun.elapsed() })
+    Ok(Launched {
+        plan,
+        created,
+        took: begun.elapsed(),
+    })
 }
 
 /// After a reboot sockets, locks and namespaces in `run/` stand for nothing.
@@ -110,9 +123,15 @@ fn forget_before_reboot(paths: &Paths) -> Result<(), Error> {
         Ok(_) => {
             for stale in ["netns", "runtime.sock", "pids"] {
                 let stale = paths.run().join(stale);
-                let removed = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
+                let removed = if stale.is_dir() {
+                    fs::remove_dir_all(&stale)
+                } else {
+                    fs::remove_file(&stale)
+                };
                 match removed {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file("remove", stale)(e)),
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::file("remove", stale)(e));
+                    }
                     _ => {}
                 }
             }
@@ -165,5 +184,8 @@ fn failures_since(paths: &Paths, offset: u64) -> Vec<String> {
     }
     let text = fs::read(paths.engine_log()).unwrap_or_default();
     let new = String::from_utf8_lossy(text.get(offset as usize..).unwrap_or_default()).into_owned();
-    new.lines().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
+    new.lines()
+        .filter_map(|line| line.strip_prefix("error: "))
+        .map(str::to_owned)
+        .collect()
 }

@@ -15,7 +15,10 @@ pub(crate) fn check(paths: &Paths) -> Result<(), Error> {
         folder.exists() && resolved(folder) != own
     });
     match found {
-        Some(folder) => Err(Error::Taken { name: paths.name().to_owned(), folder }),
+        Some(folder) => Err(Error::Taken {
+            name: paths.name().to_owned(),
+            folder,
+        }),
         None => Ok(()),
     }
 }
@@ -25,7 +28,8 @@ pub(crate) fn processes(paths: &Paths) -> BTreeSet<i32> {
     let own = resolved(&paths.dir());
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| folder_of(*pid).is_some_and(|folder| resolved(&folder) == own)).collect()
+    pids.filter(|pid| folder_of(*pid).is_some_and(|folder| resolved(&folder) == own))
+        .collect()
 }
 
 /// The cluster's folder that an engine or runtime daemon was started with.
@@ -45,5 +49,7 @@ fn folder_of_link(name: &str) -> Option<PathBuf> {
 }
 
 fn resolved(path: &Path) -> PathBuf {
-    fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+    fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
 }

@@ -18,19 +18,28 @@ impl Paths {
         if !fits || !ends(name.chars().next()) || !ends(name.chars().last()) {
             return Err(Error::Name(name.to_owned()));
         }
-        Ok(Self { state: state.to_owned(), name: name.to_owned() })
+        Ok(Self {
+            state: state.to_owned(),
+            name: name.to_owned(),
+        })
     }
 
     /// The paths of the cluster whose own folder this is.
     pub fn of_dir(dir: &Path) -> Result<Self, Error> {
         let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let state = dir.parent().and_then(Path::parent).ok_or_else(|| Error::Name(dir.display().to_string()))?;
+        let state = dir
+            .parent()
+            .and_then(Path::parent)
+            .ok_or_else(|| Error::Name(dir.display().to_string()))?;
         Self::new(state, name)
     }
 
     /// Names of all clusters that have a folder below the state root, sorted.
     pub fn existing(state: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(state.join("clusters")).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(state.join("clusters"))
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
         names.sort();
         names
@@ -97,8 +106,14 @@ mod tests {
     #[test]
     fn names_that_could_escape_or_confuse_are_refused() {
         for bad in ["", "..", "a/b", "A", "-a", "a-", "a b", &"x".repeat(41)] {
-            assert!(matches!(Paths::new(Path::new("/s"), bad), Err(Error::Name(_))), "{bad}");
+            assert!(
+                matches!(Paths::new(Path::new("/s"), bad), Err(Error::Name(_))),
+                "{bad}"
+            );
         }
-        assert_eq!(Paths::new(Path::new("/s"), "a-1").unwrap().plan(), Path::new("/s/clusters/a-1/cluster.json"));
+        assert_eq!(
+            Paths::new(Path::new("/s"), "a-1").unwrap().plan(),
+            Path::new("/s/clusters/a-1/cluster.json")
+        );
     }
 }

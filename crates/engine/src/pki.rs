@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 
 use crate::{Error, Paths, Plan};
@@ -43,8 +44,12 @@ impl Pki {
         let issuer = Issuer::from_ca_cert_pem(&ca.cert, issuer_key).map_err(pki)?;
         Ok(Pki {
             server: ensure_pair(&dir, "server", || server(plan, &issuer))?,
-            admin: ensure_pair(&dir, "admin", || client("kubernetes-admin", "system:masters", &issuer))?,
-            service_accounts: ensure_file(&dir.join("sa.key"), || Ok(KeyPair::generate().map_err(pki)?.serialize_pem()))?,
+            admin: ensure_pair(&dir, "admin", || {
+                client("kubernetes-admin", "system:masters", &issuer)
+            })?,
+            service_accounts: ensure_file(&dir.join("sa.key"), || {
+                Ok(KeyPair::generate().map_err(pki)?.serialize_pem())
+            })?,
             ca,
         })
     }
@@ -65,22 +70,47 @@ fn lasting(mut params: CertificateParams) -> CertificateParams {
 fn authority(plan: &Plan) -> Result<Pair, Error> {
     let mut params = lasting(CertificateParams::new(Vec::new()).map_err(pki)?);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, format!("cncfdemo-{}", plan.name));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("cncfdemo-{}", plan.name));
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::CrlSign,
+    ];
     let key = KeyPair::generate().map_err(pki)?;
     let cert = params.self_signed(&key).map_err(pki)?;
-    Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
+    Ok(Pair {
+        cert: cert.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 fn server(plan: &Plan, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
-    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
-    let names = names.iter().map(ToString::to_string).chain(plan.node_names()).collect::<Vec<_>>();
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
+    let names = names
+        .iter()
+        .map(ToString::to_string)
+        .chain(plan.node_names())
+        .collect::<Vec<_>>();
     let mut params = lasting(CertificateParams::new(names).map_err(pki)?);
     let known = plan.addresses()?;
     let nodes = (1..=plan.nodes).map(|n| known.node(n as u8));
-    let addresses = [Ipv4Addr::LOCALHOST, known.backbone(), known.kubernetes_service()].into_iter().chain(nodes);
-    params.subject_alt_names.extend(addresses.map(|ip| SanType::IpAddress(IpAddr::V4(ip))));
-    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    let addresses = [Ipv4Addr::LOCALHOST, known.backbone(), known.kubernetes_service()]
+        .into_iter()
+        .chain(nodes);
+    params
+        .subject_alt_names
+        .extend(addresses.map(|ip| SanType::IpAddress(IpAddr::V4(ip))));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "kube-apiserver");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     sign(params, issuer)
 }
@@ -96,7 +126,10 @@ fn client(user: &str, group: &str, issuer: &Issuer<'_, KeyPair>) -> Result<Pair,
 fn sign(params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
     let key = KeyPair::generate().map_err(pki)?;
     let cert = params.signed_by(&key, issuer).map_err(pki)?;
-    Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
+    Ok(Pair {
+        cert: cert.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 /// The key is written first: a crash between the two leaves no certificate without a key.
@@ -130,8 +163,12 @@ fn ensure_file(path: &Path, make: impl FnOnce() -> Result<String, Error>) -> Res
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let temporary = path.with_extension("tmp");
     let write = || {
-        let mut file =
-            fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         fs::rename(&temporary, path)
     };

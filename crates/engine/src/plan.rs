@@ -37,13 +37,24 @@ impl Plan {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::file("read", path)(e)),
         };
-        let bad = |reason: String| Error::Plan { path: path.clone(), reason };
+        let bad = |reason: String| Error::Plan {
+            path: path.clone(),
+            reason,
+        };
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        let found = value["format"].as_u64().ok_or_else(|| bad("it has no `format`".to_owned()))? as u32;
+        let found = value["format"]
+            .as_u64()
+            .ok_or_else(|| bad("it has no `format`".to_owned()))? as u32;
         if found > FORMAT {
-            return Err(Error::NewerState { name: paths.name().to_owned(), found, known: FORMAT });
+            return Err(Error::NewerState {
+                name: paths.name().to_owned(),
+                found,
+                known: FORMAT,
+            });
         }
-        serde_json::from_value(value).map(Some).map_err(|e| bad(e.to_string()))
+        serde_json::from_value(value)
+            .map(Some)
+            .map_err(|e| bad(e.to_string()))
     }
 
     /// Writes the plan so that a crash leaves either none or a whole one.
@@ -90,7 +101,10 @@ mod tests {
         plan().write(&paths).unwrap();
         assert_eq!(Plan::read(&paths).unwrap(), Some(plan()));
         fs::write(paths.plan(), r#"{"format": 99}"#).unwrap();
-        assert!(matches!(Plan::read(&paths), Err(Error::NewerState { found: 99, .. })));
+        assert!(matches!(
+            Plan::read(&paths),
+            Err(Error::NewerState { found: 99, .. })
+        ));
         fs::write(paths.plan(), "{").unwrap();
         assert!(matches!(Plan::read(&paths), Err(Error::Plan { .. })));
         fs::remove_dir_all(state).unwrap();

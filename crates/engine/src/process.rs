@@ -19,7 +19,8 @@ pub(crate) fn alive(pid: i32) -> bool {
 }
 
 fn is_zombie(stat: &str) -> bool {
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 /// Kills until `list` names nobody alive or the time is over; gives those left.
@@ -27,7 +28,10 @@ pub(crate) fn kill_all(list: impl Fn() -> BTreeSet<i32>, limit: Duration) -> BTr
     let begun = Instant::now();
     let own = std::process::id() as i32;
     loop {
-        let left: BTreeSet<i32> = list().into_iter().filter(|&pid| pid != own && alive(pid)).collect();
+        let left: BTreeSet<i32> = list()
+            .into_iter()
+            .filter(|&pid| pid != own && alive(pid))
+            .collect();
         if left.is_empty() || begun.elapsed() > limit {
             return left;
         }

@@ -34,7 +34,11 @@ pub fn runtime_daemon(dir: &Path, program: PathBuf) -> Result<(), Error> {
     }
     // Already a session leader when started from a shell's job; nothing is lost then.
     let _ = rustix::process::setsid();
-    let engine_argv = vec![program.into_os_string(), "__engine".into(), paths.dir().into_os_string()];
+    let engine_argv = vec![
+        program.into_os_string(),
+        "__engine".into(),
+        paths.dir().into_os_string(),
+    ];
     let mut config = engine_runtime::DaemonConfig::new(paths.dir(), engine_argv);
     config.system_cgroup = Some(format!("cncfdemo/{}/system", paths.name()));
     engine_runtime::run(config).map_err(|e| Error::part("runtime daemon")(Box::new(e)))
@@ -52,7 +56,8 @@ pub fn engine(dir: &Path, program: PathBuf) -> Result<(), Error> {
         .map_err(|e| Error::part("async runtime")(Box::new(e)))?;
     let done = runtime.block_on(async {
         let engine = Engine::start(&paths, program).await?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(|e| Error::part("signals")(Box::new(e)))?;
+        let mut terminate =
+            signal(SignalKind::terminate()).map_err(|e| Error::part("signals")(Box::new(e)))?;
         terminate.recv().await;
         tracing::info!("asked to end; containers go on");
         drop(engine);
@@ -81,7 +86,11 @@ impl Engine {
         let plan = Plan::read(paths)?.ok_or_else(|| Error::NotFound(paths.name().to_owned()))?;
         let pki = Pki::ensure(paths, &plan)?;
         let addresses = plan.addresses()?;
-        let net_plan = NetPlan { name: plan.name.clone(), run_dir: paths.run(), addresses };
+        let net_plan = NetPlan {
+            name: plan.name.clone(),
+            run_dir: paths.run(),
+            addresses,
+        };
         let (net, api) = tokio::join!(ClusterNet::ensure(net_plan), build_api(paths, addresses, &pki));
         let net = net.map_err(|e| Error::part("pod network")(Box::new(e)))?;
         let api = api?;
@@ -92,9 +101,16 @@ impl Engine {
         let (catalog, catalog_task) = Catalog::watch(&proxy_client);
         dns_service::ensure(&proxy_client, addresses).await?;
         let proxy = ServiceProxy::start(net.clone(), catalog.clone());
-        let dns_config = DnsConfig { upstreams: upstreams(), ..DnsConfig::default() };
-        let dns = Dns::start(&net, catalog.clone(), dns_config).map_err(|e| Error::part("cluster DNS")(Box::new(e)))?;
-        let host_ports = HostPorts::start(catalog, client(&api, "system:service-controller", "service-controller"));
+        let dns_config = DnsConfig {
+            upstreams: upstreams(),
+            ..DnsConfig::default()
+        };
+        let dns = Dns::start(&net, catalog.clone(), dns_config)
+            .map_err(|e| Error::part("cluster DNS")(Box::new(e)))?;
+        let host_ports = HostPorts::start(
+            catalog,
+            client(&api, "system:service-controller", "service-controller"),
+        );
 
         let controllers = controllers(paths, &api, &pki);
         let mut nodes = Vec::new();
@@ -128,12 +144,19 @@ async fn build_api(paths: &Paths, addresses: AddressPlan, pki: &Pki) -> Result<A
         audit: Some(audit::to_file(paths)?),
         ..engine_api::Config::default()
     };
-    config.build().await.map_err(|e| Error::part("API server")(Box::new(e)))
+    config
+        .build()
+        .await
+        .map_err(|e| Error::part("API server")(Box::new(e)))
 }
 
 /// A client of one of the engine's own parts: trusted, since they are one process.
 fn client(api: &ApiServer, user: &str, agent: &str) -> Client {
-    api.client(user, &["system:masters", "system:authenticated"], &format!("{agent}/v1.36.2"))
+    api.client(
+        user,
+        &["system:masters", "system:authenticated"],
+        &format!("{agent}/v1.36.2"),
+    )
 }
 
 fn controllers(paths: &Paths, api: &ApiServer, pki: &Pki) -> engine_control::Controllers {
@@ -157,12 +180,24 @@ fn controllers(paths: &Paths, api: &ApiServer, pki: &Pki) -> engine_control::Con
     config.build()
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is another part of the engine, named once")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is another part of the engine, named once"
+)]
 async fn node(
-    paths: &Paths, plan: &Plan, api: &ApiServer, net: &Arc<ClusterNet>, runtime: &engine_runtime::Client,
-    tls: &Arc<rustls::ServerConfig>, n: u8, name: &str,
+    paths: &Paths,
+    plan: &Plan,
+    api: &ApiServer,
+    net: &Arc<ClusterNet>,
+    runtime: &engine_runtime::Client,
+    tls: &Arc<rustls::ServerConfig>,
+    n: u8,
+    name: &str,
 ) -> Result<engine_node::NodeAgent, Error> {
-    let node_net = net.ensure_node(n, name).await.map_err(|e| Error::part("node network")(Box::new(e)))?;
+    let node_net = net
+        .ensure_node(n, name)
+        .await
+        .map_err(|e| Error::part("node network")(Box::new(e)))?;
     let images = image::Store::open(paths.images()).map_err(|e| Error::part("image store")(Box::new(e)))?;
     let groups = ["system:nodes", "system:masters", "system:authenticated"];
     let config = engine_node::Config {
@@ -181,12 +216,18 @@ async fn node(
         tls: Some(tls.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    config.build().await.map_err(|e| Error::part("node agent")(Box::new(e)))
+    config
+        .build()
+        .await
+        .map_err(|e| Error::part("node agent")(Box::new(e)))
 }
 
 /// Listens on the host's loopback and on the backbone.
 fn serve(
-    api: &ApiServer, net: &ClusterNet, plan: &Plan, tls: &Arc<rustls::ServerConfig>,
+    api: &ApiServer,
+    net: &ClusterNet,
+    plan: &Plan,
+    tls: &Arc<rustls::ServerConfig>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
     let port = plan.api_port;
     let taken = |e: std::io::Error| Error::Part {
@@ -196,13 +237,18 @@ fn serve(
     let host = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
     host.set_nonblocking(true).map_err(taken)?;
     let inside = SocketAddr::from((plan.addresses()?.backbone(), 6443));
-    let inside = net.backbone().bind_tcp(inside).map_err(|e| Error::part("API server")(Box::new(e)))?;
+    let inside = net
+        .backbone()
+        .bind_tcp(inside)
+        .map_err(|e| Error::part("API server")(Box::new(e)))?;
     [host, inside]
         .into_iter()
         .map(|listener| {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(taken)?;
             let (api, tls) = (api.clone(), tls.clone());
-            Ok(tokio::spawn(async move { api.serve(listener, tls, std::future::pending()).await }))
+            Ok(tokio::spawn(async move {
+                api.serve(listener, tls, std::future::pending()).await
+            }))
         })
         .collect()
 }
@@ -211,7 +257,9 @@ fn serve(
 fn server_tls(pki: &Pki) -> Result<Arc<rustls::ServerConfig>, Error> {
     let failed = |e: String| Error::Pki(e);
     let certificates = |pem: &str| {
-        CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))
+        CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| failed(e.to_string()))
     };
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(&pki.ca.cert)? {

@@ -7,7 +7,10 @@ use crate::{Paths, cgroup, process};
 /// Living processes of the engine itself (not of containers).
 pub fn engine_processes(paths: &Paths) -> BTreeSet<i32> {
     let system = format!("{}/system", paths.name());
-    cgroup::processes(&system).into_iter().filter(|&pid| process::alive(pid)).collect()
+    cgroup::processes(&system)
+        .into_iter()
+        .filter(|&pid| process::alive(pid))
+        .collect()
 }
 
 /// How many nodes the running engine reports Ready. The engine keeps the count in `run/ready`, rewritten at every change

@@ -3,7 +3,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with, sockopt,
+};
 
 use crate::response::{Progress, progress};
 
@@ -30,14 +32,28 @@ pub(crate) enum Read {
 impl Connection {
     /// Begins to connect; the socket becomes writable when it is connected.
     pub(crate) fn open(address: SocketAddr) -> io::Result<Connection> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let socket = socket_with(
+            family,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )?;
         sockopt::set_tcp_nodelay(&socket, true)?;
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(e) => return Err(e.into()),
         }
-        Ok(Connection { socket, received: Vec::new(), to_send: Vec::new(), connecting: true })
+        Ok(Connection {
+            socket,
+            received: Vec::new(),
+            to_send: Vec::new(),
+            connecting: true,
+        })
     }
 
     /// Whether connecting has worked, once the socket is writable.
@@ -95,7 +111,11 @@ impl Connection {
                 &self.received[..]
             };
             match progress(all) {
-                Progress::Whole { status, length, close } if length == all.len() => {
+                Progress::Whole {
+                    status,
+                    length,
+                    close,
+                } if length == all.len() => {
                     self.received.clear();
                     return Read::Answer { status, close };
                 }

@@ -62,10 +62,12 @@ impl Plan {
             Mode::Closed => true,
         };
         match () {
-            () if !rate_fits => Err(PlanError::Number("the rate must be a positive number of requests per second")),
-            () if self.connections == 0 || self.threads == 0 => {
-                Err(PlanError::Number("at least one connection and one thread are needed"))
-            }
+            () if !rate_fits => Err(PlanError::Number(
+                "the rate must be a positive number of requests per second",
+            )),
+            () if self.connections == 0 || self.threads == 0 => Err(PlanError::Number(
+                "at least one connection and one thread are needed",
+            )),
             () if self.requests.is_empty() => Err(PlanError::Number("there is no request to send")),
             () => Ok(()),
         }
@@ -86,19 +88,33 @@ impl Target {
     pub fn parse(url: &str) -> Result<Target, PlanError> {
         let bad = || PlanError::Url(url.to_owned());
         let rest = url.strip_prefix("http://").ok_or_else(bad)?;
-        let (host, path) = rest.split_once('/').map_or((rest, "/".to_owned()), |(h, p)| (h, format!("/{p}")));
+        let (host, path) = rest
+            .split_once('/')
+            .map_or((rest, "/".to_owned()), |(h, p)| (h, format!("/{p}")));
         if host.is_empty() || host.contains(char::is_whitespace) || host.contains('@') {
             return Err(bad());
         }
-        Ok(Target { host: host.to_owned(), path })
+        Ok(Target {
+            host: host.to_owned(),
+            path,
+        })
     }
 
     /// The first address that the host has.
     pub fn resolve(&self) -> Result<SocketAddr, PlanError> {
-        let with_port = if self.host.contains(':') { self.host.clone() } else { format!("{}:80", self.host) };
-        let failed = |source| PlanError::Resolve { host: with_port.clone(), source };
+        let with_port = if self.host.contains(':') {
+            self.host.clone()
+        } else {
+            format!("{}:80", self.host)
+        };
+        let failed = |source| PlanError::Resolve {
+            host: with_port.clone(),
+            source,
+        };
         let mut found = with_port.to_socket_addrs().map_err(failed)?;
-        found.next().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+        found
+            .next()
+            .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
     }
 }
 

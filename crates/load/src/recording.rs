@@ -19,7 +19,11 @@ pub struct Second {
 
 impl Default for Second {
     fn default() -> Self {
-        Self { completed: 0, failed: 0, latency: histogram(2) }
+        Self {
+            completed: 0,
+            failed: 0,
+            latency: histogram(2),
+        }
     }
 }
 
@@ -130,17 +134,26 @@ impl Recording {
     /// Why this run says more about the generator than about the server; empty when it is sound.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
-        let share = self.cpu.as_secs_f64() / (self.wall.as_secs_f64() * f64::from(self.threads.max(1))).max(1e-9);
+        let share =
+            self.cpu.as_secs_f64() / (self.wall.as_secs_f64() * f64::from(self.threads.max(1))).max(1e-9);
         if share > 0.85 {
-            doubts.push(format!("the generator used {:.0} % of a core per thread", share * 100.0));
+            doubts.push(format!(
+                "the generator used {:.0} % of a core per thread",
+                share * 100.0
+            ));
         }
         if self.scheduled > 0 && (self.sent as f64) < 0.99 * self.scheduled as f64 {
             let percent = 100.0 * self.sent as f64 / self.scheduled as f64;
-            doubts.push(format!("only {percent:.1} % of the asked rate was sent: every connection was waiting for an answer"));
+            doubts.push(format!(
+                "only {percent:.1} % of the asked rate was sent: every connection was waiting for an answer"
+            ));
         }
         let lag = Duration::from_nanos(self.lag.value_at_quantile(0.99));
         if lag > Duration::from_millis(10) {
-            doubts.push(format!("requests were sent up to {:.1} ms late (p99) with connections free", lag.as_secs_f64() * 1e3));
+            doubts.push(format!(
+                "requests were sent up to {:.1} ms late (p99) with connections free",
+                lag.as_secs_f64() * 1e3
+            ));
         }
         doubts
     }
@@ -161,7 +174,10 @@ mod tests {
         a.merge(&b);
         let counts: Vec<_> = a.series.iter().map(|s| (s.completed, s.failed)).collect();
         assert_eq!(counts, [(1, 1), (1, 0), (0, 1)]);
-        assert_eq!((a.completed, a.failed(), a.latency.len(), a.errors["reset"]), (2, 2, 2, 2));
+        assert_eq!(
+            (a.completed, a.failed(), a.latency.len(), a.errors["reset"]),
+            (2, 2, 2, 2)
+        );
     }
 
     #[test]

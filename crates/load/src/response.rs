@@ -22,23 +22,53 @@ pub(crate) fn progress(bytes: &[u8]) -> Progress {
         };
     };
     let head = &bytes[..head_end];
-    let status = head.get(9..12).and_then(|s| std::str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
-    let (Some(status), true) = (status, head.starts_with(b"HTTP/1.")) else { return Progress::Malformed };
+    let status = head
+        .get(9..12)
+        .and_then(|s| std::str::from_utf8(s).ok())
+        .and_then(|s| s.parse().ok());
+    let (Some(status), true) = (status, head.starts_with(b"HTTP/1.")) else {
+        return Progress::Malformed;
+    };
     let body = head_end + 4;
-    let Head { close, length, chunked } = Head::read(head);
+    let Head {
+        close,
+        length,
+        chunked,
+    } = Head::read(head);
     if status == 204 || status == 304 {
-        return Progress::Whole { status, length: body, close };
+        return Progress::Whole {
+            status,
+            length: body,
+            close,
+        };
     }
     if let Some(value) = length {
-        let Some(length) = std::str::from_utf8(value).ok().and_then(|v| v.parse::<usize>().ok()) else {
+        let Some(length) = std::str::from_utf8(value)
+            .ok()
+            .and_then(|v| v.parse::<usize>().ok())
+        else {
             return Progress::Malformed;
         };
-        let Some(length) = body.checked_add(length) else { return Progress::Malformed };
-        return if bytes.len() >= length { Progress::Whole { status, length, close } } else { Progress::Partial };
+        let Some(length) = body.checked_add(length) else {
+            return Progress::Malformed;
+        };
+        return if bytes.len() >= length {
+            Progress::Whole {
+                status,
+                length,
+                close,
+            }
+        } else {
+            Progress::Partial
+        };
     }
     if chunked {
         return match chunks_end(bytes, body) {
-            Ok(Some(length)) => Progress::Whole { status, length, close },
+            Ok(Some(length)) => Progress::Whole {
+                status,
+                length,
+                close,
+            },
             Ok(None) => Progress::Partial,
             Err(()) => Progress::Malformed,
         };
@@ -74,7 +104,8 @@ impl<'a> Head<'a> {
                     }
                 }
                 Some(b't' | b'T') => {
-                    found.chunked |= value(b"transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case(b"chunked"));
+                    found.chunked |=
+                        value(b"transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case(b"chunked"));
                 }
                 _ => {}
             }
@@ -86,10 +117,17 @@ impl<'a> Head<'a> {
 /// The end of a chunked body that begins at `at`; trailers are not supported.
 fn chunks_end(bytes: &[u8], mut at: usize) -> Result<Option<usize>, ()> {
     loop {
-        let Some(line) = bytes.get(at..).and_then(|rest| find(rest, b"\r\n")) else { return Ok(None) };
+        let Some(line) = bytes.get(at..).and_then(|rest| find(rest, b"\r\n")) else {
+            return Ok(None);
+        };
         let size = std::str::from_utf8(&bytes[at..at + line]).map_err(drop)?;
-        let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(drop)?;
-        at = at.checked_add(line + 2).and_then(|a| a.checked_add(size)).and_then(|a| a.checked_add(2)).ok_or(())?;
+        let size =
+            usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(drop)?;
+        at = at
+            .checked_add(line + 2)
+            .and_then(|a| a.checked_add(size))
+            .and_then(|a| a.checked_add(2))
+            .ok_or(())?;
         if bytes.len() < at {
             return Ok(None);
         }
@@ -103,7 +141,11 @@ fn chunks_end(bytes: &[u8], mut at: usize) -> Result<Option<usize>, ()> {
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + haystack.get(from..)?.iter().position(|b| Some(b) == needle.first())?;
+        let at = from
+            + haystack
+                .get(from..)?
+                .iter()
+                .position(|b| Some(b) == needle.first())?;
         if haystack[at..].starts_with(needle) {
             return Some(at);
         }
@@ -119,14 +161,24 @@ mod tests {
     fn ends_are_found_at_every_split() {
         for (whole, status) in [
             (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..], 200),
-            (b"HTTP/1.1 503 x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 503),
+            (
+                b"HTTP/1.1 503 x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                503,
+            ),
             (b"HTTP/1.1 204 x\r\nConnection: close\r\n\r\n", 204),
         ] {
             for cut in 0..whole.len() {
                 assert_eq!(progress(&whole[..cut]), Progress::Partial, "{cut}");
             }
             let more = [whole, b"HTTP"].concat();
-            let Progress::Whole { status: found, length, close } = progress(&more) else { panic!("not whole") };
+            let Progress::Whole {
+                status: found,
+                length,
+                close,
+            } = progress(&more)
+            else {
+                panic!("not whole")
+            };
             assert_eq!((found, length, close), (status, whole.len(), status == 204));
         }
     }
@@ -134,14 +186,28 @@ mod tests {
     #[test]
     fn what_is_not_http_is_malformed() {
         assert_eq!(progress(b"SSH-2.0"), Progress::Malformed);
-        assert_eq!(progress(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), Progress::Malformed);
-        assert_eq!(progress(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n"), Progress::Malformed);
+        assert_eq!(
+            progress(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"),
+            Progress::Malformed
+        );
+        assert_eq!(
+            progress(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n"),
+            Progress::Malformed
+        );
         assert_eq!(progress(b"HTTP/1.1 200 OK\r\n\r\n"), Progress::Malformed);
     }
 
     #[test]
     fn headers_are_told_apart_by_their_whole_name() {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Lengths: 9\r\nCONTENT-LENGTH:  2 \r\nConnections: close\r\n\r\nok";
-        assert_eq!(progress(head), Progress::Whole { status: 200, length: head.len(), close: false });
+        let head =
+            b"HTTP/1.1 200 OK\r\nContent-Lengths: 9\r\nCONTENT-LENGTH:  2 \r\nConnections: close\r\n\r\nok";
+        assert_eq!(
+            progress(head),
+            Progress::Whole {
+                status: 200,
+                length: head.len(),
+                close: false
+            }
+        );
     }
 }

@@ -23,7 +23,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Recording, PlanError> {
             .collect();
         let mut total = Recording::empty();
         for worker in workers {
-            let recording = worker.join().unwrap_or_else(|_| Err(std::io::Error::other("a worker panicked")))?;
+            let recording = worker
+                .join()
+                .unwrap_or_else(|_| Err(std::io::Error::other("a worker panicked")))?;
             total.merge(&recording);
         }
         Ok(total)
@@ -70,12 +72,23 @@ const RECONNECT: Duration = Duration::from_millis(20);
 const BUFFER: usize = 64 << 10;
 
 impl<'a> Worker<'a> {
-    fn new(plan: &'a Plan, index: u32, threads: u32, connections: u32, start: Instant) -> std::io::Result<Self> {
+    fn new(
+        plan: &'a Plan,
+        index: u32,
+        threads: u32,
+        connections: u32,
+        start: Instant,
+    ) -> std::io::Result<Self> {
         let interval = match plan.mode {
             Mode::Open { rate } => Some(f64::from(threads) / rate),
             Mode::Closed => None,
         };
-        let slot = || Slot { connection: None, in_flight: None, retry_at: start, wants_write: false };
+        let slot = || Slot {
+            connection: None,
+            in_flight: None,
+            retry_at: start,
+            wants_write: false,
+        };
         Ok(Self {
             plan,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -112,11 +125,22 @@ impl<'a> Worker<'a> {
             if !sending && (self.waiting == 0 || now >= self.end + grace || stop.load(Ordering::Relaxed)) {
                 break;
             }
-            let wake = self.next_due().filter(|_| sending && !self.idle.is_empty()).unwrap_or(next_sweep).min(next_sweep);
+            let wake = self
+                .next_due()
+                .filter(|_| sending && !self.idle.is_empty())
+                .unwrap_or(next_sweep)
+                .min(next_sweep);
             let timeout = wake.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+            let timeout = Timespec {
+                tv_sec: timeout.as_secs() as i64,
+                tv_nsec: i64::from(timeout.subsec_nanos()),
+            };
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&timeout),
+            ) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -137,8 +161,13 @@ impl<'a> Worker<'a> {
             self.recording.fail(at, "unanswered");
         }
         if let Some(interval) = self.interval {
-            let until = now.min(self.end).saturating_duration_since(self.start).as_secs_f64();
-            self.recording.scheduled = self.next.max(((until - self.offset) / interval).max(0.0).ceil() as u64);
+            let until = now
+                .min(self.end)
+                .saturating_duration_since(self.start)
+                .as_secs_f64();
+            self.recording.scheduled = self
+                .next
+                .max(((until - self.offset) / interval).max(0.0).ceil() as u64);
             for _ in self.recording.sent..self.recording.scheduled {
                 self.recording.fail(at, "not sent");
             }
@@ -156,7 +185,8 @@ impl<'a> Worker<'a> {
 
     /// When the next request is to be sent; `None` in closed loop.
     fn next_due(&self) -> Option<Instant> {
-        self.interval.map(|i| self.start + Duration::from_secs_f64(self.offset + i * self.next as f64))
+        self.interval
+            .map(|i| self.start + Duration::from_secs_f64(self.offset + i * self.next as f64))
     }
 
     /// Sends on free connections what is due. Where none is free, requests stay due and their time runs.
@@ -168,7 +198,9 @@ impl<'a> Worker<'a> {
             }
             self.idle.pop();
             let request = &self.plan.requests[self.request];
-            let Some(connection) = self.slots[slot].connection.as_mut() else { continue };
+            let Some(connection) = self.slots[slot].connection.as_mut() else {
+                continue;
+            };
             let sent = Instant::now();
             if connection.send(request).is_err() {
                 // The server closed an idle connection: the request is still due and goes out on another one.
@@ -196,7 +228,9 @@ impl<'a> Worker<'a> {
 
     /// A socket is readable, writable or broken.
     fn ready(&mut self, slot: usize) -> std::io::Result<()> {
-        let Some(connection) = self.slots[slot].connection.as_mut() else { return Ok(()) };
+        let Some(connection) = self.slots[slot].connection.as_mut() else {
+            return Ok(());
+        };
         if connection.connecting {
             if connection.finish_connect().is_err() {
                 self.drop_connection(slot);
@@ -212,7 +246,9 @@ impl<'a> Worker<'a> {
             }
             self.register(slot)?;
         }
-        let Some(connection) = self.slots[slot].connection.as_mut() else { return Ok(()) };
+        let Some(connection) = self.slots[slot].connection.as_mut() else {
+            return Ok(());
+        };
         match connection.read(&mut self.buffer) {
             Read::Waiting => {}
             Read::Broken(kind) => self.fail(slot, kind),
@@ -222,7 +258,8 @@ impl<'a> Worker<'a> {
                 if let Some(in_flight) = self.slots[slot].in_flight.take() {
                     self.waiting -= 1;
                     if (200..300).contains(&status) {
-                        self.recording.complete(at, now.saturating_duration_since(in_flight.intended));
+                        self.recording
+                            .complete(at, now.saturating_duration_since(in_flight.intended));
                     } else {
                         self.recording.fail(at, &format!("status {status}"));
                     }
@@ -258,7 +295,10 @@ impl<'a> Worker<'a> {
     fn sweep(&mut self, now: Instant) -> std::io::Result<()> {
         for slot in 0..self.slots.len() {
             let state = &self.slots[slot];
-            if state.in_flight.is_some_and(|f| now.saturating_duration_since(f.sent) > self.plan.timeout) {
+            if state
+                .in_flight
+                .is_some_and(|f| now.saturating_duration_since(f.sent) > self.plan.timeout)
+            {
                 self.fail(slot, "timeout");
             }
             let state = &mut self.slots[slot];
@@ -269,7 +309,12 @@ impl<'a> Worker<'a> {
                 Ok(connection) => {
                     state.wants_write = true;
                     let data = epoll::EventData::new_u64(slot as u64);
-                    epoll::add(&self.epoll, &connection, data, epoll::EventFlags::IN | epoll::EventFlags::OUT)?;
+                    epoll::add(
+                        &self.epoll,
+                        &connection,
+                        data,
+                        epoll::EventFlags::IN | epoll::EventFlags::OUT,
+                    )?;
                     state.connection = Some(connection);
                 }
                 Err(_) => state.retry_at = now + RECONNECT,
@@ -281,12 +326,23 @@ impl<'a> Worker<'a> {
     /// Tells epoll whether the socket's writability matters, if that has changed.
     fn register(&mut self, slot: usize) -> std::io::Result<()> {
         let state = &mut self.slots[slot];
-        let Some(connection) = &state.connection else { return Ok(()) };
+        let Some(connection) = &state.connection else {
+            return Ok(());
+        };
         let wants = connection.wants_write();
         if wants != state.wants_write {
             state.wants_write = wants;
-            let flags = if wants { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-            epoll::modify(&self.epoll, connection, epoll::EventData::new_u64(slot as u64), flags)?;
+            let flags = if wants {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            } else {
+                epoll::EventFlags::IN
+            };
+            epoll::modify(
+                &self.epoll,
+                connection,
+                epoll::EventData::new_u64(slot as u64),
+                flags,
+            )?;
         }
         Ok(())
     }

@@ -12,10 +12,18 @@ fn server(stall: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> (Sock
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let served = Arc::new(AtomicU64::new(0));
-    let (count, stall, begun, one) = (served.clone(), Arc::new(stall), Instant::now(), Arc::new(Mutex::new(())));
+    let (count, stall, begun, one) = (
+        served.clone(),
+        Arc::new(stall),
+        Instant::now(),
+        Arc::new(Mutex::new(())),
+    );
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (Ok(mut stream), count, stall, one) = (stream, count.clone(), stall.clone(), one.clone()) else { return };
+            let (Ok(mut stream), count, stall, one) = (stream, count.clone(), stall.clone(), one.clone())
+            else {
+                return;
+            };
             std::thread::spawn(move || {
                 let mut buffer = [0; 4096];
                 while let Ok(1..) = stream.read(&mut buffer) {
@@ -25,7 +33,10 @@ fn server(stall: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> (Sock
                     };
                     std::thread::sleep(wait);
                     count.fetch_add(1, Ordering::Relaxed);
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                    if stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -50,10 +61,18 @@ fn plan(address: SocketAddr, mode: Mode, milliseconds: u64) -> Plan {
 #[test]
 fn an_open_loop_sends_what_was_asked_and_every_answer_is_counted() {
     let (address, served) = server(|_| Duration::ZERO);
-    let recording = run(&plan(address, Mode::Open { rate: 400.0 }, 1000), &AtomicBool::new(false)).unwrap();
+    let recording = run(
+        &plan(address, Mode::Open { rate: 400.0 }, 1000),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
     assert_eq!(recording.scheduled, recording.completed + recording.failed());
     assert_eq!(recording.completed, served.load(Ordering::Relaxed));
-    assert!((396..=404).contains(&recording.scheduled), "{}", recording.scheduled);
+    assert!(
+        (396..=404).contains(&recording.scheduled),
+        "{}",
+        recording.scheduled
+    );
     assert_eq!(recording.latency.len(), recording.completed);
 }
 
@@ -62,9 +81,17 @@ fn a_stall_counts_for_every_request_that_should_have_been_sent_in_it() {
     // From 300 to 800 ms nothing is answered: at 400/s some 200 requests are late by 0 to 500 ms, a fifth of all.
     let (address, _) = server(|at| {
         let ms = at.as_millis() as u64;
-        if (300..800).contains(&ms) { Duration::from_millis(800 - ms) } else { Duration::ZERO }
+        if (300..800).contains(&ms) {
+            Duration::from_millis(800 - ms)
+        } else {
+            Duration::ZERO
+        }
     });
-    let recording = run(&plan(address, Mode::Open { rate: 400.0 }, 2500), &AtomicBool::new(false)).unwrap();
+    let recording = run(
+        &plan(address, Mode::Open { rate: 400.0 }, 2500),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
     let slow = recording.latency.count_between(100_000_000, 600_000_000);
     assert!((100..=220).contains(&slow), "{slow} slow requests");
 }
@@ -87,8 +114,15 @@ fn a_closed_loop_counts_and_can_be_stopped() {
 #[test]
 fn a_server_that_is_not_there_is_reported_as_unsent() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let recording = run(&plan(address, Mode::Open { rate: 100.0 }, 200), &AtomicBool::new(false)).unwrap();
-    assert_eq!((recording.completed, recording.errors["not sent"]), (0, recording.scheduled));
+    let recording = run(
+        &plan(address, Mode::Open { rate: 100.0 }, 200),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    assert_eq!(
+        (recording.completed, recording.errors["not sent"]),
+        (0, recording.scheduled)
+    );
     assert!(!recording.doubts().is_empty());
 }
 

@@ -10,12 +10,17 @@ pub(crate) const UNSET: &str = "<unset>";
 
 /// A string at a JSON pointer, or the empty string.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// A string at a JSON pointer, or what to print instead when it is empty or absent.
 pub(crate) fn text_or<'a>(object: &'a Value, pointer: &str, or: &'a str) -> &'a str {
-    Some(text(object, pointer)).filter(|t| !t.is_empty()).unwrap_or(or)
+    Some(text(object, pointer))
+        .filter(|t| !t.is_empty())
+        .unwrap_or(or)
 }
 
 pub(crate) fn number(object: &Value, pointer: &str) -> i64 {
@@ -23,7 +28,10 @@ pub(crate) fn number(object: &Value, pointer: &str) -> i64 {
 }
 
 pub(crate) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 pub(crate) fn size(object: &Value, pointer: &str) -> i64 {
@@ -56,14 +64,22 @@ pub(crate) fn since(time: &str, now: i64) -> String {
 
 /// RFC 3339 to seconds since the epoch.
 pub(crate) fn seconds(time: &str) -> Option<i64> {
-    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+    time.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_second)
 }
 
 /// `a=b,c=d`, or `<none>`.
 pub(crate) fn labels(object: Option<&Value>) -> String {
     let pairs = object.and_then(Value::as_object).into_iter().flatten();
-    let pairs: Vec<String> = pairs.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-    if pairs.is_empty() { NONE.to_owned() } else { pairs.join(",") }
+    let pairs: Vec<String> = pairs
+        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
+        .collect();
+    if pairs.is_empty() {
+        NONE.to_owned()
+    } else {
+        pairs.join(",")
+    }
 }
 
 /// Names and images of a pod template's containers.
@@ -81,7 +97,11 @@ pub(crate) fn first_few(items: &[String], most: usize) -> String {
         return NONE.to_owned();
     }
     let shown = items.iter().take(most).cloned().collect::<Vec<_>>().join(",");
-    if items.len() > most { format!("{shown} + {} more...", items.len() - most) } else { shown }
+    if items.len() > most {
+        format!("{shown} + {} more...", items.len() - most)
+    } else {
+        shown
+    }
 }
 
 /// Whether a boolean is set.

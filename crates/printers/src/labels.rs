@@ -5,13 +5,19 @@ use crate::cell::{NONE, list};
 
 /// A LabelSelector object as text: `a=b,c in (d,e),!f`, or `<none>`.
 pub(crate) fn selector(selector: Option<&Value>) -> String {
-    let Some(selector) = selector.filter(|s| !s.is_null()) else { return NONE.to_owned() };
+    let Some(selector) = selector.filter(|s| !s.is_null()) else {
+        return NONE.to_owned();
+    };
     let equal = selector["matchLabels"].as_object().into_iter().flatten();
-    let mut parts: Vec<(String, String)> =
-        equal.map(|(k, v)| (k.clone(), format!("{k}={}", v.as_str().unwrap_or_default()))).collect();
+    let mut parts: Vec<(String, String)> = equal
+        .map(|(k, v)| (k.clone(), format!("{k}={}", v.as_str().unwrap_or_default())))
+        .collect();
     for requirement in list(selector, "/matchExpressions") {
         let key = requirement["key"].as_str().unwrap_or_default();
-        let mut values: Vec<&str> = list(requirement, "/values").iter().filter_map(Value::as_str).collect();
+        let mut values: Vec<&str> = list(requirement, "/values")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         values.sort_unstable();
         let values = values.join(",");
         let text = match requirement["operator"].as_str().unwrap_or_default() {

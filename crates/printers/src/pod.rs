@@ -10,9 +10,14 @@ pub(crate) fn cells(pod: &Value, now: i64) -> Vec<Value> {
         None => summary.restarts.to_string(),
     };
     let ips = list(pod, "/status/podIPs");
-    let ip = ips.first().and_then(|i| i["ip"].as_str()).unwrap_or_else(|| text(pod, "/status/podIP"));
+    let ip = ips
+        .first()
+        .and_then(|i| i["ip"].as_str())
+        .unwrap_or_else(|| text(pod, "/status/podIP"));
     let gates = list(pod, "/spec/readinessGates");
-    let gates_met = gates.iter().filter(|g| condition(pod, g["conditionType"].as_str().unwrap_or_default()) == Some("True"));
+    let gates_met = gates
+        .iter()
+        .filter(|g| condition(pod, g["conditionType"].as_str().unwrap_or_default()) == Some("True"));
     vec![
         name(pod),
         format!("{}/{}", summary.ready, summary.containers).into(),
@@ -22,7 +27,11 @@ pub(crate) fn cells(pod: &Value, now: i64) -> Vec<Value> {
         if ip.is_empty() { NONE } else { ip }.into(),
         text_or(pod, "/spec/nodeName", NONE).into(),
         text_or(pod, "/status/nominatedNodeName", NONE).into(),
-        if gates.is_empty() { NONE.into() } else { json!(format!("{}/{}", gates_met.count(), gates.len())) },
+        if gates.is_empty() {
+            NONE.into()
+        } else {
+            json!(format!("{}/{}", gates_met.count(), gates.len()))
+        },
     ]
 }
 
@@ -35,12 +44,17 @@ struct Summary {
 }
 
 fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a str> {
-    list(pod, "/status/conditions").iter().find(|c| c["type"] == kind).and_then(|c| c["status"].as_str())
+    list(pod, "/status/conditions")
+        .iter()
+        .find(|c| c["type"] == kind)
+        .and_then(|c| c["status"].as_str())
 }
 
 /// An init container that goes on beside the others.
 fn is_sidecar(pod: &Value, name: &str) -> bool {
-    list(pod, "/spec/initContainers").iter().any(|c| c["name"] == name && c["restartPolicy"] == "Always")
+    list(pod, "/spec/initContainers")
+        .iter()
+        .any(|c| c["name"] == name && c["restartPolicy"] == "Always")
 }
 
 /// After `printPod`.
@@ -52,8 +66,14 @@ fn summary(pod: &Value) -> Summary {
         last_restart: None,
         reason: text_or(pod, "/status/reason", text(pod, "/status/phase")).to_owned(),
     };
-    s.containers += list(pod, "/spec/initContainers").iter().filter(|c| c["restartPolicy"] == "Always").count();
-    if let Some(gated) = list(pod, "/status/conditions").iter().find(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated") {
+    s.containers += list(pod, "/spec/initContainers")
+        .iter()
+        .filter(|c| c["restartPolicy"] == "Always")
+        .count();
+    if let Some(gated) = list(pod, "/status/conditions")
+        .iter()
+        .find(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated")
+    {
         s.reason = gated["reason"].as_str().unwrap_or_default().to_owned();
     }
     let newer = |status: &Value, last: &mut Option<String>| {
@@ -91,7 +111,12 @@ fn summary(pod: &Value) -> Summary {
             }
         }
         if s.reason == "Completed" && has_running {
-            s.reason = if condition(pod, "Ready") == Some("True") { "Running" } else { "NotReady" }.to_owned();
+            s.reason = if condition(pod, "Ready") == Some("True") {
+                "Running"
+            } else {
+                "NotReady"
+            }
+            .to_owned();
         }
     }
     s.last_restart = last_restart;

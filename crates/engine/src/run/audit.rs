@@ -51,5 +51,9 @@ pub(super) fn to_file(paths: &Paths) -> Result<AuditHook, Error> {
 }
 
 fn open(path: &PathBuf) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }

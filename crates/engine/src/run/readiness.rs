@@ -31,7 +31,11 @@ pub(super) fn report(paths: Paths, client: Client) -> tokio::task::JoinHandle<()
                 Ok(Event::Init) => ready.clear(),
                 Ok(Event::InitApply(node) | Event::Apply(node)) => {
                     let name = node.metadata.name.clone().unwrap_or_default();
-                    if is_ready(&node) { ready.insert(name) } else { ready.remove(&name) };
+                    if is_ready(&node) {
+                        ready.insert(name)
+                    } else {
+                        ready.remove(&name)
+                    };
                 }
                 Ok(Event::Delete(node)) => drop(ready.remove(&node.metadata.name.unwrap_or_default())),
                 Ok(Event::InitDone) => {}
@@ -48,8 +52,14 @@ pub(super) fn report(paths: Paths, client: Client) -> tokio::task::JoinHandle<()
 }
 
 fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 fn write(paths: &Paths, count: usize) -> Result<(), Error> {

@@ -15,11 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn connect(paths: &Paths, program: &Path) -> Result<engine_runtime::Client, Error> {
     start(paths, program).await?;
     let socket = paths.run().join("runtime.sock");
-    engine_runtime::Client::connect(socket).await.map_err(|e| Error::part("runtime daemon")(Box::new(e)))
+    engine_runtime::Client::connect(socket)
+        .await
+        .map_err(|e| Error::part("runtime daemon")(Box::new(e)))
 }
 
 /// Waits for the daemon's end, again and again, and starts another. The client reconnects by itself.
-pub(super) fn keep(paths: Paths, program: PathBuf, client: engine_runtime::Client) -> tokio::task::JoinHandle<()> {
+pub(super) fn keep(
+    paths: Paths,
+    program: PathBuf,
+    client: engine_runtime::Client,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             match client.ping().await {
@@ -54,7 +60,9 @@ async fn start(paths: &Paths, program: &Path) -> Result<(), Error> {
 /// Completes when the process has ended, without asking again and again: a pidfd becomes readable. The wait has a thread of
 /// its own, which costs a stack and no time.
 async fn ended(pid: i32) {
-    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return;
+    };
     let (send, receive) = oneshot::channel();
     std::thread::spawn(move || {
         // Either it has ended or it cannot be waited for; both are for the caller to look into.

@@ -23,7 +23,9 @@ pub(super) const NODE: Printer = Printer {
         c!(wide "Container-Runtime" "string"),
     ],
     cells: |o, now| {
-        let ready = list(o, "/status/conditions").iter().find(|c| c["type"] == "Ready");
+        let ready = list(o, "/status/conditions")
+            .iter()
+            .find(|c| c["type"] == "Ready");
         let mut status = match ready.and_then(|c| c["status"].as_str()) {
             Some("True") => "Ready",
             Some(_) => "NotReady",
@@ -35,7 +37,10 @@ pub(super) const NODE: Printer = Printer {
         }
         let address = |kind: &str| {
             let found = list(o, "/status/addresses").iter().find(|a| a["type"] == kind);
-            found.and_then(|a| a["address"].as_str()).unwrap_or(NONE).to_owned()
+            found
+                .and_then(|a| a["address"].as_str())
+                .unwrap_or(NONE)
+                .to_owned()
         };
         vec![
             name(o),
@@ -57,15 +62,21 @@ fn roles(node: &Value) -> String {
     let mut roles: Vec<&str> = labels
         .into_iter()
         .flatten()
-        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-            Some(role) if !role.is_empty() => Some(role),
-            _ if key == "kubernetes.io/role" => value.as_str().filter(|v| !v.is_empty()),
-            _ => None,
-        })
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) if !role.is_empty() => Some(role),
+                _ if key == "kubernetes.io/role" => value.as_str().filter(|v| !v.is_empty()),
+                _ => None,
+            },
+        )
         .collect();
     roles.sort_unstable();
     roles.dedup();
-    if roles.is_empty() { NONE.to_owned() } else { roles.join(",") }
+    if roles.is_empty() {
+        NONE.to_owned()
+    } else {
+        roles.join(",")
+    }
 }
 
 /// `RWO,ROX`.
@@ -121,7 +132,11 @@ pub(super) const VOLUME: Printer = Printer {
 };
 
 fn status_or_terminating(o: &Value) -> &str {
-    if o["metadata"]["deletionTimestamp"].is_null() { text(o, "/status/phase") } else { "Terminating" }
+    if o["metadata"]["deletionTimestamp"].is_null() {
+        text(o, "/status/phase")
+    } else {
+        "Terminating"
+    }
 }
 
 pub(super) const CLAIM: Printer = Printer {
@@ -138,8 +153,16 @@ pub(super) const CLAIM: Printer = Printer {
     ],
     cells: |o, now| {
         let bound = !text(o, "/spec/volumeName").is_empty();
-        let modes = if bound { access_modes(list(o, "/status/accessModes")) } else { String::new() };
-        let capacity = if bound { text(o, "/status/capacity/storage") } else { "" };
+        let modes = if bound {
+            access_modes(list(o, "/status/accessModes"))
+        } else {
+            String::new()
+        };
+        let capacity = if bound {
+            text(o, "/status/capacity/storage")
+        } else {
+            ""
+        };
         vec![
             name(o),
             status_or_terminating(o).into(),
@@ -164,7 +187,10 @@ pub(super) const STORAGE_CLASS: Printer = Printer {
         AGE,
     ],
     cells: |o, now| {
-        let annotation = text(o, "/metadata/annotations/storageclass.kubernetes.io~1is-default-class");
+        let annotation = text(
+            o,
+            "/metadata/annotations/storageclass.kubernetes.io~1is-default-class",
+        );
         let mark = if annotation == "true" { " (default)" } else { "" };
         vec![
             format!("{}{mark}", text(o, "/metadata/name")).into(),

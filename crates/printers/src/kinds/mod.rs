@@ -12,10 +12,22 @@ use crate::{Column, Printer, pod};
 /// A column; `c!(wide …)` is shown only with `-o wide`.
 macro_rules! c {
     (wide $name:literal $kind:literal) => {
-        crate::Column { name: $name, kind: $kind, format: "", description: $name, priority: 1 }
+        crate::Column {
+            name: $name,
+            kind: $kind,
+            format: "",
+            description: $name,
+            priority: 1,
+        }
     };
     ($name:literal $kind:literal) => {
-        crate::Column { name: $name, kind: $kind, format: "", description: $name, priority: 0 }
+        crate::Column {
+            name: $name,
+            kind: $kind,
+            format: "",
+            description: $name,
+            priority: 0,
+        }
     };
 }
 pub(super) use c;
@@ -55,7 +67,16 @@ const POD: Printer = Printer {
 
 /// Upstream's table for kinds without a printer: the creation time is printed as it is.
 const OTHER: Printer = Printer {
-    columns: &[NAME, Column { name: "Created At", kind: "date", format: "", description: AGE.description, priority: 0 }],
+    columns: &[
+        NAME,
+        Column {
+            name: "Created At",
+            kind: "date",
+            format: "",
+            description: AGE.description,
+            priority: 0,
+        },
+    ],
     cells: |object: &Value, _| vec![name(object), text(object, "/metadata/creationTimestamp").into()],
 };
 

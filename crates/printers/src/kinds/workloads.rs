@@ -22,7 +22,12 @@ pub(super) const DEPLOYMENT: Printer = Printer {
         let (names, images) = containers(o);
         vec![
             name(o),
-            format!("{}/{}", number(o, "/status/readyReplicas"), number(o, "/spec/replicas")).into(),
+            format!(
+                "{}/{}",
+                number(o, "/status/readyReplicas"),
+                number(o, "/spec/replicas")
+            )
+            .into(),
             number(o, "/status/updatedReplicas").into(),
             number(o, "/status/availableReplicas").into(),
             age(o, now),
@@ -60,12 +65,23 @@ pub(super) const REPLICA_SET: Printer = Printer {
 };
 
 pub(super) const STATEFUL_SET: Printer = Printer {
-    columns: &[NAME, c!("Ready" "string"), AGE, c!(wide "Containers" "string"), c!(wide "Images" "string")],
+    columns: &[
+        NAME,
+        c!("Ready" "string"),
+        AGE,
+        c!(wide "Containers" "string"),
+        c!(wide "Images" "string"),
+    ],
     cells: |o, now| {
         let (names, images) = containers(o);
         vec![
             name(o),
-            format!("{}/{}", number(o, "/status/readyReplicas"), number(o, "/spec/replicas")).into(),
+            format!(
+                "{}/{}",
+                number(o, "/status/readyReplicas"),
+                number(o, "/spec/replicas")
+            )
+            .into(),
             age(o, now),
             names.into(),
             images.into(),
@@ -108,15 +124,20 @@ pub(super) const DAEMON_SET: Printer = Printer {
 pub(super) const CONTROLLER_REVISION: Printer = Printer {
     columns: &[NAME, c!("Controller" "string"), c!("Revision" "string"), AGE],
     cells: |o, now| {
-        let owner = list(o, "/metadata/ownerReferences").iter().find(|r| r["controller"] == true);
-        let owner = owner.map_or_else(|| NONE.to_owned(), |r| {
-            let (group, kind) = (text(r, "/apiVersion"), text(r, "/kind").to_lowercase());
-            let resource = match group.split_once('/') {
-                Some((group, _)) => format!("{kind}.{group}"),
-                None => kind,
-            };
-            format!("{resource}/{}", text(r, "/name"))
-        });
+        let owner = list(o, "/metadata/ownerReferences")
+            .iter()
+            .find(|r| r["controller"] == true);
+        let owner = owner.map_or_else(
+            || NONE.to_owned(),
+            |r| {
+                let (group, kind) = (text(r, "/apiVersion"), text(r, "/kind").to_lowercase());
+                let resource = match group.split_once('/') {
+                    Some((group, _)) => format!("{kind}.{group}"),
+                    None => kind,
+                };
+                format!("{resource}/{}", text(r, "/name"))
+            },
+        );
         vec![name(o), owner.into(), number(o, "/revision").into(), age(o, now)]
     },
 };
@@ -154,7 +175,11 @@ pub(super) const JOB: Printer = Printer {
 };
 
 fn job_status(job: &Value) -> &'static str {
-    let has = |kind: &str| list(job, "/status/conditions").iter().any(|c| c["type"] == kind && c["status"] == "True");
+    let has = |kind: &str| {
+        list(job, "/status/conditions")
+            .iter()
+            .any(|c| c["type"] == kind && c["status"] == "True")
+    };
     if has("Complete") {
         "Complete"
     } else if has("Failed") {
@@ -173,7 +198,9 @@ fn job_status(job: &Value) -> &'static str {
 }
 
 fn job_duration(job: &Value, now: i64) -> String {
-    let Some(start) = seconds(text(job, "/status/startTime")) else { return String::new() };
+    let Some(start) = seconds(text(job, "/status/startTime")) else {
+        return String::new();
+    };
     let end = seconds(text(job, "/status/completionTime")).unwrap_or(now);
     kube_types::human_duration(Duration::from_secs(u64::try_from(end - start).unwrap_or(0)))
 }
@@ -202,7 +229,12 @@ pub(super) const CRON_JOB: Printer = Printer {
             // kubectl prints what it gets, and upstream sends Go's words.
             if flag(o, "/spec/suspend") { "True" } else { "False" }.into(),
             (list(o, "/status/active").len() as i64).into(),
-            if last.is_empty() { NONE.to_owned() } else { since(last, now) }.into(),
+            if last.is_empty() {
+                NONE.to_owned()
+            } else {
+                since(last, now)
+            }
+            .into(),
             age(o, now),
             names.into(),
             images.into(),
