@@ -16,7 +16,16 @@ pub async fn run(role: ServeRole) -> anyhow::Result<()> {
     };
     match role {
         ServeRole::Tally(args) => {
-            let config = tally::Config { listen: args.listen, redis: args.redis, app_keys: args.app_keys };
+            let apps = match &args.apps {
+                Some(json) => tally::Apps::from_json(json)?,
+                None => tally::Apps::from_keys(args.app_keys.iter().map(String::as_str)),
+            };
+            let config = tally::Config {
+                api_key: args.api_key,
+                queue: args.queue,
+                replicas: args.wait_replicas,
+                ..tally::Config::new(args.listen, args.redis, apps)
+            };
             Ok(config.run(shutdown).await?)
         }
         ServeRole::WaitStore { redis, patience } => {

@@ -1,0 +1,36 @@
+// The Web SDK's life. Outside a browser it uses fetch and a storage that we give it.
+"use strict";
+const kept = new Map();
+globalThis.localStorage ??= { getItem: k => kept.get(k) ?? null, setItem: (k, v) => kept.set(k, v), removeItem: k => kept.delete(k) };
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+// Node 20 has no navigator; 21 and later have one that says "Node.js".
+globalThis.navigator ??= { userAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", language: "en", platform: "Linux" };
+const { ledger, sent } = require("./ledger.cjs");
+let failed = 0;
+const fetchNow = globalThis.fetch;
+globalThis.fetch = async (url, options) => {
+  sent(options.body || String(url).split("?")[1]);
+  const answer = await fetchNow(url, options);
+  if (!answer.ok) failed += 1;
+  return answer;
+};
+const Countly = require("countly-sdk-web").default;
+(async () => {
+  Countly.init({
+    app_key: "demo", device_id: "web-sdk", url: process.argv[2], interval: 50, fail_timeout: 1, session_update: 1, app_version: "1.2",
+    force_post: true,
+  });
+  Countly.begin_session();
+  await sleep(800);
+  Countly.add_event({ key: "bought", count: 3, sum: 4.5, segmentation: { colour: "red" } });
+  Countly.user_details({ name: "Ann", custom: { plan: "pro" } });
+  Countly.userData.increment("visits");
+  Countly.userData.increment_by("points", 2);
+  Countly.userData.save();
+  Countly.log_error(new Error("boom"));
+  await sleep(2500);
+  Countly.end_session();
+  await sleep(1500);
+  console.log(JSON.stringify(ledger));
+  process.exit(failed ? 1 : 0);
+})();
