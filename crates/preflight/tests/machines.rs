@@ -8,6 +8,8 @@ use preflight::{Facts, Finding, Level, Profile, Wanted, judge, judge_fleet};
 use recorded::{MACHINES, centos7, debian13, day};
 use serde_json::{Value, json};
 
+type Trap<'a> = &'a dyn Fn(&mut Value);
+
 fn wanted(profile: Profile) -> Wanted {
     Wanted::new(profile, day())
 }
@@ -116,7 +118,6 @@ fn several_machines_are_judged_together() {
         trap(&mut machine);
         facts(machine)
     };
-    type Trap<'a> = &'a dyn Fn(&mut Value);
     let cases: [(&str, Trap); 6] = [
         ("", &|_| {}),
         ("fleet-unique", &|m| m["machine"]["machine_id"] = debian13()["machine"]["machine_id"].clone()),

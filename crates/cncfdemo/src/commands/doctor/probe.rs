@@ -10,12 +10,25 @@ use serde_json::json;
 use super::Stop;
 use crate::exit::Interrupted;
 
-/// Takes what the image has: getent or nslookup; curl, wget or nc. Any answer of the API, a refusal too, is an answer.
+/// Takes what the image has: getent or nslookup; curl, nc or wget. Any answer of the API, a refusal too, is an answer, and so is
+/// an accepted connection. Some nslookups know no search list, so the whole name comes second.
 const SCRIPT: &str = r#"
 flat() { tr '\n\t' '  ' | cut -c1-300; }
-if out=$( { getent hosts kubernetes.default.svc || nslookup kubernetes.default.svc; } 2>&1 ); then echo "NAME ok $(echo "$out" | flat)"; else echo "NAME no $(echo "$out" | flat)"; fi
-url="https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version"
-if out=$( { curl -skS -m 5 "$url" || wget -T 5 -qO- --no-check-certificate "$url" || nc -z -w 5 "$KUBERNETES_SERVICE_HOST" "$KUBERNETES_SERVICE_PORT"; } 2>&1 ); then echo "API ok $(echo "$out" | flat)"; else echo "API no $(echo "$out" | flat)"; fi
+has() { command -v "$1" >/dev/null 2>&1; }
+host=$KUBERNETES_SERVICE_HOST port=$KUBERNETES_SERVICE_PORT
+name() {
+  if has getent; then getent hosts kubernetes.default.svc
+  elif has nslookup; then nslookup kubernetes.default.svc || nslookup kubernetes.default.svc.cluster.local
+  else echo "the image has neither getent nor nslookup"; return 9; fi
+}
+api() {
+  if has curl; then curl -skS -m 5 "https://$host:$port/version"
+  elif has nc; then nc -w 5 "$host" "$port" </dev/null
+  elif has wget; then wget -T 5 -qO- --no-check-certificate "https://$host:$port/version"
+  else echo "the image has neither curl, nc nor wget"; return 9; fi
+}
+say() { out=$($2 2>&1); case $? in 0) s=ok;; 9) s=na;; *) s=no;; esac; echo "$1 $s $(echo "$out" | flat)"; }
+say NAME name; say API api
 "#;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,6 +100,9 @@ fn read(log: &str) -> Probe {
         let rest = log.lines().find_map(|l| l.strip_prefix(what)).unwrap_or(" no the pod said nothing of it").trim_start();
         (rest.starts_with("ok"), rest.get(3..).unwrap_or_default().trim().to_owned())
     };
+    if let Some(why) = log.lines().find_map(|l| l.strip_prefix("NAME na ").or_else(|| l.strip_prefix("API na "))) {
+        return Probe { absent: why.trim().to_owned(), ..Probe::default() };
+    }
     let ((name_resolved, name), (api_reached, api)) = (line("NAME"), line("API"));
     let api = if api_reached && api.is_empty() { "the connection was accepted".to_owned() } else { api };
     Probe { name, name_resolved, api, api_reached, ..Probe::default() }
@@ -100,5 +116,6 @@ mod tests {
         assert!(probe.name_resolved && !probe.api_reached);
         assert_eq!(probe.api, "wget: timed out");
         assert!(!super::read("").name_resolved);
+        assert_eq!(super::read("NAME na no tool\nAPI ok \n").absent, "no tool");
     }
 }
