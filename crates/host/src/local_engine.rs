@@ -15,7 +15,9 @@ pub fn local_engine_facts(state_dir: &Path) -> LocalEngineFacts {
     let (network_namespace, veth, nftables) = network_probe::run();
     LocalEngineFacts {
         euid: rustix::process::geteuid().as_raw(),
-        capabilities: field(&status, "CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0),
+        capabilities: field(&status, "CapEff:")
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or(0),
         filesystems: filesystems(),
         cgroup_controllers: cgroup_controllers(),
         cgroup_writable: cgroup_writable(),
@@ -31,7 +33,9 @@ pub fn local_engine_facts(state_dir: &Path) -> LocalEngineFacts {
 }
 
 pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 pub(crate) fn nearest_existing(path: &Path) -> &Path {
@@ -41,9 +45,15 @@ pub(crate) fn nearest_existing(path: &Path) -> &Path {
 /// What the kernel lists, and overlay where its module lies ready to be loaded on first use.
 fn filesystems() -> Vec<String> {
     let text = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let mut known: Vec<String> = text.lines().filter_map(|l| l.split_whitespace().last()).map(str::to_owned).collect();
+    let mut known: Vec<String> = text
+        .lines()
+        .filter_map(|l| l.split_whitespace().last())
+        .map(str::to_owned)
+        .collect();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let modules = Path::new("/lib/modules").join(release.trim()).join("kernel/fs/overlayfs");
+    let modules = Path::new("/lib/modules")
+        .join(release.trim())
+        .join("kernel/fs/overlayfs");
     if !known.iter().any(|f| f == "overlay") && modules.is_dir() {
         known.push("overlay".to_owned());
     }
@@ -92,10 +102,14 @@ pub(crate) fn filesystem_of(path: &Path) -> String {
         .filter_map(|line| {
             let (before, after) = line.split_once(" - ")?;
             let point = before.split(' ').nth(4)?;
-            path.starts_with(point).then_some((point.len(), after.split(' ').next()?))
+            path.starts_with(point)
+                .then_some((point.len(), after.split(' ').next()?))
         })
         .max_by_key(|(length, _)| *length)
-        .map_or_else(|| "an unknown file system".to_owned(), |(_, kind)| kind.to_owned())
+        .map_or_else(
+            || "an unknown file system".to_owned(),
+            |(_, kind)| kind.to_owned(),
+        )
 }
 
 fn available_memory() -> u64 {

@@ -154,24 +154,45 @@ impl Mender {
         fs::create_dir_all(&journal).map_err(file("create", &journal))?;
         let path = journal.join("lock");
         let lock = File::create(&path).map_err(file("open", &path))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| Error::Busy)?;
-        Ok(Mender { root: root.to_owned(), journal, _lock: lock })
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| Error::Busy)?;
+        Ok(Mender {
+            root: root.to_owned(),
+            journal,
+            _lock: lock,
+        })
     }
 
     /// Makes changes. `interrupted` is asked before each.
     ///
     /// # Errors
     /// When a change cannot be made or somebody interrupts; then all is as before, or the error says what is not.
-    pub fn apply(&self, checks: &[String], changes: &[Change], interrupted: &dyn Fn() -> bool) -> Result<Record, Error> {
+    pub fn apply(
+        &self,
+        checks: &[String],
+        changes: &[Change],
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Record, Error> {
         let number = self.records()?.last().map_or(1, |r| r.number + 1);
-        let mut record = Record { number, checks: checks.to_vec(), entries: Vec::new() };
+        let mut record = Record {
+            number,
+            checks: checks.to_vec(),
+            entries: Vec::new(),
+        };
         for change in changes {
-            let made = if interrupted() { Err(Error::Interrupted) } else { self.make(&mut record, change) };
+            let made = if interrupted() {
+                Err(Error::Interrupted)
+            } else {
+                self.make(&mut record, change)
+            };
             if let Err(cause) = made {
                 let left = self.take_back(&mut record).left;
                 return Err(match left.as_slice() {
                     [] => cause,
-                    left => Error::Both { cause: Box::new(cause), cleanup: left.join("; ") },
+                    left => Error::Both {
+                        cause: Box::new(cause),
+                        cleanup: left.join("; "),
+                    },
                 });
             }
         }
@@ -180,7 +201,11 @@ impl Mender {
 
     fn make(&self, record: &mut Record, change: &Change) -> Result<(), Error> {
         let before = self.before(change)?;
-        record.entries.push(Entry { change: change.clone(), before, progress: Progress::Begun });
+        record.entries.push(Entry {
+            change: change.clone(),
+            before,
+            progress: Progress::Begun,
+        });
         self.save(record)?;
         let at = record.entries.len() - 1;
         self.execute(change, &record.entries[at].before)?;
@@ -195,7 +220,9 @@ impl Mender {
     pub fn undo(&self) -> Result<Option<Undone>, Error> {
         let mut records = self.records()?;
         let open = |r: &Record| r.entries.iter().any(|e| e.progress != Progress::Undone);
-        let Some(record) = records.iter_mut().rfind(|r| open(r)) else { return Ok(None) };
+        let Some(record) = records.iter_mut().rfind(|r| open(r)) else {
+            return Ok(None);
+        };
         Ok(Some(self.take_back(record)))
     }
 
@@ -209,7 +236,9 @@ impl Mender {
             let path = entry.map_err(file("read", &self.journal))?.path();
             if path.extension().is_some_and(|e| e == "json") {
                 let text = fs::read_to_string(&path).map_err(file("read", &path))?;
-                found.push(serde_json::from_str::<Record>(&text).map_err(|e| file("understand", &path)(e.into()))?);
+                found.push(
+                    serde_json::from_str::<Record>(&text).map_err(|e| file("understand", &path)(e.into()))?,
+                );
             }
         }
         found.sort_by_key(|r| r.number);
@@ -217,7 +246,10 @@ impl Mender {
     }
 
     fn take_back(&self, record: &mut Record) -> Undone {
-        let mut undone = Undone { checks: record.checks.clone(), ..Undone::default() };
+        let mut undone = Undone {
+            checks: record.checks.clone(),
+            ..Undone::default()
+        };
         for at in (0..record.entries.len()).rev() {
             let entry = record.entries[at].clone();
             if entry.progress == Progress::Undone {
@@ -263,8 +295,12 @@ impl Mender {
                     return Err(Error::Changed(path));
                 }
                 let mode = fs::metadata(&path).map_or(0o644, |m| m.mode() & 0o7777);
-                let mut made: Vec<PathBuf> =
-                    path.ancestors().skip(1).take_while(|d| !d.exists()).map(Path::to_owned).collect();
+                let mut made: Vec<PathBuf> = path
+                    .ancestors()
+                    .skip(1)
+                    .take_while(|d| !d.exists())
+                    .map(Path::to_owned)
+                    .collect();
                 made.reverse();
                 Before::File { text, mode, made }
             }
@@ -272,9 +308,13 @@ impl Mender {
                 let path = self.parameter(key);
                 // A module loaded by an earlier change makes it appear; before that it has no value.
                 let value = fs::read_to_string(&path).map_err(file("read", &path))?;
-                Before::Parameter { value: value.trim().to_owned() }
+                Before::Parameter {
+                    value: value.trim().to_owned(),
+                }
             }
-            Change::LoadModule { name } => Before::Module { loaded: self.is_loaded(name) },
+            Change::LoadModule { name } => Before::Module {
+                loaded: self.is_loaded(name),
+            },
             Change::SwapOff { .. } => Before::Swap,
         })
     }
@@ -296,11 +336,19 @@ impl Mender {
 
     fn set(&self, key: &str, value: &str) -> Result<(), Error> {
         let path = self.parameter(key);
-        let failed = |reason: String| Error::Parameter { key: key.to_owned(), value: value.to_owned(), reason };
+        let failed = |reason: String| Error::Parameter {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            reason,
+        };
         fs::write(&path, format!("{value}\n")).map_err(|e| failed(e.to_string()))?;
         let now = fs::read_to_string(&path).map_err(|e| failed(e.to_string()))?;
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        if words(&now) == words(value) { Ok(()) } else { Err(failed(format!("it is {} afterwards", now.trim()))) }
+        if words(&now) == words(value) {
+            Ok(())
+        } else {
+            Err(failed(format!("it is {} afterwards", now.trim())))
+        }
     }
 
     fn restore(&self, entry: &Entry) -> Result<(), Error> {
@@ -332,12 +380,25 @@ impl Mender {
                 let now = fs::read_to_string(&path).unwrap_or_default();
                 let same = |a: &str, b: &str| a.split_whitespace().eq(b.split_whitespace());
                 // After a reboot it has another value, or none; that is nothing of ours.
-                if same(&now, value) && !same(&now, old) { self.set_raw(key, old) } else { Ok(()) }
+                if same(&now, value) && !same(&now, old) {
+                    self.set_raw(key, old)
+                } else {
+                    Ok(())
+                }
             }
-            (Change::LoadModule { name }, Before::Module { loaded: false }) if self.is_loaded(name) => run("modprobe", &["-r", "--", name]),
+            (Change::LoadModule { name }, Before::Module { loaded: false }) if self.is_loaded(name) => {
+                run("modprobe", &["-r", "--", name])
+            }
             (Change::SwapOff { device }, Before::Swap) => {
                 let active = fs::read_to_string(self.path("/proc/swaps")).unwrap_or_default();
-                if active.lines().any(|l| l.split_whitespace().next() == Some(device)) { Ok(()) } else { run("swapon", &["--", device]) }
+                if active
+                    .lines()
+                    .any(|l| l.split_whitespace().next() == Some(device))
+                {
+                    Ok(())
+                } else {
+                    run("swapon", &["--", device])
+                }
             }
             _ => Ok(()),
         }
@@ -345,8 +406,11 @@ impl Mender {
 
     /// Like `set`, for values that the kernel may show in another form, the empty one among them.
     fn set_raw(&self, key: &str, value: &str) -> Result<(), Error> {
-        fs::write(self.parameter(key), format!("{value}\n"))
-            .map_err(|e| Error::Parameter { key: key.to_owned(), value: value.to_owned(), reason: e.to_string() })
+        fs::write(self.parameter(key), format!("{value}\n")).map_err(|e| Error::Parameter {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            reason: e.to_string(),
+        })
     }
 
     fn save(&self, record: &Record) -> Result<(), Error> {
@@ -391,9 +455,21 @@ fn write_atomically(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), Error> {
-    let said = |reason: String| Error::Program { program: format!("{program} {}", arguments.join(" ")), reason };
-    let output = Command::new(program).args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|e| said(e.to_string()))?;
-    if output.status.success() { Ok(()) } else { Err(said(String::from_utf8_lossy(&output.stderr).trim().to_owned())) }
+    let said = |reason: String| Error::Program {
+        program: format!("{program} {}", arguments.join(" ")),
+        reason,
+    };
+    let output = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| said(e.to_string()))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(said(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -430,7 +506,10 @@ mod tests {
                         into.push((path.display().to_string(), String::new()));
                         walk(&path, into);
                     } else {
-                        into.push((path.display().to_string(), fs::read_to_string(&path).unwrap().trim().to_owned()));
+                        into.push((
+                            path.display().to_string(),
+                            fs::read_to_string(&path).unwrap().trim().to_owned(),
+                        ));
                     }
                 }
             }
@@ -443,9 +522,20 @@ mod tests {
 
     fn changes() -> Vec<Change> {
         vec![
-            Change::WriteFile { path: "/etc/sysctl.d/z.conf".into(), before: None, after: "net.ipv4.ip_forward = 1\n".into() },
-            Change::WriteFile { path: "/etc/fstab".into(), before: Some("old\n".into()), after: "new\n".into() },
-            Change::SetSysctl { key: "net.ipv4.ip_forward".into(), value: "1".into() },
+            Change::WriteFile {
+                path: "/etc/sysctl.d/z.conf".into(),
+                before: None,
+                after: "net.ipv4.ip_forward = 1\n".into(),
+            },
+            Change::WriteFile {
+                path: "/etc/fstab".into(),
+                before: Some("old\n".into()),
+                after: "new\n".into(),
+            },
+            Change::SetSysctl {
+                key: "net.ipv4.ip_forward".into(),
+                value: "1".into(),
+            },
         ]
     }
 
@@ -453,8 +543,14 @@ mod tests {
     fn what_is_made_is_taken_back() {
         let machine = Machine::new();
         let before = machine.picture();
-        machine.mender().apply(&["forwarding".into()], &changes(), &|| false).unwrap();
-        assert_eq!(fs::read_to_string(machine.dir.path().join("etc/fstab")).unwrap(), "new\n");
+        machine
+            .mender()
+            .apply(&["forwarding".into()], &changes(), &|| false)
+            .unwrap();
+        assert_eq!(
+            fs::read_to_string(machine.dir.path().join("etc/fstab")).unwrap(),
+            "new\n"
+        );
         assert_ne!(machine.picture(), before);
         let undone = machine.mender().undo().unwrap().unwrap();
         assert_eq!((undone.changes.len(), undone.left.len()), (3, 0));
@@ -497,7 +593,10 @@ mod tests {
         let machine = Machine::new();
         fs::write(machine.dir.path().join("etc/fstab"), "another\n").unwrap();
         let before = machine.picture();
-        assert!(matches!(machine.mender().apply(&[], &changes(), &|| false), Err(Error::Changed(_))));
+        assert!(matches!(
+            machine.mender().apply(&[], &changes(), &|| false),
+            Err(Error::Changed(_))
+        ));
         assert_eq!(machine.picture(), before);
 
         let machine = Machine::new();
@@ -505,7 +604,10 @@ mod tests {
         fs::write(machine.dir.path().join("etc/fstab"), "edited since\n").unwrap();
         let undone = machine.mender().undo().unwrap().unwrap();
         assert_eq!((undone.changes.len(), undone.left.len()), (2, 1));
-        assert_eq!(fs::read_to_string(machine.dir.path().join("etc/fstab")).unwrap(), "edited since\n");
+        assert_eq!(
+            fs::read_to_string(machine.dir.path().join("etc/fstab")).unwrap(),
+            "edited since\n"
+        );
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Our replay of sysctl.d against systemd-sysctl itself: generated sets of files in a network and mount namespace of their
 //! own; what the program sets must be what was predicted. Needs root, `unshare`, `ip` and systemd-sysctl.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may end where it stands"
+)]
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,8 +18,23 @@ const CASES: u64 = 1000;
 /// Parameters of links: they belong to the network namespace, and setting one changes no other.
 const PARAMETERS: [&str; 3] = ["rp_filter", "arp_ignore", "arp_announce"];
 const LINKS: [&str; 4] = ["all", "lo", "d0", "v.5"];
-const PLACES: [&str; 4] = ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"];
-const NAMES: [&str; 9] = ["10-a.conf", "50-b.conf", "99-z.conf", "a.conf", "Z.conf", "~z.conf", ".hidden.conf", "10-a.conf.bak", "60-x.conf~"];
+const PLACES: [&str; 4] = [
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+];
+const NAMES: [&str; 9] = [
+    "10-a.conf",
+    "50-b.conf",
+    "99-z.conf",
+    "a.conf",
+    "Z.conf",
+    "~z.conf",
+    ".hidden.conf",
+    "10-a.conf.bak",
+    "60-x.conf~",
+];
 
 #[test]
 fn what_systemd_sets_is_what_was_predicted() {
@@ -29,7 +48,11 @@ fn what_systemd_sets_is_what_was_predicted() {
     let status = Command::new("unshare")
         .args(["--mount", "--net", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "what_systemd_sets_is_what_was_predicted", "--nocapture"])
+        .args([
+            "--exact",
+            "what_systemd_sets_is_what_was_predicted",
+            "--nocapture",
+        ])
         .env(INSIDE, "1")
         .status()
         .unwrap();
@@ -45,7 +68,10 @@ fn inside() {
     for place in ["/etc/sysctl.d", "/run", "/usr/local/lib", "/usr/lib/sysctl.d"] {
         run("mount", &["-t", "tmpfs", "tmpfs", place]);
     }
-    run("ip", &["link", "add", "d0", "type", "veth", "peer", "name", "v.5"]);
+    run(
+        "ip",
+        &["link", "add", "d0", "type", "veth", "peer", "name", "v.5"],
+    );
     let mut globs = 0;
     for case in 1..=CASES {
         let mut dice = Dice(case.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -53,18 +79,33 @@ fn inside() {
         globs += usize::from(files.values().any(|t| t.contains('*')));
         let keys: Vec<(String, String)> = LINKS
             .iter()
-            .flat_map(|link| PARAMETERS.iter().map(move |p| (format!("net/ipv4/conf/{link}/{p}"), format!("/proc/sys/net/ipv4/conf/{link}/{p}"))))
+            .flat_map(|link| {
+                PARAMETERS.iter().map(move |p| {
+                    (
+                        format!("net/ipv4/conf/{link}/{p}"),
+                        format!("/proc/sys/net/ipv4/conf/{link}/{p}"),
+                    )
+                })
+            })
             .collect();
         for (_, path) in &keys {
             fs::write(path, "0").unwrap();
         }
         // It complains of what it cannot set, and that is no failure here.
-        let output = Command::new(PROGRAM).env("SYSTEMD_LOG_LEVEL", "err").output().unwrap();
+        let output = Command::new(PROGRAM)
+            .env("SYSTEMD_LOG_LEVEL", "err")
+            .output()
+            .unwrap();
         let read = host::sysctl_files();
         for (key, path) in &keys {
             let set = fs::read_to_string(path).unwrap().trim().to_owned();
             let predicted = preflight::sysctl::after_boot(&read, key).map_or("0".to_owned(), |s| s.value);
-            assert_eq!(set, predicted, "case {case}, {key}\n{files:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(
+                set,
+                predicted,
+                "case {case}, {key}\n{files:#?}\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
     }
     assert!(globs > 100, "too few globs to say anything: {globs}");

@@ -48,7 +48,11 @@ pub struct Wanted {
 impl Wanted {
     /// The newest Kubernetes that the tables know.
     pub fn new(profile: Profile, now: i64) -> Self {
-        Self { profile, kubernetes: crate::versions::NEWEST, now }
+        Self {
+            profile,
+            kubernetes: crate::versions::NEWEST,
+            now,
+        }
     }
 }
 
@@ -105,7 +109,12 @@ pub struct Verdict {
 
 impl Verdict {
     fn new(level: Level, seen: impl Into<String>) -> Self {
-        Self { level, seen: seen.into(), fix: None, changes: Vec::new() }
+        Self {
+            level,
+            seen: seen.into(),
+            fix: None,
+            changes: Vec::new(),
+        }
     }
 
     /// As it should be.

@@ -62,54 +62,108 @@ const fn base(id: &'static str, title: &'static str, judge: Judge) -> Check {
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         fix: "leave the tag on exactly one security group of each instance (the seed: take it off the masters' group)",
-        ..base("cluster-tags", "each instance has exactly one security group tagged with its cluster", Judge::Cloud(|facts| {
-            let tagged: BTreeSet<&str> = facts.security_groups.iter().filter(|g| g.tags.get(TAG) == Some(&facts.cluster)).map(|g| g.id.as_str()).collect();
-            let mut wrong = Vec::new();
-            for instance in ours(facts) {
-                let groups: Vec<&str> = instance.security_groups.iter().map(String::as_str).filter(|g| tagged.contains(g)).collect();
-                match groups.len() {
-                    1 => {}
-                    0 => wrong.push(format!("{} has no tagged security group", instance.id)),
-                    _ => wrong.push(format!("{} has {}: {}", instance.id, groups.len(), groups.join(", "))),
+        ..base(
+            "cluster-tags",
+            "each instance has exactly one security group tagged with its cluster",
+            Judge::Cloud(|facts| {
+                let tagged: BTreeSet<&str> = facts
+                    .security_groups
+                    .iter()
+                    .filter(|g| g.tags.get(TAG) == Some(&facts.cluster))
+                    .map(|g| g.id.as_str())
+                    .collect();
+                let mut wrong = Vec::new();
+                for instance in ours(facts) {
+                    let groups: Vec<&str> = instance
+                        .security_groups
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|g| tagged.contains(g))
+                        .collect();
+                    match groups.len() {
+                        1 => {}
+                        0 => wrong.push(format!("{} has no tagged security group", instance.id)),
+                        _ => wrong.push(format!(
+                            "{} has {}: {}",
+                            instance.id,
+                            groups.len(),
+                            groups.join(", ")
+                        )),
+                    }
                 }
-            }
-            told(facts, wrong, "one each")
-        }))
+                told(facts, wrong, "one each")
+            }),
+        )
     },
     Check {
         fix: "take the other cluster's resources away from this cluster's machines, or correct the tag",
-        ..base("cluster-tags-foreign", "nothing that the cluster uses carries another cluster's tag", Judge::Cloud(|facts| {
-            let foreign = |tags: &BTreeMap<String, String>| tags.get(TAG).filter(|v| **v != facts.cluster).cloned();
-            let used: BTreeSet<&str> = ours(facts).flat_map(|i| i.security_groups.iter().map(String::as_str)).collect();
-            let groups = facts.security_groups.iter().filter(|g| used.contains(g.id.as_str()));
-            let wrong = groups.chain(&facts.resources)
-                .filter_map(|r| Some(format!("{} {} is tagged {}", if r.kind.is_empty() { "security group" } else { &r.kind }, r.id, foreign(&r.tags)?)))
-                .collect();
-            told(facts, wrong, "none")
-        }))
+        ..base(
+            "cluster-tags-foreign",
+            "nothing that the cluster uses carries another cluster's tag",
+            Judge::Cloud(|facts| {
+                let foreign =
+                    |tags: &BTreeMap<String, String>| tags.get(TAG).filter(|v| **v != facts.cluster).cloned();
+                let used: BTreeSet<&str> = ours(facts)
+                    .flat_map(|i| i.security_groups.iter().map(String::as_str))
+                    .collect();
+                let groups = facts
+                    .security_groups
+                    .iter()
+                    .filter(|g| used.contains(g.id.as_str()));
+                let wrong = groups
+                    .chain(&facts.resources)
+                    .filter_map(|r| {
+                        Some(format!(
+                            "{} {} is tagged {}",
+                            if r.kind.is_empty() {
+                                "security group"
+                            } else {
+                                &r.kind
+                            },
+                            r.id,
+                            foreign(&r.tags)?
+                        ))
+                    })
+                    .collect();
+                told(facts, wrong, "none")
+            }),
+        )
     },
     Check {
         fix: "tag every resource of the cluster with KubernetesCluster = its name, and nothing twice in another spelling",
-        ..base("cluster-tags-uniform", "every resource of the cluster carries the tag, in the same spelling", Judge::Cloud(|facts| {
-            let all = facts.instances.iter().map(|i| ("instance", &i.id, &i.tags)).chain(facts.resources.iter().map(|r| (r.kind.as_str(), &r.id, &r.tags)));
-            let mut wrong = Vec::new();
-            for (kind, id, tags) in all {
-                match tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(TAG)) {
-                    None => wrong.push(format!("{kind} {id} lacks the tag")),
-                    Some((key, _)) if key != TAG => wrong.push(format!("{kind} {id} spells it {key}")),
-                    Some((_, value)) if *value != facts.cluster && value.eq_ignore_ascii_case(&facts.cluster) => {
-                        wrong.push(format!("{kind} {id} spells the cluster {value}"));
+        ..base(
+            "cluster-tags-uniform",
+            "every resource of the cluster carries the tag, in the same spelling",
+            Judge::Cloud(|facts| {
+                let all = facts
+                    .instances
+                    .iter()
+                    .map(|i| ("instance", &i.id, &i.tags))
+                    .chain(facts.resources.iter().map(|r| (r.kind.as_str(), &r.id, &r.tags)));
+                let mut wrong = Vec::new();
+                for (kind, id, tags) in all {
+                    match tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(TAG)) {
+                        None => wrong.push(format!("{kind} {id} lacks the tag")),
+                        Some((key, _)) if key != TAG => wrong.push(format!("{kind} {id} spells it {key}")),
+                        Some((_, value))
+                            if *value != facts.cluster && value.eq_ignore_ascii_case(&facts.cluster) =>
+                        {
+                            wrong.push(format!("{kind} {id} spells the cluster {value}"));
+                        }
+                        Some(_) => {}
                     }
-                    Some(_) => {}
                 }
-            }
-            told(facts, wrong, "all do")
-        }))
+                told(facts, wrong, "all do")
+            }),
+        )
     },
 ];
 
 fn ours(facts: &CloudFacts) -> impl Iterator<Item = &Instance> {
-    facts.instances.iter().filter(|i| i.tags.get(TAG).is_none_or(|v| *v == facts.cluster))
+    facts
+        .instances
+        .iter()
+        .filter(|i| i.tags.get(TAG).is_none_or(|v| *v == facts.cluster))
 }
 
 fn told(facts: &CloudFacts, wrong: Vec<String>, fine: &str) -> Verdict {

@@ -13,7 +13,11 @@ pub fn effective<'a>(files: &'a [ConfFile], folder: &str) -> Vec<&'a ConfFile> {
     let mut chosen: BTreeMap<&str, (usize, &ConfFile)> = BTreeMap::new();
     for file in files {
         let Some((place, name)) = PLACES.iter().enumerate().find_map(|(rank, place)| {
-            let rest = file.path.strip_prefix(place)?.strip_prefix(folder)?.strip_prefix('/')?;
+            let rest = file
+                .path
+                .strip_prefix(place)?
+                .strip_prefix(folder)?
+                .strip_prefix('/')?;
             (!rest.contains('/')).then_some((rank, rest))
         }) else {
             continue;
@@ -41,9 +45,14 @@ pub fn modules_at_boot(files: &[ConfFile], cmdline: &str) -> Vec<String> {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let words = cmdline.split_whitespace().filter_map(|word| {
-        word.strip_prefix("modules_load=").or_else(|| word.strip_prefix("modules-load=")).or_else(|| word.strip_prefix("rd.modules_load="))
+        word.strip_prefix("modules_load=")
+            .or_else(|| word.strip_prefix("modules-load="))
+            .or_else(|| word.strip_prefix("rd.modules_load="))
     });
-    lines.chain(words.flat_map(|list| list.split(','))).map(|name| name.replace('-', "_")).collect()
+    lines
+        .chain(words.flat_map(|list| list.split(',')))
+        .map(|name| name.replace('-', "_"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -51,7 +60,11 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> ConfFile {
-        ConfFile { path: path.to_owned(), text: Some(text.to_owned()), ..ConfFile::default() }
+        ConfFile {
+            path: path.to_owned(),
+            text: Some(text.to_owned()),
+            ..ConfFile::default()
+        }
     }
 
     #[test]
@@ -63,6 +76,9 @@ mod tests {
             file("/etc/modules-load.d/a.conf.bak", "never"),
             file("/etc/modules-load.d/sub/a.conf", "never"),
         ];
-        assert_eq!(modules_at_boot(&files, "quiet modules_load=x,y"), ["veth", "nf_tables", "x", "y"]);
+        assert_eq!(
+            modules_at_boot(&files, "quiet modules_load=x,y"),
+            ["veth", "nf_tables", "x", "y"]
+        );
     }
 }

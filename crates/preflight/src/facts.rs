@@ -366,7 +366,9 @@ impl Facts {
     /// Whether a module will be there after a reboot: compiled in, or named in modules-load.d.
     pub fn module_after_boot(&self, name: &str) -> bool {
         self.modules.builtin.iter().any(|m| m == name)
-            || crate::conf::modules_at_boot(&self.modules.files, &self.kernel.cmdline).iter().any(|m| m == name)
+            || crate::conf::modules_at_boot(&self.modules.files, &self.kernel.cmdline)
+                .iter()
+                .any(|m| m == name)
     }
 
     /// Whether any Kubernetes node software is here already.

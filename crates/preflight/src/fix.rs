@@ -53,7 +53,12 @@ fn diff(path: &str, before: Option<&str>, after: &str) -> String {
     let old: Vec<&str> = before.unwrap_or_default().lines().collect();
     let new: Vec<&str> = after.lines().collect();
     let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let tail = old[head..]
+        .iter()
+        .rev()
+        .zip(new[head..].iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let start = head.saturating_sub(3);
     let shown = tail.min(3);
     let (old_end, new_end) = (old.len() - tail + shown, new.len() - tail + shown);
@@ -62,7 +67,11 @@ fn diff(path: &str, before: Option<&str>, after: &str) -> String {
         let length = end - start;
         format!("{},{length}", if length == 0 { start } else { start + 1 })
     };
-    let mut text = format!("--- {from}\n+++ {path}\n@@ -{} +{} @@\n", place(start, old_end), place(start, new_end));
+    let mut text = format!(
+        "--- {from}\n+++ {path}\n@@ -{} +{} @@\n",
+        place(start, old_end),
+        place(start, new_end)
+    );
     let mut put = |mark: char, lines: &[&str]| {
         for line in lines {
             text.push(mark);
@@ -80,23 +89,42 @@ fn diff(path: &str, before: Option<&str>, after: &str) -> String {
 /// Changes that give kernel parameters values that last: a file in sysctl.d whose name was proved, by a replay, to be read
 /// after every other that sets them, and the values of now. Empty when no name wins.
 pub fn sysctls(facts: &Facts, check: &str, wanted: &[(&str, String)]) -> Vec<Change> {
-    let mut text = format!("# Written by cncfdemo doctor --fix {check}; cncfdemo doctor undo takes it back.\n");
+    let mut text =
+        format!("# Written by cncfdemo doctor --fix {check}; cncfdemo doctor undo takes it back.\n");
     for (key, value) in wanted {
         text.push_str(&format!("{key} = {value}\n"));
     }
-    let names = ["99-zz-cncfdemo-", "zz-cncfdemo-", "zzzz-cncfdemo-", "~zz-cncfdemo-"];
+    let names = [
+        "99-zz-cncfdemo-",
+        "zz-cncfdemo-",
+        "zzzz-cncfdemo-",
+        "~zz-cncfdemo-",
+    ];
     let Some(change) = names.iter().find_map(|name| {
         let path = format!("/etc/sysctl.d/{name}{check}.conf");
         let mut files = facts.sysctl.files.clone();
         let before = files.iter().find(|f| f.path == path).cloned();
         // A link or a file that cannot be read is somebody's intention.
-        if before.as_ref().is_some_and(|f| f.link.is_some() || f.text.is_none()) {
+        if before
+            .as_ref()
+            .is_some_and(|f| f.link.is_some() || f.text.is_none())
+        {
             return None;
         }
         files.retain(|f| f.path != path);
-        files.push(ConfFile { path: path.clone(), text: Some(text.clone()), ..ConfFile::default() });
-        let wins = |(key, value): &(&str, String)| sysctl::after_boot(&files, key).is_some_and(|set| set.value == *value);
-        wanted.iter().all(wins).then(|| Change::WriteFile { path, before: before.and_then(|f| f.text), after: text.clone() })
+        files.push(ConfFile {
+            path: path.clone(),
+            text: Some(text.clone()),
+            ..ConfFile::default()
+        });
+        let wins = |(key, value): &(&str, String)| {
+            sysctl::after_boot(&files, key).is_some_and(|set| set.value == *value)
+        };
+        wanted.iter().all(wins).then(|| Change::WriteFile {
+            path,
+            before: before.and_then(|f| f.text),
+            after: text.clone(),
+        })
     }) else {
         return Vec::new();
     };
@@ -104,8 +132,13 @@ pub fn sysctls(facts: &Facts, check: &str, wanted: &[(&str, String)]) -> Vec<Cha
     if !matches!(&change, Change::WriteFile { before, after, .. } if before.as_ref() == Some(after)) {
         changes.push(change);
     }
-    let now = wanted.iter().filter(|(key, value)| facts.sysctl_now(key) != Some(value));
-    changes.extend(now.map(|(key, value)| Change::SetSysctl { key: (*key).to_owned(), value: value.clone() }));
+    let now = wanted
+        .iter()
+        .filter(|(key, value)| facts.sysctl_now(key) != Some(value));
+    changes.extend(now.map(|(key, value)| Change::SetSysctl {
+        key: (*key).to_owned(),
+        value: value.clone(),
+    }));
     changes
 }
 
@@ -115,15 +148,23 @@ pub fn modules(facts: &Facts, check: &str, names: &[&str]) -> Vec<Change> {
     let mut changes = Vec::new();
     if !lacking.is_empty() {
         let path = format!("/etc/modules-load.d/cncfdemo-{check}.conf");
-        let before = facts.modules.files.iter().find(|f| f.path == path).and_then(|f| f.text.clone());
-        let mut after = format!("# Written by cncfdemo doctor --fix {check}; cncfdemo doctor undo takes it back.\n");
+        let before = facts
+            .modules
+            .files
+            .iter()
+            .find(|f| f.path == path)
+            .and_then(|f| f.text.clone());
+        let mut after =
+            format!("# Written by cncfdemo doctor --fix {check}; cncfdemo doctor undo takes it back.\n");
         for name in names {
             after.push_str(&format!("{name}\n"));
         }
         changes.push(Change::WriteFile { path, before, after });
     }
     let now = names.iter().filter(|n| !facts.module_present(n));
-    changes.extend(now.map(|name| Change::LoadModule { name: (*name).to_owned() }));
+    changes.extend(now.map(|name| Change::LoadModule {
+        name: (*name).to_owned(),
+    }));
     changes
 }
 
@@ -135,17 +176,30 @@ mod tests {
     fn a_diff_shows_only_what_changes() {
         let old = "a\nb\nc\nd\nswap\ne\n";
         let shown = diff("/etc/fstab", Some(old), "a\nb\nc\nd\n#swap\ne\n");
-        assert_eq!(shown, "--- /etc/fstab\n+++ /etc/fstab\n@@ -2,5 +2,5 @@\n b\n c\n d\n-swap\n+#swap\n e\n");
-        assert_eq!(diff("/x", None, "a\n"), "--- /dev/null\n+++ /x\n@@ -0,0 +1,1 @@\n+a\n");
+        assert_eq!(
+            shown,
+            "--- /etc/fstab\n+++ /etc/fstab\n@@ -2,5 +2,5 @@\n b\n c\n d\n-swap\n+#swap\n e\n"
+        );
+        assert_eq!(
+            diff("/x", None, "a\n"),
+            "--- /dev/null\n+++ /x\n@@ -0,0 +1,1 @@\n+a\n"
+        );
     }
 
     #[test]
     fn the_name_of_the_file_is_one_that_wins() {
         let mut facts = Facts::default();
-        let later = ConfFile { path: "/etc/sysctl.d/99-zzz.conf".into(), text: Some("net.ipv4.ip_forward=0".into()), ..ConfFile::default() };
+        let later = ConfFile {
+            path: "/etc/sysctl.d/99-zzz.conf".into(),
+            text: Some("net.ipv4.ip_forward=0".into()),
+            ..ConfFile::default()
+        };
         facts.sysctl.files = vec![later];
         let changes = sysctls(&facts, "forwarding", &[("net.ipv4.ip_forward", "1".into())]);
-        assert!(matches!(&changes[0], Change::WriteFile { path, .. } if path == "/etc/sysctl.d/zz-cncfdemo-forwarding.conf"), "{changes:?}");
+        assert!(
+            matches!(&changes[0], Change::WriteFile { path, .. } if path == "/etc/sysctl.d/zz-cncfdemo-forwarding.conf"),
+            "{changes:?}"
+        );
         assert_eq!(changes.len(), 2);
     }
 }

@@ -51,11 +51,16 @@ pub fn judge_fleet(machines: &[Facts], wanted: &Wanted) -> Vec<Finding> {
             "" => format!("machine {}", number + 1),
             name => name.to_owned(),
         };
-        findings.extend(judge(facts, wanted).into_iter().map(|f| Finding { machine: name.clone(), ..f }));
+        findings.extend(judge(facts, wanted).into_iter().map(|f| Finding {
+            machine: name.clone(),
+            ..f
+        }));
     }
     if machines.len() > 1 {
         findings.extend(checks().filter_map(|check| match check.judge {
-            Judge::Fleet(judge) if check.profiles.contains(&wanted.profile) => Some(check.finding(judge(machines, wanted))),
+            Judge::Fleet(judge) if check.profiles.contains(&wanted.profile) => {
+                Some(check.finding(judge(machines, wanted)))
+            }
             _ => None,
         }));
     }

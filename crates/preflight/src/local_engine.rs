@@ -38,7 +38,10 @@ pub struct LocalEngineFacts {
 /// Judges whether a machine can host a local cluster, from these facts alone: the `local-engine` profile. Findings come in a
 /// fixed order; what could not be judged is left out.
 pub fn local_engine(facts: &LocalEngineFacts) -> Vec<Finding> {
-    let facts = Facts { local_engine: Some(facts.clone()), ..Facts::default() };
+    let facts = Facts {
+        local_engine: Some(facts.clone()),
+        ..Facts::default()
+    };
     let findings = crate::judge(&facts, &Wanted::new(Profile::LocalEngine, 0));
     findings.into_iter().filter(|f| f.level != Level::Skip).collect()
 }
@@ -63,7 +66,11 @@ mod tests {
     }
 
     fn failing(facts: &LocalEngineFacts) -> Vec<String> {
-        local_engine(facts).into_iter().filter(|f| f.level == Level::Fail).map(|f| f.id).collect()
+        local_engine(facts)
+            .into_iter()
+            .filter(|f| f.level == Level::Fail)
+            .map(|f| f.id)
+            .collect()
     }
 
     #[test]
@@ -81,12 +88,18 @@ mod tests {
             ("root", |f| f.euid = 1000),
             ("engine-capabilities", |f| f.capabilities = !(1 << 21)),
             ("engine-overlay", |f| f.filesystems.clear()),
-            ("engine-state-filesystem", |f| f.state_filesystem = "overlay".into()),
-            ("engine-cgroup-controllers", |f| f.cgroup_controllers.retain(|c| c != "pids")),
+            ("engine-state-filesystem", |f| {
+                f.state_filesystem = "overlay".into()
+            }),
+            ("engine-cgroup-controllers", |f| {
+                f.cgroup_controllers.retain(|c| c != "pids")
+            }),
             ("engine-cgroup-writable", |f| f.cgroup_writable = false),
             ("engine-network-namespace", |f| f.network_namespace = "no".into()),
             ("engine-veth", |f| f.veth = "no".into()),
-            ("engine-nftables", |f| f.nftables = "failed to make a table: not supported".into()),
+            ("engine-nftables", |f| {
+                f.nftables = "failed to make a table: not supported".into()
+            }),
             ("engine-disk-space", |f| f.free_bytes = 1),
             ("engine-inodes", |f| f.free_inodes = 1),
             ("engine-memory", |f| f.available_memory = 1),

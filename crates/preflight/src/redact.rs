@@ -5,9 +5,25 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Fields whose whole value names the machine.
-const NAMES: [&str; 6] = ["hostname", "machine_id", "product_uuid", "address", "subject", "hostname_fqdn"];
+const NAMES: [&str; 6] = [
+    "hostname",
+    "machine_id",
+    "product_uuid",
+    "address",
+    "subject",
+    "hostname_fqdn",
+];
 /// Words after which the rest of a line is a secret.
-const SECRETS: [&str; 8] = ["password", "passwd", "secret", "token", "_key", "apikey", "auth", "credential"];
+const SECRETS: [&str; 8] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "_key",
+    "apikey",
+    "auth",
+    "credential",
+];
 
 /// Redacts a document in place.
 #[derive(Debug, Default)]
@@ -20,7 +36,11 @@ impl Redactor {
     /// Redacts a document. One redactor for several documents keeps what is equal between them equal.
     pub fn redact(&mut self, document: &mut Value) {
         self.hosts.clear();
-        if let Some(host) = document.pointer("/machine/hostname").and_then(Value::as_str).filter(|h| !h.is_empty()) {
+        if let Some(host) = document
+            .pointer("/machine/hostname")
+            .and_then(Value::as_str)
+            .filter(|h| !h.is_empty())
+        {
             self.hosts.push(host.to_owned());
             if let Some((short, _)) = host.split_once('.') {
                 self.hosts.push(short.to_owned());
@@ -34,7 +54,9 @@ impl Redactor {
             Value::Object(map) => {
                 for (key, value) in map.iter_mut() {
                     match value {
-                        Value::String(text) if NAMES.contains(&key.as_str()) && !text.is_empty() => *text = self.stand_in(text),
+                        Value::String(text) if NAMES.contains(&key.as_str()) && !text.is_empty() => {
+                            *text = self.stand_in(text)
+                        }
                         _ => self.walk(value),
                     }
                 }
@@ -47,7 +69,10 @@ impl Redactor {
 
     fn stand_in(&mut self, what: &str) -> String {
         let next = self.seen.len() + 1;
-        self.seen.entry(what.to_owned()).or_insert_with(|| format!("redacted-{next}")).clone()
+        self.seen
+            .entry(what.to_owned())
+            .or_insert_with(|| format!("redacted-{next}"))
+            .clone()
     }
 
     fn text(&mut self, text: &str) -> String {
@@ -80,7 +105,9 @@ impl Redactor {
         let mut out = String::new();
         let mut rest = line.as_str();
         while let Some(from) = rest.find(is_address) {
-            let to = rest[from..].find(|c| !is_address(c)).map_or(rest.len(), |n| from + n);
+            let to = rest[from..]
+                .find(|c| !is_address(c))
+                .map_or(rest.len(), |n| from + n);
             out.push_str(&rest[..from]);
             let word = &rest[from..to];
             let trimmed = word.trim_end_matches([':', '.']);
@@ -110,14 +137,19 @@ impl Redactor {
 fn is_telling(word: &str) -> bool {
     use std::net::{Ipv4Addr, Ipv6Addr};
     if let Ok(v4) = word.parse::<Ipv4Addr>() {
-        return !v4.is_loopback() && !v4.is_unspecified() && !["10.96.0.0", "10.244.0.0", "10.0.0.0"].contains(&word);
+        return !v4.is_loopback()
+            && !v4.is_unspecified()
+            && !["10.96.0.0", "10.244.0.0", "10.0.0.0"].contains(&word);
     }
     if let Ok(v6) = word.parse::<Ipv6Addr>() {
         return !v6.is_loopback() && !v6.is_unspecified();
     }
     // A hardware address.
     let parts: Vec<&str> = word.split(':').collect();
-    parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
+    parts.len() == 6
+        && parts
+            .iter()
+            .all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 /// Replaces a word where no letter, digit or dash stands beside it.
@@ -129,7 +161,11 @@ fn replace_words(line: &str, word: &str, by: &str) -> String {
         let before = rest[..at].chars().next_back().or(out.chars().next_back());
         let after = rest[at + word.len()..].chars().next();
         out.push_str(&rest[..at]);
-        out.push_str(if before.is_some_and(part) || after.is_some_and(part) { word } else { by });
+        out.push_str(if before.is_some_and(part) || after.is_some_and(part) {
+            word
+        } else {
+            by
+        });
         rest = &rest[at + word.len()..];
     }
     out + rest

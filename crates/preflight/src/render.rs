@@ -25,17 +25,35 @@ pub fn junit(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"cncfdemo doctor\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
-        findings.len(), count(Level::Fail), count(Level::Skip)
+        findings.len(),
+        count(Level::Fail),
+        count(Level::Skip)
     );
     for f in findings {
-        let class = if f.machine.is_empty() { "doctor".to_owned() } else { format!("doctor.{}", f.machine) };
-        let _ = write!(out, "    <testcase classname=\"{}\" name=\"{}\"", xml(&class), xml(&f.id));
-        let details = xml(&format!("seen: {}\nlater: {}\nfix: {}\nverify: {}", f.seen, f.later, f.fix, f.verify));
+        let class = if f.machine.is_empty() {
+            "doctor".to_owned()
+        } else {
+            format!("doctor.{}", f.machine)
+        };
+        let _ = write!(
+            out,
+            "    <testcase classname=\"{}\" name=\"{}\"",
+            xml(&class),
+            xml(&f.id)
+        );
+        let details = xml(&format!(
+            "seen: {}\nlater: {}\nfix: {}\nverify: {}",
+            f.seen, f.later, f.fix, f.verify
+        ));
         let _ = match f.level {
             Level::Pass => writeln!(out, "/>"),
             Level::Skip => writeln!(out, "><skipped message=\"{}\"/></testcase>", xml(&f.seen)),
             Level::Warn => writeln!(out, "><system-out>warning\n{details}</system-out></testcase>"),
-            Level::Fail => writeln!(out, "><failure message=\"{}\">{details}</failure></testcase>", xml(&f.seen)),
+            Level::Fail => writeln!(
+                out,
+                "><failure message=\"{}\">{details}</failure></testcase>",
+                xml(&f.seen)
+            ),
         };
     }
     out.push_str("  </testsuite>\n</testsuites>\n");
@@ -50,13 +68,28 @@ pub fn page(check: &Check) -> String {
         Judge::Cluster(_) => "a cluster (`--context`)",
         Judge::Cloud(_) => "a cloud account (`--cloud`)",
     };
-    let mut out = format!("# {}\n\n{}.\n\n{}\n\n", check.id, capital(check.title), check.story);
-    let profiles: Vec<String> = check.profiles.iter().filter_map(|p| Some(format!("`{}`", serde_json::to_value(p).ok()?.as_str()?))).collect();
+    let mut out = format!(
+        "# {}\n\n{}.\n\n{}\n\n",
+        check.id,
+        capital(check.title),
+        check.story
+    );
+    let profiles: Vec<String> = check
+        .profiles
+        .iter()
+        .filter_map(|p| Some(format!("`{}`", serde_json::to_value(p).ok()?.as_str()?)))
+        .collect();
     let _ = writeln!(out, "| | |\n|---|---|\n| judges | {subject} |");
     if !profiles.is_empty() {
         let _ = writeln!(out, "| profiles | {} |", profiles.join(", "));
     }
-    for (name, text) in [("looks at", check.looks_at), ("later", check.later), ("fix", check.fix), ("undo", check.undo), ("verify", check.verify)] {
+    for (name, text) in [
+        ("looks at", check.looks_at),
+        ("later", check.later),
+        ("fix", check.fix),
+        ("undo", check.undo),
+        ("verify", check.verify),
+    ] {
         let _ = writeln!(out, "| {name} | {} |", text.replace('|', "\\|"));
     }
     out
@@ -66,14 +99,22 @@ pub fn page(check: &Check) -> String {
 fn index<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
     let mut out = "# What `cncfdemo doctor` checks\n\nThese pages are written from the checks themselves (`cncfdemo doctor explain --write DIR`); a test compares them.\n\n| check | what should be so | later, when it is not |\n|---|---|---|\n".to_owned();
     for check in checks {
-        let _ = writeln!(out, "| [{0}]({0}.md) | {1} | {2} |", check.id, check.title.replace('|', "\\|"), check.later.replace('|', "\\|"));
+        let _ = writeln!(
+            out,
+            "| [{0}]({0}.md) | {1} | {2} |",
+            check.id,
+            check.title.replace('|', "\\|"),
+            check.later.replace('|', "\\|")
+        );
     }
     out
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// Every reference file: name and text.

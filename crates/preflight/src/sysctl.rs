@@ -32,9 +32,17 @@ pub fn after_boot(files: &[ConfFile], key: &str) -> Option<Set> {
     let mut found = None;
     for a in &assignments {
         let Some(value) = &a.value else { continue };
-        let hit = if is_glob(&a.key) { !explicit && glob(&a.key, &key) } else { a.key == key };
+        let hit = if is_glob(&a.key) {
+            !explicit && glob(&a.key, &key)
+        } else {
+            a.key == key
+        };
         if hit {
-            found = Some(Set { value: value.clone(), path: a.path.to_owned(), line: a.line });
+            found = Some(Set {
+                value: value.clone(),
+                path: a.path.to_owned(),
+                line: a.line,
+            });
         }
     }
     found
@@ -49,7 +57,11 @@ pub fn mentions(files: &[ConfFile], key: &str) -> Vec<Set> {
             if let Some(value) = a.value
                 && (a.key == key || is_glob(&a.key) && glob(&a.key, &key))
             {
-                found.push(Set { value, path: a.path.to_owned(), line: a.line });
+                found.push(Set {
+                    value,
+                    path: a.path.to_owned(),
+                    line: a.line,
+                });
             }
         }
     }
@@ -91,7 +103,12 @@ fn parse(file: &ConfFile) -> Vec<Assignment<'_>> {
                 None => continue,
             },
         };
-        found.push(Assignment { key, value, path: &file.path, line: number + 1 });
+        found.push(Assignment {
+            key,
+            value,
+            path: &file.path,
+            line: number + 1,
+        });
     }
     found
 }
@@ -101,13 +118,21 @@ const WHITE: [char; 4] = [' ', '\t', '\n', '\r'];
 /// Keys come with dots or slashes; the separator seen first decides, and the other one is then part of a name.
 fn normalise(key: &str) -> String {
     let swapped: String = match key.find(['.', '/']) {
-        Some(at) if key.as_bytes()[at] == b'.' => {
-            key.chars().map(|c| match c { '.' => '/', '/' => '.', other => other }).collect()
-        }
+        Some(at) if key.as_bytes()[at] == b'.' => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect(),
         _ => key.to_owned(),
     };
     // A leading slash makes no other key of it, as systemd-sysctl's own log shows.
-    let parts: Vec<&str> = swapped.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    let parts: Vec<&str> = swapped
+        .split('/')
+        .filter(|p| !p.is_empty() && *p != ".")
+        .collect();
     parts.join("/")
 }
 
@@ -131,7 +156,9 @@ fn glob(pattern: &str, path: &str) -> bool {
 /// `a{b,c}d` to `abd` and `acd`; what has no partner stays as it is.
 fn braces(pattern: &str, depth: usize) -> Vec<String> {
     let whole = || vec![pattern.to_owned()];
-    let Some(open) = pattern.find('{') else { return whole() };
+    let Some(open) = pattern.find('{') else {
+        return whole();
+    };
     let mut level = 0usize;
     let (mut close, mut commas) = (None, Vec::new());
     for (at, c) in pattern.char_indices().skip_while(|(at, _)| *at < open) {
@@ -156,7 +183,12 @@ fn braces(pattern: &str, depth: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut from = open + 1;
     for to in commas.into_iter().chain([close]) {
-        let one = format!("{}{}{}", &pattern[..open], &pattern[from..to], &pattern[close + 1..]);
+        let one = format!(
+            "{}{}{}",
+            &pattern[..open],
+            &pattern[from..to],
+            &pattern[close + 1..]
+        );
         found.extend(braces(&one, depth + 1));
         from = to + 1;
         if found.len() > 1000 {
@@ -227,7 +259,11 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> ConfFile {
-        ConfFile { path: path.to_owned(), text: Some(text.to_owned()), ..ConfFile::default() }
+        ConfFile {
+            path: path.to_owned(),
+            text: Some(text.to_owned()),
+            ..ConfFile::default()
+        }
     }
 
     fn value(files: &[ConfFile], key: &str) -> Option<String> {
@@ -241,19 +277,28 @@ mod tests {
             file("/usr/lib/sysctl.d/50-b.conf", "net/ipv4/ip_forward = 0"),
         ];
         let set = after_boot(&files, "net.ipv4.ip_forward").unwrap();
-        assert_eq!((set.value.as_str(), set.path.as_str(), set.line), ("0", "/usr/lib/sysctl.d/50-b.conf", 1));
+        assert_eq!(
+            (set.value.as_str(), set.path.as_str(), set.line),
+            ("0", "/usr/lib/sysctl.d/50-b.conf", 1)
+        );
         assert_eq!(mentions(&files, "net.ipv4.ip_forward").len(), 2);
     }
 
     #[test]
     fn sysctl_conf_counts_only_through_its_link() {
         assert_eq!(value(&[file("/etc/sysctl.conf", "a.b=1")], "a.b"), None);
-        assert_eq!(value(&[file("/etc/sysctl.d/99-sysctl.conf", "a.b=1")], "a.b"), Some("1".into()));
+        assert_eq!(
+            value(&[file("/etc/sysctl.d/99-sysctl.conf", "a.b=1")], "a.b"),
+            Some("1".into())
+        );
     }
 
     #[test]
     fn globs_yield_to_explicit_keys_and_to_exclusions() {
-        let files = [file("/etc/sysctl.d/1.conf", "net.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.all.rp_filter\nnet.ipv4.conf.lo.rp_filter=0")];
+        let files = [file(
+            "/etc/sysctl.d/1.conf",
+            "net.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.all.rp_filter\nnet.ipv4.conf.lo.rp_filter=0",
+        )];
         assert_eq!(value(&files, "net.ipv4.conf.eth0.rp_filter"), Some("2".into()));
         assert_eq!(value(&files, "net.ipv4.conf.all.rp_filter"), None);
         assert_eq!(value(&files, "net.ipv4.conf.lo.rp_filter"), Some("0".into()));

@@ -25,19 +25,23 @@ pub const KUBELET_BEHIND: u32 = 3;
 
 /// The first two numbers of a version, whatever stands around them: `v1.36.2`, `containerd … v2.1.4 …`, `5.14.0-70.el9`.
 pub fn numbers(text: &str) -> Option<(u32, u32)> {
-    text.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
-        let mut parts = word.split('.');
-        let major = parts.next()?.parse().ok()?;
-        let minor = parts.next()?.parse().ok()?;
-        Some((major, minor))
-    })
+    text.split(|c: char| !c.is_ascii_digit() && c != '.')
+        .find_map(|word| {
+            let mut parts = word.split('.');
+            let major = parts.next()?.parse().ok()?;
+            let minor = parts.next()?.parse().ok()?;
+            Some((major, minor))
+        })
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn versions_are_found_in_what_programs_say() {
-        assert_eq!(super::numbers("containerd github.com/containerd/containerd/v2 2.1.4 75cb2b7"), Some((2, 1)));
+        assert_eq!(
+            super::numbers("containerd github.com/containerd/containerd/v2 2.1.4 75cb2b7"),
+            Some((2, 1))
+        );
         assert_eq!(super::numbers("Kubernetes v1.36.0"), Some((1, 36)));
         assert_eq!(super::numbers("3.10.0-327.el7.x86_64"), Some((3, 10)));
         assert_eq!(super::numbers("none"), None);

@@ -1,5 +1,9 @@
 //! Clusters and cloud accounts: a healthy one in which nothing is found, and each trap alone.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may end where it stands"
+)]
 use preflight::cloud::CloudFacts;
 use preflight::cluster::ClusterFacts;
 use preflight::{Finding, Level, Profile, Wanted, judge_cloud, judge_cluster};
@@ -10,7 +14,11 @@ type Trap = fn(&mut Value);
 const DAY: i64 = 1_795_305_600;
 
 fn bad(findings: &[Finding]) -> Vec<(&str, &str)> {
-    findings.iter().filter(|f| f.level >= Level::Warn).map(|f| (f.id.as_str(), f.seen.as_str())).collect()
+    findings
+        .iter()
+        .filter(|f| f.level >= Level::Warn)
+        .map(|f| (f.id.as_str(), f.seen.as_str()))
+        .collect()
 }
 
 fn healthy() -> Value {
@@ -45,30 +53,63 @@ fn each_trap_of_a_cluster_is_found_alone() {
     assert_eq!(bad(&findings), []);
     assert!(findings.iter().all(|f| f.level == Level::Pass));
     let cases: [(&str, &str, Trap); 13] = [
-        ("cluster-nodes", "DiskPressure is True", |c| c["nodes"][0]["status"]["conditions"][1]["status"] = "True".into()),
-        ("cluster-nodes", "Ready is Unknown", |c| c["nodes"][0]["status"]["conditions"][0]["status"] = "Unknown".into()),
-        ("addon-state", "coredns: 1 of 2", |c| c["deployments"][0]["status"]["readyReplicas"] = 1.into()),
-        ("addon-state", "kube-proxy: 0 of 1", |c| c["daemon_sets"][0]["status"] = json!({"desiredNumberScheduled": 1})),
-        ("cluster-answers", "timed out", |c| c["probe"] = json!({"name": "timed out", "api": "{}", "api_reached": true})),
-        ("cluster-endpoints", "default/web", |c| c["endpoint_slices"][0]["endpoints"][0]["conditions"]["ready"] = false.into()),
+        ("cluster-nodes", "DiskPressure is True", |c| {
+            c["nodes"][0]["status"]["conditions"][1]["status"] = "True".into()
+        }),
+        ("cluster-nodes", "Ready is Unknown", |c| {
+            c["nodes"][0]["status"]["conditions"][0]["status"] = "Unknown".into()
+        }),
+        ("addon-state", "coredns: 1 of 2", |c| {
+            c["deployments"][0]["status"]["readyReplicas"] = 1.into()
+        }),
+        ("addon-state", "kube-proxy: 0 of 1", |c| {
+            c["daemon_sets"][0]["status"] = json!({"desiredNumberScheduled": 1})
+        }),
+        ("cluster-answers", "timed out", |c| {
+            c["probe"] = json!({"name": "timed out", "api": "{}", "api_reached": true})
+        }),
+        ("cluster-endpoints", "default/web", |c| {
+            c["endpoint_slices"][0]["endpoints"][0]["conditions"]["ready"] = false.into()
+        }),
         ("load-balancers", "Multiple tagged security groups", |c| {
             c["services"][1]["status"] = json!({});
             c["events"] = json!([{"type": "Warning", "lastTimestamp": "2026-11-22T10:00:00Z", "message": "Multiple tagged security groups found for instance i-04bd9c4c8aa",
                 "involvedObject": {"kind": "Service", "namespace": "default", "name": "web"}}]);
         }),
-        ("cluster-images", "ImagePullBackOff web", |c| c["pods"][0]["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "ImagePullBackOff"}})),
-        ("cluster-pending", "0/1 nodes", |c| c["pods"][0]["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}])),
-        ("cluster-certificates", "expires in 5 days", |c| c["certificates"]["API server"] = json!(DAY + 5 * 86_400)),
-        ("cluster-requests", "default/web-1", |c| c["pods"][0]["spec"]["containers"][0]["resources"] = json!({})),
-        ("cluster-skew", "v1.32.0", |c| c["nodes"][0]["status"]["nodeInfo"]["kubeletVersion"] = "v1.32.0".into()),
-        ("cluster-disruption-budgets", "default/web", |c| c["disruption_budgets"][0]["status"]["disruptionsAllowed"] = 0.into()),
+        ("cluster-images", "ImagePullBackOff web", |c| {
+            c["pods"][0]["status"]["containerStatuses"][0]["state"] =
+                json!({"waiting": {"reason": "ImagePullBackOff"}})
+        }),
+        (
+            "cluster-pending",
+            "0/1 nodes",
+            |c| {
+                c["pods"][0]["status"]["conditions"] =
+                    json!([{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}])
+            },
+        ),
+        ("cluster-certificates", "expires in 5 days", |c| {
+            c["certificates"]["API server"] = json!(DAY + 5 * 86_400)
+        }),
+        ("cluster-requests", "default/web-1", |c| {
+            c["pods"][0]["spec"]["containers"][0]["resources"] = json!({})
+        }),
+        ("cluster-skew", "v1.32.0", |c| {
+            c["nodes"][0]["status"]["nodeInfo"]["kubeletVersion"] = "v1.32.0".into()
+        }),
+        ("cluster-disruption-budgets", "default/web", |c| {
+            c["disruption_budgets"][0]["status"]["disruptionsAllowed"] = 0.into()
+        }),
     ];
     for (id, says, trap) in cases {
         let mut document = healthy();
         trap(&mut document);
         let findings = judged(document);
         let found = bad(&findings);
-        assert!(found.len() == 1 && found[0].0 == id && found[0].1.contains(says), "{id}: {found:?}");
+        assert!(
+            found.len() == 1 && found[0].0 == id && found[0].1.contains(says),
+            "{id}: {found:?}"
+        );
     }
 }
 
@@ -94,12 +135,20 @@ fn the_seeds_tags() {
     });
     let cases: [(&str, Trap); 7] = [
         ("", |_| {}),
-        ("cluster-tags", |c| c["security_groups"][1]["tags"] = json!({"KubernetesCluster": "demo"})),
+        ("cluster-tags", |c| {
+            c["security_groups"][1]["tags"] = json!({"KubernetesCluster": "demo"})
+        }),
         ("cluster-tags", |c| c["security_groups"][0]["tags"] = json!({})),
-        ("cluster-tags-foreign", |c| c["security_groups"][1]["tags"] = json!({"KubernetesCluster": "other"})),
-        ("cluster-tags-foreign", |c| c["resources"][0]["tags"] = json!({"KubernetesCluster": "other"})),
+        ("cluster-tags-foreign", |c| {
+            c["security_groups"][1]["tags"] = json!({"KubernetesCluster": "other"})
+        }),
+        ("cluster-tags-foreign", |c| {
+            c["resources"][0]["tags"] = json!({"KubernetesCluster": "other"})
+        }),
         ("cluster-tags-uniform", |c| c["resources"][0]["tags"] = json!({})),
-        ("cluster-tags-uniform", |c| c["resources"][0]["tags"] = json!({"kubernetescluster": "demo"})),
+        ("cluster-tags-uniform", |c| {
+            c["resources"][0]["tags"] = json!({"kubernetescluster": "demo"})
+        }),
     ];
     for (id, trap) in cases {
         let mut document = healthy.clone();

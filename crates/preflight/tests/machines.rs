@@ -1,11 +1,15 @@
 //! Recorded machines: healthy ones, in which nothing is found, and each trap alone, in which nothing else is found.
 //! The facts are written from what real machines say; the one of the seed from the seed's own listings.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may end where it stands"
+)]
 #[allow(dead_code, reason = "shared by several tests")]
 mod recorded;
 
 use preflight::{Facts, Finding, Level, Profile, Wanted, judge, judge_fleet};
-use recorded::{MACHINES, centos7, debian13, day};
+use recorded::{MACHINES, centos7, day, debian13};
 use serde_json::{Value, json};
 
 type Trap<'a> = &'a dyn Fn(&mut Value);
@@ -15,7 +19,11 @@ fn wanted(profile: Profile) -> Wanted {
 }
 
 fn bad(findings: &[Finding]) -> Vec<&str> {
-    findings.iter().filter(|f| f.level >= Level::Warn).map(|f| f.id.as_str()).collect()
+    findings
+        .iter()
+        .filter(|f| f.level >= Level::Warn)
+        .map(|f| f.id.as_str())
+        .collect()
 }
 
 fn facts(document: Value) -> Facts {
@@ -32,12 +40,24 @@ fn healthy_machines_have_nothing() {
     fresh["kubernetes"] = json!({});
     fresh["runtime"] = json!({});
     let mut resolved = debian13();
-    resolved["dns"] = json!({"resolv_conf": "nameserver 127.0.0.53\n", "upstream_conf": "nameserver 192.0.2.53\n"});
-    resolved["kubernetes"]["kubelet_config"] = "kind: KubeletConfiguration\nresolvConf: /run/systemd/resolve/resolv.conf\n".into();
-    for (name, machine) in [("debian13", debian13()), ("compiled_in", compiled_in), ("crio", crio), ("fresh", fresh), ("resolved", resolved)] {
+    resolved["dns"] =
+        json!({"resolv_conf": "nameserver 127.0.0.53\n", "upstream_conf": "nameserver 192.0.2.53\n"});
+    resolved["kubernetes"]["kubelet_config"] =
+        "kind: KubeletConfiguration\nresolvConf: /run/systemd/resolve/resolv.conf\n".into();
+    for (name, machine) in [
+        ("debian13", debian13()),
+        ("compiled_in", compiled_in),
+        ("crio", crio),
+        ("fresh", fresh),
+        ("resolved", resolved),
+    ] {
         for profile in [Profile::Node, Profile::ControlPlane] {
             let findings = judge(&facts(machine.clone()), &wanted(profile));
-            let found: Vec<_> = findings.iter().filter(|f| f.level >= Level::Warn).map(|f| (&f.id, &f.seen)).collect();
+            let found: Vec<_> = findings
+                .iter()
+                .filter(|f| f.level >= Level::Warn)
+                .map(|f| (&f.id, &f.seen))
+                .collect();
             assert!(found.is_empty(), "{name}: {found:?}");
         }
     }
@@ -52,11 +72,26 @@ fn each_trap_is_found_alone() {
         let mut document = debian13();
         (machine.trap)(&mut document);
         let findings = judge(&facts(document), &wanted(machine.profile));
-        let shown: Vec<_> = findings.iter().filter(|f| f.level >= Level::Warn).map(|f| (&f.id, f.level, &f.seen)).collect();
+        let shown: Vec<_> = findings
+            .iter()
+            .filter(|f| f.level >= Level::Warn)
+            .map(|f| (&f.id, f.level, &f.seen))
+            .collect();
         assert_eq!(bad(&findings), [machine.finds], "{}: {shown:?}", machine.name);
         let finding = findings.iter().find(|f| f.id == machine.finds).unwrap();
-        assert!(finding.seen.contains(machine.says), "{}: {}", machine.name, finding.seen);
-        assert_eq!(finding.changes.is_empty(), !machine.mendable, "{}: {:?}", machine.name, finding.changes);
+        assert!(
+            finding.seen.contains(machine.says),
+            "{}: {}",
+            machine.name,
+            finding.seen
+        );
+        assert_eq!(
+            finding.changes.is_empty(),
+            !machine.mendable,
+            "{}: {:?}",
+            machine.name,
+            finding.changes
+        );
     }
 }
 
@@ -81,29 +116,64 @@ fn what_fix_would_do_mends_it() {
 /// The seed's CentOS 7, judged for the seed's Kubernetes 1.4.
 #[test]
 fn the_seeds_machine_has_the_seeds_traps() {
-    let findings = judge(&facts(centos7()), &Wanted { kubernetes: 4, ..wanted(Profile::Node) });
-    let fails: Vec<&str> = findings.iter().filter(|f| f.level == Level::Fail).map(|f| f.id.as_str()).collect();
+    let findings = judge(
+        &facts(centos7()),
+        &Wanted {
+            kubernetes: 4,
+            ..wanted(Profile::Node)
+        },
+    );
+    let fails: Vec<&str> = findings
+        .iter()
+        .filter(|f| f.level == Level::Fail)
+        .map(|f| f.id.as_str())
+        .collect();
     assert_eq!(
         fails,
-        ["storage-driver", "overlay-module", "bridge-netfilter", "sysctl-unknown-key", "selinux", "missing-tools", "failed-units"]
+        [
+            "storage-driver",
+            "overlay-module",
+            "bridge-netfilter",
+            "sysctl-unknown-key",
+            "selinux",
+            "missing-tools",
+            "failed-units"
+        ]
     );
     let seen = |id: &str| findings.iter().find(|f| f.id == id).unwrap().seen.clone();
     assert!(seen("storage-driver").contains("loopback"));
     assert!(seen("failed-units").contains("docker-storage-setup.service"));
     // Docker 1.10.3 was fine for 1.4; 1.12 came too late.
-    assert_eq!(findings.iter().find(|f| f.id == "runtime-version").unwrap().level, Level::Pass);
+    assert_eq!(
+        findings.iter().find(|f| f.id == "runtime-version").unwrap().level,
+        Level::Pass
+    );
     let mut newer = centos7();
     newer["runtime"]["docker"]["version"] = "1.12.1".into();
-    let findings = judge(&facts(newer), &Wanted { kubernetes: 4, ..wanted(Profile::Node) });
-    assert_eq!(findings.iter().find(|f| f.id == "runtime-version").unwrap().level, Level::Fail);
+    let findings = judge(
+        &facts(newer),
+        &Wanted {
+            kubernetes: 4,
+            ..wanted(Profile::Node)
+        },
+    );
+    assert_eq!(
+        findings.iter().find(|f| f.id == "runtime-version").unwrap().level,
+        Level::Fail
+    );
 }
 
 #[test]
 fn the_false_positive_is_told_from_the_true_message() {
     let mut machine = debian13();
-    machine["kubernetes"]["proxy_log"] = json!(["proxier.go:205] missing br-netfilter module or unset br-nf-call-iptables; proxy may not work as intended"]);
+    machine["kubernetes"]["proxy_log"] = json!([
+        "proxier.go:205] missing br-netfilter module or unset br-nf-call-iptables; proxy may not work as intended"
+    ]);
     let findings = judge(&facts(machine), &wanted(Profile::Node));
-    let finding = findings.iter().find(|f| f.id == "bridge-netfilter-message").unwrap();
+    let finding = findings
+        .iter()
+        .find(|f| f.id == "bridge-netfilter-message")
+        .unwrap();
     assert!(finding.level == Level::Pass && finding.seen.contains("false positive"));
 }
 
@@ -120,9 +190,15 @@ fn several_machines_are_judged_together() {
     };
     let cases: [(&str, Trap); 6] = [
         ("", &|_| {}),
-        ("fleet-unique", &|m| m["machine"]["machine_id"] = debian13()["machine"]["machine_id"].clone()),
-        ("fleet-unique", &|m| m["machine"]["product_uuid"] = debian13()["machine"]["product_uuid"].clone()),
-        ("fleet-versions", &|m| m["kernel"]["release"] = "6.12.99-amd64".into()),
+        ("fleet-unique", &|m| {
+            m["machine"]["machine_id"] = debian13()["machine"]["machine_id"].clone()
+        }),
+        ("fleet-unique", &|m| {
+            m["machine"]["product_uuid"] = debian13()["machine"]["product_uuid"].clone()
+        }),
+        ("fleet-versions", &|m| {
+            m["kernel"]["release"] = "6.12.99-amd64".into()
+        }),
         ("fleet-clock", &|m| m["recorded"] = json!(day() + 100)),
         ("fleet-mtu", &|m| m["network"]["links"][0]["mtu"] = 8951.into()),
     ];
@@ -131,7 +207,11 @@ fn several_machines_are_judged_together() {
         let mut second = other("worker-two", trap);
         (first.recorded_by_collector, second.recorded_by_collector) = (Some(day()), Some(day()));
         let findings = judge_fleet(&[first, second], &wanted(Profile::Node));
-        let found: Vec<&str> = findings.iter().filter(|f| f.machine.is_empty() && f.level >= Level::Warn).map(|f| f.id.as_str()).collect();
+        let found: Vec<&str> = findings
+            .iter()
+            .filter(|f| f.machine.is_empty() && f.level >= Level::Warn)
+            .map(|f| f.id.as_str())
+            .collect();
         assert_eq!(found.join(","), finds);
     }
 }
@@ -142,8 +222,13 @@ fn every_check_says_all_that_it_must() {
     for check in preflight::checks() {
         assert!(ids.insert(check.id), "{} is there twice", check.id);
         for (field, text) in [
-            ("title", check.title), ("looks_at", check.looks_at), ("story", check.story), ("later", check.later), ("fix", check.fix),
-            ("undo", check.undo), ("verify", check.verify),
+            ("title", check.title),
+            ("looks_at", check.looks_at),
+            ("story", check.story),
+            ("later", check.later),
+            ("fix", check.fix),
+            ("undo", check.undo),
+            ("verify", check.verify),
         ] {
             assert!(!text.is_empty(), "{} has no {field}", check.id);
         }
@@ -156,6 +241,9 @@ fn the_reference_pages_are_up_to_date() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/doctor");
     for (name, text) in preflight::reference() {
         let found = std::fs::read_to_string(dir.join(&name)).unwrap_or_default();
-        assert!(found == text, "docs/reference/doctor/{name} is old: cncfdemo doctor explain --write docs/reference/doctor");
+        assert!(
+            found == text,
+            "docs/reference/doctor/{name} is old: cncfdemo doctor explain --write docs/reference/doctor"
+        );
     }
 }

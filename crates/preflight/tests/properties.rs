@@ -1,5 +1,9 @@
 //! No facts file, however mangled, makes it panic; unknown fields survive; redaction leaves no address or host name.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may end where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may end where it stands"
+)]
 #[allow(dead_code, reason = "shared by several tests")]
 mod recorded;
 
@@ -22,13 +26,18 @@ fn any_json() -> impl Strategy<Value = Value> {
         "[a-z./*?\\[\\]{},=\\-0-9\n #;]{0,40}",
     ];
     let leaf = prop_oneof![
-        Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from), word.prop_map(Value::from),
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((any::<String>(), inner), 0..5).prop_map(|pairs| Value::from(pairs.into_iter().collect::<Map<_, _>>())),
+            prop::collection::vec((any::<String>(), inner), 0..5)
+                .prop_map(|pairs| Value::from(pairs.into_iter().collect::<Map<_, _>>())),
         ]
     })
 }
@@ -37,13 +46,27 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn places(value: &Value, at: String, into: &mut Vec<String>) {
     into.push(at.clone());
     match value {
-        Value::Object(map) => map.iter().for_each(|(k, v)| places(v, format!("{at}/{}", k.replace('~', "~0").replace('/', "~1")), into)),
-        Value::Array(list) => list.iter().enumerate().for_each(|(i, v)| places(v, format!("{at}/{i}"), into)),
+        Value::Object(map) => map.iter().for_each(|(k, v)| {
+            places(
+                v,
+                format!("{at}/{}", k.replace('~', "~0").replace('/', "~1")),
+                into,
+            )
+        }),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(i, v)| places(v, format!("{at}/{i}"), into)),
         _ => {}
     }
 }
 
-const PROFILES: [Profile; 4] = [Profile::Node, Profile::ControlPlane, Profile::LocalEngine, Profile::Mongodb];
+const PROFILES: [Profile; 4] = [
+    Profile::Node,
+    Profile::ControlPlane,
+    Profile::LocalEngine,
+    Profile::Mongodb,
+];
 
 fn judge_all(facts: &Facts) {
     for profile in PROFILES {
@@ -51,7 +74,13 @@ fn judge_all(facts: &Facts) {
             finding.changes.iter().for_each(|c| drop(c.diff()));
         }
     }
-    let _ = judge_fleet(&[facts.clone(), facts.clone()], &Wanted { kubernetes: u32::MAX, ..Wanted::new(Profile::Node, i64::MIN) });
+    let _ = judge_fleet(
+        &[facts.clone(), facts.clone()],
+        &Wanted {
+            kubernetes: u32::MAX,
+            ..Wanted::new(Profile::Node, i64::MIN)
+        },
+    );
     let findings = judge(facts, &Wanted::new(Profile::Node, i64::MAX));
     let _ = preflight::junit(&findings);
 }
@@ -143,7 +172,10 @@ fn redaction_changes_no_finding() {
         (machine.trap)(&mut document);
         let levels = |document: &Value| -> Vec<_> {
             let facts: Facts = serde_json::from_value(document.clone()).unwrap();
-            judge(&facts, &Wanted::new(machine.profile, day())).into_iter().map(|f| (f.id, f.level)).collect()
+            judge(&facts, &Wanted::new(machine.profile, day()))
+                .into_iter()
+                .map(|f| (f.id, f.level))
+                .collect()
         };
         let before = levels(&document);
         Redactor::default().redact(&mut document);

@@ -59,8 +59,11 @@ pub(crate) fn folder(path: impl AsRef<Path>) -> Option<Vec<ConfFile>> {
 
 /// The names in a folder, sorted.
 pub(crate) fn names(path: impl AsRef<Path>) -> Option<Vec<String>> {
-    let mut names: Vec<String> =
-        fs::read_dir(path).ok()?.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = fs::read_dir(path)
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     Some(names)
 }
@@ -72,5 +75,9 @@ pub(crate) fn conf_folders(folder_name: &str) -> Vec<ConfFile> {
     if fs::symlink_metadata("/lib").is_ok_and(|m| !m.is_symlink()) {
         places.push("/lib");
     }
-    places.into_iter().filter_map(|place| folder(Path::new(place).join(folder_name))).flatten().collect()
+    places
+        .into_iter()
+        .filter_map(|place| folder(Path::new(place).join(folder_name)))
+        .flatten()
+        .collect()
 }

@@ -8,12 +8,30 @@ use super::files::{conf_folders, names, read, word};
 
 /// Parameters that some check looks at.
 const PARAMETERS: [&str; 24] = [
-    "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.bridge.bridge-nf-call-arptables",
-    "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter",
-    "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.netfilter.nf_conntrack_max",
-    "net.netfilter.nf_conntrack_count", "fs.inotify.max_user_instances", "fs.inotify.max_user_watches", "fs.file-max",
-    "fs.nr_open", "kernel.pid_max", "kernel.threads-max", "kernel.panic", "kernel.panic_on_oops", "kernel.osrelease",
-    "vm.overcommit_memory", "vm.max_map_count", "vm.swappiness", "user.max_user_namespaces",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_count",
+    "fs.inotify.max_user_instances",
+    "fs.inotify.max_user_watches",
+    "fs.file-max",
+    "fs.nr_open",
+    "kernel.pid_max",
+    "kernel.threads-max",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.osrelease",
+    "vm.overcommit_memory",
+    "vm.max_map_count",
+    "vm.swappiness",
+    "user.max_user_namespaces",
 ];
 
 /// Modules that some check looks at, and a file that exists only with the module, also when it is compiled in.
@@ -35,7 +53,12 @@ pub(super) fn kernel() -> Kernel {
         .into_iter()
         // A removed kernel may leave an almost empty folder.
         .filter(|r| Path::new("/lib/modules").join(r).join("kernel").exists())
-        .chain(names("/boot").unwrap_or_default().iter().filter_map(|n| n.strip_prefix("vmlinuz-").map(str::to_owned)))
+        .chain(
+            names("/boot")
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|n| n.strip_prefix("vmlinuz-").map(str::to_owned)),
+        )
         .filter(|r| r.starts_with(|c: char| c.is_ascii_digit()))
         .collect();
     let pages = word("/sys/kernel/mm/transparent_hugepage/enabled");
@@ -53,13 +76,22 @@ pub(super) fn sysctl() -> Sysctl {
         let value = read(Path::new("/proc/sys").join(key.replace('.', "/")))?;
         Some(((*key).to_owned(), value.trim().to_owned()))
     });
-    Sysctl { now: now.collect(), files: conf_folders("sysctl.d"), sysctl_conf: read("/etc/sysctl.conf"), ..Sysctl::default() }
+    Sysctl {
+        now: now.collect(),
+        files: conf_folders("sysctl.d"),
+        sysctl_conf: read("/etc/sysctl.conf"),
+        ..Sysctl::default()
+    }
 }
 
 pub(super) fn modules() -> Modules {
     let listed = read("/proc/modules");
-    let loaded: Vec<String> =
-        listed.iter().flat_map(|t| t.lines()).filter_map(|l| l.split(' ').next()).map(str::to_owned).collect();
+    let loaded: Vec<String> = listed
+        .iter()
+        .flat_map(|t| t.lines())
+        .filter_map(|l| l.split(' ').next())
+        .map(str::to_owned)
+        .collect();
     let folder = Path::new("/lib/modules").join(word("/proc/sys/kernel/osrelease"));
     // These lists are longer than what `read` takes.
     let list = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
@@ -68,13 +100,19 @@ pub(super) fn modules() -> Modules {
         text.lines().any(|line| {
             let path = line.split(':').next().unwrap_or_default();
             let file = path.rsplit('/').next().unwrap_or_default();
-            file.split(".ko").next().is_some_and(|stem| stem.replace('-', "_") == module)
+            file.split(".ko")
+                .next()
+                .is_some_and(|stem| stem.replace('-', "_") == module)
         })
     };
     let filesystems = read("/proc/filesystems").unwrap_or_default();
     // Without loadable modules nothing lists what is compiled in; what can be tried is tried.
     let tried = listed.is_none() && rustix::process::geteuid().is_root();
-    let (namespace, veth, nftables) = if tried { crate::network_probe::run() } else { ("-".into(), "-".into(), "-".into()) };
+    let (namespace, veth, nftables) = if tried {
+        crate::network_probe::run()
+    } else {
+        ("-".into(), "-".into(), "-".into())
+    };
     let evident = |module: &str, file: &str| match module {
         "overlay" => filesystems.lines().any(|l| l.trim() == "nodev\toverlay"),
         // Containers see little of /sys; br_netfilter's parameters cannot be there without bridges.
@@ -83,7 +121,11 @@ pub(super) fn modules() -> Modules {
         "nf_tables" if tried => namespace.is_empty() && nftables.is_empty(),
         _ => !file.is_empty() && Path::new(file).exists(),
     };
-    let mut found = Modules { loadable: listed.is_some(), files: conf_folders("modules-load.d"), ..Modules::default() };
+    let mut found = Modules {
+        loadable: listed.is_some(),
+        files: conf_folders("modules-load.d"),
+        ..Modules::default()
+    };
     for (module, file) in MODULES {
         if loaded.iter().any(|m| m == module) {
             continue;
@@ -101,7 +143,9 @@ pub(super) fn modules() -> Modules {
 pub(super) fn cgroup() -> Cgroup {
     let controllers = crate::local_engine::cgroup_controllers();
     let mounts = crate::local_engine::cgroup_mounts();
-    let v1 = mounts.iter().any(|(kind, _, options)| kind == "cgroup" && (!options.contains("name=") || options.contains("memory")));
+    let v1 = mounts.iter().any(|(kind, _, options)| {
+        kind == "cgroup" && (!options.contains("name=") || options.contains("memory"))
+    });
     let v2 = mounts.iter().any(|(kind, _, _)| kind == "cgroup2");
     let version = match (v1, v2) {
         (true, true) => "hybrid",
@@ -109,5 +153,9 @@ pub(super) fn cgroup() -> Cgroup {
         (false, true) => "v2",
         (false, false) => "",
     };
-    Cgroup { version: version.to_owned(), controllers, ..Cgroup::default() }
+    Cgroup {
+        version: version.to_owned(),
+        controllers,
+        ..Cgroup::default()
+    }
 }

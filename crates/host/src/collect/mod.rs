@@ -38,11 +38,15 @@ pub fn collect(options: &Collect) -> Facts {
         let crio = scope.spawn(|| programs::first_line("crio", &["--version"]));
         let kubelet = scope.spawn(|| programs::first_line("kubelet", &["--version"]));
         let iptables = scope.spawn(|| programs::first_line("iptables", &["--version"]));
-        let local_engine = options.local_engine.then(|| scope.spawn(|| crate::local_engine_facts(&options.state_dir)));
+        let local_engine = options
+            .local_engine
+            .then(|| scope.spawn(|| crate::local_engine_facts(&options.state_dir)));
 
         let mut facts = Facts {
             format: FORMAT.to_owned(),
-            recorded: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64),
+            recorded: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs() as i64),
             machine: system::machine(),
             kernel: kernel::kernel(),
             cpu: system::cpu(),
@@ -69,7 +73,8 @@ pub fn collect(options: &Collect) -> Facts {
         facts.systemd = systemd.join().unwrap_or_default();
         facts.local_engine = local_engine.and_then(|t| t.join().ok());
         if facts.selinux.mode == "enforcing"
-            && let Some(version) = programs::first_line("rpm", &["-q", "container-selinux"]).filter(|l| !l.contains("not installed"))
+            && let Some(version) = programs::first_line("rpm", &["-q", "container-selinux"])
+                .filter(|l| !l.contains("not installed"))
         {
             facts.packages.insert("container-selinux".to_owned(), version);
         }

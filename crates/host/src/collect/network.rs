@@ -8,7 +8,11 @@ use preflight::facts::{Dns, Link, Network, Port};
 use super::files::{names, read, word};
 
 pub(super) fn network() -> Network {
-    let links: Vec<Link> = names("/sys/class/net").unwrap_or_default().iter().filter_map(|name| link(name)).collect();
+    let links: Vec<Link> = names("/sys/class/net")
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| link(name))
+        .collect();
     let routes = read("/proc/net/route").unwrap_or_default();
     let default_link = routes.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace();
@@ -16,7 +20,11 @@ pub(super) fn network() -> Network {
         (words.next()? == "00000000").then(|| name.to_owned())
     });
     Network {
-        bridges: links.iter().filter(|l| l.kind == "bridge").map(|l| l.name.clone()).collect(),
+        bridges: links
+            .iter()
+            .filter(|l| l.kind == "bridge")
+            .map(|l| l.name.clone())
+            .collect(),
         links,
         default_link: default_link.unwrap_or_default(),
         listening: listening(),
@@ -29,7 +37,10 @@ pub(super) fn network() -> Network {
 fn link(name: &str) -> Option<Link> {
     let folder = Path::new("/sys/class/net").join(name);
     let events = read(folder.join("uevent"))?;
-    let kind = events.lines().find_map(|l| l.strip_prefix("DEVTYPE=")).unwrap_or_default();
+    let kind = events
+        .lines()
+        .find_map(|l| l.strip_prefix("DEVTYPE="))
+        .unwrap_or_default();
     let kind = match (kind, word(folder.join("type")).as_str()) {
         ("bridge" | "vxlan" | "wireguard" | "wlan", _) => kind,
         ("geneve", _) => "vxlan",
@@ -57,16 +68,34 @@ fn listening() -> Vec<Port> {
     for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
         for line in read(file).unwrap_or_default().lines().skip(1) {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let (Some(local), Some(&"0A"), Some(inode)) = (words.get(1), words.get(3), words.get(9)) else { continue };
-            let Some((address, port)) = local.split_once(':') else { continue };
-            let Ok(port) = u16::from_str_radix(port, 16) else { continue };
+            let (Some(local), Some(&"0A"), Some(inode)) = (words.get(1), words.get(3), words.get(9)) else {
+                continue;
+            };
+            let Some((address, port)) = local.split_once(':') else {
+                continue;
+            };
+            let Ok(port) = u16::from_str_radix(port, 16) else {
+                continue;
+            };
             // Addresses are words in the machine's byte order.
-            let loopback = if address.len() == 8 { address.ends_with("7F") } else { address == "00000000000000000000000001000000" };
+            let loopback = if address.len() == 8 {
+                address.ends_with("7F")
+            } else {
+                address == "00000000000000000000000001000000"
+            };
             by_inode.insert((*inode).to_owned(), (port, loopback));
         }
     }
-    let wanted: Vec<&String> = by_inode.iter().filter(|(_, (port, _))| of_interest(*port)).map(|(inode, _)| inode).collect();
-    let programs = if wanted.is_empty() { BTreeMap::new() } else { owners(&wanted) };
+    let wanted: Vec<&String> = by_inode
+        .iter()
+        .filter(|(_, (port, _))| of_interest(*port))
+        .map(|(inode, _)| inode)
+        .collect();
+    let programs = if wanted.is_empty() {
+        BTreeMap::new()
+    } else {
+        owners(&wanted)
+    };
     let mut ports: Vec<Port> = by_inode
         .iter()
         .map(|(inode, (port, loopback))| Port {
@@ -83,12 +112,20 @@ fn listening() -> Vec<Port> {
 /// Programs that hold these sockets.
 fn owners(inodes: &[&String]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for pid in names("/proc").unwrap_or_default().iter().filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) {
+    for pid in names("/proc")
+        .unwrap_or_default()
+        .iter()
+        .filter(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+    {
         let folder = format!("/proc/{pid}/fd");
         for fd in names(&folder).unwrap_or_default() {
-            let Ok(target) = fs::read_link(format!("{folder}/{fd}")) else { continue };
+            let Ok(target) = fs::read_link(format!("{folder}/{fd}")) else {
+                continue;
+            };
             let target = target.to_string_lossy();
-            let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')) else { continue };
+            let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')) else {
+                continue;
+            };
             if inodes.iter().any(|i| *i == inode) {
                 found.insert(inode.to_owned(), word(format!("/proc/{pid}/comm")));
             }
@@ -100,7 +137,9 @@ fn owners(inodes: &[&String]) -> BTreeMap<String, String> {
 pub(super) fn dns() -> Dns {
     Dns {
         resolv_conf: read("/etc/resolv.conf"),
-        resolv_link: fs::read_link("/etc/resolv.conf").ok().map(|p| p.display().to_string()),
+        resolv_link: fs::read_link("/etc/resolv.conf")
+            .ok()
+            .map(|p| p.display().to_string()),
         upstream_conf: read("/run/systemd/resolve/resolv.conf"),
         ..Dns::default()
     }

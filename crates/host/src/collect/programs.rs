@@ -12,12 +12,22 @@ use serde_json::Value;
 use super::files::{read, word};
 
 /// Where programs lie; `PATH` is the caller's affair and differs under sudo.
-const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PLACES: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
 /// How long a program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    PLACES.iter().map(|p| Path::new(p).join(program)).find(|p| p.is_file())
+    PLACES
+        .iter()
+        .map(|p| Path::new(p).join(program))
+        .find(|p| p.is_file())
 }
 
 /// What a program prints, if it ends well and in time.
@@ -56,10 +66,25 @@ pub(super) fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 pub(super) fn tools() -> BTreeMap<String, String> {
-    ["conntrack", "socat", "ip", "bridge", "ethtool", "iptables", "nft", "mount", "crictl", "ebtables", "ipset", "ipvsadm", "tc", "modprobe"]
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), find(name)?.display().to_string())))
-        .collect()
+    [
+        "conntrack",
+        "socat",
+        "ip",
+        "bridge",
+        "ethtool",
+        "iptables",
+        "nft",
+        "mount",
+        "crictl",
+        "ebtables",
+        "ipset",
+        "ipvsadm",
+        "tc",
+        "modprobe",
+    ]
+    .iter()
+    .filter_map(|name| Some(((*name).to_owned(), find(name)?.display().to_string())))
+    .collect()
 }
 
 pub(super) fn systemd() -> Systemd {
@@ -69,10 +94,27 @@ pub(super) fn systemd() -> Systemd {
     }
     let units = |arguments: &[&str]| -> Vec<String> {
         let text = output("systemctl", arguments).unwrap_or_default();
-        text.lines().filter_map(|l| l.trim_start_matches(['●', '*', ' ']).split_whitespace().next()).map(str::to_owned).collect()
+        text.lines()
+            .filter_map(|l| l.trim_start_matches(['●', '*', ' ']).split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
     };
-    let names = ["firewalld.service", "ufw.service", "nftables.service", "containerd.service", "docker.service", "crio.service", "kubelet.service"];
-    let mut list = vec!["list-units", "--plain", "--no-legend", "--no-pager", "--state=active"];
+    let names = [
+        "firewalld.service",
+        "ufw.service",
+        "nftables.service",
+        "containerd.service",
+        "docker.service",
+        "crio.service",
+        "kubelet.service",
+    ];
+    let mut list = vec![
+        "list-units",
+        "--plain",
+        "--no-legend",
+        "--no-pager",
+        "--state=active",
+    ];
     list.extend(names);
     Systemd {
         running: true,
@@ -89,10 +131,22 @@ pub(super) fn docker() -> Option<Docker> {
         return None;
     }
     let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
-    let status = info["DriverStatus"].as_array().into_iter().flatten().filter_map(|pair| {
-        Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned()))
-    });
-    let warnings = info["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let status = info["DriverStatus"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|pair| {
+            Some((
+                pair.get(0)?.as_str()?.to_owned(),
+                pair.get(1)?.as_str()?.to_owned(),
+            ))
+        });
+    let warnings = info["Warnings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let mut version = text("ServerVersion");
     if version.is_empty() {
         version = first_line("dockerd", &["--version"]).unwrap_or_default();
@@ -109,10 +163,14 @@ pub(super) fn docker() -> Option<Docker> {
 }
 
 fn ask_docker() -> Option<Value> {
-    let mut stream = UnixStream::connect("/run/docker.sock").or_else(|_| UnixStream::connect("/var/run/docker.sock")).ok()?;
+    let mut stream = UnixStream::connect("/run/docker.sock")
+        .or_else(|_| UnixStream::connect("/var/run/docker.sock"))
+        .ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    stream.write_all(b"GET /info HTTP/1.0\r\nHost: docker\r\n\r\n").ok()?;
+    stream
+        .write_all(b"GET /info HTTP/1.0\r\nHost: docker\r\n\r\n")
+        .ok()?;
     let mut answer = Vec::new();
     stream.take(4 << 20).read_to_end(&mut answer).ok()?;
     let at = answer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
@@ -122,5 +180,9 @@ fn ask_docker() -> Option<Value> {
 pub(super) fn containerd() -> Option<Containerd> {
     let config = read("/etc/containerd/config.toml");
     let version = first_line("containerd", &["--version"]);
-    (config.is_some() || version.is_some()).then(|| Containerd { version: version.unwrap_or_default(), config, ..Containerd::default() })
+    (config.is_some() || version.is_some()).then(|| Containerd {
+        version: version.unwrap_or_default(),
+        config,
+        ..Containerd::default()
+    })
 }

@@ -13,7 +13,12 @@ use crate::local_engine::{field, filesystem_of, nearest_existing};
 pub(super) fn machine() -> Machine {
     let release = read("/etc/os-release").unwrap_or_default();
     let os = |name: &str| {
-        release.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+        release
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_default()
+            .trim_matches(['"', '\''])
+            .to_owned()
     };
     let memory = read("/proc/meminfo").unwrap_or_default();
     Machine {
@@ -25,8 +30,15 @@ pub(super) fn machine() -> Machine {
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
         virtualisation: virtualisation(),
         container: container(),
-        uptime: word("/proc/uptime").split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0),
-        memory: field(&memory, "MemTotal:").and_then(|v| v.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) << 10,
+        uptime: word("/proc/uptime")
+            .split('.')
+            .next()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(0),
+        memory: field(&memory, "MemTotal:")
+            .and_then(|v| v.split(' ').next()?.parse::<u64>().ok())
+            .unwrap_or(0)
+            << 10,
         ..Machine::default()
     }
 }
@@ -37,12 +49,30 @@ fn virtualisation() -> String {
         return kind;
     }
     let vendor = word("/sys/class/dmi/id/sys_vendor").to_lowercase();
-    let known = ["qemu", "amazon ec2", "google", "microsoft", "vmware", "innotek", "xen", "kvm", "digitalocean", "hetzner"];
+    let known = [
+        "qemu",
+        "amazon ec2",
+        "google",
+        "microsoft",
+        "vmware",
+        "innotek",
+        "xen",
+        "kvm",
+        "digitalocean",
+        "hetzner",
+    ];
     if let Some(found) = known.iter().find(|k| vendor.contains(**k)) {
         return (*found).to_owned();
     }
     let flags = read("/proc/cpuinfo").unwrap_or_default();
-    if flags.lines().any(|l| l.starts_with("flags") && l.contains(" hypervisor")) { "unknown".to_owned() } else { String::new() }
+    if flags
+        .lines()
+        .any(|l| l.starts_with("flags") && l.contains(" hypervisor"))
+    {
+        "unknown".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn container() -> String {
@@ -51,7 +81,9 @@ fn container() -> String {
         return told;
     }
     let first = fs::read("/proc/1/environ").unwrap_or_default();
-    let told = first.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"container="));
+    let told = first
+        .split(|b| *b == 0)
+        .find_map(|v| v.strip_prefix(b"container="));
     match told {
         Some(kind) => String::from_utf8_lossy(kind).into_owned(),
         None if Path::new("/.dockerenv").exists() => "docker".to_owned(),
@@ -62,10 +94,15 @@ fn container() -> String {
 
 pub(super) fn cpu() -> Cpu {
     let text = read("/proc/cpuinfo").unwrap_or_default();
-    let flags = text.lines().find(|l| l.starts_with("flags") || l.starts_with("Features")).and_then(|l| l.split_once(':'));
+    let flags = text
+        .lines()
+        .find(|l| l.starts_with("flags") || l.starts_with("Features"))
+        .and_then(|l| l.split_once(':'));
     Cpu {
         count: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        flags: flags.map(|(_, f)| f.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
+        flags: flags
+            .map(|(_, f)| f.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default(),
         ..Cpu::default()
     }
 }
@@ -75,7 +112,9 @@ pub(super) fn process() -> Process {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     Process {
         euid: rustix::process::geteuid().as_raw(),
-        capabilities: field(&status, "CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0),
+        capabilities: field(&status, "CapEff:")
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or(0),
         open_files: limit.current.unwrap_or(u64::MAX),
         open_files_hard: limit.maximum.unwrap_or(u64::MAX),
         ..Process::default()
@@ -84,13 +123,31 @@ pub(super) fn process() -> Process {
 
 pub(super) fn swap() -> Swap {
     let text = read("/proc/swaps").unwrap_or_default();
-    let active = text.lines().skip(1).filter_map(|l| l.split_whitespace().next()).map(str::to_owned);
+    let active = text
+        .lines()
+        .skip(1)
+        .filter_map(|l| l.split_whitespace().next())
+        .map(str::to_owned);
     // fstab's own swaps become units too, below /run; these are other ones.
-    let units = ["/etc/systemd/system", "/usr/lib/systemd/system"].iter().flat_map(|d| {
-        let names = names(d).unwrap_or_default().into_iter().filter(|n| n.ends_with(".swap"));
-        names.filter(|n| fs::read_link(Path::new(d).join(n)).map_or(true, |to| to != Path::new("/dev/null"))).collect::<Vec<_>>()
-    });
-    Swap { active: active.collect(), fstab: read("/etc/fstab"), units: units.collect(), ..Swap::default() }
+    let units = ["/etc/systemd/system", "/usr/lib/systemd/system"]
+        .iter()
+        .flat_map(|d| {
+            let names = names(d)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|n| n.ends_with(".swap"));
+            names
+                .filter(|n| {
+                    fs::read_link(Path::new(d).join(n)).map_or(true, |to| to != Path::new("/dev/null"))
+                })
+                .collect::<Vec<_>>()
+        });
+    Swap {
+        active: active.collect(),
+        fstab: read("/etc/fstab"),
+        units: units.collect(),
+        ..Swap::default()
+    }
 }
 
 #[allow(unsafe_code, reason = "no safe wrapper of adjtimex is among the dependencies")]
@@ -105,7 +162,17 @@ pub(super) fn clock() -> Clock {
         .into_iter()
         .filter(|n| n.starts_with(|c: char| c.is_ascii_digit()))
         .map(|pid| word(format!("/proc/{pid}/comm")))
-        .filter(|c| ["chronyd", "ntpd", "systemd-timesyn", "ptp4l", "phc2sys", "openntpd"].contains(&c.as_str()))
+        .filter(|c| {
+            [
+                "chronyd",
+                "ntpd",
+                "systemd-timesyn",
+                "ptp4l",
+                "phc2sys",
+                "openntpd",
+            ]
+            .contains(&c.as_str())
+        })
         .collect();
     Clock {
         // TIME_ERROR (5) is the state of a clock that nobody keeps.
@@ -117,11 +184,18 @@ pub(super) fn clock() -> Clock {
 }
 
 pub(super) fn packages_changed() -> Option<i64> {
-    ["/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local"]
-        .iter()
-        .filter_map(|p| fs::metadata(p).ok())
-        .map(|m| m.mtime())
-        .max()
+    [
+        "/var/lib/dpkg/status",
+        "/var/lib/rpm/rpmdb.sqlite",
+        "/var/lib/rpm/Packages",
+        "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "/lib/apk/db/installed",
+        "/var/lib/pacman/local",
+    ]
+    .iter()
+    .filter_map(|p| fs::metadata(p).ok())
+    .map(|m| m.mtime())
+    .max()
 }
 
 pub(super) fn selinux() -> Selinux {
@@ -131,18 +205,41 @@ pub(super) fn selinux() -> Selinux {
         _ => "disabled",
     };
     let config = read("/etc/selinux/config").unwrap_or_default();
-    let configured = config.lines().find_map(|l| l.trim().strip_prefix("SELINUX=")).unwrap_or_default().trim().to_owned();
+    let configured = config
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("SELINUX="))
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
     let mut buffer = vec![0u8; 256];
     let label = rustix::fs::getxattr("/var/lib/kubelet", "security.selinux", &mut buffer[..])
         .ok()
-        .map(|n| String::from_utf8_lossy(&buffer[..n]).trim_end_matches('\0').to_owned());
-    Selinux { mode: mode.to_owned(), configured, kubelet_label: label, ..Selinux::default() }
+        .map(|n| {
+            String::from_utf8_lossy(&buffer[..n])
+                .trim_end_matches('\0')
+                .to_owned()
+        });
+    Selinux {
+        mode: mode.to_owned(),
+        configured,
+        kubelet_label: label,
+        ..Selinux::default()
+    }
 }
 
 pub(super) fn folders(runtime: &Runtime, state_dir: &Path) -> Vec<Folder> {
     let mut wanted: Vec<(&str, &Path)> = vec![("root", Path::new("/"))];
-    let docker = runtime.docker.as_ref().map(|d| if d.root.is_empty() { "/var/lib/docker".to_owned() } else { d.root.clone() });
-    let containerd = runtime.containerd.is_some().then(|| "/var/lib/containerd".to_owned());
+    let docker = runtime.docker.as_ref().map(|d| {
+        if d.root.is_empty() {
+            "/var/lib/docker".to_owned()
+        } else {
+            d.root.clone()
+        }
+    });
+    let containerd = runtime
+        .containerd
+        .is_some()
+        .then(|| "/var/lib/containerd".to_owned());
     let images: Vec<String> = docker.into_iter().chain(containerd).collect();
     wanted.extend(images.iter().map(|p| ("images", Path::new(p))));
     wanted.push(("state", Path::new("/var/lib/kubelet")));
@@ -173,7 +270,13 @@ pub(super) fn folders(runtime: &Runtime, state_dir: &Path) -> Vec<Folder> {
 
 /// Whether a folder's entries come with their types. XFS without ftype answers "unknown" for all but `.` and `..`.
 fn entry_types(path: &Path) -> Option<bool> {
-    let folder = rustix::fs::openat(rustix::fs::CWD, path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).ok()?;
+    let folder = rustix::fs::openat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY,
+        rustix::fs::Mode::empty(),
+    )
+    .ok()?;
     let mut entries = rustix::fs::Dir::read_from(folder).ok()?;
     entries.find_map(|entry| {
         let entry = entry.ok()?;

@@ -20,7 +20,10 @@ fn by<'a>(machines: &'a [Facts], value: impl Fn(&'a Facts) -> String) -> BTreeMa
 fn same<'a>(machines: &'a [Facts], what: &str, value: impl Fn(&'a Facts) -> String) -> Option<String> {
     let groups = by(machines, value);
     (groups.len() > 1).then(|| {
-        let parts: Vec<String> = groups.iter().map(|(v, hosts)| format!("{v} on {}", hosts.join(", "))).collect();
+        let parts: Vec<String> = groups
+            .iter()
+            .map(|(v, hosts)| format!("{v} on {}", hosts.join(", ")))
+            .collect();
         format!("{what}: {}", parts.join("; "))
     })
 }
@@ -47,11 +50,30 @@ pub(super) const CHECKS: &[Check] = &[
                 ("product_uuid", |f| f.machine.product_uuid.to_lowercase()),
             ];
             for (name, pick) in kinds {
-                twice.extend(by(machines, pick).into_iter().filter(|(_, hosts)| hosts.len() > 1).map(|(_, hosts)| format!("the same {name}: {}", hosts.join(", "))));
+                twice.extend(
+                    by(machines, pick)
+                        .into_iter()
+                        .filter(|(_, hosts)| hosts.len() > 1)
+                        .map(|(_, hosts)| format!("the same {name}: {}", hosts.join(", "))),
+                );
             }
-            let macs = by(machines, |f| f.network.links.iter().find(|l| l.name == f.network.default_link).map_or(String::new(), |l| l.address.clone()));
-            twice.extend(macs.into_iter().filter(|(_, hosts)| hosts.len() > 1).map(|(_, hosts)| format!("the same hardware address: {}", hosts.join(", "))));
-            if twice.is_empty() { Verdict::pass(format!("{} machines, all different", machines.len())) } else { Verdict::fail(twice.join("; ")) }
+            let macs = by(machines, |f| {
+                f.network
+                    .links
+                    .iter()
+                    .find(|l| l.name == f.network.default_link)
+                    .map_or(String::new(), |l| l.address.clone())
+            });
+            twice.extend(
+                macs.into_iter()
+                    .filter(|(_, hosts)| hosts.len() > 1)
+                    .map(|(_, hosts)| format!("the same hardware address: {}", hosts.join(", "))),
+            );
+            if twice.is_empty() {
+                Verdict::pass(format!("{} machines, all different", machines.len()))
+            } else {
+                Verdict::fail(twice.join("; "))
+            }
         }),
     },
     Check {
@@ -66,16 +88,34 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: NODES,
         judge: Judge::Fleet(|machines, _| {
             let differences: Vec<String> = [
-                same(machines, "kubelet", |f| f.kubernetes.kubelet.clone().unwrap_or_default()),
-                same(machines, "containerd", |f| f.runtime.containerd.as_ref().map(|c| c.version.clone()).unwrap_or_default()),
-                same(machines, "Docker", |f| f.runtime.docker.as_ref().map(|c| c.version.clone()).unwrap_or_default()),
+                same(machines, "kubelet", |f| {
+                    f.kubernetes.kubelet.clone().unwrap_or_default()
+                }),
+                same(machines, "containerd", |f| {
+                    f.runtime
+                        .containerd
+                        .as_ref()
+                        .map(|c| c.version.clone())
+                        .unwrap_or_default()
+                }),
+                same(machines, "Docker", |f| {
+                    f.runtime
+                        .docker
+                        .as_ref()
+                        .map(|c| c.version.clone())
+                        .unwrap_or_default()
+                }),
                 same(machines, "kernel", |f| f.kernel.release.clone()),
                 same(machines, "cgroup", |f| f.cgroup.version.clone()),
             ]
             .into_iter()
             .flatten()
             .collect();
-            if differences.is_empty() { Verdict::pass("equal") } else { Verdict::warn(differences.join("; ")) }
+            if differences.is_empty() {
+                Verdict::pass("equal")
+            } else {
+                Verdict::warn(differences.join("; "))
+            }
         }),
     },
     Check {
@@ -89,7 +129,15 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "record them again and judge them together",
         profiles: NODES,
         judge: Judge::Fleet(|machines, _| {
-            let offsets: Vec<(i64, &str)> = machines.iter().filter_map(|f| Some((f.recorded.saturating_sub(f.recorded_by_collector?), f.machine.hostname.as_str()))).collect();
+            let offsets: Vec<(i64, &str)> = machines
+                .iter()
+                .filter_map(|f| {
+                    Some((
+                        f.recorded.saturating_sub(f.recorded_by_collector?),
+                        f.machine.hostname.as_str(),
+                    ))
+                })
+                .collect();
             let (Some(first), Some(last)) = (offsets.iter().min(), offsets.iter().max()) else {
                 return Verdict::skip("recorded one by one: no common clock to compare with");
             };
@@ -113,7 +161,13 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "ip link on each",
         profiles: NODES,
         judge: Judge::Fleet(|machines, _| {
-            let mtu = |f: &Facts| f.network.links.iter().find(|l| l.name == f.network.default_link).map_or(String::new(), |l| l.mtu.to_string());
+            let mtu = |f: &Facts| {
+                f.network
+                    .links
+                    .iter()
+                    .find(|l| l.name == f.network.default_link)
+                    .map_or(String::new(), |l| l.mtu.to_string())
+            };
             match same(machines, "MTU", mtu) {
                 None => Verdict::pass("equal"),
                 Some(seen) => Verdict::fail(seen),

@@ -22,9 +22,15 @@ pub(super) const CHECKS: &[Check] = &[
                 "v2" => Verdict::pass("cgroup v2"),
                 "" => Verdict::fail("no control groups are mounted"),
                 version if wanted.kubernetes >= versions::WITHOUT_CGROUP_V1 && !permitted => {
-                    Verdict::fail(format!("cgroup {version}, and kubelet 1.{} does not start on it", wanted.kubernetes))
+                    Verdict::fail(format!(
+                        "cgroup {version}, and kubelet 1.{} does not start on it",
+                        wanted.kubernetes
+                    ))
                 }
-                version => Verdict::warn(format!("cgroup {version}: it works with Kubernetes 1.{}, and not by default from 1.35 on", wanted.kubernetes)),
+                version => Verdict::warn(format!(
+                    "cgroup {version}: it works with Kubernetes 1.{}, and not by default from 1.35 on",
+                    wanted.kubernetes
+                )),
             }
         }),
     },
@@ -39,8 +45,15 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "cat /sys/fs/cgroup/cgroup.controllers",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            let missing: Vec<&str> = ["cpu", "cpuset", "memory", "pids"].into_iter().filter(|c| !facts.cgroup.controllers.iter().any(|h| h == c)).collect();
-            if missing.is_empty() { Verdict::pass("cpu, cpuset, memory, pids") } else { Verdict::fail(format!("missing {}", missing.join(", "))) }
+            let missing: Vec<&str> = ["cpu", "cpuset", "memory", "pids"]
+                .into_iter()
+                .filter(|c| !facts.cgroup.controllers.iter().any(|h| h == c))
+                .collect();
+            if missing.is_empty() {
+                Verdict::pass("cpu, cpuset, memory, pids")
+            } else {
+                Verdict::fail(format!("missing {}", missing.join(", ")))
+            }
         }),
     },
     Check {
@@ -67,15 +80,26 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: NODES,
         judge: Judge::Machine(|facts, wanted| {
             let release = &facts.kernel.release;
-            let Some(version) = numbers(release) else { return Verdict::skip("the kernel's release is unknown") };
+            let Some(version) = numbers(release) else {
+                return Verdict::skip("the kernel's release is unknown");
+            };
             // The seed's day: CentOS 7 with 3.10 was officially supported.
-            let oldest = if wanted.kubernetes >= 32 { versions::KERNEL_OLDEST } else { (3, 10) };
+            let oldest = if wanted.kubernetes >= 32 {
+                versions::KERNEL_OLDEST
+            } else {
+                (3, 10)
+            };
             // RHEL's kernels carry a smaller number than what is in them.
             let backported = release.contains(".el8") || release.contains(".el9");
             if version < oldest && !backported {
-                Verdict::fail(format!("{release}; Kubernetes 1.{} asks for {}.{} or later", wanted.kubernetes, oldest.0, oldest.1))
+                Verdict::fail(format!(
+                    "{release}; Kubernetes 1.{} asks for {}.{} or later",
+                    wanted.kubernetes, oldest.0, oldest.1
+                ))
             } else if facts.cgroup.version == "v2" && version < versions::KERNEL_CGROUP_V2 && !backported {
-                Verdict::warn(format!("{release} with cgroup v2; it does all that is asked from 5.8 on"))
+                Verdict::warn(format!(
+                    "{release} with cgroup v2; it does all that is asked from 5.8 on"
+                ))
             } else {
                 Verdict::pass(release.clone())
             }
@@ -93,8 +117,15 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
             let need = ["veth", "bridge", "nf_conntrack", "nf_tables"];
-            let missing: Vec<&str> = need.into_iter().filter(|m| !facts.module_present(m) && !facts.modules.available.iter().any(|a| a == m)).collect();
-            if missing.is_empty() { Verdict::pass(need.join(", ")) } else { Verdict::fail(format!("missing {}", missing.join(", "))) }
+            let missing: Vec<&str> = need
+                .into_iter()
+                .filter(|m| !facts.module_present(m) && !facts.modules.available.iter().any(|a| a == m))
+                .collect();
+            if missing.is_empty() {
+                Verdict::pass(need.join(", "))
+            } else {
+                Verdict::fail(format!("missing {}", missing.join(", ")))
+            }
         }),
     },
     Check {
@@ -108,13 +139,22 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "uname -r",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            let key = |release: &str| -> Vec<u64> { release.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).take(5).collect() };
+            let key = |release: &str| -> Vec<u64> {
+                release
+                    .split(|c: char| !c.is_ascii_digit())
+                    .filter_map(|n| n.parse().ok())
+                    .take(5)
+                    .collect()
+            };
             let running = key(&facts.kernel.release);
             match facts.kernel.installed.iter().max_by_key(|r| key(r)) {
                 None => Verdict::skip("no installed kernels are seen here"),
                 Some(newest) if key(newest) > running => {
                     let days = facts.machine.uptime / 86_400;
-                    Verdict::warn(format!("{newest} is installed, {} runs since {days} days", facts.kernel.release))
+                    Verdict::warn(format!(
+                        "{newest} is installed, {} runs since {days} days",
+                        facts.kernel.release
+                    ))
                 }
                 Some(_) => Verdict::pass(facts.kernel.release.clone()),
             }
@@ -134,12 +174,28 @@ pub(super) const CHECKS: &[Check] = &[
             if facts.process.euid != 0 {
                 return Verdict::skip("run as root to see what root may do here");
             }
-            let need = [(21, "CAP_SYS_ADMIN"), (12, "CAP_NET_ADMIN"), (24, "CAP_SYS_RESOURCE"), (27, "CAP_MKNOD"), (19, "CAP_SYS_PTRACE")];
-            let missing: Vec<&str> = need.iter().filter(|(bit, _)| facts.process.capabilities >> bit & 1 == 0).map(|(_, n)| *n).collect();
-            let place = if facts.machine.container.is_empty() { "root" } else { "root in this container" };
+            let need = [
+                (21, "CAP_SYS_ADMIN"),
+                (12, "CAP_NET_ADMIN"),
+                (24, "CAP_SYS_RESOURCE"),
+                (27, "CAP_MKNOD"),
+                (19, "CAP_SYS_PTRACE"),
+            ];
+            let missing: Vec<&str> = need
+                .iter()
+                .filter(|(bit, _)| facts.process.capabilities >> bit & 1 == 0)
+                .map(|(_, n)| *n)
+                .collect();
+            let place = if facts.machine.container.is_empty() {
+                "root"
+            } else {
+                "root in this container"
+            };
             match missing.as_slice() {
                 [] => Verdict::pass(format!("{place} has all that matter")),
-                ["CAP_SYS_RESOURCE" | "CAP_SYS_PTRACE"] => Verdict::warn(format!("{place} lacks {}", missing.join(", "))),
+                ["CAP_SYS_RESOURCE" | "CAP_SYS_PTRACE"] => {
+                    Verdict::warn(format!("{place} lacks {}", missing.join(", ")))
+                }
                 _ => Verdict::fail(format!("{place} lacks {}", missing.join(", "))),
             }
         }),
@@ -147,12 +203,16 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 fn swap(facts: &Facts, wanted: &Wanted) -> Verdict {
-    if facts.kubelet_setting("failSwapOn").as_deref() == Some("false") && wanted.profile != Profile::LocalEngine {
+    if facts.kubelet_setting("failSwapOn").as_deref() == Some("false")
+        && wanted.profile != Profile::LocalEngine
+    {
         return Verdict::pass("kubelet is told that there may be swap (failSwapOn: false)");
     }
     let is_swap = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        !line.trim_start().starts_with('#') && words.get(2) == Some(&"swap") && !words.get(3).is_some_and(|o| o.split(',').any(|o| o == "noauto"))
+        !line.trim_start().starts_with('#')
+            && words.get(2) == Some(&"swap")
+            && !words.get(3).is_some_and(|o| o.split(',').any(|o| o == "noauto"))
     };
     let fstab = facts.swap.fstab.as_deref().unwrap_or_default();
     let at_boot = fstab.lines().any(is_swap);
@@ -160,21 +220,40 @@ fn swap(facts: &Facts, wanted: &Wanted) -> Verdict {
     let units: Vec<&str> = facts.swap.units.iter().map(String::as_str).collect();
     let mut changes = Vec::new();
     if at_boot {
-        let after: Vec<String> = fstab.lines().map(|l| if is_swap(l) { format!("# cncfdemo doctor: {l}") } else { l.to_owned() }).collect();
+        let after: Vec<String> = fstab
+            .lines()
+            .map(|l| {
+                if is_swap(l) {
+                    format!("# cncfdemo doctor: {l}")
+                } else {
+                    l.to_owned()
+                }
+            })
+            .collect();
         changes.push(Change::WriteFile {
             path: "/etc/fstab".to_owned(),
             before: Some(fstab.to_owned()),
             after: after.join("\n") + if fstab.ends_with('\n') { "\n" } else { "" },
         });
     }
-    changes.extend(facts.swap.active.iter().map(|device| Change::SwapOff { device: device.clone() }));
+    changes.extend(facts.swap.active.iter().map(|device| Change::SwapOff {
+        device: device.clone(),
+    }));
     let devices = facts.swap.active.join(", ");
     match (now, at_boot, units.is_empty()) {
         (false, false, true) => Verdict::pass("no swap"),
-        (true, true, _) => Verdict::fail(format!("swap is on ({devices}), also after a reboot (/etc/fstab)")).changes(changes),
+        (true, true, _) => Verdict::fail(format!(
+            "swap is on ({devices}), also after a reboot (/etc/fstab)"
+        ))
+        .changes(changes),
         (true, false, _) => Verdict::fail(format!("swap is on ({devices})")).changes(changes),
-        (false, true, _) => Verdict::fail("swap is off now, and /etc/fstab switches it on at boot").changes(changes),
-        (false, false, false) => Verdict::fail(format!("swap is off now, and {} switches it on at boot", units.join(", ")))
-            .fix(format!("systemctl mask {}", units.join(" "))),
+        (false, true, _) => {
+            Verdict::fail("swap is off now, and /etc/fstab switches it on at boot").changes(changes)
+        }
+        (false, false, false) => Verdict::fail(format!(
+            "swap is off now, and {} switches it on at boot",
+            units.join(", ")
+        ))
+        .fix(format!("systemctl mask {}", units.join(" "))),
     }
 }

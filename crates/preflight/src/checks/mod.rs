@@ -17,8 +17,17 @@ const NODES: &[Profile] = &[Profile::Node, Profile::ControlPlane, Profile::Mongo
 /// Every check there is: of machines, fleets, clusters and clouds.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     [
-        engine::CHECKS, storage::CHECKS, parameters::CHECKS, network::CHECKS, kernel::CHECKS, runtime::CHECKS, node::CHECKS, mongodb::CHECKS,
-        fleet::CHECKS, crate::cluster::CHECKS, crate::cloud::CHECKS,
+        engine::CHECKS,
+        storage::CHECKS,
+        parameters::CHECKS,
+        network::CHECKS,
+        kernel::CHECKS,
+        runtime::CHECKS,
+        node::CHECKS,
+        mongodb::CHECKS,
+        fleet::CHECKS,
+        crate::cluster::CHECKS,
+        crate::cloud::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -19,7 +19,11 @@ pub(super) const CHECKS: &[Check] = &[
             if !matches!(facts.machine.arch.as_str(), "x86_64" | "") {
                 return Verdict::skip(format!("AVX is of x86-64; this is {}", facts.machine.arch));
             }
-            if facts.cpu.flags.iter().any(|f| f == "avx") { Verdict::pass("there") } else { Verdict::fail("the processor has no AVX") }
+            if facts.cpu.flags.iter().any(|f| f == "avx") {
+                Verdict::pass("there")
+            } else {
+                Verdict::fail("the processor has no AVX")
+            }
         }),
     },
     Check {
@@ -36,11 +40,14 @@ pub(super) const CHECKS: &[Check] = &[
             const KEY: &str = "vm.max_map_count";
             let enough = |v: &str| v.trim().parse::<u64>().is_ok_and(|n| n >= 102_400);
             let now = facts.sysctl_now(KEY).unwrap_or_default();
-            let boot = crate::sysctl::after_boot(&facts.sysctl.files, KEY).map_or("65530".to_owned(), |s| s.value);
+            let boot =
+                crate::sysctl::after_boot(&facts.sysctl.files, KEY).map_or("65530".to_owned(), |s| s.value);
             if enough(now) && enough(&boot) {
                 return Verdict::pass(format!("{KEY} = {now}, also after a reboot"));
             }
-            Verdict::warn(format!("{KEY} is {now} now and will be {boot} after a reboot")).changes(fix::sysctls(facts, "mongodb-max-map-count", &[(KEY, "262144".to_owned())]))
+            Verdict::warn(format!("{KEY} is {now} now and will be {boot} after a reboot")).changes(
+                fix::sysctls(facts, "mongodb-max-map-count", &[(KEY, "262144".to_owned())]),
+            )
         }),
     },
     Check {

@@ -24,8 +24,12 @@ pub(super) const CHECKS: &[Check] = &[
         judge: Judge::Machine(|facts, _| {
             let said_legacy = facts.network.iptables_version.contains("legacy");
             match (facts.network.legacy_rules, facts.network.nft_tables) {
-                (true, true) => Verdict::fail("rules exist in the old interface (iptables-legacy) and in nftables"),
-                (false, true) if said_legacy => Verdict::warn("nftables has tables, and iptables here writes to the old interface"),
+                (true, true) => {
+                    Verdict::fail("rules exist in the old interface (iptables-legacy) and in nftables")
+                }
+                (false, true) if said_legacy => {
+                    Verdict::warn("nftables has tables, and iptables here writes to the old interface")
+                }
                 (true, false) if facts.network.iptables_version.contains("nf_tables") => {
                     Verdict::warn("rules exist in the old interface, and iptables here writes to nftables")
                 }
@@ -50,8 +54,18 @@ pub(super) const CHECKS: &[Check] = &[
                 return Verdict::skip("systemd does not run here, so units cannot be asked");
             }
             let names = ["firewalld.service", "ufw.service", "nftables.service"];
-            let active: Vec<&str> = facts.systemd.active.iter().map(String::as_str).filter(|u| names.contains(u)).collect();
-            if active.is_empty() { Verdict::pass("none is active") } else { Verdict::warn(format!("{} is active", active.join(", "))) }
+            let active: Vec<&str> = facts
+                .systemd
+                .active
+                .iter()
+                .map(String::as_str)
+                .filter(|u| names.contains(u))
+                .collect();
+            if active.is_empty() {
+                Verdict::pass("none is active")
+            } else {
+                Verdict::warn(format!("{} is active", active.join(", ")))
+            }
         }),
     },
     Check {
@@ -121,18 +135,28 @@ fn ports(facts: &Facts, wanted: &Wanted) -> Verdict {
         Profile::ControlPlane => &[6443, 10250, 10257, 10259, 2379, 2380],
         _ => &[10250],
     };
-    let ours = ["kubelet", "kube-", "etcd", "k3s", "microk8s", "rke2", "cncfdemo", "k0s"];
+    let ours = [
+        "kubelet", "kube-", "etcd", "k3s", "microk8s", "rke2", "cncfdemo", "k0s",
+    ];
     let mut taken = Vec::new();
     for port in &facts.network.listening {
         let node_port = (30_000..=32_767).contains(&port.port) && !port.loopback;
         if (all.contains(&port.port) || node_port) && !ours.iter().any(|o| port.program.starts_with(o)) {
-            let program = if port.program.is_empty() { "an unknown program" } else { &port.program };
+            let program = if port.program.is_empty() {
+                "an unknown program"
+            } else {
+                &port.program
+            };
             taken.push(format!("{} by {program}", port.port));
         }
     }
     taken.sort();
     taken.dedup();
-    if taken.is_empty() { Verdict::pass("its ports and all node ports are free, or Kubernetes' own") } else { Verdict::fail(format!("taken: {}", taken.join(", "))) }
+    if taken.is_empty() {
+        Verdict::pass("its ports and all node ports are free, or Kubernetes' own")
+    } else {
+        Verdict::fail(format!("taken: {}", taken.join(", ")))
+    }
 }
 
 fn mtu(facts: &Facts, _: &Wanted) -> Verdict {
@@ -148,19 +172,31 @@ fn mtu(facts: &Facts, _: &Wanted) -> Verdict {
             _ => continue,
         };
         if link.mtu + cost > under.mtu {
-            return Verdict::fail(format!("{} has MTU {} and wraps {cost} bytes around each packet; {} carries {}", link.name, link.mtu, under.name, under.mtu))
-                .fix(format!("set the MTU of {} to {} in its plugin's configuration", link.name, under.mtu.saturating_sub(cost)));
+            return Verdict::fail(format!(
+                "{} has MTU {} and wraps {cost} bytes around each packet; {} carries {}",
+                link.name, link.mtu, under.name, under.mtu
+            ))
+            .fix(format!(
+                "set the MTU of {} to {} in its plugin's configuration",
+                link.name,
+                under.mtu.saturating_sub(cost)
+            ));
         }
     }
     Verdict::pass(format!("{} carries {}", under.name, under.mtu))
 }
 
 fn servers(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|l| l.trim().strip_prefix("nameserver")).map(str::trim).collect()
+    text.lines()
+        .filter_map(|l| l.trim().strip_prefix("nameserver"))
+        .map(str::trim)
+        .collect()
 }
 
 fn resolv_loop(facts: &Facts, _: &Wanted) -> Verdict {
-    let Some(text) = facts.dns.resolv_conf.as_deref() else { return Verdict::fail("there is no /etc/resolv.conf") };
+    let Some(text) = facts.dns.resolv_conf.as_deref() else {
+        return Verdict::fail("there is no /etc/resolv.conf");
+    };
     let found = servers(text);
     if found.is_empty() {
         return Verdict::warn("/etc/resolv.conf names no server");
@@ -168,15 +204,29 @@ fn resolv_loop(facts: &Facts, _: &Wanted) -> Verdict {
     let Some(stub) = found.iter().find(|s| s.starts_with("127.") || **s == "::1") else {
         return Verdict::pass("/etc/resolv.conf names true servers");
     };
-    let upstream = facts.dns.upstream_conf.as_deref().is_some_and(|t| servers(t).iter().any(|s| !s.starts_with("127.")));
+    let upstream = facts
+        .dns
+        .upstream_conf
+        .as_deref()
+        .is_some_and(|t| servers(t).iter().any(|s| !s.starts_with("127.")));
     let setting = facts.kubelet_setting("resolvConf");
-    if setting.as_deref().is_some_and(|s| s != "/etc/resolv.conf" && !s.is_empty()) {
-        return Verdict::pass(format!("/etc/resolv.conf names the stub {stub}, and kubelet uses {}", setting.unwrap_or_default()));
+    if setting
+        .as_deref()
+        .is_some_and(|s| s != "/etc/resolv.conf" && !s.is_empty())
+    {
+        return Verdict::pass(format!(
+            "/etc/resolv.conf names the stub {stub}, and kubelet uses {}",
+            setting.unwrap_or_default()
+        ));
     }
     let seen = format!("/etc/resolv.conf names {stub}, which a pod would take for itself");
     match (&facts.kubernetes.kubelet_config, upstream) {
         (Some(config), true) => {
-            let mut lines: Vec<String> = config.lines().filter(|l| !l.starts_with("resolvConf:")).map(str::to_owned).collect();
+            let mut lines: Vec<String> = config
+                .lines()
+                .filter(|l| !l.starts_with("resolvConf:"))
+                .map(str::to_owned)
+                .collect();
             lines.push(format!("resolvConf: {TRUE_FILE}"));
             Verdict::fail(seen).changes(vec![Change::WriteFile {
                 path: "/var/lib/kubelet/config.yaml".to_owned(),
@@ -185,8 +235,11 @@ fn resolv_loop(facts: &Facts, _: &Wanted) -> Verdict {
             }])
         }
         // kubeadm finds systemd-resolved by itself and sets resolvConf.
-        (None, true) => Verdict::pass(format!("/etc/resolv.conf names the stub {stub}; {TRUE_FILE} has the true servers, and kubeadm uses it")),
-        (_, false) => Verdict::fail(seen).fix("name the true servers in a file of its own, and give it to kubelet as resolvConf"),
+        (None, true) => Verdict::pass(format!(
+            "/etc/resolv.conf names the stub {stub}; {TRUE_FILE} has the true servers, and kubeadm uses it"
+        )),
+        (_, false) => Verdict::fail(seen)
+            .fix("name the true servers in a file of its own, and give it to kubelet as resolvConf"),
     }
 }
 
@@ -195,35 +248,60 @@ fn proxy(facts: &Facts, _: &Wanted) -> Verdict {
         let text = file.text.as_deref().unwrap_or_default();
         let line = |name: &str| {
             text.lines().find(|l| {
-                let l = l.trim().trim_start_matches("Environment=").trim_start_matches("export ").trim_start_matches(['"', '\'']);
-                l.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) && l[name.len()..].starts_with('=')
+                let l = l
+                    .trim()
+                    .trim_start_matches("Environment=")
+                    .trim_start_matches("export ")
+                    .trim_start_matches(['"', '\'']);
+                l.get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
+                    && l[name.len()..].starts_with('=')
             })
         };
         if line("http_proxy").is_none() && line("https_proxy").is_none() {
             continue;
         }
         let exceptions = line("no_proxy");
-        let missing: Vec<&str> = CLUSTER_RANGES.into_iter().chain([".svc"]).filter(|r| !exceptions.is_some_and(|l| excepts(l, r))).collect();
+        let missing: Vec<&str> = CLUSTER_RANGES
+            .into_iter()
+            .chain([".svc"])
+            .filter(|r| !exceptions.is_some_and(|l| excepts(l, r)))
+            .collect();
         if missing.is_empty() {
             continue;
         }
-        let verdict = Verdict::fail(format!("{} sets a proxy, and its NO_PROXY lacks {}", file.path, missing.join(", ")));
+        let verdict = Verdict::fail(format!(
+            "{} sets a proxy, and its NO_PROXY lacks {}",
+            file.path,
+            missing.join(", ")
+        ));
         return match proxy_change(file, exceptions, &missing) {
             Some(change) => verdict.changes(vec![change]),
             None => verdict,
         };
     }
-    Verdict::pass(if facts.proxy_files.iter().any(|f| f.text.as_deref().is_some_and(|t| t.to_lowercase().contains("_proxy="))) {
-        "the proxy's exceptions name the cluster's ranges"
-    } else {
-        "no proxy is set for services"
-    })
+    Verdict::pass(
+        if facts.proxy_files.iter().any(|f| {
+            f.text
+                .as_deref()
+                .is_some_and(|t| t.to_lowercase().contains("_proxy="))
+        }) {
+            "the proxy's exceptions name the cluster's ranges"
+        } else {
+            "no proxy is set for services"
+        },
+    )
 }
 
 /// Whether a NO_PROXY line excepts a range: by name, or as part of a larger one that begins the same way (10.0.0.0/8).
 fn excepts(line: &str, range: &str) -> bool {
-    let list = line.split_once('=').map_or("", |(_, list)| list.split_once('=').map_or(list, |(_, l)| l));
-    list.trim_matches(['"', '\'']).split(',').map(str::trim).any(|e| e == range || e == "*" || e == "10.0.0.0/8" && range.starts_with("10."))
+    let list = line
+        .split_once('=')
+        .map_or("", |(_, list)| list.split_once('=').map_or(list, |(_, l)| l));
+    list.trim_matches(['"', '\''])
+        .split(',')
+        .map(str::trim)
+        .any(|e| e == range || e == "*" || e == "10.0.0.0/8" && range.starts_with("10."))
 }
 
 fn proxy_change(file: &ConfFile, exceptions: Option<&str>, missing: &[&str]) -> Option<Change> {
@@ -237,36 +315,72 @@ fn proxy_change(file: &ConfFile, exceptions: Option<&str>, missing: &[&str]) -> 
     let quote = quote.map(String::from).unwrap_or_default();
     let comma = if bare.ends_with('=') { "" } else { "," };
     let after = before.replacen(line, &format!("{bare}{comma}{}{quote}", missing.join(",")), 1);
-    Some(Change::WriteFile { path: file.path.clone(), before: Some(before), after })
+    Some(Change::WriteFile {
+        path: file.path.clone(),
+        before: Some(before),
+        after,
+    })
 }
 
 fn cni(facts: &Facts, _: &Wanted) -> Verdict {
     let Some(plugins) = &facts.kubernetes.cni_plugins else {
-        return if facts.is_node() { Verdict::fail("/opt/cni/bin is missing") } else { Verdict::skip("Kubernetes is not installed yet, and no network plugin either") };
+        return if facts.is_node() {
+            Verdict::fail("/opt/cni/bin is missing")
+        } else {
+            Verdict::skip("Kubernetes is not installed yet, and no network plugin either")
+        };
     };
     if !plugins.iter().any(|p| p == "loopback") {
         return Verdict::fail("/opt/cni/bin has no loopback plugin");
     }
-    let configs: Vec<&ConfFile> = facts.kubernetes.cni_configs.iter().flatten()
-        .filter(|f| [".conf", ".conflist", ".json"].iter().any(|end| f.path.ends_with(end)))
+    let configs: Vec<&ConfFile> = facts
+        .kubernetes
+        .cni_configs
+        .iter()
+        .flatten()
+        .filter(|f| {
+            [".conf", ".conflist", ".json"]
+                .iter()
+                .any(|end| f.path.ends_with(end))
+        })
         .collect();
     let Some(first) = configs.iter().min_by(|a, b| a.path.cmp(&b.path)) else {
-        return if facts.is_node() { Verdict::warn("/etc/cni/net.d has no configuration yet; the node is NotReady until its plugin writes one") } else { Verdict::pass("plugins are there; no configuration yet") };
+        return if facts.is_node() {
+            Verdict::warn(
+                "/etc/cni/net.d has no configuration yet; the node is NotReady until its plugin writes one",
+            )
+        } else {
+            Verdict::pass("plugins are there; no configuration yet")
+        };
     };
-    let Ok(document) = serde_json::from_str::<serde_json::Value>(first.text.as_deref().unwrap_or_default()) else {
-        return Verdict::fail(format!("{} is not valid JSON, and is the one that the runtime takes", first.path));
+    let Ok(document) = serde_json::from_str::<serde_json::Value>(first.text.as_deref().unwrap_or_default())
+    else {
+        return Verdict::fail(format!(
+            "{} is not valid JSON, and is the one that the runtime takes",
+            first.path
+        ));
     };
-    let chain = document["plugins"].as_array().cloned().unwrap_or_else(|| vec![document.clone()]);
+    let chain = document["plugins"]
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| vec![document.clone()]);
     for plugin in &chain {
         let Some(name) = plugin["type"].as_str() else {
             return Verdict::fail(format!("{} names a plugin without a type", first.path));
         };
         if !plugins.iter().any(|p| p == name) {
-            return Verdict::fail(format!("{} names the plugin {name}, which is not in /opt/cni/bin", first.path));
+            return Verdict::fail(format!(
+                "{} names the plugin {name}, which is not in /opt/cni/bin",
+                first.path
+            ));
         }
     }
     if configs.len() > 1 {
-        return Verdict::warn(format!("{} configurations in /etc/cni/net.d: only {} is used", configs.len(), first.path));
+        return Verdict::warn(format!(
+            "{} configurations in /etc/cni/net.d: only {} is used",
+            configs.len(),
+            first.path
+        ));
     }
     Verdict::pass(format!("{} plugins, configuration {}", plugins.len(), first.path))
 }

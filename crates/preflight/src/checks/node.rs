@@ -19,20 +19,45 @@ pub(super) const CHECKS: &[Check] = &[
             let s = &facts.selinux;
             let enforcing = s.mode == "enforcing" || s.configured == "enforcing";
             if !enforcing {
-                return Verdict::pass(if s.mode.is_empty() || s.mode == "disabled" { "not in use" } else { "permissive" });
+                return Verdict::pass(if s.mode.is_empty() || s.mode == "disabled" {
+                    "not in use"
+                } else {
+                    "permissive"
+                });
             }
             if let Some(docker) = &facts.runtime.docker
                 && docker.driver.starts_with("overlay")
                 && facts.kernel.release.starts_with("3.")
             {
-                return Verdict::fail(format!("enforcing with Docker on {} and kernel {}", docker.driver, facts.kernel.release));
+                return Verdict::fail(format!(
+                    "enforcing with Docker on {} and kernel {}",
+                    docker.driver, facts.kernel.release
+                ));
             }
-            let labelled = s.kubelet_label.as_deref().map(|l| ["container_file_t", "container_var_lib_t", "svirt_sandbox_file_t", "kubelet_var_lib_t"].iter().any(|t| l.contains(t)));
+            let labelled = s.kubelet_label.as_deref().map(|l| {
+                [
+                    "container_file_t",
+                    "container_var_lib_t",
+                    "svirt_sandbox_file_t",
+                    "kubelet_var_lib_t",
+                ]
+                .iter()
+                .any(|t| l.contains(t))
+            });
             let package = facts.packages.contains_key("container-selinux");
-            let when = if s.mode == "enforcing" { "enforcing" } else { "enforcing from the next boot on" };
+            let when = if s.mode == "enforcing" {
+                "enforcing"
+            } else {
+                "enforcing from the next boot on"
+            };
             match (labelled, package) {
-                (Some(true), _) => Verdict::pass(format!("{when}; /var/lib/kubelet is labelled for containers")),
-                (Some(false), _) => Verdict::fail(format!("{when}, and /var/lib/kubelet is labelled {}", s.kubelet_label.as_deref().unwrap_or_default())),
+                (Some(true), _) => {
+                    Verdict::pass(format!("{when}; /var/lib/kubelet is labelled for containers"))
+                }
+                (Some(false), _) => Verdict::fail(format!(
+                    "{when}, and /var/lib/kubelet is labelled {}",
+                    s.kubelet_label.as_deref().unwrap_or_default()
+                )),
                 (None, true) => Verdict::pass(format!("{when}, with container-selinux")),
                 (None, false) => Verdict::fail(format!("{when}, and container-selinux is not installed")),
             }
@@ -57,11 +82,18 @@ pub(super) const CHECKS: &[Check] = &[
             let mut less: Vec<&str> = ["socat", "ethtool"].into_iter().filter(|t| !has(t)).collect();
             // kube-proxy speaks to the kernel itself from 1.32 on; before, kubeadm insists on the program.
             if !has("conntrack") {
-                if wanted.kubernetes < 32 { missing.push("conntrack") } else { less.push("conntrack") }
+                if wanted.kubernetes < 32 {
+                    missing.push("conntrack")
+                } else {
+                    less.push("conntrack")
+                }
             }
             match (missing.is_empty(), less.is_empty()) {
                 (true, true) => Verdict::pass("all there"),
-                (false, _) => Verdict::fail(format!("missing: {}", missing.into_iter().chain(less).collect::<Vec<_>>().join(", "))),
+                (false, _) => Verdict::fail(format!(
+                    "missing: {}",
+                    missing.into_iter().chain(less).collect::<Vec<_>>().join(", ")
+                )),
                 (true, false) => Verdict::warn(format!("missing: {}", less.join(", "))),
             }
         }),
@@ -76,15 +108,29 @@ pub(super) const CHECKS: &[Check] = &[
         undo: "none needed",
         verify: "systemctl --failed lists nothing",
         profiles: NODES,
-        judge: Judge::Machine(|facts, _| match (facts.systemd.running, facts.systemd.failed.as_slice()) {
-            (false, _) => Verdict::skip("systemd does not run here"),
-            (true, []) => Verdict::pass("none"),
-            (true, failed) => {
-                let ours = ["docker", "containerd", "kubelet", "crio", "systemd-sysctl", "systemd-modules-load", "network"];
-                let seen = format!("failed: {}", failed.join(", "));
-                if failed.iter().any(|u| ours.iter().any(|o| u.starts_with(o))) { Verdict::fail(seen) } else { Verdict::warn(seen) }
-            }
-        }),
+        judge: Judge::Machine(
+            |facts, _| match (facts.systemd.running, facts.systemd.failed.as_slice()) {
+                (false, _) => Verdict::skip("systemd does not run here"),
+                (true, []) => Verdict::pass("none"),
+                (true, failed) => {
+                    let ours = [
+                        "docker",
+                        "containerd",
+                        "kubelet",
+                        "crio",
+                        "systemd-sysctl",
+                        "systemd-modules-load",
+                        "network",
+                    ];
+                    let seen = format!("failed: {}", failed.join(", "));
+                    if failed.iter().any(|u| ours.iter().any(|o| u.starts_with(o))) {
+                        Verdict::fail(seen)
+                    } else {
+                        Verdict::warn(seen)
+                    }
+                }
+            },
+        ),
     },
     Check {
         id: "image-age",
@@ -101,7 +147,11 @@ pub(super) const CHECKS: &[Check] = &[
             Some(then) => {
                 let days = wanted.now.saturating_sub(then) / DAY;
                 let seen = format!("{}: packages last changed {days} days ago", facts.machine.os_name);
-                if days > 120 { Verdict::warn(seen) } else { Verdict::pass(seen) }
+                if days > 120 {
+                    Verdict::warn(seen)
+                } else {
+                    Verdict::pass(seen)
+                }
             }
         }),
     },
@@ -115,13 +165,20 @@ pub(super) const CHECKS: &[Check] = &[
         undo: "systemctl disable --now systemd-timesyncd",
         verify: "timedatectl says synchronized: yes",
         profiles: NODES,
-        judge: Judge::Machine(|facts, _| match (facts.clock.synchronised, facts.clock.keepers.is_empty()) {
-            (None, _) => Verdict::skip("the kernel was not asked"),
-            (Some(true), _) => Verdict::pass("in step"),
-            (Some(false), false) => Verdict::warn(format!("not in step yet; {} runs", facts.clock.keepers.join(", "))),
-            (Some(false), true) if !facts.machine.container.is_empty() => Verdict::skip("in a container the host keeps the clock"),
-            (Some(false), true) => Verdict::fail("not in step, and no program keeps it"),
-        }),
+        judge: Judge::Machine(
+            |facts, _| match (facts.clock.synchronised, facts.clock.keepers.is_empty()) {
+                (None, _) => Verdict::skip("the kernel was not asked"),
+                (Some(true), _) => Verdict::pass("in step"),
+                (Some(false), false) => Verdict::warn(format!(
+                    "not in step yet; {} runs",
+                    facts.clock.keepers.join(", ")
+                )),
+                (Some(false), true) if !facts.machine.container.is_empty() => {
+                    Verdict::skip("in a container the host keeps the clock")
+                }
+                (Some(false), true) => Verdict::fail("not in step, and no program keeps it"),
+            },
+        ),
     },
     Check {
         id: "hostname",
@@ -136,8 +193,13 @@ pub(super) const CHECKS: &[Check] = &[
         judge: Judge::Machine(|facts, _| {
             let name = facts.machine.hostname.as_str();
             let fine = |label: &str| {
-                !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-')
-                    && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                !label.is_empty()
+                    && label.len() <= 63
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             };
             if name.is_empty() {
                 Verdict::skip("the host name is unknown")
@@ -162,7 +224,11 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: NODES,
         judge: Judge::Machine(|facts, _| match facts.machine.machine_id.as_str() {
             "" | "uninitialized" => Verdict::fail("/etc/machine-id is empty or missing"),
-            id if facts.machine.machine_id.starts_with("redacted-") || (id.len() == 32 && id.chars().all(|c| c.is_ascii_hexdigit())) => Verdict::pass("there"),
+            id if facts.machine.machine_id.starts_with("redacted-")
+                || (id.len() == 32 && id.chars().all(|c| c.is_ascii_hexdigit())) =>
+            {
+                Verdict::pass("there")
+            }
             _ => Verdict::fail("/etc/machine-id is not an id"),
         }),
     },
@@ -185,7 +251,10 @@ pub(super) const CHECKS: &[Check] = &[
                 d if d < 0 => Verdict::fail(format!("{} expired {} days ago", first.path, -d)),
                 d if d < 7 => Verdict::fail(format!("{} expires in {d} days", first.path)),
                 d if d < 30 => Verdict::warn(format!("{} expires in {d} days", first.path)),
-                d => Verdict::pass(format!("{} of them, the first expires in {d} days", facts.kubernetes.certificates.len())),
+                d => Verdict::pass(format!(
+                    "{} of them, the first expires in {d} days",
+                    facts.kubernetes.certificates.len()
+                )),
             }
         }),
     },

@@ -35,7 +35,15 @@ fn judge(facts: &Facts, id: &str, needs: &[Need], bad: fn(String) -> Verdict) ->
                     .filter(|m| m.path != set.path && (need.good)(&m.value))
                     .map(|m| format!("{} sets {}, but ", m.path, m.value))
                     .collect();
-                (set.value, format!("{}{}:{} sets it", losers.last().map_or("", String::as_str), set.path, set.line))
+                (
+                    set.value,
+                    format!(
+                        "{}{}:{} sets it",
+                        losers.last().map_or("", String::as_str),
+                        set.path,
+                        set.line
+                    ),
+                )
             }
             None => {
                 let in_vain = facts.sysctl.sysctl_conf.as_deref().is_some_and(|text| {
@@ -51,20 +59,32 @@ fn judge(facts: &Facts, id: &str, needs: &[Need], bad: fn(String) -> Verdict) ->
         };
         match ((need.good)(now), (need.good)(&boot)) {
             (true, true) => continue,
-            (true, false) => wrong.push(format!("{} is {now} now and will be {boot} after a reboot ({because})", need.key)),
+            (true, false) => wrong.push(format!(
+                "{} is {now} now and will be {boot} after a reboot ({because})",
+                need.key
+            )),
             (false, true) => wrong.push(format!("{} is {now} now ({because} to {boot} at boot)", need.key)),
-            (false, false) => wrong.push(format!("{} is {now} now and after a reboot ({because})", need.key)),
+            (false, false) => wrong.push(format!(
+                "{} is {now} now and after a reboot ({because})",
+                need.key
+            )),
         }
         mended.push((need.key, need.value.to_owned()));
     }
     if wrong.is_empty() {
-        let seen: Vec<String> = needs.iter().map(|n| format!("{} = {}", n.key, facts.sysctl_now(n.key).unwrap_or_default())).collect();
+        let seen: Vec<String> = needs
+            .iter()
+            .map(|n| format!("{} = {}", n.key, facts.sysctl_now(n.key).unwrap_or_default()))
+            .collect();
         return Verdict::pass(format!("{}, also after a reboot", seen.join(", ")));
     }
     bad(wrong.join("; ")).changes(fix::sysctls(facts, id, &mended))
 }
 
-const BRIDGE: [&str; 2] = ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"];
+const BRIDGE: [&str; 2] = [
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+];
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -94,7 +114,9 @@ pub(super) const CHECKS: &[Check] = &[
                 return Verdict::pass("no such message found");
             }
             match bridge_netfilter(facts, wanted).level {
-                crate::Level::Pass => Verdict::pass("the message is there and is a false positive: module and parameters are set"),
+                crate::Level::Pass => Verdict::pass(
+                    "the message is there and is a false positive: module and parameters are set",
+                ),
                 _ => Verdict::fail("the message is there and is true").fix("see bridge-netfilter"),
             }
         }),
@@ -112,7 +134,11 @@ pub(super) const CHECKS: &[Check] = &[
         judge: Judge::Machine(|facts, _| {
             let sets = !sysctl::mentions(&facts.sysctl.files, BRIDGE[0]).is_empty();
             let in_time = facts.module_after_boot("br_netfilter");
-            let told = facts.kubernetes.sysctl_log.iter().any(|l| l.contains("net/bridge") || l.contains("net.bridge"));
+            let told = facts
+                .kubernetes
+                .sysctl_log
+                .iter()
+                .any(|l| l.contains("net/bridge") || l.contains("net.bridge"));
             match (in_time, sets || told) {
                 (true, _) => Verdict::pass("br_netfilter is there before sysctl runs"),
                 (false, false) => Verdict::pass("nothing sets the bridge's parameters at boot"),
@@ -136,7 +162,17 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "after a reboot: sysctl net.ipv4.ip_forward says 1",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            judge(facts, "forwarding", &[Need { key: "net.ipv4.ip_forward", good: |v| number(v) == 1, value: "1", default: Some("0") }], Verdict::fail)
+            judge(
+                facts,
+                "forwarding",
+                &[Need {
+                    key: "net.ipv4.ip_forward",
+                    good: |v| number(v) == 1,
+                    value: "1",
+                    default: Some("0"),
+                }],
+                Verdict::fail,
+            )
         }),
     },
     Check {
@@ -150,10 +186,25 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "sysctl fs.inotify.max_user_instances",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            judge(facts, "inotify", &[
-                Need { key: "fs.inotify.max_user_instances", good: |v| number(v) >= 512, value: "8192", default: Some("128") },
-                Need { key: "fs.inotify.max_user_watches", good: |v| number(v) >= 65_536, value: "524288", default: None },
-            ], Verdict::warn)
+            judge(
+                facts,
+                "inotify",
+                &[
+                    Need {
+                        key: "fs.inotify.max_user_instances",
+                        good: |v| number(v) >= 512,
+                        value: "8192",
+                        default: Some("128"),
+                    },
+                    Need {
+                        key: "fs.inotify.max_user_watches",
+                        good: |v| number(v) >= 65_536,
+                        value: "524288",
+                        default: None,
+                    },
+                ],
+                Verdict::warn,
+            )
         }),
     },
     Check {
@@ -167,10 +218,25 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "sysctl fs.file-max",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            judge(facts, "open-files", &[
-                Need { key: "fs.file-max", good: |v| v.trim().parse::<u64>().is_ok_and(|n| n >= 262_144), value: "2097152", default: None },
-                Need { key: "fs.nr_open", good: |v| number(v) >= 262_144, value: "1048576", default: None },
-            ], Verdict::warn)
+            judge(
+                facts,
+                "open-files",
+                &[
+                    Need {
+                        key: "fs.file-max",
+                        good: |v| v.trim().parse::<u64>().is_ok_and(|n| n >= 262_144),
+                        value: "2097152",
+                        default: None,
+                    },
+                    Need {
+                        key: "fs.nr_open",
+                        good: |v| number(v) >= 262_144,
+                        value: "1048576",
+                        default: None,
+                    },
+                ],
+                Verdict::warn,
+            )
         }),
     },
     Check {
@@ -184,10 +250,25 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "sysctl kernel.pid_max",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            judge(facts, "pid-limit", &[
-                Need { key: "kernel.pid_max", good: |v| number(v) > 32_768, value: "4194304", default: None },
-                Need { key: "kernel.threads-max", good: |v| number(v) >= 16_384, value: "131072", default: None },
-            ], Verdict::warn)
+            judge(
+                facts,
+                "pid-limit",
+                &[
+                    Need {
+                        key: "kernel.pid_max",
+                        good: |v| number(v) > 32_768,
+                        value: "4194304",
+                        default: None,
+                    },
+                    Need {
+                        key: "kernel.threads-max",
+                        good: |v| number(v) >= 16_384,
+                        value: "131072",
+                        default: None,
+                    },
+                ],
+                Verdict::warn,
+            )
         }),
     },
     Check {
@@ -204,9 +285,17 @@ pub(super) const CHECKS: &[Check] = &[
             if facts.sysctl_now("net.netfilter.nf_conntrack_max").is_none() {
                 return Verdict::skip("nf_conntrack is not loaded, so there is no table yet");
             }
-            judge(facts, "conntrack-size", &[
-                Need { key: "net.netfilter.nf_conntrack_max", good: |v| number(v) >= 65_536, value: "262144", default: None },
-            ], Verdict::warn)
+            judge(
+                facts,
+                "conntrack-size",
+                &[Need {
+                    key: "net.netfilter.nf_conntrack_max",
+                    good: |v| number(v) >= 65_536,
+                    value: "262144",
+                    default: None,
+                }],
+                Verdict::warn,
+            )
         }),
     },
     Check {
@@ -232,9 +321,17 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "sysctl net.ipv4.conf.all.rp_filter",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            judge(facts, "reverse-path", &[
-                Need { key: "net.ipv4.conf.all.rp_filter", good: |v| number(v) != 1, value: "2", default: Some("0") },
-            ], Verdict::warn)
+            judge(
+                facts,
+                "reverse-path",
+                &[Need {
+                    key: "net.ipv4.conf.all.rp_filter",
+                    good: |v| number(v) != 1,
+                    value: "2",
+                    default: Some("0"),
+                }],
+                Verdict::warn,
+            )
         }),
     },
     Check {
@@ -251,27 +348,55 @@ pub(super) const CHECKS: &[Check] = &[
             if facts.kubelet_setting("protectKernelDefaults").as_deref() != Some("true") {
                 return Verdict::pass("kubelet sets them itself");
             }
-            judge(facts, "kubelet-parameters", &[
-                Need { key: "vm.overcommit_memory", good: |v| number(v) == 1, value: "1", default: Some("0") },
-                Need { key: "kernel.panic", good: |v| number(v) == 10, value: "10", default: Some("0") },
-                Need { key: "kernel.panic_on_oops", good: |v| number(v) == 1, value: "1", default: Some("0") },
-            ], Verdict::fail)
+            judge(
+                facts,
+                "kubelet-parameters",
+                &[
+                    Need {
+                        key: "vm.overcommit_memory",
+                        good: |v| number(v) == 1,
+                        value: "1",
+                        default: Some("0"),
+                    },
+                    Need {
+                        key: "kernel.panic",
+                        good: |v| number(v) == 10,
+                        value: "10",
+                        default: Some("0"),
+                    },
+                    Need {
+                        key: "kernel.panic_on_oops",
+                        good: |v| number(v) == 1,
+                        value: "1",
+                        default: Some("0"),
+                    },
+                ],
+                Verdict::fail,
+            )
         }),
     },
 ];
 
 fn bridge_netfilter(facts: &Facts, _: &Wanted) -> Verdict {
-    let need = |key| Need { key, good: |v| number(v) == 1, value: "1", default: Some("1") };
+    let need = |key| Need {
+        key,
+        good: |v| number(v) == 1,
+        value: "1",
+        default: Some("1"),
+    };
     let boot = facts.module_after_boot("br_netfilter");
     let modules = fix::modules(facts, "bridge-netfilter", &["br_netfilter"]);
     let all = || BRIDGE.map(|key| (key, "1".to_owned()));
     if facts.sysctl_now(BRIDGE[0]).is_none() {
-        if !facts.module_present("br_netfilter") && !facts.modules.available.iter().any(|m| m == "br_netfilter") {
+        if !facts.module_present("br_netfilter")
+            && !facts.modules.available.iter().any(|m| m == "br_netfilter")
+        {
             return Verdict::fail("this kernel has no module br_netfilter");
         }
         let mut changes = modules;
         changes.extend(fix::sysctls(facts, "bridge-netfilter", &all()));
-        return Verdict::fail("module br_netfilter is not loaded, so packets over a bridge pass no filter").changes(changes);
+        return Verdict::fail("module br_netfilter is not loaded, so packets over a bridge pass no filter")
+            .changes(changes);
     }
     let verdict = judge(facts, "bridge-netfilter", &BRIDGE.map(need), Verdict::fail);
     if boot {
@@ -282,25 +407,38 @@ fn bridge_netfilter(facts: &Facts, _: &Wanted) -> Verdict {
         _ => format!("{}; and nothing loads br_netfilter at boot", verdict.seen),
     };
     let mut changes = modules;
-    changes.extend(if verdict.changes.is_empty() { fix::sysctls(facts, "bridge-netfilter", &all()) } else { verdict.changes });
+    changes.extend(if verdict.changes.is_empty() {
+        fix::sysctls(facts, "bridge-netfilter", &all())
+    } else {
+        verdict.changes
+    });
     Verdict::fail(seen).changes(changes)
 }
 
 fn node_ports(facts: &Facts, _: &Wanted) -> Verdict {
     const RANGE: &str = "net.ipv4.ip_local_port_range";
     const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
-    let Some(now) = facts.sysctl_now(RANGE) else { return Verdict::skip("the range is unknown") };
+    let Some(now) = facts.sysctl_now(RANGE) else {
+        return Verdict::skip("the range is unknown");
+    };
     let overlaps = |range: &str, reserved: &str| {
         let mut ends = range.split_whitespace().map(number);
         let (low, high) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
         low <= 32_767 && high >= 30_000 && !covers(reserved, low.max(30_000), high.min(32_767))
     };
-    let boot = |key: &str, default: &str| sysctl::after_boot(&facts.sysctl.files, key).map_or(default.to_owned(), |s| s.value);
+    let boot = |key: &str, default: &str| {
+        sysctl::after_boot(&facts.sysctl.files, key).map_or(default.to_owned(), |s| s.value)
+    };
     let (range_boot, reserved_boot) = (boot(RANGE, "32768 60999"), boot(RESERVED, ""));
     let is_now = overlaps(now, facts.sysctl_now(RESERVED).unwrap_or_default());
     let will_be = overlaps(&range_boot, &reserved_boot);
     let when = match (is_now, will_be) {
-        (false, false) => return Verdict::pass(format!("{} and {RESERVED} keep 30000-32767 free", now.replace(char::is_whitespace, "-"))),
+        (false, false) => {
+            return Verdict::pass(format!(
+                "{} and {RESERVED} keep 30000-32767 free",
+                now.replace(char::is_whitespace, "-")
+            ));
+        }
         (true, true) => "now and after a reboot",
         (true, false) => "now",
         (false, true) => "after a reboot",
@@ -313,8 +451,15 @@ fn node_ports(facts: &Facts, _: &Wanted) -> Verdict {
     keep.push("30000-32767");
     keep.sort_unstable();
     keep.dedup();
-    Verdict::warn(format!("outgoing connections may take node ports {when}: {RANGE} is {}", range_boot.replace(char::is_whitespace, "-")))
-        .changes(fix::sysctls(facts, "node-port-range", &[(RESERVED, keep.join(","))]))
+    Verdict::warn(format!(
+        "outgoing connections may take node ports {when}: {RANGE} is {}",
+        range_boot.replace(char::is_whitespace, "-")
+    ))
+    .changes(fix::sysctls(
+        facts,
+        "node-port-range",
+        &[(RESERVED, keep.join(","))],
+    ))
 }
 
 /// Whether a list such as `8080,30000-32767` holds all of a range.

@@ -31,18 +31,39 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "crictl info",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
-            let Some(containerd) = &facts.runtime.containerd else { return Verdict::skip("containerd is not installed") };
-            let Some(config) = &containerd.config else { return Verdict::pass("containerd's own defaults") };
-            let line = config.lines().find(|l| l.trim_start().starts_with("disabled_plugins"));
-            let Some(line) = line.filter(|l| l.contains("\"cri\"") || l.contains("io.containerd.grpc.v1.cri")) else {
+            let Some(containerd) = &facts.runtime.containerd else {
+                return Verdict::skip("containerd is not installed");
+            };
+            let Some(config) = &containerd.config else {
+                return Verdict::pass("containerd's own defaults");
+            };
+            let line = config
+                .lines()
+                .find(|l| l.trim_start().starts_with("disabled_plugins"));
+            let Some(line) =
+                line.filter(|l| l.contains("\"cri\"") || l.contains("io.containerd.grpc.v1.cri"))
+            else {
                 return Verdict::pass("the CRI plugin is on");
             };
             let verdict = Verdict::fail(format!("{CONFIG} disables the CRI plugin"));
             // A list over several lines is left to a person.
-            let Some((head, list)) = line.split_once('[').and_then(|(h, rest)| Some((h, rest.split_once(']')?.0))) else { return verdict };
-            let kept: Vec<&str> = list.split(',').map(str::trim).filter(|p| !p.is_empty() && !p.contains("cri")).collect();
+            let Some((head, list)) = line
+                .split_once('[')
+                .and_then(|(h, rest)| Some((h, rest.split_once(']')?.0)))
+            else {
+                return verdict;
+            };
+            let kept: Vec<&str> = list
+                .split(',')
+                .map(str::trim)
+                .filter(|p| !p.is_empty() && !p.contains("cri"))
+                .collect();
             let after = config.replacen(line, &format!("{head}[{}]", kept.join(", ")), 1);
-            verdict.changes(vec![Change::WriteFile { path: CONFIG.to_owned(), before: Some(config.clone()), after }])
+            verdict.changes(vec![Change::WriteFile {
+                path: CONFIG.to_owned(),
+                before: Some(config.clone()),
+                after,
+            }])
         }),
     },
     Check {
@@ -68,12 +89,17 @@ pub(super) const CHECKS: &[Check] = &[
         verify: "kubelet --version",
         profiles: NODES,
         judge: Judge::Machine(|facts, wanted| {
-            let Some((_, minor)) = facts.kubernetes.kubelet.as_deref().and_then(numbers) else { return Verdict::skip("kubelet is not installed yet") };
+            let Some((_, minor)) = facts.kubernetes.kubelet.as_deref().and_then(numbers) else {
+                return Verdict::skip("kubelet is not installed yet");
+            };
             let seen = format!("kubelet 1.{minor} for Kubernetes 1.{}", wanted.kubernetes);
             if minor > wanted.kubernetes {
                 Verdict::fail(format!("{seen}: newer than the API server"))
             } else if minor + versions::KUBELET_BEHIND < wanted.kubernetes {
-                Verdict::fail(format!("{seen}: more than {} versions behind", versions::KUBELET_BEHIND))
+                Verdict::fail(format!(
+                    "{seen}: more than {} versions behind",
+                    versions::KUBELET_BEHIND
+                ))
             } else {
                 Verdict::pass(seen)
             }
@@ -86,7 +112,9 @@ fn runtime_version(facts: &Facts, wanted: &Wanted) -> Verdict {
     let runtime = &facts.runtime;
     if let Some(version) = &runtime.crio {
         return match numbers(version) {
-            Some((1, m)) if m + 1 < minor || m > minor + 1 => Verdict::warn(format!("CRI-O 1.{m} with Kubernetes 1.{minor}: they are made to have the same minor version")),
+            Some((1, m)) if m + 1 < minor || m > minor + 1 => Verdict::warn(format!(
+                "CRI-O 1.{m} with Kubernetes 1.{minor}: they are made to have the same minor version"
+            )),
             Some(_) => Verdict::pass(format!("CRI-O {version}")),
             None => Verdict::skip("CRI-O's version is unknown"),
         };
@@ -96,22 +124,28 @@ fn runtime_version(facts: &Facts, wanted: &Wanted) -> Verdict {
     {
         let (old, too_new) = versions::DOCKER_TOO_NEW;
         return match numbers(&docker.version) {
-            Some(v) if minor <= old && v >= too_new => Verdict::fail(format!("Docker {} is not supported by Kubernetes 1.{minor} yet", docker.version)),
+            Some(v) if minor <= old && v >= too_new => Verdict::fail(format!(
+                "Docker {} is not supported by Kubernetes 1.{minor} yet",
+                docker.version
+            )),
             _ => Verdict::pass(format!("Docker {}", docker.version)),
         };
     }
     match (&runtime.containerd, &runtime.docker) {
         (Some(containerd), _) => match numbers(&containerd.version) {
-            Some((major, m)) if major < 2 && minor >= versions::WITHOUT_CONTAINERD_1 => {
-                Verdict::fail(format!("containerd {major}.{m}, and Kubernetes 1.{minor} needs 2.0 or later"))
-            }
-            Some((major, m)) if major < 2 && minor + 1 >= versions::WITHOUT_CONTAINERD_1 => {
-                Verdict::warn(format!("containerd {major}.{m}: Kubernetes 1.{minor} is the last that takes it"))
-            }
+            Some((major, m)) if major < 2 && minor >= versions::WITHOUT_CONTAINERD_1 => Verdict::fail(
+                format!("containerd {major}.{m}, and Kubernetes 1.{minor} needs 2.0 or later"),
+            ),
+            Some((major, m)) if major < 2 && minor + 1 >= versions::WITHOUT_CONTAINERD_1 => Verdict::warn(
+                format!("containerd {major}.{m}: Kubernetes 1.{minor} is the last that takes it"),
+            ),
             Some((major, m)) => Verdict::pass(format!("containerd {major}.{m}")),
             None => Verdict::skip("containerd's version is unknown"),
         },
-        (None, Some(docker)) => Verdict::fail(format!("only Docker {}, and kubelet 1.{minor} does not speak to it", docker.version)),
+        (None, Some(docker)) => Verdict::fail(format!(
+            "only Docker {}, and kubelet 1.{minor} does not speak to it",
+            docker.version
+        )),
         (None, None) if facts.is_node() => Verdict::fail("kubelet is installed, and no container runtime"),
         (None, None) => Verdict::skip("no container runtime is installed yet"),
     }
@@ -120,8 +154,21 @@ fn runtime_version(facts: &Facts, wanted: &Wanted) -> Verdict {
 /// `key = value` anywhere in TOML, without its quotes. Enough for single settings whose name is unique.
 pub(super) fn toml_value(text: &str, key: &str) -> Option<String> {
     text.lines().find_map(|line| {
-        let value = line.trim().strip_prefix(key)?.trim_start().strip_prefix('=')?.trim();
-        Some(value.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned())
+        let value = line
+            .trim()
+            .strip_prefix(key)?
+            .trim_start()
+            .strip_prefix('=')?
+            .trim();
+        Some(
+            value
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .trim_matches(['"', '\''])
+                .to_owned(),
+        )
     })
 }
 
@@ -142,18 +189,26 @@ fn cgroup_driver(facts: &Facts, _: &Wanted) -> Verdict {
             return Verdict::pass(format!("both use {kubelet}"));
         }
         let verdict = Verdict::fail(format!("containerd uses {runtime}, kubelet {kubelet}"));
-        let line = config.lines().find(|l| l.trim_start().starts_with("SystemdCgroup"));
+        let line = config
+            .lines()
+            .find(|l| l.trim_start().starts_with("SystemdCgroup"));
         return match (line, runtime) {
             (Some(line), "cgroupfs") if config.matches("SystemdCgroup").count() == 1 => {
                 let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
                 let after = config.replacen(line, &format!("{indent}SystemdCgroup = true"), 1);
-                verdict.changes(vec![Change::WriteFile { path: CONFIG.to_owned(), before: Some(config.clone()), after }])
+                verdict.changes(vec![Change::WriteFile {
+                    path: CONFIG.to_owned(),
+                    before: Some(config.clone()),
+                    after,
+                }])
             }
             _ => verdict,
         };
     }
     match &facts.runtime.docker {
-        Some(docker) if facts.is_node() && !docker.cgroup_driver.is_empty() && docker.cgroup_driver != kubelet => {
+        Some(docker)
+            if facts.is_node() && !docker.cgroup_driver.is_empty() && docker.cgroup_driver != kubelet =>
+        {
             Verdict::fail(format!("Docker uses {}, kubelet {kubelet}", docker.cgroup_driver))
         }
         _ => Verdict::skip("no runtime with a configuration of its own"),

@@ -86,39 +86,64 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn storage_driver(facts: &Facts, _: &Wanted) -> Verdict {
     if let Some(docker) = &facts.runtime.docker {
-        let on_loop = docker.driver_status.iter().any(|(k, v)| k.contains("loop file") || k.starts_with("Data file") && v.starts_with("/dev/loop"));
+        let on_loop = docker.driver_status.iter().any(|(k, v)| {
+            k.contains("loop file") || k.starts_with("Data file") && v.starts_with("/dev/loop")
+        });
         return match docker.driver.as_str() {
             "devicemapper" if on_loop => Verdict::fail("Docker uses devicemapper on loopback files"),
-            "devicemapper" | "aufs" => Verdict::fail(format!("Docker uses {}, which today's Docker no longer has", docker.driver)),
-            "overlay2" | "overlay" | "overlayfs" | "btrfs" | "zfs" | "fuse-overlayfs" => Verdict::pass(format!("Docker uses {}", docker.driver)),
+            "devicemapper" | "aufs" => Verdict::fail(format!(
+                "Docker uses {}, which today's Docker no longer has",
+                docker.driver
+            )),
+            "overlay2" | "overlay" | "overlayfs" | "btrfs" | "zfs" | "fuse-overlayfs" => {
+                Verdict::pass(format!("Docker uses {}", docker.driver))
+            }
             "" => Verdict::skip("Docker did not say which storage driver it uses"),
             other => Verdict::warn(format!("Docker uses {other}, which copies whole images")),
         };
     }
-    let Some(containerd) = &facts.runtime.containerd else { return Verdict::skip("no container runtime found") };
-    let snapshotter = containerd.config.as_deref().and_then(|text| super::runtime::toml_value(text, "snapshotter"));
+    let Some(containerd) = &facts.runtime.containerd else {
+        return Verdict::skip("no container runtime found");
+    };
+    let snapshotter = containerd
+        .config
+        .as_deref()
+        .and_then(|text| super::runtime::toml_value(text, "snapshotter"));
     match snapshotter.as_deref().unwrap_or("overlayfs") {
         "overlayfs" => Verdict::pass("containerd uses overlayfs"),
-        "native" | "devmapper" | "aufs" => Verdict::warn(format!("containerd uses the {} snapshotter", snapshotter.unwrap_or_default())),
+        "native" | "devmapper" | "aufs" => Verdict::warn(format!(
+            "containerd uses the {} snapshotter",
+            snapshotter.unwrap_or_default()
+        )),
         other => Verdict::pass(format!("containerd uses {other}")),
     }
 }
 
 fn overlay_module(facts: &Facts, _: &Wanted) -> Verdict {
-    let (now, later) = (facts.module_present("overlay"), facts.module_after_boot("overlay"));
+    let (now, later) = (
+        facts.module_present("overlay"),
+        facts.module_after_boot("overlay"),
+    );
     let changes = || fix::modules(facts, "overlay-module", &["overlay"]);
     match (now, later) {
-        (true, true) if facts.modules.builtin.iter().any(|m| m == "overlay") => Verdict::pass("compiled into the kernel"),
+        (true, true) if facts.modules.builtin.iter().any(|m| m == "overlay") => {
+            Verdict::pass("compiled into the kernel")
+        }
         (true, true) => Verdict::pass("loaded, and in modules-load.d"),
         (true, false) => Verdict::fail("loaded now, but nothing loads it at boot").changes(changes()),
-        (false, _) if !facts.modules.available.iter().any(|m| m == "overlay") => Verdict::fail("this kernel has no overlay module"),
+        (false, _) if !facts.modules.available.iter().any(|m| m == "overlay") => {
+            Verdict::fail("this kernel has no overlay module")
+        }
         (false, true) => Verdict::fail("in modules-load.d, but not loaded now").changes(changes()),
         (false, false) => Verdict::fail("neither loaded now nor at boot").changes(changes()),
     }
 }
 
 fn xfs_ftype(facts: &Facts, _: &Wanted) -> Verdict {
-    let bad = facts.folders.iter().find(|f| f.filesystem == "xfs" && f.entry_types == Some(false));
+    let bad = facts
+        .folders
+        .iter()
+        .find(|f| f.filesystem == "xfs" && f.entry_types == Some(false));
     match bad {
         Some(f) => Verdict::fail(format!("{} is on XFS without file types (ftype=0)", f.path)),
         None if facts.folders.iter().any(|f| f.filesystem == "xfs") => Verdict::pass("XFS with ftype=1"),
@@ -131,7 +156,12 @@ fn disk_space(facts: &Facts, _: &Wanted) -> Verdict {
     for f in facts.folders.iter().filter(|f| f.bytes > 0) {
         let percent = f.free_bytes as f64 * 100.0 / f.bytes as f64;
         let limit = if f.role == "images" { 15.0 } else { 10.0 };
-        let seen = format!("{}: {} of {} free ({percent:.0} %)", f.path, size(f.free_bytes), size(f.bytes));
+        let seen = format!(
+            "{}: {} of {} free ({percent:.0} %)",
+            f.path,
+            size(f.free_bytes),
+            size(f.bytes)
+        );
         if f.free_bytes < 1 << 30 {
             return Verdict::fail(seen);
         }
@@ -142,13 +172,20 @@ fn disk_space(facts: &Facts, _: &Wanted) -> Verdict {
             verdict = Verdict::warn(seen);
         }
     }
-    if facts.folders.is_empty() { Verdict::skip("no folder was looked at") } else { verdict }
+    if facts.folders.is_empty() {
+        Verdict::skip("no folder was looked at")
+    } else {
+        verdict
+    }
 }
 
 fn inodes(facts: &Facts, _: &Wanted) -> Verdict {
     for f in facts.folders.iter().filter(|f| f.inodes > 0) {
         let percent = f.free_inodes as f64 * 100.0 / f.inodes as f64;
-        let seen = format!("{}: {} of {} inodes free ({percent:.0} %)", f.path, f.free_inodes, f.inodes);
+        let seen = format!(
+            "{}: {} of {} inodes free ({percent:.0} %)",
+            f.path, f.free_inodes, f.inodes
+        );
         if percent < 5.0 {
             return Verdict::fail(format!("{seen}: below the kubelet's eviction limit of 5 %"));
         }
@@ -156,14 +193,22 @@ fn inodes(facts: &Facts, _: &Wanted) -> Verdict {
             return Verdict::warn(seen);
         }
     }
-    if facts.folders.is_empty() { Verdict::skip("no folder was looked at") } else { Verdict::pass("enough free under every folder that matters") }
+    if facts.folders.is_empty() {
+        Verdict::skip("no folder was looked at")
+    } else {
+        Verdict::pass("enough free under every folder that matters")
+    }
 }
 
 fn memory(facts: &Facts, wanted: &Wanted) -> Verdict {
     use crate::check::Profile;
     let memory = facts.machine.memory;
     let seen = format!("{} in all", size(memory));
-    let least = if wanted.profile == Profile::ControlPlane { 1700 << 20 } else { 900 << 20 };
+    let least = if wanted.profile == Profile::ControlPlane {
+        1700 << 20
+    } else {
+        900 << 20
+    };
     match memory {
         0 => Verdict::skip("memory is unknown"),
         m if m < least => Verdict::fail(format!("{seen}; {} are asked for", size(least))),

@@ -64,13 +64,19 @@ async fn all(client: &Client, path: &str) -> Result<Vec<Value>, kube::Error> {
     let mut items = Vec::new();
     let mut token = String::new();
     loop {
-        let request = http::Request::get(format!("{path}?limit=500&continue={token}")).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let request = http::Request::get(format!("{path}?limit=500&continue={token}"))
+            .body(Vec::new())
+            .map_err(kube::Error::HttpError)?;
         let mut page: Value = client.request(request).await?;
         if let Some(Value::Array(list)) = page.get_mut("items").map(Value::take) {
             items.extend(list);
         }
         // Tokens are base64 for URLs, so they need no escaping.
-        token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+        token = page
+            .pointer("/metadata/continue")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if token.is_empty() {
             return Ok(items);
         }
@@ -80,19 +86,34 @@ async fn all(client: &Client, path: &str) -> Result<Vec<Value>, kube::Error> {
 /// The ends of the API server's certificate and of the user's own.
 async fn certificates(settings: &Settings) -> BTreeMap<String, i64> {
     let mut ends = BTreeMap::new();
-    let Ok(config) = cluster::config(settings).await else { return ends };
+    let Ok(config) = cluster::config(settings).await else {
+        return ends;
+    };
     if let Some(data) = &config.auth_info.client_certificate_data {
         use base64::Engine as _;
-        let pem = base64::engine::general_purpose::STANDARD.decode(data).unwrap_or_default();
+        let pem = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .unwrap_or_default();
         ends.extend(host::certificate_end(&pem).map(|end| ("kubeconfig user".to_owned(), end)));
-    } else if let Some(pem) = config.auth_info.client_certificate.as_ref().and_then(|path| std::fs::read(path).ok()) {
+    } else if let Some(pem) = config
+        .auth_info
+        .client_certificate
+        .as_ref()
+        .and_then(|path| std::fs::read(path).ok())
+    {
         ends.extend(host::certificate_end(&pem).map(|end| ("kubeconfig user".to_owned(), end)));
     }
     let url = config.cluster_url;
     if let (Some(host_name), true) = (url.host().map(str::to_owned), url.scheme_str() == Some("https")) {
         let port = url.port_u16().unwrap_or(443);
-        let end = tokio::task::spawn_blocking(move || server_certificate(&host_name, port)).await.ok().flatten();
-        ends.extend(end.and_then(|der| host::certificate_end(&der)).map(|end| ("API server".to_owned(), end)));
+        let end = tokio::task::spawn_blocking(move || server_certificate(&host_name, port))
+            .await
+            .ok()
+            .flatten();
+        ends.extend(
+            end.and_then(|der| host::certificate_end(&der))
+                .map(|end| ("API server".to_owned(), end)),
+        );
     }
     ends
 }
@@ -100,11 +121,17 @@ async fn certificates(settings: &Settings) -> BTreeMap<String, i64> {
 /// Looks at a server's certificate without trusting it; nothing is sent over the connection.
 fn server_certificate(host_name: &str, port: u16) -> Option<Vec<u8>> {
     use std::net::ToSocketAddrs as _;
-    let address = (host_name.trim_matches(['[', ']']), port).to_socket_addrs().ok()?.next()?;
+    let address = (host_name.trim_matches(['[', ']']), port)
+        .to_socket_addrs()
+        .ok()?
+        .next()?;
     let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(3)).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(3))).ok()?;
     let seen = Arc::new(Looker::default());
-    let config = rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(seen.clone()).with_no_client_auth();
+    let config = rustls::ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(seen.clone())
+        .with_no_client_auth();
     let name = ServerName::try_from(host_name.trim_matches(['[', ']']).to_owned()).ok()?;
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     // It ends with the verifier's refusal, after it has seen the certificate.
@@ -133,15 +160,27 @@ impl ServerCertVerifier for Looker {
         Err(rustls::Error::General("only looking".to_owned()))
     }
 
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &rustls::DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Err(rustls::Error::General("only looking".to_owned()))
     }
 
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &rustls::DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Err(rustls::Error::General("only looking".to_owned()))
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

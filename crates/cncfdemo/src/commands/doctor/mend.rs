@@ -32,7 +32,10 @@ pub async fn fix(
 ) -> anyhow::Result<Vec<Finding>> {
     for id in args.fix.iter().filter(|id| *id != "all") {
         if preflight::find(id).is_none() {
-            return Err(NotFound(format!("there is no check `{id}`: cncfdemo doctor explain lists them")).into());
+            return Err(NotFound(format!(
+                "there is no check `{id}`: cncfdemo doctor explain lists them"
+            ))
+            .into());
         }
     }
     let asked_for = |f: &Finding| args.fix.iter().any(|id| *id == "all" || *id == f.id);
@@ -55,24 +58,39 @@ pub async fn fix(
         }
         let mender = host::mend::Mender::open(Path::new("/"), &settings.state)?;
         // Changes take milliseconds each; the flag is read between them.
-        tokio::task::block_in_place(|| mender.apply(&checks, &changes, &|| stop.is_set())).map_err(|e| match e {
-            host::mend::Error::Interrupted => anyhow::Error::from(Interrupted),
-            other => other.into(),
+        tokio::task::block_in_place(|| mender.apply(&checks, &changes, &|| stop.is_set())).map_err(|e| {
+            match e {
+                host::mend::Error::Interrupted => anyhow::Error::from(Interrupted),
+                other => other.into(),
+            }
         })?;
         for (path, unit) in SERVICES {
-            if changes.iter().any(|c| matches!(c, Change::WriteFile { path: p, .. } if p.starts_with(path))) {
-                printer.note(format!("{unit} reads it when it starts: systemctl daemon-reload; systemctl restart {unit}"));
+            if changes
+                .iter()
+                .any(|c| matches!(c, Change::WriteFile { path: p, .. } if p.starts_with(path)))
+            {
+                printer.note(format!(
+                    "{unit} reads it when it starts: systemctl daemon-reload; systemctl restart {unit}"
+                ));
             }
         }
         mended.extend(checks);
-        let look = host::Collect { state_dir: settings.state.clone(), local_engine: wanted.profile == Profile::LocalEngine };
-        findings = preflight::judge(&tokio::task::spawn_blocking(move || host::collect(&look)).await?, wanted);
+        let look = host::Collect {
+            state_dir: settings.state.clone(),
+            local_engine: wanted.profile == Profile::LocalEngine,
+        };
+        findings = preflight::judge(
+            &tokio::task::spawn_blocking(move || host::collect(&look)).await?,
+            wanted,
+        );
     }
     if mended.is_empty() {
-        printer.note(match findings.iter().find(|f| asked_for(f) && f.level >= Level::Warn) {
-            None => "nothing to mend".to_owned(),
-            Some(f) => format!("{} is for a person to mend: {}", f.id, f.fix),
-        });
+        printer.note(
+            match findings.iter().find(|f| asked_for(f) && f.level >= Level::Warn) {
+                None => "nothing to mend".to_owned(),
+                Some(f) => format!("{} is for a person to mend: {}", f.id, f.fix),
+            },
+        );
     }
     for id in &mended {
         let verdict = findings.iter().find(|f| f.id == *id);
@@ -92,21 +110,46 @@ pub async fn fix(
 /// What to change for these findings; a file is changed for one finding only.
 fn plan(findings: &[Finding], chosen: &dyn Fn(&Finding) -> bool) -> (Vec<String>, Vec<Change>) {
     let (mut checks, mut changes) = (Vec::new(), Vec::<Change>::new());
-    for finding in findings.iter().filter(|f| f.level >= Level::Warn && !f.changes.is_empty() && chosen(f)) {
-        let path = |c: &Change| if let Change::WriteFile { path, .. } = c { Some(path.clone()) } else { None };
+    for finding in findings
+        .iter()
+        .filter(|f| f.level >= Level::Warn && !f.changes.is_empty() && chosen(f))
+    {
+        let path = |c: &Change| {
+            if let Change::WriteFile { path, .. } = c {
+                Some(path.clone())
+            } else {
+                None
+            }
+        };
         let taken: BTreeSet<String> = changes.iter().filter_map(path).collect();
-        if finding.changes.iter().filter_map(path).any(|p| taken.contains(&p)) {
+        if finding
+            .changes
+            .iter()
+            .filter_map(path)
+            .any(|p| taken.contains(&p))
+        {
             continue;
         }
         checks.push(finding.id.clone());
-        changes.extend(finding.changes.iter().filter(|c| !changes.contains(c)).cloned().collect::<Vec<_>>());
+        changes.extend(
+            finding
+                .changes
+                .iter()
+                .filter(|c| !changes.contains(c))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
     }
     (checks, changes)
 }
 
 async fn agreed(checks: &[String], stop: &Stop) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Usage("--fix asks before it changes anything, and there is no terminal: add --yes, or --dry-run".to_owned()).into());
+        return Err(Usage(
+            "--fix asks before it changes anything, and there is no terminal: add --yes, or --dry-run"
+                .to_owned(),
+        )
+        .into());
     }
     eprint_question(&format!("change this for {}? [y/N] ", checks.join(", ")));
     // A thread of its own, because reading a terminal cannot be given up.
@@ -138,7 +181,9 @@ pub fn undo(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     };
     for change in &undone.changes {
         printer.text(match change {
-            Change::WriteFile { path, before: None, .. } => format!("removed    {path}"),
+            Change::WriteFile {
+                path, before: None, ..
+            } => format!("removed    {path}"),
             Change::WriteFile { path, .. } => format!("restored   {path}"),
             Change::SetSysctl { key, .. } => format!("set back   {key}"),
             Change::LoadModule { name } => format!("unloaded   {name}"),

@@ -58,7 +58,9 @@ pub async fn run(args: &Doctor, settings: &Settings, printer: &Printer) -> anyho
     let stop = Stop::listen();
     match &args.what {
         Some(DoctorWhat::Undo) => return mend::undo(settings, printer),
-        Some(DoctorWhat::Explain { check, write }) => return explain(check.as_deref(), write.as_deref(), printer),
+        Some(DoctorWhat::Explain { check, write }) => {
+            return explain(check.as_deref(), write.as_deref(), printer);
+        }
         Some(DoctorWhat::Schema) => {
             printer.raw(format!("{:#}\n", preflight::schema()).as_bytes());
             return Ok(());
@@ -68,7 +70,9 @@ pub async fn run(args: &Doctor, settings: &Settings, printer: &Printer) -> anyho
     let wanted = wanted(args)?;
     if settings.context.is_some() || args.cluster {
         if !args.fix.is_empty() {
-            return Err(Usage("--fix mends machines; for a cluster each finding says what to do".to_owned()).into());
+            return Err(
+                Usage("--fix mends machines; for a cluster each finding says what to do".to_owned()).into(),
+            );
         }
         let facts = if let [file] = args.facts.as_slice() {
             read::<ClusterFacts>(file)?
@@ -76,20 +80,39 @@ pub async fn run(args: &Doctor, settings: &Settings, printer: &Printer) -> anyho
             cluster::collect(args, settings, &stop).await?
         };
         record(args, &facts)?;
-        return report(preflight::judge_cluster(&facts, &wanted), args, &wanted, settings, printer);
+        return report(
+            preflight::judge_cluster(&facts, &wanted),
+            args,
+            &wanted,
+            settings,
+            printer,
+        );
     }
     if let Some(file) = &args.cloud {
-        return report(preflight::judge_cloud(&read::<CloudFacts>(file)?), args, &wanted, settings, printer);
+        return report(
+            preflight::judge_cloud(&read::<CloudFacts>(file)?),
+            args,
+            &wanted,
+            settings,
+            printer,
+        );
     }
     if !args.facts.is_empty() {
-        let machines = args.facts.iter().map(|f| read::<Facts>(f)).collect::<Result<Vec<_>, _>>()?;
+        let machines = args
+            .facts
+            .iter()
+            .map(|f| read::<Facts>(f))
+            .collect::<Result<Vec<_>, _>>()?;
         let findings = match machines.as_slice() {
             [one] => preflight::judge(one, &wanted),
             several => preflight::judge_fleet(several, &wanted),
         };
         return report(findings, args, &wanted, settings, printer);
     }
-    let look = host::Collect { state_dir: settings.state.clone(), local_engine: wanted.profile == Profile::LocalEngine };
+    let look = host::Collect {
+        state_dir: settings.state.clone(),
+        local_engine: wanted.profile == Profile::LocalEngine,
+    };
     let collected = tokio::task::spawn_blocking(move || host::collect(&look));
     let facts = tokio::select! {
         facts = collected => facts?,
@@ -110,7 +133,9 @@ fn wanted(args: &Doctor) -> anyhow::Result<Wanted> {
         DoctorProfile::LocalEngine => Profile::LocalEngine,
         DoctorProfile::Mongodb => Profile::Mongodb,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64);
     let mut wanted = Wanted::new(profile, now);
     if let Some(version) = &args.kubernetes {
         wanted.kubernetes = match preflight::versions::numbers(version) {
@@ -132,12 +157,20 @@ fn record(args: &Doctor, facts: &impl serde::Serialize) -> anyhow::Result<()> {
     if args.redact {
         Redactor::default().redact(&mut document);
     }
-    std::fs::write(path, format!("{document:#}\n")).with_context(|| format!("failed to write {}", path.display()))
+    std::fs::write(path, format!("{document:#}\n"))
+        .with_context(|| format!("failed to write {}", path.display()))
 }
 
-fn report(findings: Vec<Finding>, args: &Doctor, wanted: &Wanted, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+fn report(
+    findings: Vec<Finding>,
+    args: &Doctor,
+    wanted: &Wanted,
+    settings: &Settings,
+    printer: &Printer,
+) -> anyhow::Result<()> {
     if let Some(path) = &args.junit {
-        std::fs::write(path, preflight::junit(&findings)).with_context(|| format!("failed to write {}", path.display()))?;
+        std::fs::write(path, preflight::junit(&findings))
+            .with_context(|| format!("failed to write {}", path.display()))?;
     }
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     printer.data(&preflight::document(&findings, wanted));
@@ -163,10 +196,18 @@ fn explain(check: Option<&str>, write: Option<&Path>, printer: &Printer) -> anyh
         for check in preflight::checks() {
             printer.text(format!("{:<28} {}", check.id, check.title));
         }
-        printer.data(&preflight::checks().map(|c| serde_json::json!({"id": c.id, "title": c.title})).collect());
+        printer.data(
+            &preflight::checks()
+                .map(|c| serde_json::json!({"id": c.id, "title": c.title}))
+                .collect(),
+        );
         return Ok(());
     };
-    let check = preflight::find(id).ok_or_else(|| NotFound(format!("there is no check `{id}`: cncfdemo doctor explain lists them")))?;
+    let check = preflight::find(id).ok_or_else(|| {
+        NotFound(format!(
+            "there is no check `{id}`: cncfdemo doctor explain lists them"
+        ))
+    })?;
     printer.text(preflight::page(check).trim_end());
     printer.data(&serde_json::json!({
         "id": check.id, "title": check.title, "looks_at": check.looks_at, "story": check.story, "later": check.later,

@@ -49,13 +49,26 @@ pub async fn run(client: &Client, image: &str, stop: &Stop) -> anyhow::Result<Pr
     }))?;
     let name = match pods.create(&PostParams::default(), &pod).await {
         Ok(made) => made.name_any(),
-        Err(e) => return Ok(Probe { absent: format!("the pod could not be made: {e}"), ..Probe::default() }),
+        Err(e) => {
+            return Ok(Probe {
+                absent: format!("the pod could not be made: {e}"),
+                ..Probe::default()
+            });
+        }
     };
     let seen = tokio::select! {
         seen = watch(&pods, &name) => Ok(seen),
         () = stop.wait() => Err(Interrupted),
     };
-    let removed = pods.delete(&name, &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await;
+    let removed = pods
+        .delete(
+            &name,
+            &DeleteParams {
+                grace_period_seconds: Some(0),
+                ..DeleteParams::default()
+            },
+        )
+        .await;
     let seen = seen?;
     match removed {
         Ok(_) => Ok(seen),
@@ -65,16 +78,28 @@ pub async fn run(client: &Client, image: &str, stop: &Stop) -> anyhow::Result<Pr
 }
 
 async fn watch(pods: &Api<Pod>, name: &str) -> Probe {
-    let absent = |absent: String| Probe { absent, ..Probe::default() };
+    let absent = |absent: String| Probe {
+        absent,
+        ..Probe::default()
+    };
     let done = async {
         loop {
             match pods.get(name).await {
                 Ok(pod) => {
-                    let phase = pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
+                    let phase = pod
+                        .status
+                        .as_ref()
+                        .and_then(|s| s.phase.clone())
+                        .unwrap_or_default();
                     if phase == "Succeeded" || phase == "Failed" {
                         return Ok(());
                     }
-                    let waiting = pod.status.and_then(|s| s.container_statuses).unwrap_or_default().into_iter().find_map(|c| c.state?.waiting?.reason);
+                    let waiting = pod
+                        .status
+                        .and_then(|s| s.container_statuses)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .find_map(|c| c.state?.waiting?.reason);
                     if let Some(reason) = waiting.filter(|r| r.contains("Image")) {
                         return Err(format!("the probe's image cannot be used: {reason}"));
                     }
@@ -97,15 +122,38 @@ async fn watch(pods: &Api<Pod>, name: &str) -> Probe {
 
 fn read(log: &str) -> Probe {
     let line = |what: &str| {
-        let rest = log.lines().find_map(|l| l.strip_prefix(what)).unwrap_or(" no the pod said nothing of it").trim_start();
-        (rest.starts_with("ok"), rest.get(3..).unwrap_or_default().trim().to_owned())
+        let rest = log
+            .lines()
+            .find_map(|l| l.strip_prefix(what))
+            .unwrap_or(" no the pod said nothing of it")
+            .trim_start();
+        (
+            rest.starts_with("ok"),
+            rest.get(3..).unwrap_or_default().trim().to_owned(),
+        )
     };
-    if let Some(why) = log.lines().find_map(|l| l.strip_prefix("NAME na ").or_else(|| l.strip_prefix("API na "))) {
-        return Probe { absent: why.trim().to_owned(), ..Probe::default() };
+    if let Some(why) = log
+        .lines()
+        .find_map(|l| l.strip_prefix("NAME na ").or_else(|| l.strip_prefix("API na ")))
+    {
+        return Probe {
+            absent: why.trim().to_owned(),
+            ..Probe::default()
+        };
     }
     let ((name_resolved, name), (api_reached, api)) = (line("NAME"), line("API"));
-    let api = if api_reached && api.is_empty() { "the connection was accepted".to_owned() } else { api };
-    Probe { name, name_resolved, api, api_reached, ..Probe::default() }
+    let api = if api_reached && api.is_empty() {
+        "the connection was accepted".to_owned()
+    } else {
+        api
+    };
+    Probe {
+        name,
+        name_resolved,
+        api,
+        api_reached,
+        ..Probe::default()
+    }
 }
 
 #[cfg(test)]

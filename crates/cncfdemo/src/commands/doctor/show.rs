@@ -16,11 +16,29 @@ pub fn table(findings: &[Finding], settings: &Settings, printer: &Printer) {
             Level::Skip => ("skip", "2"),
             Level::Pass => ("pass", "32"),
         };
-        if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     };
-    let name = |f: &Finding| if f.machine.is_empty() { f.id.clone() } else { format!("{} {}", f.machine, f.id) };
-    let width = findings.iter().map(|f| name(f).chars().count()).max().unwrap_or(0).clamp(18, 44);
-    let mut shown: Vec<&Finding> = findings.iter().filter(|f| settings.verbose || f.level >= Level::Warn).collect();
+    let name = |f: &Finding| {
+        if f.machine.is_empty() {
+            f.id.clone()
+        } else {
+            format!("{} {}", f.machine, f.id)
+        }
+    };
+    let width = findings
+        .iter()
+        .map(|f| name(f).chars().count())
+        .max()
+        .unwrap_or(0)
+        .clamp(18, 44);
+    let mut shown: Vec<&Finding> = findings
+        .iter()
+        .filter(|f| settings.verbose || f.level >= Level::Warn)
+        .collect();
     // Worst first; within a level the checks' own order.
     shown.sort_by_key(|f| std::cmp::Reverse(f.level));
     for f in shown {
@@ -28,7 +46,11 @@ pub fn table(findings: &[Finding], settings: &Settings, printer: &Printer) {
         if f.level < Level::Warn {
             continue;
         }
-        let fix = if f.changes.is_empty() { f.fix.clone() } else { format!("{} (cncfdemo doctor --fix {})", f.fix, f.id) };
+        let fix = if f.changes.is_empty() {
+            f.fix.clone()
+        } else {
+            format!("{} (cncfdemo doctor --fix {})", f.fix, f.id)
+        };
         let mut lines = vec![("later", &f.later), ("fix", &fix)];
         if settings.verbose {
             lines.extend([("undo", &f.undo), ("verify", &f.verify), ("more", &f.doc)]);
