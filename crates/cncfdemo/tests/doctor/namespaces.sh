@@ -1,5 +1,5 @@
 #!/bin/bash
-# Parameters of the whole kernel, and swap: in mount and network namespaces of their own, where /etc and /usr/lib/sysctl.d
+# Parameters of the whole kernel, and swap: in mount and network namespaces of their own, where both sysctl.d
 # are empty. They get the kernel's defaults for about a second, and are set back at the end in any case. Run by tests/doctor.rs inside `unshare --mount --net`.
 # usage: namespaces.sh PROGRAM WORKDIR
 set -u
