@@ -17,7 +17,10 @@ pub fn bundle(folder: Option<&Path>) -> Result<Bundle, deploy::Error> {
 fn files(dir: &'static Dir<'static>) -> Vec<File> {
     let mut found: Vec<File> = dir
         .files()
-        .map(|f| File { path: f.path().to_string_lossy().into_owned(), bytes: f.contents().to_vec() })
+        .map(|f| File {
+            path: f.path().to_string_lossy().into_owned(),
+            bytes: f.contents().to_vec(),
+        })
         .collect();
     for below in dir.dirs() {
         found.extend(files(below));
@@ -33,8 +36,10 @@ pub fn values(bundle: &Bundle, file: Option<&Path>, set: &[String]) -> Result<Va
     }
     if let Some(file) = file {
         let origin = file.display().to_string();
-        let text =
-            std::fs::read_to_string(file).map_err(|source| deploy::Error::Read { path: origin.clone(), source })?;
+        let text = std::fs::read_to_string(file).map_err(|source| deploy::Error::Read {
+            path: origin.clone(),
+            source,
+        })?;
         values.merge_toml(&origin, &text)?;
     }
     for assignment in set {

@@ -35,7 +35,13 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub output: Output,
     /// Where clusters, images and caches are kept
-    #[arg(long, global = true, value_name = "DIR", env = "CNCFDEMO_STATE", default_value = "/var/lib/cncfdemo")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CNCFDEMO_STATE",
+        default_value = "/var/lib/cncfdemo"
+    )]
     pub state_dir: PathBuf,
     /// Log what happens to stderr
     #[arg(long, short, global = true)]
@@ -93,7 +99,10 @@ pub enum Command {
 impl Command {
     /// Servers end in an orderly way by themselves.
     pub fn handles_interrupts(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Benchmark(_) | Command::Doctor(_))
+        matches!(
+            self,
+            Command::Serve(_) | Command::Benchmark(_) | Command::Doctor(_)
+        )
     }
 }
 
@@ -345,12 +354,18 @@ fn parse_objective(text: &str) -> Result<results::Objective, String> {
 
 fn parse_positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if number.is_finite() && number > 0.0 { Ok(number) } else { Err(format!("`{text}` is not a positive number")) }
+    if number.is_finite() && number > 0.0 {
+        Ok(number)
+    } else {
+        Err(format!("`{text}` is not a positive number"))
+    }
 }
 
 /// Durations as people write them: `30s`, `5m`, `1m30s`.
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let span: jiff::Span = text.parse().map_err(|_| format!("`{text}` is not a duration: write 30s, 5m or 1m30s"))?;
+    let span: jiff::Span = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a duration: write 30s, 5m or 1m30s"))?;
     let duration = jiff::SignedDuration::try_from(span).map_err(|e| e.to_string())?;
     std::time::Duration::try_from(duration).map_err(|_| format!("`{text}` is negative"))
 }

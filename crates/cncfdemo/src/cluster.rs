@@ -25,15 +25,21 @@ pub async fn config(settings: &Settings) -> anyhow::Result<Config> {
     };
     if !path.exists() {
         return Err(match &context {
-            Some(context) => NotFound(format!("there is no {} to look up context `{context}` in", path.display())).into(),
+            Some(context) => NotFound(format!(
+                "there is no {} to look up context `{context}` in",
+                path.display()
+            ))
+            .into(),
             None => Hinted {
                 message: format!("there is no local cluster `{}`", settings.name),
-                hint: "create it with `cncfdemo bootstrap local`, or name another cluster with --context".to_owned(),
+                hint: "create it with `cncfdemo bootstrap local`, or name another cluster with --context"
+                    .to_owned(),
             }
             .into(),
         });
     }
-    let kubeconfig = Kubeconfig::read_from(&path).with_context(|| format!("failed to read kubeconfig {}", path.display()))?;
+    let kubeconfig = Kubeconfig::read_from(&path)
+        .with_context(|| format!("failed to read kubeconfig {}", path.display()))?;
     if let Some(context) = &context
         && !kubeconfig.contexts.iter().any(|c| c.name == *context)
     {
@@ -41,11 +47,18 @@ pub async fn config(settings: &Settings) -> anyhow::Result<Config> {
         return Err(NotFound(format!(
             "{} has no context `{context}`: it has {}",
             path.display(),
-            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
         ))
         .into());
     }
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
     Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .with_context(|| format!("failed to use kubeconfig {}", path.display()))

@@ -73,7 +73,10 @@ pub fn code(failure: &anyhow::Error) -> u8 {
     } else if failure.is::<Usage>() {
         USAGE
     } else if failure.is::<NotFound>()
-        || matches!(failure.downcast_ref::<engine::Error>(), Some(engine::Error::NotFound(_)))
+        || matches!(
+            failure.downcast_ref::<engine::Error>(),
+            Some(engine::Error::NotFound(_))
+        )
     {
         NOT_FOUND
     } else {

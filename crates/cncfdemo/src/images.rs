@@ -11,7 +11,14 @@ use crate::printer::Printer;
 use crate::settings::Settings;
 
 /// Images that `start` needs: the recipe's folder, which is also the name that templates use.
-pub const OF_THE_DEMO: [&str; 6] = ["self", "prometheus", "pushgateway", "node-exporter", "redis", "wrk"];
+pub const OF_THE_DEMO: [&str; 6] = [
+    "self",
+    "prometheus",
+    "pushgateway",
+    "node-exporter",
+    "redis",
+    "wrk",
+];
 
 /// Opens the store.
 pub fn store(settings: &Settings) -> anyhow::Result<Store> {
@@ -22,16 +29,23 @@ pub fn store(settings: &Settings) -> anyhow::Result<Store> {
 pub fn recipes(bundle: &Bundle) -> anyhow::Result<Recipes> {
     let mut recipes = Recipes::default();
     for folder in bundle.folders() {
-        let Some(text) = bundle.get(&format!("{folder}/image.toml")) else { continue };
+        let Some(text) = bundle.get(&format!("{folder}/image.toml")) else {
+            continue;
+        };
         let text = std::str::from_utf8(text).with_context(|| format!("{folder}/image.toml is not text"))?;
-        recipes.insert(folder, text, |file| bundle.get(&format!("{folder}/{file}")).map(<[u8]>::to_vec))?;
+        recipes.insert(folder, text, |file| {
+            bundle.get(&format!("{folder}/{file}")).map(<[u8]>::to_vec)
+        })?;
     }
     Ok(recipes)
 }
 
 /// A builder that tells its progress to `tell`.
 pub fn builder(
-    settings: &Settings, recipes: Recipes, dry_run: bool, tell: impl Fn(String) + Send + Sync + 'static,
+    settings: &Settings,
+    recipes: Recipes,
+    dry_run: bool,
+    tell: impl Fn(String) + Send + Sync + 'static,
 ) -> anyhow::Result<Builder> {
     let mut options = BuildOptions::new(settings.state.join("cache"))?;
     options.mirrors = Mirrors::of_host(Path::new("/"));
@@ -51,7 +65,10 @@ pub fn builder(
 /// Builds what the demo needs and is not there yet, and puts the names into the values' `images`. Gives how long it took
 /// and how many were built now.
 pub async fn build_all(
-    settings: &Settings, printer: &Printer, bundle: &Bundle, values: &mut Values,
+    settings: &Settings,
+    printer: &Printer,
+    bundle: &Bundle,
+    values: &mut Values,
 ) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let step = Arc::new(printer.step("images", "from signed Debian packages"));
@@ -66,10 +83,18 @@ pub async fn build_all(
     // Metadata and the base layer are shared by builds of one builder, downloads overlap with unpacking.
     let builds = OF_THE_DEMO.map(|name| {
         let builder = &builder;
-        async move { builder.build(name).await.with_context(|| format!("failed to build image `{name}`")) }
+        async move {
+            builder
+                .build(name)
+                .await
+                .with_context(|| format!("failed to build image `{name}`"))
+        }
     });
     let mut fresh = 0;
-    for (name, built) in OF_THE_DEMO.into_iter().zip(futures::future::try_join_all(builds).await?) {
+    for (name, built) in OF_THE_DEMO
+        .into_iter()
+        .zip(futures::future::try_join_all(builds).await?)
+    {
         fresh += usize::from(!built.cached);
         values.insert(&format!("images.{name}"), built.reference.to_string().into());
     }

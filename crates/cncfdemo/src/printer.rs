@@ -19,7 +19,11 @@ pub struct Printer {
 impl Printer {
     /// A printer for these settings.
     pub fn new(settings: &Settings) -> Self {
-        Self { output: settings.output, bars: settings.bars, colour: settings.colour }
+        Self {
+            output: settings.output,
+            bars: settings.bars,
+            colour: settings.colour,
+        }
     }
 
     /// Whether stdout is to carry JSON.
@@ -53,7 +57,11 @@ impl Printer {
 
     /// A failure with its hint.
     pub fn failure(&self, failure: &anyhow::Error) {
-        let (red, plain) = if self.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (red, plain) = if self.colour {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         let mut text = failure.to_string();
         for cause in failure.chain().skip(1) {
             let cause = cause.to_string();
@@ -65,7 +73,11 @@ impl Printer {
         let hint = failure
             .downcast_ref::<Hinted>()
             .map(|h| h.hint.as_str())
-            .or_else(|| failure.downcast_ref::<deploy::Error>().and_then(deploy::Error::hint));
+            .or_else(|| {
+                failure
+                    .downcast_ref::<deploy::Error>()
+                    .and_then(deploy::Error::hint)
+            });
         if let Some(hint) = hint {
             self.note(format!("hint: {hint}"));
         }
@@ -87,7 +99,12 @@ impl Printer {
         } else {
             ProgressBar::hidden()
         };
-        StepLine { bar, moving: self.bars, name: name.to_owned(), title: title.to_owned() }
+        StepLine {
+            bar,
+            moving: self.bars,
+            name: name.to_owned(),
+            title: title.to_owned(),
+        }
     }
 }
 
@@ -113,7 +130,12 @@ impl StepLine {
     /// The step is done.
     pub fn done(self, took: Duration, summary: &str) {
         self.bar.finish_and_clear();
-        let line = format!("{:<10} {:<44} {:>8}   {summary}", self.name, self.title, seconds(took));
+        let line = format!(
+            "{:<10} {:<44} {:>8}   {summary}",
+            self.name,
+            self.title,
+            seconds(took)
+        );
         let _ = writeln!(std::io::stderr(), "{}", line.trim_end());
     }
 }

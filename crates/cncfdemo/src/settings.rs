@@ -56,7 +56,8 @@ impl Settings {
             bars: terminal && variable("TERM").is_none_or(|t| t != "dumb"),
             colour: terminal && variable("NO_COLOR").is_none(),
             verbose: global.verbose,
-            log: variable("CNCFDEMO_LOG").unwrap_or_else(|| if global.verbose { "info" } else { "warn" }.to_owned()),
+            log: variable("CNCFDEMO_LOG")
+                .unwrap_or_else(|| if global.verbose { "info" } else { "warn" }.to_owned()),
         }
     }
 
@@ -69,7 +70,10 @@ impl Settings {
 /// Logs go to stderr. The servers of the demo write JSON lines, as programs in containers do.
 pub fn start_logging(settings: &Settings, command: &Command) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).unwrap_or_default();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // A subscriber may be there already when tests run commands in one process.
     let _ = if matches!(command, Command::Serve(_)) {
         builder.json().try_init()

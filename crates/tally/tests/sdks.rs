@@ -1,5 +1,10 @@
 //! The official Countly SDKs live their normal life against tally; what `/o` reports is what they sent.
-#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::float_cmp, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "a test"
+)]
 mod kit;
 
 use kit::{Redis, Tally};

@@ -23,27 +23,56 @@ impl Background {
     /// Finds it as it is meant to be; `None` when the demo has none.
     pub async fn find(client: &Client, namespace: &str) -> anyhow::Result<Option<Background>> {
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-        let Some(found) = deployments.get_opt("background").await? else { return Ok(None) };
-        let kept = found.metadata.annotations.as_ref().and_then(|a| a.get(BEFORE)).and_then(|v| v.parse().ok());
+        let Some(found) = deployments.get_opt("background").await? else {
+            return Ok(None);
+        };
+        let kept = found
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(BEFORE))
+            .and_then(|v| v.parse().ok());
         let replicas = kept.or(found.spec.and_then(|s| s.replicas)).unwrap_or(1);
-        let background = Background { deployments, pods: Api::namespaced(client.clone(), namespace), replicas };
+        let background = Background {
+            deployments,
+            pods: Api::namespaced(client.clone(), namespace),
+            replicas,
+        };
         if kept.is_some() {
-            background.switch(true).await.context("failed to switch on again what an earlier benchmark left off")?;
+            background
+                .switch(true)
+                .await
+                .context("failed to switch on again what an earlier benchmark left off")?;
         }
         Ok((replicas > 0).then_some(background))
     }
 
     /// Switches it on or off, and waits until its pods are Ready or gone.
     pub async fn switch(&self, on: bool) -> anyhow::Result<()> {
-        let (replicas, kept) = if on { (self.replicas, None) } else { (0, Some(self.replicas.to_string())) };
+        let (replicas, kept) = if on {
+            (self.replicas, None)
+        } else {
+            (0, Some(self.replicas.to_string()))
+        };
         let patch = json!({"metadata": {"annotations": {BEFORE: kept}}, "spec": {"replicas": replicas}});
-        self.deployments.patch("background", &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.deployments
+            .patch("background", &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
         let settled = async {
             loop {
-                let pods = self.pods.list(&ListParams::default().labels("app.kubernetes.io/name=background")).await?;
+                let pods = self
+                    .pods
+                    .list(&ListParams::default().labels("app.kubernetes.io/name=background"))
+                    .await?;
                 let ready = pods.iter().filter(|p| {
-                    let conditions = p.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-                    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+                    let conditions = p
+                        .status
+                        .as_ref()
+                        .and_then(|s| s.conditions.as_deref())
+                        .unwrap_or_default();
+                    conditions
+                        .iter()
+                        .any(|c| c.type_ == "Ready" && c.status == "True")
                 });
                 if pods.items.len() == replicas as usize && ready.count() == replicas as usize {
                     return Ok::<_, kube::Error>(());
@@ -52,9 +81,12 @@ impl Background {
             }
         };
         let state = if on { "Ready" } else { "gone" };
-        tokio::time::timeout(PATIENCE, settled)
-            .await
-            .with_context(|| format!("the background work's pods were not {state} within {} s", PATIENCE.as_secs()))??;
+        tokio::time::timeout(PATIENCE, settled).await.with_context(|| {
+            format!(
+                "the background work's pods were not {state} within {} s",
+                PATIENCE.as_secs()
+            )
+        })??;
         Ok(())
     }
 }

@@ -22,27 +22,45 @@ pub async fn cluster(client: &Client) -> Result<Cluster, kube::Error> {
             runtime: info.container_runtime_version,
         }
     };
-    Ok(Cluster { version, nodes: nodes.into_iter().map(node).collect() })
+    Ok(Cluster {
+        version,
+        nodes: nodes.into_iter().map(node).collect(),
+    })
 }
 
 /// Events of a namespace since an instant, in order of time.
-pub async fn events(client: &Client, namespace: &str, since: jiff::Timestamp) -> Result<Vec<ClusterEvent>, kube::Error> {
+pub async fn events(
+    client: &Client,
+    namespace: &str,
+    since: jiff::Timestamp,
+) -> Result<Vec<ClusterEvent>, kube::Error> {
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let mut found: Vec<ClusterEvent> = events
         .list(&ListParams::default())
         .await?
         .into_iter()
         .filter_map(|event| {
-            let time = event.event_time.map(|t| t.0).or_else(|| event.last_timestamp.map(|t| t.0))?;
+            let time = event
+                .event_time
+                .map(|t| t.0)
+                .or_else(|| event.last_timestamp.map(|t| t.0))?;
             let t = time.duration_since(since).as_secs_f64();
             let object = event.involved_object;
             (t >= -1.0).then(|| ClusterEvent {
                 t,
                 kind: event.type_.unwrap_or_default(),
                 reason: event.reason.unwrap_or_default(),
-                object: format!("{}/{}", object.kind.unwrap_or_default().to_lowercase(), object.name.unwrap_or_default()),
+                object: format!(
+                    "{}/{}",
+                    object.kind.unwrap_or_default().to_lowercase(),
+                    object.name.unwrap_or_default()
+                ),
                 message: event.message.unwrap_or_default(),
-                count: event.series.and_then(|s| s.count).or(event.count).and_then(|c| u32::try_from(c).ok()),
+                count: event
+                    .series
+                    .and_then(|s| s.count)
+                    .or(event.count)
+                    .and_then(|c| u32::try_from(c).ok()),
             })
         })
         .collect();

@@ -7,20 +7,34 @@ use kube::api::{Api, ListParams};
 /// (the shortest way), then what the load balancer was given.
 async fn candidates(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Vec<String>> {
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let service = services.get(name).await.with_context(|| format!("failed to find service {namespace}/{name}"))?;
+    let service = services
+        .get(name)
+        .await
+        .with_context(|| format!("failed to find service {namespace}/{name}"))?;
     let spec = service.spec.unwrap_or_default();
-    let port = spec.ports.as_ref().and_then(|p| p.first()).context("the service has no port")?;
+    let port = spec
+        .ports
+        .as_ref()
+        .and_then(|p| p.first())
+        .context("the service has no port")?;
     let mut found = Vec::new();
     if let Some(node_port) = port.node_port {
         let nodes: Api<Node> = Api::all(client.clone());
         for node in nodes.list(&ListParams::default()).await? {
             let addresses = node.status.and_then(|s| s.addresses).unwrap_or_default();
             found.extend(
-                addresses.iter().filter(|a| a.type_ == "InternalIP").map(|a| format!("{}:{node_port}", a.address)),
+                addresses
+                    .iter()
+                    .filter(|a| a.type_ == "InternalIP")
+                    .map(|a| format!("{}:{node_port}", a.address)),
             );
         }
     }
-    let balancer = service.status.and_then(|s| s.load_balancer).and_then(|b| b.ingress).unwrap_or_default();
+    let balancer = service
+        .status
+        .and_then(|s| s.load_balancer)
+        .and_then(|b| b.ingress)
+        .unwrap_or_default();
     let balanced = balancer.into_iter().filter_map(|i| i.ip.or(i.hostname));
     found.extend(balanced.map(|host| format!("{host}:{}", port.port)));
     Ok(found)
@@ -31,12 +45,19 @@ pub async fn endpoint(client: &Client, namespace: &str, name: &str) -> anyhow::R
     let candidates = candidates(client, namespace, name).await?;
     for address in &candidates {
         let attempt = tokio::net::TcpStream::connect(address.as_str());
-        if matches!(tokio::time::timeout(std::time::Duration::from_secs(1), attempt).await, Ok(Ok(_))) {
+        if matches!(
+            tokio::time::timeout(std::time::Duration::from_secs(1), attempt).await,
+            Ok(Ok(_))
+        ) {
             return Ok(format!("http://{address}"));
         }
     }
     anyhow::bail!(
         "service {namespace}/{name} cannot be reached from here: tried {}",
-        if candidates.is_empty() { "nothing, it has neither node port nor load balancer".to_owned() } else { candidates.join(", ") }
+        if candidates.is_empty() {
+            "nothing, it has neither node port nor load balancer".to_owned()
+        } else {
+            candidates.join(", ")
+        }
     )
 }

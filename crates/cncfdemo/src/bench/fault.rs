@@ -41,26 +41,52 @@ pub async fn kill_pod(client: Client, kill: Kill, begun: Instant) -> anyhow::Res
     let listed = pods.list(&ListParams::default().labels(&selector)).await?;
     let ready: Vec<&Pod> = listed.iter().filter(|p| is_ready(p)).collect();
     let Some(victim) = ready.first() else {
-        anyhow::bail!("no pod with {selector} in namespace {} is Ready, so none can be killed", kill.namespace);
+        anyhow::bail!(
+            "no pod with {selector} in namespace {} is Ready, so none can be killed",
+            kill.namespace
+        );
     };
-    let (name, uid) = (victim.metadata.name.clone().unwrap_or_default(), victim.metadata.uid.clone().unwrap_or_default());
+    let (name, uid) = (
+        victim.metadata.name.clone().unwrap_or_default(),
+        victim.metadata.uid.clone().unwrap_or_default(),
+    );
     let (t, killed) = (begun.elapsed().as_secs_f64(), Instant::now());
     let what = match &kill.means {
         Means::Signal(paths) => {
             let (paths, uid) = (paths.clone(), uid.clone());
-            let processes = tokio::task::spawn_blocking(move || engine::chaos::kill_pod(&paths, &uid)).await??;
-            let processes = if processes == 1 { "the one process".to_owned() } else { format!("{processes} processes") };
+            let processes =
+                tokio::task::spawn_blocking(move || engine::chaos::kill_pod(&paths, &uid)).await??;
+            let processes = if processes == 1 {
+                "the one process".to_owned()
+            } else {
+                format!("{processes} processes")
+            };
             format!("SIGKILL to {processes} of pod/{name}")
         }
         Means::Delete => {
-            pods.delete(&name, &DeleteParams::default().grace_period(0)).await?;
+            pods.delete(&name, &DeleteParams::default().grace_period(0))
+                .await?;
             format!("pod/{name} deleted with grace period 0")
         }
     };
-    let mut fault = Fault { t, what, failed: 0, degraded_s: 0, ready_s: None };
-    let before = Before { uid, restarts: restarts(victim), ready: ready.len() };
+    let mut fault = Fault {
+        t,
+        what,
+        failed: 0,
+        degraded_s: 0,
+        ready_s: None,
+    };
+    let before = Before {
+        uid,
+        restarts: restarts(victim),
+        ready: ready.len(),
+    };
     let changes = watcher(pods.clone(), watcher::Config::default().labels(&selector));
-    fault.ready_s = tokio::time::timeout(kill.patience, before.come_back(changes, killed)).await.ok().transpose()?.flatten();
+    fault.ready_s = tokio::time::timeout(kill.patience, before.come_back(changes, killed))
+        .await
+        .ok()
+        .transpose()?
+        .flatten();
     Ok(fault)
 }
 
@@ -75,7 +101,9 @@ impl Before {
     /// Seconds until as many pods are Ready as before. The victim counts again when it has restarted, and not before: for a
     /// moment the API may still call it Ready.
     async fn come_back(
-        &self, changes: impl futures::Stream<Item = Result<watcher::Event<Pod>, watcher::Error>>, killed: Instant,
+        &self,
+        changes: impl futures::Stream<Item = Result<watcher::Event<Pod>, watcher::Error>>,
+        killed: Instant,
     ) -> Result<Option<f64>, watcher::Error> {
         let mut now = BTreeMap::new();
         let mut changes = std::pin::pin!(changes.touched_objects());
@@ -92,11 +120,22 @@ impl Before {
 }
 
 fn restarts(pod: &Pod) -> i32 {
-    let containers = pod.status.as_ref().and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
+    let containers = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.container_statuses.as_deref())
+        .unwrap_or_default();
     containers.iter().map(|c| c.restart_count).sum()
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    pod.metadata.deletion_timestamp.is_none() && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True")
 }

@@ -50,12 +50,19 @@ const DEVICES: usize = 5000;
 pub async fn url(subject: &Subject) -> anyhow::Result<String> {
     match subject {
         Subject::Url(url) => Ok(url.clone()),
-        Subject::Demo { client, namespace, .. } => endpoint(client, namespace, "tally").await,
+        Subject::Demo {
+            client, namespace, ..
+        } => endpoint(client, namespace, "tally").await,
     }
 }
 
 /// One load, with nothing observed but at the client.
-pub async fn one_load(order: &Order, url: &str, subject: &Subject, interrupt: &Interrupt) -> anyhow::Result<Load> {
+pub async fn one_load(
+    order: &Order,
+    url: &str,
+    subject: &Subject,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Load> {
     let target = Target::parse(url)?;
     let plan = Plan {
         address: target.resolve()?,
@@ -72,19 +79,36 @@ pub async fn one_load(order: &Order, url: &str, subject: &Subject, interrupt: &I
 }
 
 /// Loads, observes, and gives the run document. Ctrl-C ends the load early and keeps what was measured.
-pub async fn run(order: &Order, subject: &Subject, phases: Vec<Phase>, command: Vec<String>) -> anyhow::Result<Run> {
+pub async fn run(
+    order: &Order,
+    subject: &Subject,
+    phases: Vec<Phase>,
+    command: Vec<String>,
+) -> anyhow::Result<Run> {
     run_until(order, subject, phases, command, &Interrupt::listen()).await
 }
 
 /// As [`run`], for a plan of several loads that ends at one interrupt.
 pub async fn run_until(
-    order: &Order, subject: &Subject, phases: Vec<Phase>, command: Vec<String>, interrupt: &Interrupt,
+    order: &Order,
+    subject: &Subject,
+    phases: Vec<Phase>,
+    command: Vec<String>,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Run> {
     let url = url(subject).await?;
     let ticks = Ticks::now();
     let (started, begun) = (jiff::Timestamp::now(), Instant::now());
     let fault = match (order.kill_pod_after, subject) {
-        (Some(after), Subject::Demo { client, namespace, local, .. }) => {
+        (
+            Some(after),
+            Subject::Demo {
+                client,
+                namespace,
+                local,
+                ..
+            },
+        ) => {
             let kill = Kill {
                 namespace: namespace.clone(),
                 app: "tally".to_owned(),
@@ -94,15 +118,25 @@ pub async fn run_until(
             };
             Some(tokio::spawn(fault::kill_pod(client.clone(), kill, begun)))
         }
-        (Some(_), Subject::Url(_)) => anyhow::bail!("--kill-pod-after needs the demo; it cannot be used with --url"),
+        (Some(_), Subject::Url(_)) => {
+            anyhow::bail!("--kill-pod-after needs the demo; it cannot be used with --url")
+        }
         (None, _) => None,
     };
     let load = one_load(order, &url, subject, interrupt).await?;
-    let stolen = ticks.zip(Ticks::now()).map(|(before, after)| after.stolen_since(before));
+    let stolen = ticks
+        .zip(Ticks::now())
+        .map(|(before, after)| after.stolen_since(before));
     let mut run = Run {
         schema: SCHEMA.to_owned(),
-        id: format!("{}-{:04x}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id() & 0xffff),
-        program: Program { version: env!("CARGO_PKG_VERSION").to_owned() },
+        id: format!(
+            "{}-{:04x}",
+            started.strftime("%Y%m%dT%H%M%SZ"),
+            std::process::id() & 0xffff
+        ),
+        program: Program {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
         started: started.to_string(),
         command,
         target: TargetInfo { url, cluster: None },
@@ -123,16 +157,26 @@ pub async fn run_until(
         run.faults.push(fault);
     }
     match subject {
-        Subject::Demo { client, namespace, local, .. } => {
+        Subject::Demo {
+            client,
+            namespace,
+            local,
+            ..
+        } => {
             observe(&mut run, client, namespace, started).await;
             match environment::environment(client, namespace, local.is_some()).await {
                 Ok(found) => run.environment = Some(found),
                 Err(e) => run.missing.push(format!("images and background work: {e}")),
             }
         }
-        Subject::Url(_) => run.missing.push("pods and events: the address belongs to no cluster that was named".to_owned()),
+        Subject::Url(_) => run
+            .missing
+            .push("pods and events: the address belongs to no cluster that was named".to_owned()),
     }
-    let own = || results::Environment { generator: environment::machine(), ..results::Environment::default() };
+    let own = || results::Environment {
+        generator: environment::machine(),
+        ..results::Environment::default()
+    };
     run.environment.get_or_insert_with(own).generator.steal_percent = stolen;
     Ok(run)
 }
@@ -151,12 +195,15 @@ async fn observe(run: &mut Run, client: &Client, namespace: &str, started: jiff:
         let base = endpoint(client, namespace, "prometheus").await?;
         let (up, all) = prometheus::targets(&base).await?;
         if up < all {
-            run.missing.push(format!("Prometheus reaches only {up} of its {all} targets"));
+            run.missing
+                .push(format!("Prometheus reaches only {up} of its {all} targets"));
         }
         prometheus::pods(&base, namespace, started, jiff::Timestamp::now()).await
     };
     match pods.await {
-        Ok(pods) if pods.is_empty() => run.missing.push("CPU and memory by pod: Prometheus has none of it yet".to_owned()),
+        Ok(pods) if pods.is_empty() => run
+            .missing
+            .push("CPU and memory by pod: Prometheus has none of it yet".to_owned()),
         Ok(pods) => run.pods = pods,
         Err(e) => run.missing.push(format!("CPU and memory by pod: {e:#}")),
     }
@@ -176,7 +223,11 @@ fn requests(target: &Target, subject: &Subject) -> Vec<Vec<u8>> {
     (0..DEVICES)
         .flat_map(|device| {
             parts.map(|part| {
-                http_request(&target.host, &format!("/i?app_key={app_key}&device_id=load-{device}&{part}"), None)
+                http_request(
+                    &target.host,
+                    &format!("/i?app_key={app_key}&device_id=load-{device}&{part}"),
+                    None,
+                )
             })
         })
         .collect()
@@ -185,7 +236,9 @@ fn requests(target: &Target, subject: &Subject) -> Vec<Vec<u8>> {
 fn describe(order: &Order, recording: &Recording) -> anyhow::Result<Load> {
     let ms = |nanoseconds: u64| nanoseconds as f64 / 1e6;
     let series = recording.series.iter().enumerate().map(|(t, second)| {
-        let at = |quantile: f64| (!second.latency.is_empty()).then(|| ms(second.latency.value_at_quantile(quantile)));
+        let at = |quantile: f64| {
+            (!second.latency.is_empty()).then(|| ms(second.latency.value_at_quantile(quantile)))
+        };
         Second {
             t: t as u64,
             completed: second.completed,

@@ -38,13 +38,21 @@ pub struct Plan {
 }
 
 /// Carries the plan out. `say` hears what is going on.
-pub async fn run(plan: &Plan, subject: &Subject, command: Vec<String>, say: &dyn Fn(&str)) -> anyhow::Result<Run> {
+pub async fn run(
+    plan: &Plan,
+    subject: &Subject,
+    command: Vec<String>,
+    say: &dyn Fn(&str),
+) -> anyhow::Result<Run> {
     let interrupt = Interrupt::listen();
     let background = background(plan, subject).await?;
     let done = loads(plan, subject, command, background.as_ref(), &interrupt, say).await;
     // Whatever happened, the background work is put back; a failure of that stands beside what happened.
     if let (Some(background), Setting::Off | Setting::Both) = (&background, plan.background) {
-        let put_back = background.switch(true).await.context("failed to switch the background work on again");
+        let put_back = background
+            .switch(true)
+            .await
+            .context("failed to switch the background work on again");
         return match (done, put_back) {
             (Ok(run), Ok(())) => Ok(run),
             (Ok(_), Err(e)) | (Err(e), Ok(())) => Err(e),
@@ -56,17 +64,25 @@ pub async fn run(plan: &Plan, subject: &Subject, command: Vec<String>, say: &dyn
 
 async fn background(plan: &Plan, subject: &Subject) -> anyhow::Result<Option<Background>> {
     let found = match subject {
-        Subject::Demo { client, namespace, .. } => Background::find(client, namespace).await?,
+        Subject::Demo {
+            client, namespace, ..
+        } => Background::find(client, namespace).await?,
         Subject::Url(_) => None,
     };
     if plan.background != Setting::AsIs && found.is_none() {
-        anyhow::bail!("there is no background work to switch: it is part of the demo, and deployed with replicas");
+        anyhow::bail!(
+            "there is no background work to switch: it is part of the demo, and deployed with replicas"
+        );
     }
     Ok(found)
 }
 
 async fn loads(
-    plan: &Plan, subject: &Subject, command: Vec<String>, background: Option<&Background>, interrupt: &Interrupt,
+    plan: &Plan,
+    subject: &Subject,
+    command: Vec<String>,
+    background: Option<&Background>,
+    interrupt: &Interrupt,
     say: &dyn Fn(&str),
 ) -> anyhow::Result<Run> {
     let arms = arms(plan);
@@ -98,11 +114,20 @@ async fn loads(
     order.kill_pod_after = None;
     for (index, arm) in arms.iter().enumerate().skip(1) {
         if interrupt.came() {
-            run.missing.push(format!("{} of {} loads: interrupted", arms.len() - index, arms.len()));
+            run.missing.push(format!(
+                "{} of {} loads: interrupted",
+                arms.len() - index,
+                arms.len()
+            ));
             break;
         }
         set(*arm).await?;
-        say(&format!("load {} of {}{}", index + 1, arms.len(), arm.map(|a| format!(", {a}")).unwrap_or_default()));
+        say(&format!(
+            "load {} of {}{}",
+            index + 1,
+            arms.len(),
+            arm.map(|a| format!(", {a}")).unwrap_or_default()
+        ));
         let mut load = load_run::one_load(&order, &run.target.url, subject, interrupt).await?;
         load.arm = arm.map(str::to_owned);
         run.repeats.push(load);
@@ -127,33 +152,68 @@ fn arms(plan: &Plan) -> Vec<Option<&'static str>> {
         Setting::On => vec![Some(WITH); repeat],
         Setting::Off => vec![Some(WITHOUT); repeat],
         Setting::Both => (0..repeat)
-            .flat_map(|pair| if pair % 2 == 0 { [Some(WITH), Some(WITHOUT)] } else { [Some(WITHOUT), Some(WITH)] })
+            .flat_map(|pair| {
+                if pair % 2 == 0 {
+                    [Some(WITH), Some(WITHOUT)]
+                } else {
+                    [Some(WITHOUT), Some(WITH)]
+                }
+            })
             .collect(),
     }
 }
 
 /// Probes as [`Search::next`] says.
 async fn find_max(
-    objective: &Objective, order: &Order, subject: &Subject, interrupt: &Interrupt, say: &dyn Fn(&str),
+    objective: &Objective,
+    order: &Order,
+    subject: &Subject,
+    interrupt: &Interrupt,
+    say: &dyn Fn(&str),
 ) -> anyhow::Result<Search> {
     /// After so many probes it is given up.
     const MOST: usize = 60;
     let url = load_run::url(subject).await?;
-    let order = Order { kill_pod_after: None, ..order.clone() };
+    let order = Order {
+        kill_pod_after: None,
+        ..order.clone()
+    };
     let first = order.rate.unwrap_or(1000.0);
     let mut probes: Vec<Probe> = Vec::new();
     let mut limit = None;
     while let Some(rate) = Search::next(first, &probes).filter(|_| probes.len() < MOST) {
-        let load: Load = load_run::one_load(&Order { rate: Some(rate), ..order.clone() }, &url, subject, interrupt).await?;
+        let load: Load = load_run::one_load(
+            &Order {
+                rate: Some(rate),
+                ..order.clone()
+            },
+            &url,
+            subject,
+            interrupt,
+        )
+        .await?;
         if interrupt.came() {
             break;
         }
         let probe = objective.probe(&load);
-        let why = if probe.held { "held".to_owned() } else { format!("lost: {}", probe.why) };
-        say(&format!("{rate:.0}/s {why} ({} {:.2} ms)", objective.percentile, probe.value_ms));
-        let doubts: Vec<&String> = load.doubts.iter().filter(|d| d.contains("generator used") || d.contains("late")).collect();
+        let why = if probe.held {
+            "held".to_owned()
+        } else {
+            format!("lost: {}", probe.why)
+        };
+        say(&format!(
+            "{rate:.0}/s {why} ({} {:.2} ms)",
+            objective.percentile, probe.value_ms
+        ));
+        let doubts: Vec<&String> = load
+            .doubts
+            .iter()
+            .filter(|d| d.contains("generator used") || d.contains("late"))
+            .collect();
         if let (false, Some(doubt)) = (probe.held, doubts.first()) {
-            limit = Some(format!("at {rate:.0}/s the generator was the limit, so the server may do more: {doubt}"));
+            limit = Some(format!(
+                "at {rate:.0}/s the generator was the limit, so the server may do more: {doubt}"
+            ));
         }
         probes.push(probe);
     }
@@ -173,13 +233,30 @@ mod tests {
 
     #[test]
     fn both_settings_take_turns_and_a_drift_falls_on_both() {
-        let order =
-            Order { time: Duration::from_secs(1), rate: None, connections: 1, threads: 1, kill_pod_after: None };
-        let plan = Plan { order, repeat: 4, background: Setting::Both, find_max: None };
+        let order = Order {
+            time: Duration::from_secs(1),
+            rate: None,
+            connections: 1,
+            threads: 1,
+            kill_pod_after: None,
+        };
+        let plan = Plan {
+            order,
+            repeat: 4,
+            background: Setting::Both,
+            find_max: None,
+        };
         let arms = arms(&plan);
         let places = |wanted: &str| {
-            arms.iter().enumerate().filter(|(_, a)| **a == Some(wanted)).map(|(i, _)| i).collect::<Vec<_>>()
+            arms.iter()
+                .enumerate()
+                .filter(|(_, a)| **a == Some(wanted))
+                .map(|(i, _)| i)
+                .collect::<Vec<_>>()
         };
-        assert_eq!((places(WITH).len(), places(WITH).iter().sum::<usize>()), (4, places(WITHOUT).iter().sum()));
+        assert_eq!(
+            (places(WITH).len(), places(WITH).iter().sum::<usize>()),
+            (4, places(WITHOUT).iter().sum())
+        );
     }
 }

@@ -6,40 +6,69 @@ use serde_json::Value;
 
 /// CPU and memory of a namespace's pods between two instants, from Prometheus.
 pub async fn pods(
-    base: &str, namespace: &str, from: jiff::Timestamp, to: jiff::Timestamp,
+    base: &str,
+    namespace: &str,
+    from: jiff::Timestamp,
+    to: jiff::Timestamp,
 ) -> anyhow::Result<Vec<PodSeries>> {
     let cpu = format!(
         "sum by (pod) (rate(container_cpu_usage_seconds_total{{namespace=\"{namespace}\",container!=\"\"}}[6s]))"
     );
-    let memory = format!("sum by (pod) (container_memory_working_set_bytes{{namespace=\"{namespace}\",container!=\"\"}})");
+    let memory = format!(
+        "sum by (pod) (container_memory_working_set_bytes{{namespace=\"{namespace}\",container!=\"\"}})"
+    );
     let mut pods: BTreeMap<String, BTreeMap<i64, Sample>> = BTreeMap::new();
     for (is_cpu, query) in [(true, cpu), (false, memory)] {
         for (pod, points) in range(base, &query, from, to).await? {
             let samples = pods.entry(pod).or_default();
             for (time, value) in points {
                 let t = time - from.as_millisecond() as f64 / 1000.0;
-                let sample =
-                    samples.entry((t * 1000.0).round() as i64).or_insert(Sample { t, cpu: None, memory: None });
-                if is_cpu { sample.cpu = Some(value) } else { sample.memory = Some(value) }
+                let sample = samples.entry((t * 1000.0).round() as i64).or_insert(Sample {
+                    t,
+                    cpu: None,
+                    memory: None,
+                });
+                if is_cpu {
+                    sample.cpu = Some(value)
+                } else {
+                    sample.memory = Some(value)
+                }
             }
         }
     }
-    let series = |(pod, samples): (String, BTreeMap<i64, Sample>)| PodSeries { pod, samples: samples.into_values().collect() };
+    let series = |(pod, samples): (String, BTreeMap<i64, Sample>)| PodSeries {
+        pod,
+        samples: samples.into_values().collect(),
+    };
     Ok(pods.into_iter().map(series).collect())
 }
 
 /// How many of Prometheus' targets are up, and how many there are.
 pub async fn targets(base: &str) -> anyhow::Result<(usize, usize)> {
     let answer = get(&format!("{base}/api/v1/targets?state=active"), &[]).await?;
-    let targets = answer["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
-    Ok((targets.iter().filter(|t| t["health"] == "up").count(), targets.len()))
+    let targets = answer["data"]["activeTargets"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    Ok((
+        targets.iter().filter(|t| t["health"] == "up").count(),
+        targets.len(),
+    ))
 }
 
 async fn range(
-    base: &str, query: &str, from: jiff::Timestamp, to: jiff::Timestamp,
+    base: &str,
+    query: &str,
+    from: jiff::Timestamp,
+    to: jiff::Timestamp,
 ) -> anyhow::Result<Vec<(String, Vec<(f64, f64)>)>> {
     let seconds = |t: jiff::Timestamp| format!("{:.3}", t.as_millisecond() as f64 / 1000.0);
-    let parameters = [("query", query), ("start", &seconds(from)), ("end", &seconds(to)), ("step", "2")];
+    let parameters = [
+        ("query", query),
+        ("start", &seconds(from)),
+        ("end", &seconds(to)),
+        ("step", "2"),
+    ];
     let answer = get(&format!("{base}/api/v1/query_range"), &parameters).await?;
     let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
     Ok(series
@@ -47,27 +76,51 @@ async fn range(
         .map(|one| {
             let points = one["values"].as_array().into_iter().flatten();
             let points = points.filter_map(|p| Some((p[0].as_f64()?, p[1].as_str()?.parse().ok()?)));
-            (one["metric"]["pod"].as_str().unwrap_or_default().to_owned(), points.collect())
+            (
+                one["metric"]["pod"].as_str().unwrap_or_default().to_owned(),
+                points.collect(),
+            )
         })
         .collect())
 }
 
 async fn get(url: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
-    let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).no_proxy().build()?;
+    let http = reqwest::Client::builder()
+        .timeout(std::time::Duration::from_secs(5))
+        .no_proxy()
+        .build()?;
     let query: Vec<String> = parameters
         .iter()
         .map(|(k, v)| format!("{k}={}", percent_encode(v)))
         .collect();
-    let url = if query.is_empty() { url.to_owned() } else { format!("{url}?{}", query.join("&")) };
-    let answer = http.get(&url).send().await.with_context(|| format!("failed to ask {url}"))?;
+    let url = if query.is_empty() {
+        url.to_owned()
+    } else {
+        format!("{url}?{}", query.join("&"))
+    };
+    let answer = http
+        .get(&url)
+        .send()
+        .await
+        .with_context(|| format!("failed to ask {url}"))?;
     let text = answer.text().await?;
     let value: Value = serde_json::from_str(&text).with_context(|| format!("{url} did not answer JSON"))?;
-    anyhow::ensure!(value["status"] == "success", "Prometheus refused {url}: {}", value["error"]);
+    anyhow::ensure!(
+        value["status"] == "success",
+        "Prometheus refused {url}: {}",
+        value["error"]
+    );
     Ok(value)
 }
 
 fn percent_encode(text: &str) -> String {
     text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect()
 }

@@ -5,7 +5,10 @@ use results::Run;
 
 /// `./cncfdemo-report-2026-11-22T1340.html`.
 pub fn default_name() -> PathBuf {
-    PathBuf::from(format!("cncfdemo-report-{}.html", jiff::Zoned::now().strftime("%Y-%m-%dT%H%M%S")))
+    PathBuf::from(format!(
+        "cncfdemo-report-{}.html",
+        jiff::Zoned::now().strftime("%Y-%m-%dT%H%M%S")
+    ))
 }
 
 /// Writes the page, and the JSON document beside it; gives the document's path.

@@ -21,7 +21,11 @@ pub async fn run(args: &Benchmark, settings: &Settings, printer: &Printer) -> an
             client: cluster::client(settings).await?,
             namespace: args.namespace.clone(),
             app_key: "demo".to_owned(),
-            local: if settings.context.is_none() { Some(settings.paths()?) } else { None },
+            local: if settings.context.is_none() {
+                Some(settings.paths()?)
+            } else {
+                None
+            },
         },
     };
     let step = printer.step("load", &what(&plan.order));
@@ -41,7 +45,12 @@ pub async fn run(args: &Benchmark, settings: &Settings, printer: &Printer) -> an
     if let Some(file) = &args.save_html {
         let html = file.clone().unwrap_or_else(bench::default_name);
         let json = bench::save(&run, &html)?;
-        printer.text(format!("{:<12} {} and {}", "report", html.display(), json.display()));
+        printer.text(format!(
+            "{:<12} {} and {}",
+            "report",
+            html.display(),
+            json.display()
+        ));
     }
     printer.data(&serde_json::to_value(&run)?);
     against(base.as_ref(), &run, args, printer)
@@ -76,7 +85,15 @@ fn against(base: Option<&Run>, run: &Run, args: &Benchmark, printer: &Printer) -
 /// The load in words: `30 s at 1000/s`.
 pub fn what(order: &Order) -> String {
     match order.rate {
-        Some(rate) => format!("{} at {rate:.0}/s, {} connections", seconds(order.time), order.connections),
-        None => format!("{} as fast as it goes, {} connections", seconds(order.time), order.connections),
+        Some(rate) => format!(
+            "{} at {rate:.0}/s, {} connections",
+            seconds(order.time),
+            order.connections
+        ),
+        None => format!(
+            "{} as fast as it goes, {} connections",
+            seconds(order.time),
+            order.connections
+        ),
     }
 }

@@ -59,7 +59,12 @@ pub async fn run(args: &Bootstrap, settings: &Settings, printer: &Printer) -> an
 /// What a local cluster is asked to be.
 pub fn request(nodes: Option<u32>, api_port: Option<u16>) -> anyhow::Result<Request> {
     let program = std::env::current_exe()?;
-    Ok(Request { nodes, api_port, program, patience: Duration::from_secs(60) })
+    Ok(Request {
+        nodes,
+        api_port,
+        program,
+        patience: Duration::from_secs(60),
+    })
 }
 
 /// Launches on a thread of its own: it waits on locks and files.
@@ -71,7 +76,10 @@ pub async fn launch(settings: &Settings, request: &Request) -> anyhow::Result<La
 /// Lists what this machine lacks before anything is changed.
 pub fn check_machine(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let facts = host::local_engine_facts(&settings.state);
-    let failed: Vec<_> = preflight::local_engine(&facts).into_iter().filter(|f| f.level == preflight::Level::Fail).collect();
+    let failed: Vec<_> = preflight::local_engine(&facts)
+        .into_iter()
+        .filter(|f| f.level == preflight::Level::Fail)
+        .collect();
     if failed.is_empty() {
         return Ok(());
     }

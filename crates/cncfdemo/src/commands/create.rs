@@ -13,15 +13,29 @@ use crate::settings::Settings;
 /// Runs the command.
 pub async fn run(args: Create, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let (manifests, namespace, dry_run, debug) = match args.what {
-        Some(CreateWhat::Configmap(args)) => (vec![configmap(&args)?], args.namespace, args.dry_run, args.debug),
+        Some(CreateWhat::Configmap(args)) => {
+            (vec![configmap(&args)?], args.namespace, args.dry_run, args.debug)
+        }
         None => {
             let manifests = files(&args.files)?;
-            (manifests, args.files.namespace, args.files.dry_run, args.files.debug)
+            (
+                manifests,
+                args.files.namespace,
+                args.files.dry_run,
+                args.files.debug,
+            )
         }
     };
     if debug {
         for manifest in &manifests {
-            printer.raw(format!("---\n# {}\n{}", manifest.origin, serde_saphyr::to_string(&manifest.object)?).as_bytes());
+            printer.raw(
+                format!(
+                    "---\n# {}\n{}",
+                    manifest.origin,
+                    serde_saphyr::to_string(&manifest.object)?
+                )
+                .as_bytes(),
+            );
         }
         return Ok(());
     }
@@ -54,7 +68,10 @@ fn configmap(args: &CreateConfigMap) -> Result<Manifest, deploy::Error> {
         .chain(args.from_env_file.iter().cloned().map(ConfigMapSource::EnvFile))
         .collect();
     let object = config_map(&args.name, None, &sources)?;
-    Ok(Manifest { origin: "arguments".to_owned(), object })
+    Ok(Manifest {
+        origin: "arguments".to_owned(),
+        object,
+    })
 }
 
 fn files(args: &CreateFiles) -> anyhow::Result<Vec<Manifest>> {
@@ -86,7 +103,9 @@ fn found(given: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
     let wanted = |path: &Path| {
         let name = path.to_string_lossy();
         let name = name.strip_suffix(".j2").unwrap_or(&name).to_owned();
-        [".yaml", ".yml", ".json"].iter().any(|suffix| name.ends_with(suffix))
+        [".yaml", ".yml", ".json"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix))
     };
     let mut files = Vec::new();
     for path in given {
@@ -97,7 +116,9 @@ fn found(given: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let mut entries = std::fs::read_dir(path)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let mut entries = std::fs::read_dir(path)?
+            .map(|e| Ok(e?.path()))
+            .collect::<std::io::Result<Vec<_>>>()?;
         entries.sort();
         let (folders, own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|p| p.is_dir());
         files.extend(own.into_iter().filter(|p| wanted(p)));
@@ -109,5 +130,8 @@ fn found(given: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<String, deploy::Error> {
-    std::fs::read_to_string(path).map_err(|source| deploy::Error::Read { path: path.display().to_string(), source })
+    std::fs::read_to_string(path).map_err(|source| deploy::Error::Read {
+        path: path.display().to_string(),
+        source,
+    })
 }

@@ -10,13 +10,23 @@ use crate::settings::Settings;
 /// Runs the command.
 pub async fn run(args: &Destroy, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     if settings.context.is_some() {
-        return Err(Usage("destroy takes local clusters down; it does not touch the cluster of a --context".to_owned()).into());
+        return Err(Usage(
+            "destroy takes local clusters down; it does not touch the cluster of a --context".to_owned(),
+        )
+        .into());
     }
-    let names = if args.all { Paths::existing(&settings.state) } else { vec![settings.name.clone()] };
+    let names = if args.all {
+        Paths::existing(&settings.state)
+    } else {
+        vec![settings.name.clone()]
+    };
     for name in &names {
         let paths = Paths::new(&settings.state, name)?;
         if args.dry_run {
-            printer.text(format!("would destroy cluster \"{name}\" and remove {}", paths.dir().display()));
+            printer.text(format!(
+                "would destroy cluster \"{name}\" and remove {}",
+                paths.dir().display()
+            ));
             continue;
         }
         tokio::task::spawn_blocking(move || engine::destroy::destroy(&paths)).await??;

@@ -27,13 +27,18 @@ pub async fn run(command: ImageCommand, settings: &Settings, printer: &Printer) 
             Ok(())
         }
         ImageCommand::Pull { reference } => {
-            let image = images::store(settings)?.pull(&reference, &PullOptions::default()).await?;
+            let image = images::store(settings)?
+                .pull(&reference, &PullOptions::default())
+                .await?;
             show(&[image], "pulled", printer);
             Ok(())
         }
         ImageCommand::Rm { references } => {
             let store = images::store(settings)?;
-            let removed = references.iter().map(|r| store.remove(r)).collect::<Result<Vec<_>, _>>()?;
+            let removed = references
+                .iter()
+                .map(|r| store.remove(r))
+                .collect::<Result<Vec<_>, _>>()?;
             show(&removed, "removed", printer);
             Ok(())
         }
@@ -41,7 +46,10 @@ pub async fn run(command: ImageCommand, settings: &Settings, printer: &Printer) 
             let pruned = images::store(settings)?.prune()?;
             printer.text(format!(
                 "{} blobs ({}) and {} unpacked layers removed, {} unpacked layers are in use",
-                pruned.blobs, size(pruned.bytes), pruned.layers, pruned.in_use
+                pruned.blobs,
+                size(pruned.bytes),
+                pruned.layers,
+                pruned.in_use
             ));
             printer.data(&json!({"blobs": pruned.blobs, "bytes": pruned.bytes, "layers": pruned.layers, "inUse": pruned.in_use}));
             Ok(())
@@ -49,28 +57,63 @@ pub async fn run(command: ImageCommand, settings: &Settings, printer: &Printer) 
     }
 }
 
-async fn build(wanted: Vec<String>, dry_run: bool, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+async fn build(
+    wanted: Vec<String>,
+    dry_run: bool,
+    settings: &Settings,
+    printer: &Printer,
+) -> anyhow::Result<()> {
     let mut recipes = images::recipes(&crate::apps::bundle(None)?)?;
     let mut names = Vec::new();
     for name in wanted {
         let is_path = name.contains('/') || name.contains(".toml");
-        names.push(if is_path { recipes.load(name.as_ref())? } else { name });
+        names.push(if is_path {
+            recipes.load(name.as_ref())?
+        } else {
+            name
+        });
     }
     if names.is_empty() {
         // `base` is a layer of the others, not an image that anybody runs.
-        names = recipes.names().filter(|n| *n != "base").map(str::to_owned).collect();
+        names = recipes
+            .names()
+            .filter(|n| *n != "base")
+            .map(str::to_owned)
+            .collect();
     }
     let builder = images::builder(settings, recipes, dry_run, |_| {})?;
     let mut rows = Vec::new();
     for name in names {
         let step = printer.step("build", &name);
-        let built = builder.build(&name).await.with_context(|| format!("failed to build image `{name}`"))?;
-        let Built { reference, image, cached, packages, downloaded, elapsed } = built;
-        let how = if cached { "built before".to_owned() } else { format!("{} downloaded", size(downloaded)) };
-        step.done(elapsed, &format!("{reference}  {} packages, {how}", packages.len()));
+        let built = builder
+            .build(&name)
+            .await
+            .with_context(|| format!("failed to build image `{name}`"))?;
+        let Built {
+            reference,
+            image,
+            cached,
+            packages,
+            downloaded,
+            elapsed,
+        } = built;
+        let how = if cached {
+            "built before".to_owned()
+        } else {
+            format!("{} downloaded", size(downloaded))
+        };
+        step.done(
+            elapsed,
+            &format!("{reference}  {} packages, {how}", packages.len()),
+        );
         if dry_run {
             for package in &packages {
-                printer.text(format!("{:<40} {} {}", package.name, package.version, if package.base { "(base)" } else { "" }));
+                printer.text(format!(
+                    "{:<40} {} {}",
+                    package.name,
+                    package.version,
+                    if package.base { "(base)" } else { "" }
+                ));
             }
         }
         rows.push(json!({
@@ -88,7 +131,12 @@ fn list(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
         printer.text("no images: `cncfdemo image build` makes those of the demo, `cncfdemo image import FILE` takes an archive");
     }
     for image in &found {
-        printer.text(format!("{:<64} {:<19} {:>9}", image.name, short(&image.digest.to_string()), size(image.size)));
+        printer.text(format!(
+            "{:<64} {:<19} {:>9}",
+            image.name,
+            short(&image.digest.to_string()),
+            size(image.size)
+        ));
     }
     printer.data(&Value::Array(found.iter().map(describe).collect()));
     Ok(())

@@ -33,10 +33,17 @@ pub fn merge(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let own_path = settings.paths()?.kubeconfig();
     let own = read(&own_path)?;
     let path = &settings.kubeconfig;
-    let mut theirs = if path.exists() { read(path)? } else { json!({"apiVersion": "v1", "kind": "Config"}) };
+    let mut theirs = if path.exists() {
+        read(path)?
+    } else {
+        json!({"apiVersion": "v1", "kind": "Config"})
+    };
     let name = own["current-context"].as_str().unwrap_or_default().to_owned();
     merge_into(&mut theirs, &own, &name).map_err(|server| Hinted {
-        message: format!("{} has a cluster `{name}` of its own, at {server}", path.display()),
+        message: format!(
+            "{} has a cluster `{name}` of its own, at {server}",
+            path.display()
+        ),
         hint: format!("rename it there, or use --kubeconfig \"{}\"", own_path.display()),
     })?;
     let text = serde_saphyr::to_string(&theirs).context("failed to write YAML")?;
@@ -45,10 +52,15 @@ pub fn merge(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     }
     let temporary = path.with_extension("cncfdemo-tmp");
     std::fs::write(&temporary, text)
-        .and_then(|()| std::fs::set_permissions(&temporary, std::os::unix::fs::PermissionsExt::from_mode(0o600)))
+        .and_then(|()| {
+            std::fs::set_permissions(&temporary, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        })
         .and_then(|()| std::fs::rename(&temporary, path))
         .with_context(|| format!("failed to write {}", path.display()))?;
-    printer.note(format!("context `{name}` is in {}: kubectl --context {name}", path.display()));
+    printer.note(format!(
+        "context `{name}` is in {}: kubectl --context {name}",
+        path.display()
+    ));
     Ok(())
 }
 
@@ -59,8 +71,14 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 
 /// Puts `own`'s entries named `name` into `theirs`; gives the server of a foreign cluster of that name.
 fn merge_into(theirs: &mut Value, own: &Value, name: &str) -> Result<(), String> {
-    let found = theirs["clusters"].as_array().into_iter().flatten().find(|c| c["name"] == name);
-    let server = found.and_then(|c| c["cluster"]["server"].as_str()).unwrap_or("https://127.0.0.1:0");
+    let found = theirs["clusters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|c| c["name"] == name);
+    let server = found
+        .and_then(|c| c["cluster"]["server"].as_str())
+        .unwrap_or("https://127.0.0.1:0");
     if !server.starts_with("https://127.0.0.1:") {
         return Err(server.to_owned());
     }
@@ -95,14 +113,21 @@ mod tests {
         merge_into(&mut theirs, &own(), "cncfdemo").unwrap();
         merge_into(&mut theirs, &own(), "cncfdemo").unwrap();
         assert_eq!(theirs["clusters"].as_array().unwrap().len(), 2);
-        assert_eq!((&theirs["current-context"], &theirs["x"]), (&json!("prod"), &json!(1)));
+        assert_eq!(
+            (&theirs["current-context"], &theirs["x"]),
+            (&json!("prod"), &json!(1))
+        );
     }
 
     #[test]
     fn a_foreign_cluster_of_our_name_is_left_alone() {
-        let mut theirs = json!({"clusters": [{"name": "cncfdemo", "cluster": {"server": "https://prod:6443"}}]});
+        let mut theirs =
+            json!({"clusters": [{"name": "cncfdemo", "cluster": {"server": "https://prod:6443"}}]});
         let before = theirs.clone();
-        assert_eq!(merge_into(&mut theirs, &own(), "cncfdemo"), Err("https://prod:6443".to_owned()));
+        assert_eq!(
+            merge_into(&mut theirs, &own(), "cncfdemo"),
+            Err("https://prod:6443".to_owned())
+        );
         assert_eq!(theirs, before);
     }
 }

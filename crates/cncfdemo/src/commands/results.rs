@@ -6,7 +6,7 @@ use results::{Comparison, Cost, NodePrice, PriceBook, Rules, Run};
 use serde_json::json;
 
 use crate::cli::{CompareRules, FailOn, PriceArgs, ResultsCommand};
-use crate::exit::{Judged, Hinted, NotFound};
+use crate::exit::{Hinted, Judged, NotFound};
 use crate::printer::Printer;
 
 /// Runs the command.
@@ -14,10 +14,21 @@ pub async fn run(command: ResultsCommand, printer: &Printer) -> anyhow::Result<(
     match command {
         ResultsCommand::Show { run, html } => show(&run, html.as_deref(), printer),
         ResultsCommand::Verify { runs } => verify(&runs, printer),
-        ResultsCommand::Compare { base, others, rules, html } => compare(&base, &others, &rules, html.as_deref(), printer),
+        ResultsCommand::Compare {
+            base,
+            others,
+            rules,
+            html,
+        } => compare(&base, &others, &rules, html.as_deref(), printer),
         ResultsCommand::Price { runs, price } => reprice(&runs, &price, printer),
         ResultsCommand::Site { runs, out } => site(&runs, &out, printer),
-        ResultsCommand::Serve { listen, data, token_file, largest, per_minute } => {
+        ResultsCommand::Serve {
+            listen,
+            data,
+            token_file,
+            largest,
+            per_minute,
+        } => {
             let token = match &token_file {
                 Some(file) => std::fs::read_to_string(file)
                     .with_context(|| format!("failed to read the token from {}", file.display()))?
@@ -28,7 +39,11 @@ pub async fn run(command: ResultsCommand, printer: &Printer) -> anyhow::Result<(
             if token_file.is_some() && token.len() < 16 {
                 return Err(crate::exit::Usage("the token is shorter than 16 characters".to_owned()).into());
             }
-            let config = results_web::Config { token, largest: (largest as usize) << 20, per_minute };
+            let config = results_web::Config {
+                token,
+                largest: (largest as usize) << 20,
+                per_minute,
+            };
             serve(listen, &data, config, printer).await
         }
         ResultsCommand::Schema => {
@@ -62,28 +77,56 @@ fn verify(paths: &[PathBuf], printer: &Printer) -> anyhow::Result<()> {
     for path in paths {
         let findings = results::verify(&read(path)?);
         for f in &findings {
-            printer.text(format!("{}: {} says {}, the raw data say {}", path.display(), f.place, f.written, f.computed));
+            printer.text(format!(
+                "{}: {} says {}, the raw data say {}",
+                path.display(),
+                f.place,
+                f.written,
+                f.computed
+            ));
         }
         if findings.is_empty() {
-            printer.text(format!("{}: every headline follows from the raw data", path.display()));
+            printer.text(format!(
+                "{}: every headline follows from the raw data",
+                path.display()
+            ));
         }
         found.push(json!({"run": path, "findings": findings}));
     }
     printer.data(&json!(found));
-    let wrong = found.iter().filter(|f| f["findings"].as_array().is_some_and(|a| !a.is_empty())).count();
+    let wrong = found
+        .iter()
+        .filter(|f| f["findings"].as_array().is_some_and(|a| !a.is_empty()))
+        .count();
     if wrong > 0 {
-        return Err(Judged(format!("{wrong} of {} documents say what their data do not", paths.len())).into());
+        return Err(Judged(format!(
+            "{wrong} of {} documents say what their data do not",
+            paths.len()
+        ))
+        .into());
     }
     Ok(())
 }
 
 fn compare(
-    base: &[PathBuf], others: &[PathBuf], args: &CompareRules, html: Option<&Path>, printer: &Printer,
+    base: &[PathBuf],
+    others: &[PathBuf],
+    args: &CompareRules,
+    html: Option<&Path>,
+    printer: &Printer,
 ) -> anyhow::Result<()> {
-    let read_all = |paths: &[PathBuf]| paths.iter().map(|p| read(p)).collect::<anyhow::Result<Vec<Run>>>();
+    let read_all = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|p| read(p))
+            .collect::<anyhow::Result<Vec<Run>>>()
+    };
     let (base, others) = (read_all(base)?, read_all(others)?);
     let base: Vec<&Run> = base.iter().collect();
-    let comparisons: Vec<Comparison> = others.iter().map(|o| results::compare(&base, &[o], rules(args))).collect();
+    let comparisons: Vec<Comparison> = others
+        .iter()
+        .map(|o| results::compare(&base, &[o], rules(args)))
+        .collect();
     let done = judge(&comparisons, args, printer);
     if let Some(html) = html {
         write(html, &report::comparison_html(&comparisons)?)?;
@@ -93,7 +136,10 @@ fn compare(
 
 /// The rules that the arguments mean.
 pub fn rules(args: &CompareRules) -> Rules {
-    Rules { matters: args.matters, ..Rules::default() }
+    Rules {
+        matters: args.matters,
+        ..Rules::default()
+    }
 }
 
 /// Prints comparisons; fails when they compare what cannot be compared, or find what was to make them fail.
@@ -102,19 +148,35 @@ pub fn judge(comparisons: &[Comparison], args: &CompareRules, printer: &Printer)
     for comparison in comparisons {
         let barred = comparison.not_allowed(&args.allow_different);
         if !barred.is_empty() {
-            let axes = barred.iter().map(|a| format!("{} ({} / {})", a.name, a.base, a.other)).collect::<Vec<_>>();
+            let axes = barred
+                .iter()
+                .map(|a| format!("{} ({} / {})", a.name, a.base, a.other))
+                .collect::<Vec<_>>();
             let names = barred.iter().map(|a| a.name.as_str()).collect::<Vec<_>>();
             return Err(Hinted {
-                message: format!("the runs differ in more than what is compared: {}", axes.join(", ")),
-                hint: format!("compare them all the same with --allow-different {}", names.join(",")),
+                message: format!(
+                    "the runs differ in more than what is compared: {}",
+                    axes.join(", ")
+                ),
+                hint: format!(
+                    "compare them all the same with --allow-different {}",
+                    names.join(",")
+                ),
             }
             .into());
         }
         printer.text(report::comparison_text(comparison, &args.allow_different).trim_end());
-        regressions.extend(comparison.regressions().map(|c| format!("{} {:+.1} %", c.metric, c.change)));
+        regressions.extend(
+            comparison
+                .regressions()
+                .map(|c| format!("{} {:+.1} %", c.metric, c.change)),
+        );
         let told = comparison.changes.iter().any(|c| c.interval.is_some());
         if args.fail_on == Some(FailOn::Regression) && !told {
-            return Err(Judged("too few sound loads to tell whether anything got worse: use --repeat".to_owned()).into());
+            return Err(Judged(
+                "too few sound loads to tell whether anything got worse: use --repeat".to_owned(),
+            )
+            .into());
         }
     }
     printer.data(&json!(comparisons));
@@ -128,7 +190,13 @@ pub fn judge(comparisons: &[Comparison], args: &CompareRules, printer: &Printer)
 pub fn price(args: &PriceArgs) -> anyhow::Result<Option<NodePrice>> {
     if let Some(id) = &args.machine {
         let book = PriceBook::built_in().context("the price book is damaged")?;
-        let known = || book.machines.iter().map(|m| m.id.as_str()).collect::<Vec<_>>().join(", ");
+        let known = || {
+            book.machines
+                .iter()
+                .map(|m| m.id.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let found = book.find(id).ok_or_else(|| Hinted {
             message: format!("the price book has no machine `{id}`"),
             hint: format!("it has {}; or give a price with --usd-per-hour", known()),
@@ -136,14 +204,24 @@ pub fn price(args: &PriceArgs) -> anyhow::Result<Option<NodePrice>> {
         return Ok(Some(found));
     }
     if let [usd, years, watts, usd_per_kwh] = args.own[..] {
-        return Ok(Some(NodePrice::Own { usd, years, watts, usd_per_kwh }));
+        return Ok(Some(NodePrice::Own {
+            usd,
+            years,
+            watts,
+            usd_per_kwh,
+        }));
     }
-    Ok(args.usd_per_hour.map(|usd_per_hour| NodePrice::Given { usd_per_hour }))
+    Ok(args
+        .usd_per_hour
+        .map(|usd_per_hour| NodePrice::Given { usd_per_hour }))
 }
 
 fn reprice(paths: &[PathBuf], args: &PriceArgs, printer: &Printer) -> anyhow::Result<()> {
     let Some(node) = price(args)? else {
-        return Err(crate::exit::Usage("say what a node costs: --machine, --usd-per-hour or --own".to_owned()).into());
+        return Err(crate::exit::Usage(
+            "say what a node costs: --machine, --usd-per-hour or --own".to_owned(),
+        )
+        .into());
     };
     let mut priced = Vec::new();
     for path in paths {
@@ -163,7 +241,8 @@ fn site(paths: &[PathBuf], out: &Path, printer: &Printer) -> anyhow::Result<()> 
     let mut documents = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let entries = std::fs::read_dir(path).with_context(|| format!("failed to list {}", path.display()))?;
+            let entries =
+                std::fs::read_dir(path).with_context(|| format!("failed to list {}", path.display()))?;
             let found = entries.filter_map(|e| e.ok().map(|e| e.path()));
             documents.extend(found.filter(|p| p.extension().is_some_and(|e| e == "json")));
         } else {
@@ -182,26 +261,39 @@ fn site(paths: &[PathBuf], out: &Path, printer: &Printer) -> anyhow::Result<()> 
     for (name, content) in &files {
         let path = out.join(name);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("failed to make {}", folder.display()))?;
         }
         write(&path, content)?;
     }
     for reason in &refused {
         printer.note(format!("left out: {reason}"));
     }
-    printer.text(format!("{} runs, {} files in {}", runs.len(), files.len(), out.display()));
+    printer.text(format!(
+        "{} runs, {} files in {}",
+        runs.len(),
+        files.len(),
+        out.display()
+    ));
     printer.data(&json!({"runs": runs.len(), "files": files.len(), "left_out": refused}));
     Ok(())
 }
 
 async fn serve(
-    listen: std::net::SocketAddr, data: &Path, config: results_web::Config, printer: &Printer,
+    listen: std::net::SocketAddr,
+    data: &Path,
+    config: results_web::Config,
+    printer: &Printer,
 ) -> anyhow::Result<()> {
-    let store = results_web::Store::open(data).with_context(|| format!("failed to open {}", data.display()))?;
-    let listener =
-        tokio::net::TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
+    let store =
+        results_web::Store::open(data).with_context(|| format!("failed to open {}", data.display()))?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("failed to listen on {listen}"))?;
     printer.note(format!("http://{}  {}", listener.local_addr()?, data.display()));
-    results_web::serve(listener, std::sync::Arc::new(store), config).await.context("the server ended")
+    results_web::serve(listener, std::sync::Arc::new(store), config)
+        .await
+        .context("the server ended")
 }
 
 /// Writes beside the file and renames, so that an interrupted write leaves the old file.

@@ -34,6 +34,8 @@ pub async fn run(role: ServeRole) -> anyhow::Result<()> {
                 () = shutdown => Err(crate::exit::Interrupted.into()),
             }
         }
-        ServeRole::Background { listen, threads } => Ok(background::Config { listen, threads }.run(shutdown).await?),
+        ServeRole::Background { listen, threads } => {
+            Ok(background::Config { listen, threads }.run(shutdown).await?)
+        }
     }
 }

@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::Api;
 use results::{Phase, Run};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::bench::{self, Order, Subject};
 use crate::cli::Start;
@@ -39,9 +40,12 @@ pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow
         timeline.add("images", "images from Debian packages", begun, took);
     }
     let client = cluster::client(settings).await?;
-    deploy_all(&client, &bundle, args, &values, printer, &mut timeline).await?;
-    let url = first_answer(&client, &args.namespace, printer, &mut timeline).await?;
-    let app_key = values.get("tally.app_key").and_then(|v| v.as_str()).unwrap_or("demo").to_owned();
+    let url = deploy_all(&client, &bundle, args, &values, printer, &mut timeline).await?;
+    let app_key = values
+        .get("tally.app_key")
+        .and_then(|v| v.as_str())
+        .unwrap_or("demo")
+        .to_owned();
     let paths = if local { Some(settings.paths()?) } else { None };
     let run = first_load(args, &client, app_key, paths, printer, &timeline).await?;
     let report = match &run {
@@ -57,13 +61,19 @@ pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow
     let mut open = HashMap::new();
     for (index, (service, what)) in addresses.into_iter().enumerate() {
         let address = human_address(&client, &args.namespace, service, &url).await?;
-        printer.text(format!("{:<10} {address:<34} {what}", if index == 0 { "Open" } else { "" }));
+        printer.text(format!(
+            "{:<10} {address:<34} {what}",
+            if index == 0 { "Open" } else { "" }
+        ));
         open.insert(service, address);
     }
     if let Some(report) = &report {
         printer.text(format!("{:<10} {}", "Report", report.display()));
     }
-    printer.text(format!("{:<10} cncfdemo benchmark --time 30s --kill-pod-after 10s --save-html", "Next"));
+    printer.text(format!(
+        "{:<10} cncfdemo benchmark --time 30s --kill-pod-after 10s --save-html",
+        "Next"
+    ));
     printer.data(&json!({"open": open, "report": report, "phases": timeline.phases, "run": run}));
     Ok(())
 }
@@ -74,7 +84,10 @@ pub fn fill(values: &mut Values, namespace: &str, settings: &Settings) {
     if settings.context.is_none() {
         for name in images::OF_THE_DEMO {
             if values.get(&format!("images.{name}")).is_none() {
-                values.insert(&format!("images.{name}"), format!("cncfdemo.local/{name}:to-be-built").into());
+                values.insert(
+                    &format!("images.{name}"),
+                    format!("cncfdemo.local/{name}:to-be-built").into(),
+                );
             }
         }
     }
@@ -98,10 +111,16 @@ struct Timeline {
 
 impl Timeline {
     fn new() -> Self {
-        Self { begun: Instant::now(), phases: Vec::new() }
+        Self {
+            begun: Instant::now(),
+            phases: Vec::new(),
+        }
     }
     fn now(&self) -> Duration {
         self.begun.elapsed()
+    }
+    fn since(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.begun)
     }
     fn add(&mut self, name: &str, title: &str, begun: Duration, took: Duration) {
         self.phases.push(Phase {
@@ -113,7 +132,12 @@ impl Timeline {
     }
 }
 
-async fn bring_up(args: &Start, settings: &Settings, printer: &Printer, timeline: &mut Timeline) -> anyhow::Result<()> {
+async fn bring_up(
+    args: &Start,
+    settings: &Settings,
+    printer: &Printer,
+    timeline: &mut Timeline,
+) -> anyhow::Result<()> {
     super::bootstrap::check_machine(settings, printer)?;
     let begun = timeline.now();
     let step = printer.step("cluster", &format!("local \"{}\"", settings.name));
@@ -121,17 +145,28 @@ async fn bring_up(args: &Start, settings: &Settings, printer: &Printer, timeline
     let kubeconfig = settings.paths()?.kubeconfig();
     step.done(
         launched.took,
-        &format!("{} node(s) Ready, kubectl --kubeconfig {}", launched.plan.nodes, kubeconfig.display()),
+        &format!(
+            "{} node(s) Ready, kubectl --kubeconfig {}",
+            launched.plan.nodes,
+            kubeconfig.display()
+        ),
     );
     timeline.add("cluster", "cluster to every node Ready", begun, launched.took);
     Ok(())
 }
 
 async fn deploy_all(
-    client: &Client, bundle: &Bundle, args: &Start, values: &Values, printer: &Printer, timeline: &mut Timeline,
-) -> anyhow::Result<()> {
+    client: &Client,
+    bundle: &Bundle,
+    args: &Start,
+    values: &Values,
+    printer: &Printer,
+    timeline: &mut Timeline,
+) -> anyhow::Result<String> {
     let begun = timeline.now();
     let line: Mutex<Option<StepLine>> = Mutex::new(None);
+    // The first 200 is asked for as soon as the application is up, while further steps go on.
+    let answer: Mutex<Option<JoinHandle<anyhow::Result<Answer>>>> = Mutex::new(None);
     let on_event = |event: Event| {
         let Ok(mut line) = line.lock() else { return };
         match event {
@@ -143,7 +178,15 @@ async fn deploy_all(
             }
             Event::Done(timing) => {
                 if let Some(line) = line.take() {
-                    line.done(Duration::from_secs_f64(timing.ready_s), &format!("{} objects", timing.objects));
+                    line.done(
+                        Duration::from_secs_f64(timing.ready_s),
+                        &format!("{} objects", timing.objects),
+                    );
+                }
+                if timing.name == "app"
+                    && let Ok(mut answer) = answer.lock()
+                {
+                    *answer = Some(tokio::spawn(first_answer(client.clone(), args.namespace.clone())));
                 }
             }
         }
@@ -151,28 +194,75 @@ async fn deploy_all(
     let timings = deploy::run(client, bundle, &args.namespace, values, &on_event).await?;
     for timing in timings {
         let begun = begun + Duration::from_secs_f64(timing.begun_s);
-        timeline.add(&timing.name, &timing.title, begun, Duration::from_secs_f64(timing.ready_s));
+        timeline.add(
+            &timing.name,
+            &timing.title,
+            begun,
+            Duration::from_secs_f64(timing.ready_s),
+        );
     }
-    Ok(())
-}
-
-/// Waits for the application's first 200.
-async fn first_answer(
-    client: &Client, namespace: &str, printer: &Printer, timeline: &mut Timeline,
-) -> anyhow::Result<String> {
-    let begun = timeline.now();
-    let url = bench::endpoint(client, namespace, "tally").await?;
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-    let answer = http.get(format!("{url}/o/ping")).send().await.with_context(|| format!("failed to ask {url}/o/ping"))?;
-    anyhow::ensure!(answer.status().is_success(), "{url}/o/ping answered {}", answer.status());
-    let took = timeline.now();
-    timeline.add("answer", "first 200 of the application", begun, took.saturating_sub(begun));
-    printer.note(format!("{:<10} {:<44} {:>8}   first 200 after {} in all", "answer", url, seconds(took.saturating_sub(begun)), seconds(took)));
+    let asked = answer
+        .into_inner()
+        .ok()
+        .flatten()
+        .context("the steps have no step `app`")?;
+    let Answer { url, asked, answered } = asked.await??;
+    let (asked, answered) = (timeline.since(asked), timeline.since(answered));
+    timeline.add(
+        "answer",
+        "first 200 of the application",
+        asked,
+        answered.saturating_sub(asked),
+    );
+    let took = seconds(answered.saturating_sub(asked));
+    printer.note(format!(
+        "{:<10} {:<44} {took:>8}   first 200 after {} in all",
+        "answer",
+        url,
+        seconds(answered)
+    ));
     Ok(url)
 }
 
+/// The application's first 200.
+struct Answer {
+    url: String,
+    asked: Instant,
+    answered: Instant,
+}
+
+/// Asks the application once; it is Ready, so it has to answer.
+async fn first_answer(client: Client, namespace: String) -> anyhow::Result<Answer> {
+    let asked = Instant::now();
+    let url = bench::endpoint(&client, &namespace, "tally").await?;
+    let http = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .no_proxy()
+        .build()?;
+    let answer = http
+        .get(format!("{url}/o/ping"))
+        .send()
+        .await
+        .with_context(|| format!("failed to ask {url}/o/ping"))?;
+    anyhow::ensure!(
+        answer.status().is_success(),
+        "{url}/o/ping answered {}",
+        answer.status()
+    );
+    Ok(Answer {
+        url,
+        asked,
+        answered: Instant::now(),
+    })
+}
+
 async fn first_load(
-    args: &Start, client: &Client, app_key: String, local: Option<engine::Paths>, printer: &Printer, timeline: &Timeline,
+    args: &Start,
+    client: &Client,
+    app_key: String,
+    local: Option<engine::Paths>,
+    printer: &Printer,
+    timeline: &Timeline,
 ) -> anyhow::Result<Option<Run>> {
     if args.load_seconds == 0 {
         return Ok(None);
@@ -184,9 +274,20 @@ async fn first_load(
         threads: 1,
         kill_pod_after: None,
     };
-    let subject = Subject::Demo { client: client.clone(), namespace: args.namespace.clone(), app_key, local };
+    let subject = Subject::Demo {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+        app_key,
+        local,
+    };
     let step = printer.step("first load", &super::benchmark::what(&order));
-    let run = bench::run(&order, &subject, timeline.phases.clone(), std::env::args().collect()).await?;
+    let run = bench::run(
+        &order,
+        &subject,
+        timeline.phases.clone(),
+        std::env::args().collect(),
+    )
+    .await?;
     step.done(order.time, "");
     printer.note(report::text(&run).trim_end());
     if run.load.completed == 0 {
@@ -200,14 +301,31 @@ async fn first_load(
 }
 
 /// What a person opens: the load balancer's address, on this machine by a name of its own; else what answered.
-async fn human_address(client: &Client, namespace: &str, service: &str, fallback: &str) -> anyhow::Result<String> {
+async fn human_address(
+    client: &Client,
+    namespace: &str,
+    service: &str,
+    fallback: &str,
+) -> anyhow::Result<String> {
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let found = services.get(service).await?;
-    let port = found.spec.and_then(|s| s.ports).and_then(|p| p.first().map(|p| p.port)).unwrap_or(80);
-    let ingress = found.status.and_then(|s| s.load_balancer).and_then(|b| b.ingress).unwrap_or_default();
-    Ok(match ingress.into_iter().next().and_then(|i| i.ip.or(i.hostname)) {
-        Some(host) if host == "127.0.0.1" => format!("http://{service}.localhost:{port}"),
-        Some(host) => format!("http://{host}:{port}"),
-        None => bench::endpoint(client, namespace, service).await.unwrap_or_else(|_| fallback.to_owned()),
-    })
+    let port = found
+        .spec
+        .and_then(|s| s.ports)
+        .and_then(|p| p.first().map(|p| p.port))
+        .unwrap_or(80);
+    let ingress = found
+        .status
+        .and_then(|s| s.load_balancer)
+        .and_then(|b| b.ingress)
+        .unwrap_or_default();
+    Ok(
+        match ingress.into_iter().next().and_then(|i| i.ip.or(i.hostname)) {
+            Some(host) if host == "127.0.0.1" => format!("http://{service}.localhost:{port}"),
+            Some(host) => format!("http://{host}:{port}"),
+            None => bench::endpoint(client, namespace, service)
+                .await
+                .unwrap_or_else(|_| fallback.to_owned()),
+        },
+    )
 }

@@ -14,14 +14,21 @@ pub async fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
         for name in engine::Paths::existing(&settings.state) {
             let paths = engine::Paths::new(&settings.state, &name)?;
             let Some(plan) = engine::Plan::read(&paths)? else {
-                printer.text(format!("cluster    local \"{name}\"  half made: cncfdemo destroy --name {name} cleans it up"));
+                printer.text(format!(
+                    "cluster    local \"{name}\"  half made: cncfdemo destroy --name {name} cleans it up"
+                ));
                 continue;
             };
             let state = match engine::status::ready_nodes(&paths) {
                 Ok(ready) => format!("{ready} of {} nodes Ready", plan.nodes),
-                Err(reason) => format!("not running ({reason}): cncfdemo bootstrap local --name {name} starts it"),
+                Err(reason) => {
+                    format!("not running ({reason}): cncfdemo bootstrap local --name {name} starts it")
+                }
             };
-            printer.text(format!("cluster    local \"{name}\"  {state}, https://127.0.0.1:{}", plan.api_port));
+            printer.text(format!(
+                "cluster    local \"{name}\"  {state}, https://127.0.0.1:{}",
+                plan.api_port
+            ));
             clusters.push(json!({"name": name, "state": state, "plan": plan}));
         }
         if clusters.is_empty() {
@@ -36,14 +43,22 @@ pub async fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     }
     let client = cluster::client(settings).await?;
     let pods: Api<Pod> = Api::all(client);
-    let pods = pods.list(&ListParams::default().labels("app.kubernetes.io/part-of=cncfdemo")).await?;
+    let pods = pods
+        .list(&ListParams::default().labels("app.kubernetes.io/part-of=cncfdemo"))
+        .await?;
     let rows: Vec<Value> = pods.iter().map(row).collect();
     if rows.is_empty() {
         printer.text("demo       not deployed: cncfdemo start");
     }
     for row in &rows {
         let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        printer.text(format!("pod        {:<36} {:<12} {:<9} restarts {}", cell("name"), cell("phase"), cell("ready"), row["restarts"]));
+        printer.text(format!(
+            "pod        {:<36} {:<12} {:<9} restarts {}",
+            cell("name"),
+            cell("phase"),
+            cell("ready"),
+            row["restarts"]
+        ));
     }
     printer.data(&json!({"clusters": clusters, "demo": rows}));
     Ok(())

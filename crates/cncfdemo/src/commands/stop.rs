@@ -1,7 +1,7 @@
 //! `cncfdemo stop`: take the demo down and keep the cluster.
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 use kube::runtime::wait::{await_condition, conditions};
-use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;
 
 use crate::cli::Stop;
@@ -20,11 +20,16 @@ pub async fn run(args: &Stop, settings: &Settings, printer: &Printer) -> anyhow:
     if let Some(namespace) = namespaces.get_opt(&args.namespace).await? {
         let uid = namespace.metadata.uid.unwrap_or_default();
         if namespace.metadata.deletion_timestamp.is_none() {
-            namespaces.delete(&args.namespace, &DeleteParams::default()).await?;
+            namespaces
+                .delete(&args.namespace, &DeleteParams::default())
+                .await?;
         }
         await_condition(namespaces, &args.namespace, conditions::is_deleted(&uid)).await?;
     }
-    printer.text(format!("the demo in namespace {} is gone; the cluster stays (cncfdemo destroy takes it down)", args.namespace));
+    printer.text(format!(
+        "the demo in namespace {} is gone; the cluster stays (cncfdemo destroy takes it down)",
+        args.namespace
+    ));
     printer.data(&json!({"stopped": args.namespace}));
     Ok(())
 }
