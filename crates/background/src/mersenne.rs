@@ -30,7 +30,7 @@ fn reduce(mut n: BigUint, p: u32, mersenne: &BigUint) -> BigUint {
 
 /// Whether p is prime, by trial division.
 pub fn is_prime(p: u32) -> bool {
-    p >= 2 && (2..).take_while(|d| d * d <= p).all(|d| !p.is_multiple_of(d))
+    p >= 2 && (2..=p.isqrt()).all(|d| !p.is_multiple_of(d))
 }
 
 #[cfg(test)]

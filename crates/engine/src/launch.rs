@@ -87,7 +87,7 @@ fn api_port(asked: Option<u16>, index: u8, others: &[Plan]) -> Result<u16, Error
 pub fn launch(paths: &Paths, request: &Request) -> Result<Launched, Error> {
     let begun = Instant::now();
     // Refusals come before anything is written; the lock below makes the decision again.
-    self::plan(paths, request)?;
+    plan(paths, request)?;
     fs::create_dir_all(paths.run()).map_err(Error::file("create", paths.run()))?;
     let _lock = Lock::wait(&paths.run().join("bootstrap.lock"))?;
     // Addresses and ports are free for the choosing until the cluster is up; two that choose at once would take the same.

@@ -9,8 +9,8 @@ use load::{Mode, Plan, http_request, run};
 
 /// Answers every request; `stall` may make it wait before an answer, given the time since the start.
 fn server(stall: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
     let served = Arc::new(AtomicU64::new(0));
     let (count, stall, begun, one) = (
         served.clone(),
