@@ -1,6 +1,6 @@
 //! The API server of the embedded engine: store, watch, admission, patches, discovery, tables and the HTTP front.
 //!
-//! A request comes in by [`server`], is understood by `route`, authenticated and authorised by `auth`, and answered by
+//! A request comes in by `server`, is understood by `route`, authenticated and authorised by `auth`, and answered by
 //! `dispatch`, which hands it to the `registry` (objects), `watch`, `reviews`, `subresources`, `streams` (logs, exec,
 //! port-forward), `proxy` or `discovery`. `admission` stands between the registry and the store.
 

@@ -58,25 +58,28 @@ pub fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<Vec<Row
 }
 
 fn kill_all(dir: &Path) -> anyhow::Result<()> {
-    // The daemon first: it would restart the engine.
-    for role in ["__runtime", "__engine"] {
-        let pids = process::of_cluster(dir, role);
-        ensure!(!pids.is_empty(), "no {role} process runs for {}", dir.display());
-        for pid in pids {
-            process::kill(pid)?;
-        }
-    }
+    let both = || ["__runtime", "__engine"].map(|role| process::of_cluster(dir, role));
+    ensure!(
+        both().iter().all(|pids| !pids.is_empty()),
+        "the processes of {} are not all there",
+        dir.display()
+    );
+    // Each of the two starts the other anew, so one round may not be enough.
     let begun = Instant::now();
-    while ["__runtime", "__engine"]
-        .iter()
-        .any(|role| !process::of_cluster(dir, role).is_empty())
-    {
+    let mut quiet = 0;
+    while quiet < 10 {
+        let left = both().concat();
+        quiet = if left.is_empty() { quiet + 1 } else { 0 };
+        for pid in left {
+            // It may have ended by itself since.
+            let _ = process::kill(pid);
+        }
         ensure!(
             begun.elapsed() < Duration::from_secs(5),
             "killed processes of {} do not go",
             dir.display()
         );
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }
