@@ -150,9 +150,15 @@ fn manager(name: &str) -> Manager<'_> {
 
 fn run(steps: Vec<Step>) {
     let mut model = Model::default();
-    // An object that somebody made with a label, so that it is tracked from the start and never without an owner.
-    let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "uid": "u", "labels": {"l": "1"}}});
+    // An object that somebody made with one key that nobody else touches, so that it is tracked from the start and `data`
+    // is never empty: who owns an empty map is beyond this model.
+    let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "uid": "u"}, "data": {"kept": "1"}});
     track_update(CONFIG_MAP, None, &mut object, &manager("maker"));
+    model.write(
+        "maker",
+        &BTreeMap::from([("kept".to_owned(), "1".to_owned())]),
+        &BTreeSet::new(),
+    );
     for step in steps {
         match &step {
             Step::Apply { who, data, force } => {
