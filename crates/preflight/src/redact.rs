@@ -85,8 +85,13 @@ impl Redactor {
             && let name = line[..at].to_lowercase()
             && SECRETS.iter().any(|s| name.contains(s))
         {
-            return format!("{} redacted", &line[..=at]);
+            // Its name may be a machine's as well: `auth-3:` in a comment.
+            return format!("{} redacted", self.names_and_addresses(&line[..=at]));
         }
+        self.names_and_addresses(line)
+    }
+
+    fn names_and_addresses(&mut self, line: &str) -> String {
         // user:password@host in URLs.
         let mut line = line.to_owned();
         if let (Some(scheme), Some(at)) = (line.find("://"), line.find('@'))

@@ -182,3 +182,12 @@ fn redaction_changes_no_finding() {
         assert_eq!(levels(&document), before, "{}", machine.name);
     }
 }
+
+#[test]
+fn a_machine_that_is_called_like_a_secret_is_redacted() {
+    let mut document = debian13();
+    document["machine"]["hostname"] = "authaa-aaaaa".into();
+    document["dns"]["resolv_conf"] = "# of authaa-aaaaa: x\n".into();
+    Redactor::default().redact(&mut document);
+    assert!(!document.to_string().contains("authaa"), "{document}");
+}

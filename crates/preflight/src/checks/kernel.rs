@@ -72,7 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "kernel-version",
         title: "the kernel is new enough",
         looks_at: "uname -r",
-        story: "Kubernetes' own validators ask for 4.19. With cgroup v2, kernels before 5.8 lack what it needs.",
+        story: "Kubernetes' own validators refuse kernels before 4.19 from 1.32 on, and from 1.34 on warn of those before 5.4, the oldest long-term kernel then alive. With cgroup v2, kernels before 5.8 lack what it needs.",
         later: "limits and plugins fail in ways that depend on the kernel",
         fix: "install a newer kernel of your distribution, and boot it",
         undo: "boot the old one",
@@ -83,18 +83,23 @@ pub(super) const CHECKS: &[Check] = &[
             let Some(version) = numbers(release) else {
                 return Verdict::skip("the kernel's release is unknown");
             };
-            // The seed's day: CentOS 7 with 3.10 was officially supported.
-            let oldest = if wanted.kubernetes >= 32 {
-                versions::KERNEL_OLDEST
-            } else {
-                (3, 10)
-            };
+            let oldest = versions::oldest_kernel(wanted.kubernetes);
             // RHEL's kernels carry a smaller number than what is in them.
             let backported = release.contains(".el8") || release.contains(".el9");
             if version < oldest && !backported {
                 Verdict::fail(format!(
                     "{release}; Kubernetes 1.{} asks for {}.{} or later",
                     wanted.kubernetes, oldest.0, oldest.1
+                ))
+            } else if wanted.kubernetes >= versions::WITH_KERNEL_LTS
+                && version < versions::KERNEL_LTS
+                && !backported
+            {
+                Verdict::warn(format!(
+                    "{release}; Kubernetes 1.{} is tried with the long-term kernels from {}.{} on",
+                    wanted.kubernetes,
+                    versions::KERNEL_LTS.0,
+                    versions::KERNEL_LTS.1
                 ))
             } else if facts.cgroup.version == "v2" && version < versions::KERNEL_CGROUP_V2 && !backported {
                 Verdict::warn(format!(

@@ -1,6 +1,7 @@
 //! The rest of the machine: security labels, tools, units, updates, clock, names, certificates.
 use super::NODES;
 use crate::check::{Check, Judge, Verdict};
+use crate::versions;
 
 const DAY: i64 = 86_400;
 
@@ -82,7 +83,7 @@ pub(super) const CHECKS: &[Check] = &[
             let mut less: Vec<&str> = ["socat", "ethtool"].into_iter().filter(|t| !has(t)).collect();
             // kube-proxy speaks to the kernel itself from 1.32 on; before, kubeadm insists on the program.
             if !has("conntrack") {
-                if wanted.kubernetes < 32 {
+                if wanted.kubernetes < versions::WITHOUT_CONNTRACK {
                     missing.push("conntrack")
                 } else {
                     less.push("conntrack")

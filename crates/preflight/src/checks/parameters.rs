@@ -337,45 +337,54 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "kubelet-parameters",
         title: "the kernel parameters that kubelet insists on are set",
-        looks_at: "protectKernelDefaults in kubelet's configuration; vm.overcommit_memory, kernel.panic, kernel.panic_on_oops",
+        looks_at: "protectKernelDefaults in kubelet's configuration; vm.overcommit_memory, vm.panic_on_oom, kernel.panic, kernel.panic_on_oops, kernel.keys.root_maxkeys, kernel.keys.root_maxbytes",
         story: "Kubelet sets these itself, except when told to protect the kernel's defaults, as hardening guides do: then it refuses to start when they differ.",
         later: "kubelet does not start after a reboot: \"invalid kernel flag\"",
-        fix: "set vm.overcommit_memory = 1, kernel.panic = 10 and kernel.panic_on_oops = 1 in /etc/sysctl.d",
+        fix: "set them in /etc/sysctl.d: vm.overcommit_memory = 1, vm.panic_on_oom = 0, kernel.panic = 10, kernel.panic_on_oops = 1, kernel.keys.root_maxkeys = 1000000, kernel.keys.root_maxbytes = 25000000",
         undo: "remove the file, or cncfdemo doctor undo",
-        verify: "sysctl vm.overcommit_memory kernel.panic kernel.panic_on_oops",
+        verify: "sysctl vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys",
         profiles: NODES,
         judge: Judge::Machine(|facts, _| {
             if facts.kubelet_setting("protectKernelDefaults").as_deref() != Some("true") {
                 return Verdict::pass("kubelet sets them itself");
             }
-            judge(
-                facts,
-                "kubelet-parameters",
-                &[
-                    Need {
-                        key: "vm.overcommit_memory",
-                        good: |v| number(v) == 1,
-                        value: "1",
-                        default: Some("0"),
-                    },
-                    Need {
-                        key: "kernel.panic",
-                        good: |v| number(v) == 10,
-                        value: "10",
-                        default: Some("0"),
-                    },
-                    Need {
-                        key: "kernel.panic_on_oops",
-                        good: |v| number(v) == 1,
-                        value: "1",
-                        default: Some("0"),
-                    },
-                ],
-                Verdict::fail,
-            )
+            // A recording made before a parameter was looked at does not have it.
+            let known: Vec<Need> = kubelet_needs()
+                .into_iter()
+                .filter(|need| facts.sysctl_now(need.key).is_some())
+                .collect();
+            judge(facts, "kubelet-parameters", &known, Verdict::fail)
         }),
     },
 ];
+
+/// What kubelet asks of the kernel (kubelet 1.36.2, `pkg/kubelet/cm/container_manager_linux.go`), and the kernel's own defaults.
+fn kubelet_needs() -> [Need; 6] {
+    let need = |key, good, value, default| Need {
+        key,
+        good,
+        value,
+        default: Some(default),
+    };
+    [
+        need("vm.overcommit_memory", |v| number(v) == 1, "1", "0"),
+        need("vm.panic_on_oom", |v| number(v) == 0, "0", "0"),
+        need("kernel.panic", |v| number(v) == 10, "10", "0"),
+        need("kernel.panic_on_oops", |v| number(v) == 1, "1", "0"),
+        need(
+            "kernel.keys.root_maxkeys",
+            |v| number(v) == 1_000_000,
+            "1000000",
+            "1000000",
+        ),
+        need(
+            "kernel.keys.root_maxbytes",
+            |v| number(v) == 25_000_000,
+            "25000000",
+            "25000000",
+        ),
+    ]
+}
 
 fn bridge_netfilter(facts: &Facts, _: &Wanted) -> Verdict {
     let need = |key| Need {

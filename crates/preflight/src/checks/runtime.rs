@@ -133,9 +133,11 @@ fn runtime_version(facts: &Facts, wanted: &Wanted) -> Verdict {
     }
     match (&runtime.containerd, &runtime.docker) {
         (Some(containerd), _) => match numbers(&containerd.version) {
-            Some((major, m)) if major < 2 && minor >= versions::WITHOUT_CONTAINERD_1 => Verdict::fail(
-                format!("containerd {major}.{m}, and Kubernetes 1.{minor} needs 2.0 or later"),
-            ),
+            Some((major, m)) if major < 2 && minor >= versions::WITHOUT_CONTAINERD_1 => {
+                Verdict::fail(format!(
+                    "containerd {major}.{m}, and Kubernetes 1.{minor} needs 2.0 or later (1.37 does not start without)"
+                ))
+            }
             Some((major, m)) if major < 2 && minor + 1 >= versions::WITHOUT_CONTAINERD_1 => Verdict::warn(
                 format!("containerd {major}.{m}: Kubernetes 1.{minor} is the last that takes it"),
             ),

@@ -25,7 +25,7 @@ pub fn debian13() -> Value {
                 "net.ipv4.conf.all.rp_filter": "2", "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
                 "net.netfilter.nf_conntrack_max": "262144", "fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "524288",
                 "fs.file-max": "9223372036854775807", "fs.nr_open": "1048576", "kernel.pid_max": "4194304", "kernel.threads-max": "63345",
-                "vm.overcommit_memory": "1", "kernel.panic": "10", "kernel.panic_on_oops": "1", "vm.max_map_count": "1048576",
+                "vm.overcommit_memory": "1", "kernel.panic": "10", "kernel.panic_on_oops": "1", "vm.panic_on_oom": "0", "kernel.keys.root_maxkeys": "1000000", "kernel.keys.root_maxbytes": "25000000", "vm.max_map_count": "1048576",
             },
             "files": [
                 {"path": "/etc/sysctl.d/99-kubernetes.conf", "text": "net.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\nnet.ipv4.ip_forward = 1\nfs.inotify.max_user_instances = 8192\nfs.inotify.max_user_watches = 524288\n"},
@@ -324,6 +324,21 @@ pub const MACHINES: &[Machine] = &[
         },
     ),
     machine(
+        "hardened kubelet, fewer keys",
+        "kubelet-parameters",
+        "kernel.keys.root_maxkeys is 200 now",
+        true,
+        |m| {
+            m["kubernetes"]["kubelet_config"] = "protectKernelDefaults: true\n".into();
+            now(m, "kernel.keys.root_maxkeys", "200");
+            file(
+                m,
+                "/etc/sysctl.d/k.conf",
+                "vm.overcommit_memory=1\nkernel.panic=10\nkernel.panic_on_oops=1\nkernel.keys.root_maxkeys=200",
+            );
+        },
+    ),
+    machine(
         "two packet filters",
         "iptables-mixed",
         "iptables-legacy",
@@ -397,6 +412,10 @@ pub const MACHINES: &[Machine] = &[
     machine("old kernel", "kernel-version", "4.19", false, |m| {
         m["kernel"]["release"] = "4.15.0-20-generic".into();
         m["kernel"]["installed"] = json!(["4.15.0-20-generic"]);
+    }),
+    machine("ageing kernel", "kernel-version", "from 5.4 on", false, |m| {
+        m["kernel"]["release"] = "4.19.0-27-amd64".into();
+        m["kernel"]["installed"] = json!(["4.19.0-27-amd64"]);
     }),
     machine("cloud kernel", "kernel-modules", "nf_tables", false, |m| {
         m["modules"]["loaded"] = json!(["overlay", "br_netfilter", "bridge", "nf_conntrack", "veth"])
