@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Call,
-    convert,
+    bare, convert, custom,
     negotiate::Format,
     registry::{Output, list::Page},
     status::{ApiError, Result},
@@ -40,9 +40,62 @@ pub fn bytes(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> R
     response
 }
 
-/// A JSON response.
+/// A JSON response; a line of its own, as upstream's encoder ends it.
 pub fn json(code: u16, body: &Value) -> Response<Body> {
-    bytes(code, "application/json", body.to_string())
+    if body["kind"] == "Status" {
+        return status(code, body);
+    }
+    bytes(code, "application/json", line(body.to_string().as_bytes()))
+}
+
+fn line(json: &[u8]) -> Bytes {
+    let mut line = BytesMut::with_capacity(json.len() + 1);
+    line.extend_from_slice(json);
+    line.put_u8(b'\n');
+    line.freeze()
+}
+
+/// The keys of `metav1.Status` in upstream's order.
+const STATUS: [&str; 8] = [
+    "kind",
+    "apiVersion",
+    "metadata",
+    "status",
+    "message",
+    "reason",
+    "details",
+    "code",
+];
+
+/// A `Status`, as upstream orders it: people read it on the terminal.
+fn status(code: u16, body: &Value) -> Response<Body> {
+    let parts = STATUS.iter().filter_map(|key| Some((key, body.get(key)?)));
+    let parts: Vec<String> = parts
+        .map(|(key, value)| format!("{key:?}:{}", ordered(value)))
+        .collect();
+    bytes(
+        code,
+        "application/json",
+        line(format!("{{{}}}", parts.join(",")).as_bytes()),
+    )
+}
+
+/// `metav1.StatusDetails` begin with what was meant.
+fn ordered(value: &Value) -> String {
+    const FIRST: [&str; 4] = ["name", "group", "kind", "uid"];
+    let Value::Object(map) = value else {
+        return value.to_string();
+    };
+    let first = FIRST.iter().filter_map(|key| Some((*key, map.get(*key)?)));
+    let rest = map
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .filter(|(key, _)| !FIRST.contains(key));
+    let parts: Vec<String> = first
+        .chain(rest)
+        .map(|(key, value)| format!("{key:?}:{value}"))
+        .collect();
+    format!("{{{}}}", parts.join(","))
 }
 
 /// A plain text response.
@@ -52,7 +105,7 @@ pub fn text(code: u16, body: impl Into<Bytes>) -> Response<Body> {
 
 /// A failure.
 pub fn failure(error: &ApiError) -> Response<Body> {
-    let mut response = json(error.code, &error.status());
+    let mut response = status(error.code, &error.status());
     if let Some(seconds) = error
         .details
         .as_ref()
@@ -74,11 +127,11 @@ pub fn object(
     output: Output,
 ) -> Result<Response<Body>> {
     if output.value()["kind"] == "Status" {
-        return Ok(json(code, output.value()));
+        return Ok(status(code, output.value()));
     }
     Ok(match format {
         Format::Json => match output {
-            Output::Stored(stored) => bytes(code, "application/json", stored.json().clone()),
+            Output::Stored(stored) => bytes(code, "application/json", line(stored.json())),
             Output::Made(value) => json(code, &value),
         },
         Format::Table => {
@@ -112,6 +165,10 @@ pub fn object(
 /// A list, in the form that was asked for.
 pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result<Response<Body>> {
     let mut meta = json!({"resourceVersion": page.revision.to_string()});
+    if custom::is(kind) && format == Format::Json {
+        // An unstructured list has no fields that are left out when empty.
+        meta["continue"] = "".into();
+    }
     if let Some(next) = &page.next {
         meta["continue"] = next.as_str().into();
     }
@@ -120,7 +177,11 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
     }
     Ok(match format {
         Format::Json => {
-            let head = json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta});
+            let head = format!(
+                "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{meta}",
+                list_kind(kind),
+                kind.api_version()
+            );
             bytes(200, "application/json", list_bytes(kind, &head, &page.items))
         }
         Format::Table => {
@@ -163,29 +224,73 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
 }
 
 /// A list's JSON text, from the texts of its objects that the store keeps.
-fn list_bytes(kind: &KindInfo, head: &Value, items: &[std::sync::Arc<Stored>]) -> Bytes {
-    let head = head.to_string();
+fn list_bytes(kind: &KindInfo, head: &str, items: &[std::sync::Arc<Stored>]) -> Bytes {
     let mut out =
         BytesMut::with_capacity(head.len() + 16 + items.iter().map(|o| o.json().len() + 1).sum::<usize>());
-    out.put_slice(&head.as_bytes()[..head.len() - 1]);
+    out.put_slice(head.as_bytes());
     out.put_slice(b",\"items\":[");
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');
         }
-        if convert::needed(kind) {
+        if custom::is(kind) {
             out.put_slice(convert::from_stored(kind, &item.value).to_string().as_bytes());
+        } else if convert::needed(kind) {
+            let converted = convert::from_stored(kind, &item.value).to_string();
+            bare::put(&mut out, converted.as_bytes());
         } else {
-            out.put_slice(item.json());
+            bare::put(&mut out, item.json());
         }
     }
-    out.put_slice(b"]}");
+    out.put_slice(b"]}\n");
     out.freeze()
 }
 
 /// `PartialObjectMetadata` of an object.
 pub fn partial(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// A Scale, which has no kind of its own in discovery.
+pub fn scale(call: &Call, format: Format, scale: Value) -> Result<Response<Body>> {
+    let kind = KindInfo {
+        group: "autoscaling",
+        version: "v1",
+        kind: "Scale",
+        definition: "io.k8s.api.autoscaling.v1.Scale",
+        ..schema::kinds()[0].clone()
+    };
+    // Watches of one know no protobuf, and neither does this.
+    let format = if format == Format::Table {
+        Format::Table
+    } else {
+        Format::Json
+    };
+    object(call, &kind, format, 200, Output::Made(scale))
+}
+
+fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {
+    let Some(custom) = custom::of(kind) else {
+        return printers::cells(kind.definition, object, now);
+    };
+    let mut cells = vec![object["metadata"]["name"].clone()];
+    cells.extend(structural::cells(&custom.columns, object, now));
+    cells
+}
+
+fn columns_of(kind: &KindInfo) -> Value {
+    let standard = printers::columns(kind.definition);
+    let Some(custom) = custom::of(kind) else {
+        return json!(standard);
+    };
+    let mut columns = vec![json!(standard[0])];
+    columns.extend(custom.columns.iter().map(|c| c.definition.clone()));
+    columns.into()
+}
+
+/// The kind of lists of this kind.
+fn list_kind(kind: &KindInfo) -> String {
+    custom::of(kind).map_or_else(|| format!("{}List", kind.kind), |custom| custom.list_kind.clone())
 }
 
 /// A Table of objects. Columns are left out in watch events after the first, as upstream does.
@@ -200,7 +305,7 @@ pub fn table<'a>(
     let include = call.query.get("includeObject").unwrap_or("Metadata");
     let rows: Vec<Value> = objects
         .map(|object| {
-            let mut row = json!({"cells": printers::cells(kind.definition, object, now)});
+            let mut row = json!({"cells": cells(kind, object, now)});
             match include {
                 "None" => {}
                 "Object" => row["object"] = object.clone(),
@@ -209,10 +314,6 @@ pub fn table<'a>(
             row
         })
         .collect();
-    let definitions = if columns {
-        json!(printers::columns(kind.definition))
-    } else {
-        Value::Null
-    };
+    let definitions = if columns { columns_of(kind) } else { Value::Null };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": definitions, "rows": rows})
 }

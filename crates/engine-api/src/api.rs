@@ -1,5 +1,8 @@
 //! What everything in this crate shares.
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use bytes::Bytes;
 use engine_store::{Precondition, Store, Stored, WriteError};
@@ -10,11 +13,14 @@ use serde_json::Value;
 use streaming::NodeStreams;
 
 use crate::{
+    aggregation::{Network, Remotes},
     auth::{rbac::Rbac, tokens::Tokens},
     config::{BuildError, Config},
+    custom::{self, Customs},
     keys,
     metrics::Metrics,
     query::Query,
+    resource_metrics::MetricsSource,
     route::Route,
     status::{ApiError, Result},
     user::User,
@@ -31,7 +37,10 @@ pub struct Api {
     pub rbac: Rbac,
     pub metrics: Metrics,
     pub streams: OnceLock<Arc<dyn NodeStreams>>,
-    pub node_proxy: OnceLock<Arc<dyn crate::proxy::NodeProxy>>,
+    pub network: OnceLock<Arc<dyn Network>>,
+    pub metrics_source: OnceLock<Arc<dyn MetricsSource>>,
+    pub remotes: Remotes,
+    pub customs: Arc<Customs>,
     /// Held while a Service is given addresses and ports.
     pub services: tokio::sync::Mutex<()>,
     /// Held while something that a quota counts is created.
@@ -42,12 +51,16 @@ pub struct Api {
 pub struct Call {
     pub route: Route,
     pub query: Query,
+    /// The path as it came, still encoded.
+    pub path: String,
     pub method: Method,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub user: User,
     pub upgrade: Mutex<Option<OnUpgrade>>,
     pub warnings: Mutex<Vec<String>>,
+    /// What the audit log is told of it, by keys of Pod Security.
+    pub annotations: Mutex<BTreeMap<String, String>>,
 }
 
 impl Call {
@@ -58,6 +71,12 @@ impl Call {
         if !warnings.contains(&message) {
             warnings.push(message);
         }
+    }
+
+    /// Tell the audit log something of Pod Security.
+    pub fn annotate(&self, key: &str, value: impl Into<String>) {
+        let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.insert(format!("{}{key}", pod_security::LABEL_PREFIX), value.into());
     }
 
     /// The field manager: the parameter, or what the client calls itself.
@@ -84,6 +103,36 @@ impl Call {
         }
     }
 
+    /// The same request, about another object.
+    pub fn about(&self, resource: &str, name: &str) -> Self {
+        Self {
+            route: Route {
+                resource: resource.to_owned(),
+                name: name.to_owned(),
+                ..self.route.clone()
+            },
+            query: self.query.clone(),
+            path: self.path.clone(),
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            user: self.user.clone(),
+            upgrade: Mutex::default(),
+            warnings: Mutex::default(),
+            annotations: Mutex::default(),
+        }
+    }
+
+    /// The kind that the parameters of the request are decoded as.
+    pub fn options_kind(&self) -> &'static str {
+        match self.route.verb {
+            "update" => "UpdateOptions",
+            "patch" => "PatchOptions",
+            "delete" | "deletecollection" => "DeleteOptions",
+            _ => "CreateOptions",
+        }
+    }
+
     /// Whether nothing is to be written.
     pub fn dry_run(&self) -> bool {
         self.query.get("dryRun").is_some()
@@ -105,10 +154,19 @@ impl Api {
             rbac: Rbac::default(),
             metrics: Metrics::default(),
             streams: OnceLock::new(),
-            node_proxy: OnceLock::new(),
+            network: OnceLock::new(),
+            metrics_source: OnceLock::new(),
+            remotes: Remotes::default(),
+            customs: Arc::default(),
             services: tokio::sync::Mutex::default(),
             quotas: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// The kind served at this group, version and plural.
+    pub fn kind(&self, group: &str, version: &str, plural: &str) -> Option<&'static KindInfo> {
+        schema::by_resource(group, version, plural)
+            .or_else(|| self.customs.by_resource(group, version, plural))
     }
 
     /// The stored object, or 404.
@@ -152,12 +210,18 @@ impl Api {
     ) -> Result<Arc<Stored>, WriteError> {
         let removed = self.store.delete(key, precondition).await;
         self.note_write(kind);
+        if custom::is(kind) {
+            self.customs.removed.notify_one();
+        }
         removed
     }
 
     fn note_write(&self, kind: &KindInfo) {
         if kind.group == "rbac.authorization.k8s.io" {
             self.rbac.changed();
+        }
+        if kind.plural == "customresourcedefinitions" && !custom::is(kind) {
+            self.customs.refresh(&self.store);
         }
     }
 }

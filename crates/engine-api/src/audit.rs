@@ -1,5 +1,5 @@
 //! What is told of every finished request.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// One request, finished.
 #[derive(Debug, Clone)]
@@ -26,4 +26,6 @@ pub struct AuditEvent {
     pub code: u16,
     /// How long it took until the answer began.
     pub took: Duration,
+    /// What admission has to say of it (upstream's audit annotations).
+    pub annotations: BTreeMap<String, String>,
 }

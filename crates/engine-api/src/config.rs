@@ -3,7 +3,12 @@ use std::{net::Ipv4Addr, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use ipnet::Ipv4Net;
 
-use crate::{api::Api, audit::AuditEvent, server::ApiServer};
+use crate::{
+    aggregation::{self, ClientIdentity, FrontProxy},
+    api::Api,
+    audit::AuditEvent,
+    server::ApiServer,
+};
 
 /// Hears of every finished request.
 pub type AuditHook = Arc<dyn Fn(&AuditEvent) + Send + Sync>;
@@ -25,12 +30,20 @@ pub struct Config {
     pub issuer: String,
     /// The certificate authority of the API server, for `kube-root-ca.crt` and the cluster-info.
     pub ca_pem: String,
+    /// By what extension API servers recognise this one; without it they cannot.
+    pub front_proxy: Option<FrontProxy>,
+    /// As whom this server shows itself to node agents.
+    pub node_client: Option<ClientIdentity>,
     /// Where this API server answers: the endpoint of the service `kubernetes`.
     pub advertise: Option<(Ipv4Addr, u16)>,
     /// `gitVersion` of `/version`, such as `v1.36.2+cncfdemo`.
     pub git_version: String,
     /// Hears of every finished request.
     pub audit: Option<AuditHook>,
+    /// How long pods stay on a node that is not ready, unless they say otherwise (`--default-not-ready-toleration-seconds`).
+    pub not_ready_toleration_seconds: u32,
+    /// The same for a node that cannot be reached (`--default-unreachable-toleration-seconds`).
+    pub unreachable_toleration_seconds: u32,
     /// How many events the store keeps for watchers that start in the past.
     pub history: usize,
 }
@@ -45,9 +58,13 @@ impl Default for Config {
             service_account_keys: Vec::new(),
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             ca_pem: String::new(),
+            front_proxy: None,
+            node_client: None,
             advertise: None,
             git_version: "v1.36.2+cncfdemo".to_owned(),
             audit: None,
+            not_ready_toleration_seconds: 300,
+            unreachable_toleration_seconds: 300,
             history: engine_store::Config::default().history,
         }
     }
@@ -77,6 +94,10 @@ impl Config {
     pub async fn build(self) -> Result<ApiServer, BuildError> {
         let api = Arc::new(Api::new(self)?);
         crate::bootstrap::run(&api).await?;
+        api.customs.refresh(&api.store);
+        tokio::spawn(crate::custom::run(Arc::downgrade(&api)));
+        tokio::spawn(aggregation::run(Arc::downgrade(&api)));
+        tokio::spawn(crate::expiry::run(Arc::downgrade(&api)));
         Ok(ApiServer::new(api))
     }
 }

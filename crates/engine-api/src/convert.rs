@@ -4,10 +4,16 @@ use std::borrow::Cow;
 use schema::KindInfo;
 use serde_json::{Map, Value, json};
 
-use crate::json::{remove, set};
+use crate::{
+    custom,
+    json::{remove, set},
+};
 
 /// The kind that is stored for this kind.
 pub fn stored(kind: &'static KindInfo) -> &'static KindInfo {
+    if custom::is(kind) {
+        return kind;
+    }
     let other = match (kind.group, kind.version, kind.plural) {
         ("events.k8s.io", _, "events") => schema::by_resource("", "v1", "events"),
         ("autoscaling", "v1", "horizontalpodautoscalers") => {
@@ -20,10 +26,11 @@ pub fn stored(kind: &'static KindInfo) -> &'static KindInfo {
 
 /// Whether objects must be converted between this kind and what is stored.
 pub fn needed(kind: &KindInfo) -> bool {
-    matches!(
-        (kind.group, kind.version, kind.plural),
-        ("events.k8s.io", ..) | ("autoscaling", "v1", _)
-    )
+    custom::is(kind)
+        || matches!(
+            (kind.group, kind.version, kind.plural),
+            ("events.k8s.io", ..) | ("autoscaling", "v1", _)
+        )
 }
 
 /// Event fields: events.k8s.io name, core name.
@@ -59,6 +66,14 @@ pub fn to_stored(kind: &KindInfo, object: &mut Value) {
 
 /// From the stored version to the request's.
 pub fn from_stored<'a>(kind: &KindInfo, object: &'a Value) -> Cow<'a, Value> {
+    if custom::is(kind) {
+        let mut object = Cow::Borrowed(object);
+        let version = kind.api_version();
+        if object["apiVersion"] != version.as_str() {
+            set(object.to_mut(), &["apiVersion"], version);
+        }
+        return object;
+    }
     match (kind.group, kind.version) {
         ("events.k8s.io", _) => {
             let mut object = object.clone();
@@ -153,6 +168,9 @@ fn hpa_to_v1(object: &mut Value) {
         );
     }
     remove(object, &["status", "conditions"]);
+    if object["status"].get("currentReplicas").is_none_or(Value::is_null) {
+        set(object, &["status", "currentReplicas"], 0);
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +196,9 @@ mod tests {
             object["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"],
             80
         );
-        assert_eq!(*from_stored(&kind, &object), v1);
+        let back = from_stored(&kind, &object);
+        assert_eq!(back["spec"], v1["spec"]);
+        assert_eq!(back["status"], json!({"currentReplicas": 0}));
     }
 
     #[test]

@@ -1,33 +1,47 @@
 //! What this server serves: discovery in both forms, the OpenAPI index, the version.
+use std::{cmp::Reverse, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Response, header};
 use schema::KindInfo;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
+    aggregation::{Remote, group_version, priority},
     answer::{self, Body},
     api::{Api, Call},
+    convert,
+    custom::{self, Custom},
+    resource_metrics,
     status::{ApiError, Result},
 };
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Groups in order, each with its versions in order of preference.
-fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for kind in schema::kinds() {
-        match groups.iter_mut().find(|(group, _)| *group == kind.group) {
-            Some((_, versions)) if versions.contains(&kind.version) => {}
-            Some((_, versions)) => versions.push(kind.version),
-            None => groups.push((kind.group, vec![kind.version])),
-        }
-    }
-    groups
+/// A version of a group, and who serves it.
+struct Version {
+    name: String,
+    priority: i64,
+    source: Source,
 }
 
-fn of(group: &str, version: &str) -> impl Iterator<Item = &'static KindInfo> {
-    schema::kinds()
-        .iter()
-        .filter(move |k| k.group == group && k.version == version)
+enum Source {
+    /// This server's kinds.
+    Kinds,
+    /// This server's resource metrics.
+    Metrics,
+    /// Kinds that clients have defined.
+    Custom,
+    /// Another server.
+    Remote(Arc<Remote>),
+}
+
+/// A group, its versions in order of preference.
+struct Group {
+    name: String,
+    priority: i64,
+    versions: Vec<Version>,
 }
 
 fn wants_aggregated(headers: &HeaderMap) -> bool {
@@ -41,41 +55,168 @@ fn wants_aggregated(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Answer `/api`, `/apis` and what is below them, or `None` for another path.
-pub fn answer(call: &Call) -> Option<Result<Response<Body>>> {
-    let path = call.route.path.trim_end_matches('/');
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let body = match parts.as_slice() {
-        ["api"] if wants_aggregated(&call.headers) => return Some(Ok(aggregated(&[("", vec!["v1"])]))),
-        ["apis"] if wants_aggregated(&call.headers) => {
-            let named: Vec<_> = groups().into_iter().filter(|(g, _)| !g.is_empty()).collect();
-            return Some(Ok(aggregated(&named)));
+impl Api {
+    /// All groups but the core one: by priority, then by name, as kube-aggregator orders them.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut add = |group: &str, version: &str, (minimum, priority): (i64, i64), source: Source| {
+            let at = groups.iter().position(|g| g.name == group).unwrap_or_else(|| {
+                groups.push(Group {
+                    name: group.to_owned(),
+                    priority: 0,
+                    versions: Vec::new(),
+                });
+                groups.len() - 1
+            });
+            let group = &mut groups[at];
+            if group.versions.iter().all(|v| v.name != version) {
+                group.priority = group.priority.max(minimum);
+                group.versions.push(Version {
+                    name: version.to_owned(),
+                    priority,
+                    source,
+                });
+            }
+        };
+        for ((group, version), remote) in self.remotes.all() {
+            add(&group, &version, remote.priority, Source::Remote(remote.clone()));
         }
-        ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
-        ["apis"] => {
-            let list: Vec<Value> = groups()
-                .iter()
-                .filter(|(g, _)| !g.is_empty())
-                .map(|(g, v)| group(g, v, false))
-                .collect();
-            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
+        for kind in schema::kinds().iter().filter(|k| !k.group.is_empty()) {
+            add(
+                kind.group,
+                kind.version,
+                priority(kind.group, kind.version),
+                Source::Kinds,
+            );
         }
-        ["api", "v1"] => resources("", "v1"),
-        ["apis", name] => match groups().iter().find(|(g, _)| g == name) {
-            Some((name, versions)) => group(name, versions, true),
-            None => return Some(Err(ApiError::no_such_path())),
-        },
-        ["apis", group, version] if of(group, version).next().is_some() => resources(group, version),
-        ["api" | "apis", ..] => return Some(Err(ApiError::no_such_path())),
-        _ => return None,
-    };
-    Some(Ok(answer::json(200, &body)))
+        for custom in self.customs.all() {
+            let kind = &custom.kind;
+            add(kind.group, kind.version, (1000, 100), Source::Custom);
+        }
+        let (group, version) = (resource_metrics::GROUP, resource_metrics::VERSION);
+        add(group, version, priority(group, version), Source::Metrics);
+        for group in &mut groups {
+            group.versions.sort_by(|a, b| {
+                b.priority
+                    .cmp(&a.priority)
+                    .then_with(|| rank(&b.name).cmp(&rank(&a.name)))
+            });
+        }
+        groups.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
+        groups
+    }
+
+    /// Answer `/api`, `/apis` and what is below them, or `None` for another path.
+    pub fn discovery(&self, call: &Call) -> Option<Result<Response<Body>>> {
+        let path = call.route.path.trim_end_matches('/');
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let body = match parts.as_slice() {
+            ["api"] if wants_aggregated(&call.headers) => {
+                let core = Group {
+                    name: String::new(),
+                    priority: 0,
+                    versions: vec![Version {
+                        name: "v1".to_owned(),
+                        priority: 0,
+                        source: Source::Kinds,
+                    }],
+                };
+                return Some(Ok(self.aggregated(&[core])));
+            }
+            ["apis"] if wants_aggregated(&call.headers) => return Some(Ok(self.aggregated(&self.groups()))),
+            ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+            ["apis"] => {
+                let list: Vec<Value> = self.groups().iter().map(|g| group(g, false)).collect();
+                json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
+            }
+            ["api", "v1"] => resources("", "v1", of("", "v1")),
+            ["apis", name] => match self.groups().iter().find(|g| g.name == *name) {
+                Some(found) => group(found, true),
+                None => return Some(Err(ApiError::no_such_path())),
+            },
+            ["apis", resource_metrics::GROUP, resource_metrics::VERSION] => resource_list(
+                resource_metrics::GROUP,
+                resource_metrics::VERSION,
+                resource_metrics::resources(),
+            ),
+            ["apis", group, version] if of(group, version).next().is_some() => {
+                resources(group, version, of(group, version))
+            }
+            ["apis", group, version] if !self.customs_of(group, version).is_empty() => {
+                let kinds = self.customs_of(group, version);
+                resources(group, version, kinds.into_iter().map(|c| &c.kind))
+            }
+            ["api" | "apis", ..] => return Some(Err(ApiError::no_such_path())),
+            _ => return None,
+        };
+        Some(Ok(answer::json(200, &body)))
+    }
+
+    /// `/openapi/v3` and the documents below it.
+    pub fn openapi(&self, path: &str) -> Result<Response<Body>> {
+        let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
+        if !rest.is_empty() {
+            if let Some((group, version)) = group_version(path) {
+                let customs = self.customs_of(group, version);
+                if !customs.is_empty() {
+                    return Ok(answer::json(200, &custom::document(&customs)));
+                }
+            }
+            let document = schema::openapi_v3(rest).ok_or_else(ApiError::no_such_path)?;
+            return Ok(answer::bytes(200, "application/json", document));
+        }
+        let mut index = schema::openapi_v3_index();
+        for ((group, version), remote) in self.remotes.all() {
+            if let Some(url) = &remote.openapi {
+                index["paths"][format!("apis/{group}/{version}")] = json!({"serverRelativeURL": url});
+            }
+        }
+        for custom in self.customs.all() {
+            let path = format!("apis/{}", custom.kind.api_version());
+            let hash = custom.kind.definition.replace('/', "-");
+            index["paths"][&path] = json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")});
+        }
+        Ok(answer::json(200, &index))
+    }
+
+    /// The custom kinds of a group version, by name as upstream lists them.
+    fn customs_of(&self, group: &str, version: &str) -> Vec<&'static Custom> {
+        let all = self.customs.all().into_iter();
+        all.filter(|c| c.kind.group == group && c.kind.version == version)
+            .collect()
+    }
 }
 
-fn group(name: &str, versions: &[&str], alone: bool) -> Value {
-    let all: Vec<Value> = versions
+/// How far a version has come: general ones before betas before alphas, the newest first, others by name (apimachinery
+/// `pkg/version/helpers.go`).
+fn rank(version: &str) -> (u8, u64, u64, Reverse<&str>) {
+    let parsed = || {
+        let rest = version.strip_prefix('v')?;
+        let (stage, major, minor) = match (rest.split_once("beta"), rest.split_once("alpha")) {
+            (Some((major, minor)), _) => (2, major, minor),
+            (_, Some((major, minor))) => (1, major, minor),
+            _ => (3, rest, "0"),
+        };
+        Some((stage, major.parse().ok()?, minor.parse().ok()?))
+    };
+    match parsed() {
+        Some((stage, major, minor)) => (stage, major, minor, Reverse("")),
+        None => (0, 0, 0, Reverse(version)),
+    }
+}
+
+fn of(group: &str, version: &str) -> impl Iterator<Item = &'static KindInfo> {
+    schema::kinds()
         .iter()
-        .map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v}))
+        .filter(move |k| k.group == group && k.version == version)
+}
+
+fn group(group: &Group, alone: bool) -> Value {
+    let name = &group.name;
+    let all: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|v| json!({"groupVersion": format!("{name}/{}", v.name), "version": v.name}))
         .collect();
     let mut body = json!({"name": name, "versions": all, "preferredVersion": all[0]});
     if alone {
@@ -85,9 +226,9 @@ fn group(name: &str, versions: &[&str], alone: bool) -> Value {
     body
 }
 
-fn resources(group: &str, version: &str) -> Value {
+fn resources(group: &str, version: &str, kinds: impl Iterator<Item = &'static KindInfo>) -> Value {
     let mut list = Vec::new();
-    for kind in of(group, version) {
+    for kind in kinds {
         let mut entry = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": kind.verbs});
         if !kind.short_names.is_empty() {
@@ -95,6 +236,9 @@ fn resources(group: &str, version: &str) -> Value {
         }
         if !kind.categories.is_empty() {
             entry["categories"] = json!(kind.categories);
+        }
+        if kind.stored() && kind.has_verb("create") {
+            entry["storageVersionHash"] = storage_version_hash(kind).into();
         }
         list.push(entry);
         for sub in kind.subresource_table {
@@ -107,40 +251,116 @@ fn resources(group: &str, version: &str) -> Value {
             list.push(entry);
         }
     }
+    resource_list(group, version, list)
+}
+
+/// By what clients tell that objects are stored in another version than before (apiserver `endpoints/discovery`
+/// `StorageVersionHash`).
+fn storage_version_hash(kind: &'static KindInfo) -> String {
+    let stored = convert::stored(kind);
+    let version = match (stored.group, stored.kind) {
+        // Stored as these still, in upstream 1.36.
+        ("apiextensions.k8s.io", _) | (_, "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding") => {
+            "v1beta1"
+        }
+        _ => stored.version,
+    };
+    let hash = Sha256::digest(format!("{}/{version}/{}", stored.group, stored.kind));
+    STANDARD.encode(&hash[..8])
+}
+
+fn resource_list(group: &str, version: &str, resources: Vec<Value>) -> Value {
     let group_version = if group.is_empty() {
         version.to_owned()
     } else {
         format!("{group}/{version}")
     };
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
 }
 
-fn aggregated(groups: &[(&str, Vec<&str>)]) -> Response<Body> {
-    let items: Vec<Value> = groups
-        .iter()
-        .map(|(group, versions)| {
-            let versions: Vec<Value> = versions
-                .iter()
-                .map(|version| {
-                    let resources: Vec<Value> = of(group, version).map(aggregated_resource).collect();
-                    json!({"version": version, "resources": resources, "freshness": "Current"})
-                })
-                .collect();
-            let mut metadata = Map::new();
-            if !group.is_empty() {
-                metadata.insert("name".to_owned(), (*group).into());
-            }
-            metadata.insert("creationTimestamp".to_owned(), Value::Null);
-            json!({"metadata": metadata, "versions": versions})
-        })
-        .collect();
-    let body = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
+impl Api {
+    fn aggregated(&self, groups: &[Group]) -> Response<Body> {
+        let items: Vec<Value> = groups
+            .iter()
+            .map(|group| {
+                let versions = group
+                    .versions
+                    .iter()
+                    .map(|v| self.aggregated_version(&group.name, v));
+                let mut metadata = Map::new();
+                if !group.name.is_empty() {
+                    metadata.insert("name".to_owned(), group.name.as_str().into());
+                }
+                metadata.insert("creationTimestamp".to_owned(), Value::Null);
+                json!({"metadata": metadata, "versions": versions.collect::<Vec<_>>()})
+            })
+            .collect();
+        let body = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
         "items": items});
-    let mut response = answer::bytes(200, AGGREGATED, body.to_string());
-    response
-        .headers_mut()
-        .insert(header::VARY, HeaderValue::from_static("Accept"));
-    response
+        let mut response = answer::bytes(200, AGGREGATED, body.to_string());
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept"));
+        response
+    }
+
+    fn aggregated_version(&self, group: &str, version: &Version) -> Value {
+        let (resources, current) = match &version.source {
+            Source::Custom => {
+                let customs = self.customs_of(group, &version.name);
+                (
+                    customs.iter().map(|c| aggregated_resource(&c.kind)).collect(),
+                    true,
+                )
+            }
+            Source::Kinds => (of(group, &version.name).map(aggregated_resource).collect(), true),
+            Source::Metrics => (converted(&resource_metrics::resources()), true),
+            Source::Remote(remote) => (converted(&remote.resources), remote.available),
+        };
+        let freshness = if current { "Current" } else { "Stale" };
+        json!({"version": version.name, "resources": resources, "freshness": freshness})
+    }
+}
+
+/// Resources of an APIResourceList in the aggregated form (apiserver `ConvertGroupVersionIntoToDiscovery`).
+fn converted(resources: &[Value]) -> Vec<Value> {
+    let mut converted: Vec<Value> = Vec::new();
+    for resource in resources {
+        let text = |field: &str| resource[field].as_str().unwrap_or_default();
+        let kind = json!({"group": text("group"), "version": text("version"), "kind": text("kind")});
+        let (name, sub) = text("name").split_once('/').unwrap_or((text("name"), ""));
+        if sub.is_empty() {
+            let mut entry = json!({"resource": name, "responseKind": kind, "singularResource": text("singularName"),
+                "scope": if resource["namespaced"] == true { "Namespaced" } else { "Cluster" }, "verbs": resource["verbs"]});
+            for field in ["shortNames", "categories"] {
+                if resource[field].is_array() {
+                    entry[field] = resource[field].clone();
+                }
+            }
+            converted.push(entry);
+            continue;
+        }
+        let entry = json!({"subresource": sub, "responseKind": kind, "verbs": resource["verbs"]});
+        let at = converted.iter().position(|r| r["resource"] == name);
+        let at = at.unwrap_or_else(|| {
+            // Only subresources are served: custom metrics, for one.
+            let scope = if resource["namespaced"] == true {
+                "Namespaced"
+            } else {
+                "Cluster"
+            };
+            converted.push(
+                json!({"resource": name, "responseKind": {"group": "", "version": "", "kind": ""},
+                "scope": scope, "singularResource": "", "verbs": null}),
+            );
+            converted.len() - 1
+        });
+        match converted[at]["subresources"].as_array_mut() {
+            Some(all) => all.push(entry),
+            None => converted[at]["subresources"] = json!([entry]),
+        }
+    }
+    converted
 }
 
 fn aggregated_resource(kind: &'static KindInfo) -> Value {
@@ -171,16 +391,6 @@ fn aggregated_resource(kind: &'static KindInfo) -> Value {
     entry
 }
 
-/// `/openapi/v3` and the documents below it.
-pub fn openapi(path: &str) -> Result<Response<Body>> {
-    let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
-    if !rest.is_empty() {
-        let document = schema::openapi_v3(rest).ok_or_else(ApiError::no_such_path)?;
-        return Ok(answer::bytes(200, "application/json", document));
-    }
-    Ok(answer::json(200, &schema::openapi_v3_index()))
-}
-
 /// `/openapi/v2`: kubectl asks for it before it says that it does not know a kind. The kinds are described in OpenAPI v3 only;
 /// this document says so and describes none.
 pub fn openapi_v2(call: &Call) -> Response<Body> {
@@ -207,20 +417,37 @@ pub fn openapi_v2(call: &Call) -> Response<Body> {
 }
 
 impl Api {
-    /// `/version`.
-    pub fn version(&self) -> Value {
+    /// `/version`, as upstream indents it.
+    pub fn version(&self) -> String {
         let version = &self.config.git_version;
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("36"));
-        json!({
-            "major": major, "minor": minor, "gitVersion": version, "gitCommit": "", "gitTreeState": "clean",
-            "emulationMajor": major, "emulationMinor": minor, "minCompatibilityMajor": major,
-            "minCompatibilityMinor": minor, "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
-            "platform": format!("{}/{}", std::env::consts::OS, match std::env::consts::ARCH {
-                "x86_64" => "amd64",
-                "aarch64" => "arm64",
-                other => other,
-            }),
-        })
+        let compatible = minor.parse::<u32>().unwrap_or(36).saturating_sub(1).to_string();
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let platform = format!("{}/{architecture}", std::env::consts::OS);
+        let fields = [
+            ("major", major),
+            ("minor", minor),
+            ("emulationMajor", major),
+            ("emulationMinor", minor),
+            ("minCompatibilityMajor", major),
+            ("minCompatibilityMinor", &compatible),
+            ("gitVersion", version),
+            ("gitCommit", ""),
+            ("gitTreeState", "clean"),
+            ("buildDate", "1970-01-01T00:00:00Z"),
+            ("goVersion", ""),
+            ("compiler", "rustc"),
+            ("platform", &platform),
+        ];
+        let lines: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("  {name:?}: {value:?}"))
+            .collect();
+        format!("{{\n{}\n}}", lines.join(",\n"))
     }
 }

@@ -6,16 +6,20 @@ use schema::KindInfo;
 use serde_json::json;
 
 use crate::{
+    aggregation::group_version,
     answer::{self, Body},
     api::{Api, Call},
     auth::rbac::Attributes,
-    convert, discovery,
+    bare, convert, custom, discovery,
     negotiate::{Format, format},
     registry::delete::DeleteOptions,
-    reviews,
+    resource_metrics, reviews,
     status::{ApiError, Result},
-    user::ANONYMOUS,
 };
+
+/// What clients are told that delete a Job without a word about its pods (`pkg/registry/batch/job/storage/storage.go`).
+const CHILDREN_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+     them or set propagationPolicy=Orphan to suppress this warning";
 
 /// What anybody may read, so that health checks need no credentials.
 fn is_public(path: &str) -> bool {
@@ -29,10 +33,12 @@ fn is_public(path: &str) -> bool {
 impl Api {
     /// Answer an authenticated request.
     pub async fn answer(self: &Arc<Self>, call: Arc<Call>) -> Result<Response<Body>> {
-        if call.user.name == ANONYMOUS && !is_public(&call.route.path) {
-            return Err(ApiError::unauthorized());
-        }
         self.authorise(&call)?;
+        if let Some((group, version)) = group_version(&call.route.path)
+            && let Some(remote) = self.remotes.get(group, version)
+        {
+            return self.aggregate(&call, &remote).await;
+        }
         if call.route.is_resource() {
             self.resource(&call).await
         } else {
@@ -88,7 +94,7 @@ impl Api {
     }
 
     fn path(&self, call: &Call) -> Result<Response<Body>> {
-        if let Some(answer) = discovery::answer(call) {
+        if let Some(answer) = self.discovery(call) {
             return answer;
         }
         let path = call.route.path.trim_end_matches('/');
@@ -110,7 +116,7 @@ impl Api {
                 paths.sort_unstable();
                 Ok(answer::json(200, &json!({"paths": paths})))
             }
-            "/version" => Ok(answer::json(200, &self.version())),
+            "/version" => Ok(answer::bytes(200, "application/json", self.version())),
             "/metrics" => Ok(answer::text(200, self.metrics.render(&self.object_counts()))),
             "/openid/v1/jwks" => Ok(answer::bytes(
                 200,
@@ -126,7 +132,7 @@ impl Api {
                 }),
             )),
             "/openapi/v2" => Ok(discovery::openapi_v2(call)),
-            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => discovery::openapi(path),
+            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => self.openapi(path),
             path if is_public(path) => Ok(health(call, path)),
             _ => Err(ApiError::no_such_path()),
         }
@@ -147,10 +153,13 @@ impl Api {
 
     async fn resource(self: &Arc<Self>, call: &Arc<Call>) -> Result<Response<Body>> {
         let route = &call.route;
-        if route.group == "apiextensions.k8s.io" && route.resource == "customresourcedefinitions" {
-            return self.no_custom_resources(route.verb);
+        if (route.group.as_str(), route.version.as_str())
+            == (resource_metrics::GROUP, resource_metrics::VERSION)
+        {
+            return self.resource_metrics(call).await;
         }
-        let kind = schema::by_resource(&route.group, &route.version, &route.resource)
+        let kind = self
+            .kind(&route.group, &route.version, &route.resource)
             .ok_or_else(ApiError::no_such_path)?;
         if !route.subresource.is_empty() {
             if !kind.subresources.contains(&route.subresource.as_str()) {
@@ -164,6 +173,9 @@ impl Api {
                 _ => Err(ApiError::method_not_allowed()),
             };
         }
+        if !kind.has_verb(route.verb) {
+            return Err(ApiError::method_not_allowed());
+        }
         let across = matches!(route.verb, "list" | "watch");
         if kind.namespaced && route.namespace.is_empty() && !across {
             let collection = matches!(route.verb, "create" | "deletecollection");
@@ -176,8 +188,17 @@ impl Api {
         if !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces" {
             return Err(ApiError::no_such_path());
         }
+        if let Some(warning) = validation::deprecation(kind.definition) {
+            call.warn(warning);
+        }
+        if let Some(warning) = custom::of(kind).and_then(custom::deprecation) {
+            call.warn(warning);
+        }
         let format = format(&call.headers)?;
         check_dry_run(call)?;
+        if across {
+            check_numbers(call)?;
+        }
         match route.verb {
             "get" => {
                 let stored = self
@@ -188,6 +209,7 @@ impl Api {
             }
             "list" => answer::list(call, kind, format, &self.page(call, kind)?),
             "watch" => self.counted_watch(call, kind, format),
+            "create" if kind.plural == "bindings" => Ok(answer::json(201, &self.bind_named(call).await?)),
             "create" if route.name.is_empty() => {
                 let output = self.create_from_body(call, kind).await?;
                 answer::object(call, kind, format, 201, output)
@@ -202,15 +224,21 @@ impl Api {
             }
             "delete" => {
                 let options = DeleteOptions::of(call)?;
+                if kind.plural == "jobs" && options.propagation.is_none() && !custom::is(kind) {
+                    call.warn(CHILDREN_STAY);
+                }
                 let deletion = self.delete(kind, &route.namespace, &route.name, &options).await?;
                 answer::object(call, kind, format, 200, deletion.into_answer(kind))
             }
             "deletecollection" if kind.verbs.contains(&"deletecollection") => {
                 let options = DeleteOptions::of(call)?;
                 let page = self.page(call, kind)?;
-                let items = self
+                let mut items = self
                     .delete_collection(kind, &route.namespace, page.items, &options)
                     .await?;
+                if !custom::is(kind) {
+                    items.iter_mut().for_each(bare::strip);
+                }
                 Ok(answer::json(
                     200,
                     &json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
@@ -219,21 +247,6 @@ impl Api {
             }
             _ => Err(ApiError::method_not_allowed()),
         }
-    }
-
-    /// kubectl looks here for kinds it does not know before it says so; there are none.
-    fn no_custom_resources(&self, verb: &str) -> Result<Response<Body>> {
-        if verb != "list" {
-            return Err(ApiError::unsupported(
-                "custom resource definitions are not supported by the embedded engine",
-            ));
-        }
-        let revision = self.store.revision().to_string();
-        Ok(answer::json(
-            200,
-            &json!({"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1",
-                "metadata": {"resourceVersion": revision}, "items": []}),
-        ))
     }
 
     fn counted_watch(
@@ -263,7 +276,7 @@ impl Api {
         let route = &call.route;
         let not_allowed = || Err(ApiError::method_not_allowed());
         match (route.subresource.as_str(), route.verb) {
-            ("status", verb) => {
+            (subresource @ ("status" | "ephemeralcontainers" | "approval"), verb) => {
                 let format = format(&call.headers)?;
                 check_dry_run(call)?;
                 let output = match verb {
@@ -273,13 +286,17 @@ impl Api {
                         &route.name,
                     )?)
                     .in_version(kind),
-                    "update" => self.update_from_body(call, kind, "status").await?.0,
-                    "patch" => self.patch(call, kind, "status").await?.0,
+                    "update" => self.update_from_body(call, kind, subresource).await?.0,
+                    "patch" => self.patch(call, kind, subresource).await?.0,
                     _ => return not_allowed(),
                 };
                 answer::object(call, kind, format, 200, output)
             }
-            ("scale", "get" | "update" | "patch") => Ok(answer::json(200, &self.scale(call, kind).await?)),
+            ("scale", "get" | "update" | "patch") => {
+                let format = format(&call.headers)?;
+                let scale = self.scale(call, kind).await?;
+                answer::scale(call, format, scale)
+            }
             ("binding", "create") => Ok(answer::json(201, &self.bind(call, kind).await?)),
             ("eviction", "create") => Ok(answer::json(201, &self.evict(call, kind).await?)),
             ("token", "create") => Ok(answer::json(201, &self.request_token(call, kind)?)),
@@ -287,9 +304,6 @@ impl Api {
                 let output = self.finalize(call, kind).await?;
                 answer::object(call, kind, Format::Json, 200, output)
             }
-            ("ephemeralcontainers", _) => Err(ApiError::unsupported(
-                "ephemeral containers are not supported by the embedded engine; run the debugging tools as a pod of their own",
-            )),
             ("resize", _) => Err(ApiError::unsupported(
                 "resizing pods in place is not supported by the embedded engine",
             )),
@@ -313,15 +327,40 @@ impl Drop for WatchGuard {
 fn check_dry_run(call: &Call) -> Result<()> {
     match call.query.get("dryRun") {
         None | Some("All") => Ok(()),
+        // Reading has no such option.
+        Some(_) if matches!(call.route.verb, "get" | "list" | "watch") => Ok(()),
         Some(other) => {
             let cause = validation::Cause {
                 reason: "FieldValueNotSupported",
                 field: "dryRun".to_owned(),
                 message: format!("Unsupported value: \"{other}\": supported values: \"All\""),
             };
-            Err(ApiError::invalid("meta.k8s.io", "CreateOptions", "", &[cause]))
+            Err(ApiError::invalid(
+                "meta.k8s.io",
+                call.options_kind(),
+                "",
+                &[cause],
+            ))
         }
     }
+}
+
+/// Parameters of lists and watches that are numbers.
+fn check_numbers(call: &Call) -> Result<()> {
+    for name in ["limit", "timeoutSeconds"] {
+        if let Some(text) = call.query.get(name).filter(|text| text.parse::<i64>().is_err()) {
+            let digits = text.trim_start_matches(['-', '+']);
+            let why = if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+                "value out of range"
+            } else {
+                "invalid syntax"
+            };
+            return Err(ApiError::bad_request(format!(
+                "strconv.ParseInt: parsing {text:?}: {why}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn health(call: &Call, path: &str) -> Response<Body> {

@@ -2,25 +2,32 @@
 //!
 //! A request comes in by `server`, is understood by `route`, authenticated and authorised by `auth`, and answered by
 //! `dispatch`, which hands it to the `registry` (objects), `watch`, `reviews`, `subresources`, `streams` (logs, exec,
-//! port-forward), `proxy` or `discovery`. `admission` stands between the registry and the store.
+//! port-forward), `proxy`, `resource_metrics`, `aggregation` (APIs of other servers) or `discovery`. Kinds that clients define are `custom`. `admission` stands
+//! between the registry and the store.
 
 mod admission;
+mod aggregation;
 mod answer;
 mod api;
 mod audit;
 mod auth;
+mod bare;
 mod bootstrap;
 mod config;
 mod convert;
+mod custom;
 mod discovery;
 mod dispatch;
+mod expiry;
 mod json;
 mod keys;
 mod metrics;
 mod negotiate;
+mod pretty;
 mod proxy;
 mod query;
 mod registry;
+mod resource_metrics;
 mod reviews;
 mod route;
 mod selector;
@@ -32,7 +39,8 @@ mod time;
 mod user;
 mod watch;
 
+pub use aggregation::{ClientIdentity, FrontProxy, Network};
 pub use audit::AuditEvent;
 pub use config::{AuditHook, BuildError, Config};
-pub use proxy::NodeProxy;
+pub use resource_metrics::{MetricsSource, NodeUsage, PodUsage, Usage};
 pub use server::ApiServer;

@@ -1,26 +1,23 @@
 //! HTTP proxies to pods, services and nodes (kubernetes `pkg/registry/core/{pod,service,node}/rest`).
-use async_trait::async_trait;
+use std::net::{IpAddr, SocketAddr};
+
 use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use schema::KindInfo;
 use serde_json::Value;
-use streaming::{Duplex, StreamError, Target};
+use streaming::{Duplex, Target};
+use tokio_rustls::TlsConnector;
 
 use crate::{
+    aggregation::{Trust, client_tls},
     answer::{self, Body},
     api::{Api, Call},
     json::{list, text},
     status::{ApiError, Result},
     streams::stream_error,
 };
-
-/// Connects to the HTTPS server of a node's agent.
-#[async_trait]
-pub trait NodeProxy: Send + Sync {
-    /// A connection to the node's agent on this port, TLS already spoken: plain HTTP goes in.
-    async fn connect(&self, node: &str, port: u16) -> Result<Box<dyn Duplex>, StreamError>;
-}
 
 /// The port of node agents.
 const KUBELET_PORT: u16 = 10250;
@@ -38,20 +35,13 @@ impl Api {
         let namespace = call.route.namespace.as_str();
         let connection = match kind.plural {
             "nodes" => {
-                self.fetch(kind, "", name)?;
+                let node = self.fetch(kind, "", name)?;
                 let port = if port.is_empty() {
                     KUBELET_PORT
                 } else {
                     number(port)?
                 };
-                let Some(nodes) = self.node_proxy.get() else {
-                    return Err(ApiError::new(
-                        503,
-                        "ServiceUnavailable",
-                        "no node agent is running",
-                    ));
-                };
-                nodes.connect(name, port).await.map_err(stream_error)?
+                self.node_connection(&node.value, name, port).await?
             }
             plural => {
                 if scheme == "https" {
@@ -90,6 +80,38 @@ impl Api {
             }
         };
         forward(call, name, connection).await
+    }
+
+    /// A TLS connection to a node's agent, as the API server's own client.
+    async fn node_connection(&self, node: &Value, name: &str, port: u16) -> Result<Box<dyn Duplex>> {
+        let unreachable = |e: &dyn std::fmt::Display| {
+            ApiError::new(
+                503,
+                "ServiceUnavailable",
+                format!("error trying to reach service: node {name}: {e}"),
+            )
+        };
+        let address = list(node, "/status/addresses")
+            .iter()
+            .find(|a| a["type"] == "InternalIP")
+            .and_then(|a| text(a, "/address").parse::<IpAddr>().ok())
+            .ok_or_else(|| unreachable(&"it has no address"))?;
+        let network = self
+            .network
+            .get()
+            .ok_or_else(|| unreachable(&"the pod network is not up yet"))?;
+        let trust = Trust::Authority(self.config.ca_pem.as_bytes());
+        let tls = client_tls(trust, self.config.node_client.as_ref()).map_err(|e| unreachable(&e))?;
+        let server = ServerName::try_from(name.to_owned()).map_err(|e| unreachable(&e))?;
+        let stream = network
+            .connect(SocketAddr::new(address, port))
+            .await
+            .map_err(|e| unreachable(&e))?;
+        let stream = TlsConnector::from(tls)
+            .connect(server, stream)
+            .await
+            .map_err(|e| unreachable(&e))?;
+        Ok(Box::new(stream))
     }
 
     /// A ready pod behind a service, and its port.
@@ -193,7 +215,8 @@ const HOP: [&str; 9] = [
     "authorization",
 ];
 
-fn onward(headers: &HeaderMap) -> HeaderMap {
+/// What goes on to the next hop.
+pub fn onward(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
     for name in HOP {
         kept.remove(name);

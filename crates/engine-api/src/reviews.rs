@@ -9,6 +9,7 @@ use crate::{
     json::{set, strings, text},
     registry::body,
     status::{ApiError, Result},
+    time,
     user::User,
 };
 
@@ -37,6 +38,58 @@ fn attributes(spec: &Value) -> Attributes {
     }
 }
 
+/// What is asked has to be clear (`pkg/apis/authorization/validation`).
+fn check_access(review: &Value, about_others: bool) -> Result<()> {
+    let spec = &review["spec"];
+    let mut causes = Vec::new();
+    let mut invalid = |field: &str, value: &str, why: &str| {
+        causes.push(validation::Cause {
+            reason: "FieldValueInvalid",
+            field: field.to_owned(),
+            message: format!("Invalid value: {value}: {why}"),
+        });
+    };
+    let (resource, path) = (
+        spec["resourceAttributes"].is_object(),
+        spec["nonResourceAttributes"].is_object(),
+    );
+    if resource == path {
+        let (field, value) = if resource {
+            (
+                "spec.nonResourceAttributes",
+                spec["nonResourceAttributes"].to_string(),
+            )
+        } else {
+            ("spec.resourceAttributes", "null".to_owned())
+        };
+        let why = if resource {
+            "cannot be specified in combination with resourceAttributes"
+        } else {
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        };
+        invalid(field, &value, why);
+    }
+    if about_others && text(spec, "/user").is_empty() && strings(spec, "/groups").is_empty() {
+        invalid(
+            "spec.user",
+            "\"\"",
+            "at least one of user or group must be specified",
+        );
+    }
+    let mut metadata = review["metadata"].clone();
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.retain(|key, value| key != "namespace" && !value.is_null());
+        if !metadata.is_empty() {
+            invalid("metadata", &json!(metadata).to_string(), "must be empty");
+        }
+    }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("authorization.k8s.io", "", "", &causes))
+    }
+}
+
 fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
@@ -52,23 +105,19 @@ impl Api {
     /// Answer a review.
     pub fn review(&self, call: &Call, kind: &'static KindInfo) -> Result<Value> {
         let mut review = body::decode(call, kind, kind.definition)?;
-        set(&mut review, &["metadata", "creationTimestamp"], Value::Null);
+        if kind.kind == "SelfSubjectReview" {
+            set(&mut review, &["metadata", "creationTimestamp"], time::now());
+        }
         let status = match kind.kind {
             "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
             "TokenReview" => self.token_review(&review),
-            "SelfSubjectAccessReview" => self.access(&call.user, &review["spec"]),
+            "SelfSubjectAccessReview" => {
+                check_access(&review, false)?;
+                self.access(&call.user, &review["spec"])
+            }
             "SubjectAccessReview" | "LocalSubjectAccessReview" => {
                 let spec = &review["spec"];
-                if text(spec, "/user").is_empty() && strings(spec, "/groups").is_empty() {
-                    let message = "Required value: at least one of user or group must be specified";
-                    return Err(ApiError::invalid_field(
-                        kind,
-                        "",
-                        "FieldValueRequired",
-                        "spec.user",
-                        message,
-                    ));
-                }
+                check_access(&review, true)?;
                 let named = call.route.namespace.as_str();
                 if !named.is_empty() && text(spec, "/resourceAttributes/namespace") != named {
                     let message = "Invalid value: \"\": must match metadata.namespace";
@@ -119,7 +168,7 @@ impl Api {
             Some((user, audiences)) => {
                 json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
             }
-            None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
+            None => json!({"user": {}, "error": "invalid bearer token"}),
         }
     }
 

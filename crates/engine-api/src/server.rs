@@ -1,6 +1,11 @@
 //! The doors: a TLS listener, and in-memory clients that skip the socket.
 use std::{
-    convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant,
+    collections::BTreeMap,
+    convert::Infallible,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,12 +26,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aggregation::Network,
     answer::{self, Body, BodyError},
     api::{Api, Call},
     audit::AuditEvent,
     auth::authenticate::from_certificate,
-    proxy::NodeProxy,
+    pretty,
     query::Query,
+    resource_metrics::MetricsSource,
     route::Route,
     status::ApiError,
     time,
@@ -35,10 +42,16 @@ use crate::{
 
 /// The largest request body (apiserver `MaxRequestBodyBytes`).
 const MAX_BODY: usize = 3 * 1024 * 1024;
+/// How much more of a larger body is read before it is refused.
+const DRAINED: usize = 16 * MAX_BODY;
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How many requests one HTTP/2 connection may have open (upstream's default).
 const STREAMS: u32 = 250;
+/// Bytes that wait for one reader; hyper's own default is 400 kB, which thousands of watches that nobody reads would fill.
+const WRITE_BUFFER: usize = 64 * 1024;
+/// A client that takes nothing of what it is sent for so long is dropped by the kernel (tcp(7), TCP_USER_TIMEOUT).
+const STALL: Duration = Duration::from_secs(60);
 
 /// A running API server; cheap to clone. It lives as long as a clone does.
 #[derive(Clone)]
@@ -82,9 +95,14 @@ impl ApiServer {
         let _ = self.api.streams.set(streams);
     }
 
-    /// Who connects to the nodes' own HTTPS servers, for `nodes/proxy`. Only the first call counts.
-    pub fn set_node_proxy(&self, proxy: Arc<dyn NodeProxy>) {
-        let _ = self.api.node_proxy.set(proxy);
+    /// How nodes and the servers of aggregated APIs are reached. Only the first call counts.
+    pub fn set_network(&self, network: Arc<dyn Network>) {
+        let _ = self.api.network.set(network);
+    }
+
+    /// Who knows what nodes and pods use, for `metrics.k8s.io`. Only the first call counts.
+    pub fn set_metrics_source(&self, source: Arc<dyn MetricsSource>) {
+        let _ = self.api.metrics_source.set(source);
     }
 
     /// The revision of the newest write.
@@ -119,6 +137,7 @@ impl ApiServer {
                 }
             };
             let _ = stream.set_nodelay(true);
+            let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, STALL.as_millis() as u32);
             let (api, acceptor, stop) = (self.api.clone(), acceptor.clone(), stop.clone());
             tokio::spawn(async move {
                 let work = async {
@@ -150,8 +169,11 @@ where
         async move { Ok::<_, Infallible>(handle(api, request, Caller::Connection(certificate)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // What a client does not read stays with whoever makes it, in the end the bounded queue of its watch.
+    builder.http1().max_buf_size(WRITE_BUFFER);
     builder
         .http2()
+        .max_send_buf_size(WRITE_BUFFER)
         .max_concurrent_streams(STREAMS)
         .enable_connect_protocol();
     if let Err(error) = builder
@@ -211,6 +233,7 @@ where
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let route = Route::parse(&parts.method, parts.uri.path(), &query);
     let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let mut annotations = BTreeMap::new();
     let (user, answered) = match authenticated(&api, caller, &parts.headers) {
         Err(error) => (User::anonymous(), answer::failure(&error)),
         Ok(user) => match read_body(&parts.headers, body).await {
@@ -219,14 +242,22 @@ where
                 let call = Arc::new(Call {
                     route: route.clone(),
                     query,
+                    path: parts.uri.path().to_owned(),
                     method: parts.method.clone(),
                     headers: parts.headers.clone(),
                     body,
                     user: user.clone(),
                     upgrade: std::sync::Mutex::new(upgrade),
                     warnings: std::sync::Mutex::default(),
+                    annotations: std::sync::Mutex::default(),
                 });
-                (user, guarded(&api, &call).await)
+                let mut answered = guarded(&api, &call).await;
+                if pretty::wanted(&call) {
+                    answered = pretty::indent(answered).await;
+                }
+                let mut told = call.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+                annotations = std::mem::take(&mut *told);
+                (user, answered)
             }
         },
     };
@@ -238,6 +269,7 @@ where
         &parts.headers,
         &user,
         &answered,
+        annotations,
         began,
     );
     answered
@@ -251,6 +283,21 @@ fn authenticated(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<User,
             Ok(None) => Ok(User::anonymous()),
             Err(()) => Err(ApiError::unauthorized()),
         },
+    }
+}
+
+/// Reads on and throws away: a client that is still writing when the connection is closed hears of a broken pipe and not of the answer.
+async fn drain<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let mut left = DRAINED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
     }
 }
 
@@ -271,6 +318,7 @@ where
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.parse::<usize>().ok());
     if declared.is_some_and(|n| n > MAX_BODY) {
+        let _ = tokio::time::timeout(HANDSHAKE, drain(body)).await;
         return Err(too_large());
     }
     // The body of an upgrade belongs to the protocol that takes over.
@@ -299,10 +347,7 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
             ))
         }
     };
-    let warnings = call
-        .warnings
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let warnings = call.warnings.lock().unwrap_or_else(PoisonError::into_inner);
     for warning in warnings.iter() {
         let quoted = warning
             .replace('\\', "\\\\")
@@ -324,6 +369,7 @@ fn finish(
     headers: &HeaderMap,
     user: &User,
     response: &Response<Body>,
+    annotations: BTreeMap<String, String>,
     began: Instant,
 ) {
     let took = began.elapsed();
@@ -361,6 +407,7 @@ fn finish(
             name: route.name.clone(),
             code,
             took,
+            annotations,
         });
     }
 }

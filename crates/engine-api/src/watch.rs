@@ -19,7 +19,7 @@ use crate::{
     api::{Api, Call},
     convert, keys,
     negotiate::Format,
-    registry::list::too_large,
+    registry::list::{not_a_version, too_large},
     selector::Selection,
     status::{ApiError, Result},
 };
@@ -69,13 +69,13 @@ impl Api {
             .get("sendInitialEvents")
             .map(|_| call.query.truth("sendInitialEvents"));
         let bookmarks = call.query.truth("allowWatchBookmarks");
-        check(&call, send_initial, bookmarks)?;
+        check(&call, send_initial)?;
         let raw = call.query.get("resourceVersion").unwrap_or_default();
         let version: u64 = if raw.is_empty() {
             0
         } else {
             raw.parse()
-                .map_err(|_| ApiError::bad_request(format!("invalid resource version \"{raw}\"")))?
+                .map_err(|_| ApiError::new(500, "", not_a_version(raw)))?
         };
         let current = self.store.revision();
         if version > current {
@@ -152,22 +152,32 @@ impl Api {
 }
 
 /// The combinations that upstream refuses.
-fn check(call: &Call, send_initial: Option<bool>, bookmarks: bool) -> Result<()> {
-    let refuse = |field: &str, reason, message: &str| {
-        let cause = validation::Cause {
-            reason,
-            field: field.to_owned(),
-            message: message.to_owned(),
-        };
-        Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]))
+fn check(call: &Call, send_initial: Option<bool>) -> Result<()> {
+    let cause = |field: &str, reason, message: &str| validation::Cause {
+        reason,
+        field: field.to_owned(),
+        message: message.to_owned(),
     };
+    let invalid =
+        |causes: &[validation::Cause]| Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", causes));
+    let refuse = |field: &str, reason, message: &str| invalid(&[cause(field, reason, message)]);
     let matching = call.query.get("resourceVersionMatch");
     match (send_initial, matching) {
-        (None, Some(_)) => refuse(
-            "resourceVersionMatch",
-            "FieldValueForbidden",
-            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
+        (None, Some(matching)) => {
+            let mut causes = vec![cause(
+                "resourceVersionMatch",
+                "FieldValueForbidden",
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )];
+            if matching != "NotOlderThan" {
+                causes.push(cause(
+                    "resourceVersionMatch",
+                    "FieldValueNotSupported",
+                    &format!("Unsupported value: {matching:?}: supported values: \"NotOlderThan\""),
+                ));
+            }
+            invalid(&causes)
+        }
         (Some(_), None) => refuse(
             "resourceVersionMatch",
             "FieldValueForbidden",
@@ -177,11 +187,6 @@ fn check(call: &Call, send_initial: Option<bool>, bookmarks: bool) -> Result<()>
             "resourceVersionMatch",
             "FieldValueForbidden",
             "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        (Some(true), _) if !bookmarks => refuse(
-            "sendInitialEvents",
-            "FieldValueForbidden",
-            "Forbidden: sendInitialEvents requires allowWatchBookmarks to be true",
         ),
         _ => Ok(()),
     }

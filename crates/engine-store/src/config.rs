@@ -18,6 +18,8 @@ pub struct Config {
     pub history_bytes: usize,
     /// How many events a watcher may fall behind before it ends with [`crate::Gone`].
     pub watch_backlog: usize,
+    /// How much the objects in those events may weigh together, as JSON text.
+    pub watch_backlog_bytes: usize,
     /// The log may grow to this size (or to that of the last snapshot, if larger) before a snapshot is taken.
     pub log_limit: u64,
 }
@@ -29,6 +31,7 @@ impl Default for Config {
             history: 8192,
             history_bytes: 4 << 20,
             watch_backlog: 8192,
+            watch_backlog_bytes: 16 << 20,
             log_limit: 16 << 20,
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     memory::Memory,
     object::{Event, Stored, to_json},
     recover::{self, Recovery},
-    watch::{Watch, Watchers},
+    watch::{Backlog, Watch, Watchers},
     writer::{Change, Request, Writer},
 };
 
@@ -57,7 +57,10 @@ impl Store {
             published: AtomicU64::new(memory.revision()),
             memory: RwLock::new(memory),
             watchers: Mutex::default(),
-            backlog: config.watch_backlog,
+            backlog: Backlog {
+                events: config.watch_backlog,
+                bytes: config.watch_backlog_bytes,
+            },
             open: AtomicBool::new(true),
             recovery,
         });
@@ -185,7 +188,7 @@ pub(crate) struct Shared {
     /// Taken before `memory` when both are needed.
     pub(crate) watchers: Mutex<Watchers>,
     published: AtomicU64,
-    backlog: usize,
+    backlog: Backlog,
     open: AtomicBool,
     recovery: Recovery,
 }
@@ -213,8 +216,8 @@ impl Shared {
                 memory.apply(event.clone(), bytes);
             }
         }
-        for (event, _) in events {
-            watchers.publish(event, self.backlog);
+        for (event, bytes) in events {
+            watchers.publish(event, bytes, self.backlog);
             self.published.store(event.revision, Ordering::Release);
         }
     }

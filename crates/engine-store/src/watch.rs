@@ -23,20 +23,37 @@ pub(crate) struct Watchers {
 
 /// The sending end of one watch. Its queue is bounded by `waiting`: a channel of fixed size would take its memory up front.
 struct Line {
-    events: UnboundedSender<Arc<Event>>,
-    waiting: Arc<AtomicUsize>,
+    events: UnboundedSender<(Arc<Event>, usize)>,
+    waiting: Arc<Waiting>,
+}
+
+/// What is in a watch's queue.
+#[derive(Default)]
+struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// How far a watch may fall behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backlog {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Watchers {
     /// Hand an event to everyone it concerns. A watcher that is too far behind is cut off and will see `Gone`.
-    pub(crate) fn publish(&mut self, event: &Arc<Event>, backlog: usize) {
+    pub(crate) fn publish(&mut self, event: &Arc<Event>, bytes: usize, backlog: Backlog) {
         for (prefix, group) in &mut self.groups {
             if !event.object.key.starts_with(&**prefix) {
                 continue;
             }
             group.retain(|_, line| {
-                line.waiting.fetch_add(1, Ordering::Relaxed) < backlog
-                    && line.events.send(event.clone()).is_ok()
+                let behind = line.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+                line.waiting.events.fetch_add(1, Ordering::Relaxed) < backlog.events
+                    // One event is always taken, however large.
+                    && (behind == 0 || behind + bytes <= backlog.bytes)
+                    && line.events.send((event.clone(), bytes)).is_ok()
             });
         }
     }
@@ -49,8 +66,8 @@ pub struct Watch {
     prefix: Box<str>,
     id: u64,
     past: VecDeque<Arc<Event>>,
-    events: UnboundedReceiver<Arc<Event>>,
-    waiting: Arc<AtomicUsize>,
+    events: UnboundedReceiver<(Arc<Event>, usize)>,
+    waiting: Arc<Waiting>,
     /// Everything up to here was delivered.
     position: u64,
     over: bool,
@@ -75,7 +92,7 @@ impl Watch {
                 .collect()
         };
         let (sender, events) = unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::<Waiting>::default();
         watchers.next += 1;
         let id = watchers.next;
         let line = Line {
@@ -118,10 +135,12 @@ impl Watch {
             let event = match self.past.pop_front() {
                 Some(event) => Some(event),
                 None => {
-                    let event = ready!(self.events.poll_recv(context));
-                    self.waiting
-                        .fetch_sub(usize::from(event.is_some()), Ordering::Relaxed);
-                    event
+                    let next = ready!(self.events.poll_recv(context));
+                    next.map(|(event, bytes)| {
+                        self.waiting.events.fetch_sub(1, Ordering::Relaxed);
+                        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                        event
+                    })
                 }
             };
             return Poll::Ready(match event {

@@ -107,6 +107,11 @@ impl Quantity {
         self.format
     }
 
+    /// The text that upstream's parser keeps beside the number, for it needs no other form; it is part of hashes.
+    pub fn kept_text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
     /// Whether it is zero.
     pub fn is_zero(&self) -> bool {
         self.nanos == 0
@@ -208,8 +213,7 @@ impl FromStr for Quantity {
         let point = dropped - parts.fraction.len() as i32 + 9;
         let mut format = format;
         let mut nanos = if base == 2 {
-            let factor = 1i128 << exponent;
-            shift(number.checked_mul(factor).unwrap_or(LARGEST), point)
+            parts.binary(exponent)
         } else {
             shift(number, point.saturating_add(exponent))
         };
@@ -261,6 +265,25 @@ impl<'a> Parts<'a> {
             fraction,
             suffix,
         })
+    }
+
+    /// The number times a power of two in nano, rounded up.
+    fn binary(&self, exponent: i32) -> i128 {
+        let unit = NANOS << exponent;
+        // From the last digit on: what any division leaves over is too little to be seen, and rounds the end up.
+        let (mut below, mut rest) = (0, false);
+        for digit in self.fraction.bytes().rev() {
+            let sum = i128::from(digit - b'0') * unit + below;
+            below = sum / 10;
+            rest |= sum % 10 != 0;
+        }
+        let whole = if self.whole.is_empty() {
+            0
+        } else {
+            let number = self.whole.parse().ok();
+            number.and_then(|n: i128| n.checked_mul(unit)).unwrap_or(LARGEST)
+        };
+        whole.saturating_add(below + i128::from(rest))
     }
 
     /// Upstream keeps the text of numbers that are canonical enough (the fast path of `ParseQuantity`).
@@ -408,6 +431,17 @@ mod tests {
         ] {
             assert_eq!(text(input), output, "{input}");
         }
+    }
+
+    /// Found by fuzzing: many digits times a large power were a small number.
+    #[test]
+    fn many_digits_of_a_large_unit() {
+        let fives: Quantity = format!(".{}Ei", "5".repeat(92)).parse().unwrap();
+        // As exact fractions give it, rounded up.
+        assert_eq!(fives.value(), 640_511_947_003_803_876);
+        assert_eq!(".5Ei".parse::<Quantity>().unwrap().value(), 1 << 59);
+        let capped: Quantity = format!("{}Ki", "9".repeat(60)).parse().unwrap();
+        assert_eq!(capped.value(), i64::MAX);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub enum PatchError {
     /// `Invalid` Status for the field `patch`; upstream gives any other as a generic server response.
     #[error("{0}")]
     Unprocessable(String),
+    /// Server-side apply: the configuration does not fit its type (500, without a reason).
+    #[error("{0}")]
+    Untyped(String),
     /// Server-side apply: other managers own the fields (409 `Conflict`).
     #[error("{}", conflict_message(.0))]
     Conflict(Vec<Conflict>),
@@ -33,17 +36,19 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
             conflict.message, conflict.field
         );
     }
+    let mut managers: Vec<&str> = conflicts.iter().map(|c| c.message.as_str()).collect();
+    // Those of a scale come first: their entries have no time.
+    managers.sort_unstable_by_key(|message| message.replace(" with subresource", ""));
+    managers.dedup();
     let mut out = format!("Apply failed with {} conflicts: ", conflicts.len());
-    let mut last = None;
-    for conflict in conflicts {
-        if last != Some(&conflict.message) {
-            let separator = if last.is_none() { "" } else { "\n" };
-            let who = conflict.message.trim_start_matches("conflict with ");
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{separator}conflicts with {who}:");
-            last = Some(&conflict.message);
+    for (n, manager) in managers.iter().enumerate() {
+        let separator = if n == 0 { "" } else { "\n" };
+        let who = manager.trim_start_matches("conflict with ");
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{separator}conflicts with {who}:");
+        for conflict in conflicts.iter().filter(|c| c.message == *manager) {
+            let _ = write!(out, "\n- {}", conflict.field);
         }
-        let _ = write!(out, "\n- {}", conflict.field);
     }
     out
 }

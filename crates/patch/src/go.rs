@@ -1,7 +1,7 @@
-//! What Go prints: values with `%v`, JSON with sorted keys and escaped HTML, and the decoder's error messages.
+//! What Go prints: values with `%v`, JSON with sorted keys and escaped HTML, and what its decoder says.
 use std::fmt::Write;
 
-use serde_json::{Map, Value, error::Category};
+use serde_json::{Map, Value};
 
 use crate::error::PatchError;
 
@@ -129,65 +129,12 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
 
 /// Read JSON; the error is worded as `encoding/json` words it.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, PatchError> {
-    serde_json::from_slice(bytes).map_err(|error| PatchError::Malformed(syntax_error(bytes, &error)))
+    kube_types::parse_json(bytes).map_err(PatchError::Malformed)
 }
 
 /// Read a JSON object.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, PatchError> {
-    let found = match parse(bytes)? {
-        Value::Object(map) => return Ok(map),
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::Null => return Ok(Map::new()),
-    };
-    let message = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
-    Err(PatchError::Malformed(message))
-}
-
-fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> String {
-    if error.classify() == Category::Eof {
-        return "unexpected end of JSON input".to_owned();
-    }
-    let before: usize = bytes
-        .split_inclusive(|b| *b == b'\n')
-        .take(error.line() - 1)
-        .map(<[u8]>::len)
-        .sum();
-    let at = (before + error.column()).saturating_sub(1);
-    let character = bytes.get(at).map_or('\u{fffd}', |b| char::from(*b));
-    let text = error.to_string();
-    let place = [
-        (
-            "key must be a string",
-            "looking for beginning of object key string",
-        ),
-        ("expected `:`", "after object key"),
-        ("expected `,` or `}`", "after object key:value pair"),
-        ("expected `,` or `]`", "after array element"),
-        ("trailing characters", "after top-level value"),
-        ("trailing comma", "looking for beginning of value"),
-        ("control character", "in string literal"),
-        ("invalid escape", "in string escape code"),
-        ("invalid number", "in numeric literal"),
-    ];
-    let place = place.iter().find(|(ours, _)| text.starts_with(ours));
-    let place = place.map_or("looking for beginning of value", |(_, theirs)| theirs);
-    format!("invalid character {} {place}", quote(character))
-}
-
-/// A character as `strconv.QuoteRune` prints the common ones.
-fn quote(c: char) -> String {
-    match c {
-        '\'' => r"'\''".to_owned(),
-        '"' => "'\"'".to_owned(),
-        '\n' => r"'\n'".to_owned(),
-        '\t' => r"'\t'".to_owned(),
-        '\r' => r"'\r'".to_owned(),
-        c if c.is_control() => format!("'\\x{:02x}'", c as u32),
-        c => format!("'{c}'"),
-    }
+    kube_types::parse_json_object(bytes).map_err(PatchError::Malformed)
 }
 
 #[cfg(test)]
@@ -203,33 +150,6 @@ mod tests {
         assert_eq!(
             json(&json!({"b": "<&>", "a": 1})),
             r#"{"a":1,"b":"\u003c\u0026\u003e"}"#
-        );
-    }
-
-    #[test]
-    fn syntax_errors_are_gos() {
-        let message = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
-        assert_eq!(message("{\"data\":"), "unexpected end of JSON input");
-        assert_eq!(message(""), "unexpected end of JSON input");
-        assert_eq!(
-            message("x"),
-            "invalid character 'x' looking for beginning of value"
-        );
-        assert_eq!(
-            message("{a:1}"),
-            "invalid character 'a' looking for beginning of object key string"
-        );
-        assert_eq!(message("{\"a\" 1}"), "invalid character '1' after object key");
-        assert_eq!(
-            message("{\"a\":1 2}"),
-            "invalid character '2' after object key:value pair"
-        );
-        assert_eq!(message("[1 2]"), "invalid character '2' after array element");
-        assert_eq!(message("{} x"), "invalid character 'x' after top-level value");
-        let array = parse_object(b"[]").unwrap_err().to_string();
-        assert_eq!(
-            array,
-            "json: cannot unmarshal array into Go value of type map[string]interface {}"
         );
     }
 }

@@ -27,6 +27,7 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 VERSION = "v1.36.0-local"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 EXTRA_ROOTS = [
     META + n for n in "DeleteOptions Status APIResourceList APIGroup APIGroupList APIVersions WatchEvent LabelSelector".split()
 ] + ["io.k8s.api.policy.v1.Eviction", "io.k8s.api.autoscaling.v1.Scale", "io.k8s.api.authentication.v1.TokenRequest"]
@@ -38,6 +39,7 @@ SCALARS = {
     META + "Duration": "d",
     META + "FieldsV1": "f",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "x",
+    **{EXTENSIONS + n: "x" for n in "JSON JSONSchemaPropsOrArray JSONSchemaPropsOrBool JSONSchemaPropsOrStringArray".split()},
 }
 
 
@@ -78,7 +80,7 @@ def type_code(schema, index):
 
 def references(schema):
     if isinstance(schema, dict):
-        if "$ref" in schema:
+        if isinstance(schema.get("$ref"), str):
             yield schema["$ref"].split("/")[-1]
         for v in schema.values():
             yield from references(v)

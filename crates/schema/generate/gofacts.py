@@ -17,7 +17,10 @@ PACKAGES = {
     # Go import path below k8s.io/ -> OpenAPI prefix
     **{f"api/{g}": None for g in (
         "core/v1 apps/v1 batch/v1 discovery/v1 coordination/v1 rbac/v1 scheduling/v1 storage/v1 policy/v1 autoscaling/v1 "
-        "autoscaling/v2 networking/v1 authentication/v1 authorization/v1 events/v1").split()},
+        "autoscaling/v2 networking/v1 authentication/v1 authorization/v1 events/v1 admissionregistration/v1 certificates/v1 "
+        "flowcontrol/v1 node/v1 resource/v1").split()},
+    "apiextensions-apiserver/pkg/apis/apiextensions/v1": None,
+    "kube-aggregator/pkg/apis/apiregistration/v1": None,
     "apimachinery/pkg/apis/meta/v1": None,
     "apimachinery/pkg/runtime": None,
     "apimachinery/pkg/types": None,
@@ -30,7 +33,7 @@ structs, aliases, consts, enums = {}, {}, {}, set()
 def parse(path, text):
     lines = text.split("\n")
     imports = {}
-    for m in re.finditer(r'^\s*(\w+)?\s*"k8s\.io/([\w./]+)"', text, re.M):
+    for m in re.finditer(r'^(?:import)?\s*(\w+)?\s*"k8s\.io/([\w./]+)"', text, re.M):
         imports[m.group(1) or m.group(2).split("/")[-1]] = m.group(2)
     i, comment = 0, []
     while i < len(lines):

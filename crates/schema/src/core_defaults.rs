@@ -140,25 +140,25 @@ pub(crate) fn default_network_policy(spec: &mut Fields) {
     }
 }
 
-/// A first element and a list of objects that upstream keeps in step.
+/// A first element and a list of objects that upstream keeps in step; where they differ the single one is right, for older clients
+/// know no other (pkg/apis/core/v1/conversion.go).
 pub(crate) fn mirror_list(fields: &mut Fields, single: &str, list: &str, key: &str) {
     let first = fields
         .get(list)
         .and_then(|l| l.pointer(&format!("/0/{key}")))
         .cloned();
-    match first {
-        Some(first) => {
+    let own = fields
+        .get(single)
+        .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
+        .cloned();
+    match (own, first) {
+        (Some(own), first) if first.as_ref() != Some(&own) => {
+            fields.insert(list.to_owned(), json!([{ key: own }]));
+        }
+        (None, Some(first)) => {
             fields.insert(single.to_owned(), first);
         }
-        None => {
-            if let Some(value) = fields
-                .get(single)
-                .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
-                .cloned()
-            {
-                fields.insert(list.to_owned(), json!([{ key: value }]));
-            }
-        }
+        _ => {}
     }
 }
 

@@ -110,7 +110,7 @@ impl Decoder {
                 self.path.push(field.name);
                 self.value(&field.node, field.go_type, definition, value)?;
                 self.path.pop();
-                if is_omitted(field, value) {
+                if is_omitted(field, value) && !is_told_from_none(definition, field) {
                     map.remove(field.name);
                 }
             } else if let Some(zero) = zero_of_field(field) {
@@ -309,6 +309,11 @@ fn base64_offset(text: &str, error: &base64::DecodeError) -> usize {
         base64::DecodeError::InvalidLength(_) => text.len() / 4 * 4,
         base64::DecodeError::InvalidPadding => text.len(),
     }
+}
+
+/// Where an empty list is not filled in, so that validation refuses it (`pkg/apis/autoscaling/v2/defaults.go` copyHPAScalingRules).
+fn is_told_from_none(definition: &Definition, field: &Field) -> bool {
+    field.name == "policies" && definition.name == "io.k8s.api.autoscaling.v2.HPAScalingRules"
 }
 
 /// Whether Go's encoder leaves the value out.

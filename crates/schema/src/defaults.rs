@@ -9,11 +9,13 @@ use crate::{
         default_limit_range_item, default_namespace, default_network_policy, default_secret, default_service,
         mirror_list, mirror_plain_list,
     },
+    extension_defaults::default_extension,
     pod_defaults::{default_container, default_pod, default_pod_spec, default_volume},
     table::Table,
     types::{Definition, Node},
     workload_defaults::{
-        default_autoscaler, default_daemon_set, default_deployment, default_job_labels, default_stateful_set,
+        default_autoscaler, default_daemon_set, default_deployment, default_job_labels,
+        default_replication_controller, default_stateful_set,
     },
 };
 
@@ -93,6 +95,7 @@ fn round_up_resources(value: &mut Value) {
 }
 
 fn default_kind(definition: &str, fields: &mut Fields) {
+    default_extension(definition.trim_start_matches("io.k8s."), fields);
     let Some(name) = definition.strip_prefix("io.k8s.api.") else {
         return;
     };
@@ -145,6 +148,7 @@ fn default_kind(definition: &str, fields: &mut Fields) {
         "core.v1.PersistentVolumeClaimSpec" => default_absent(fields, "volumeMode", "Filesystem"),
         "core.v1.PodStatus" => mirror_list(fields, "podIP", "podIPs", "ip"),
         "core.v1.NodeSpec" => mirror_plain_list(fields, "podCIDR", "podCIDRs"),
+        "core.v1.ReplicationController" => default_replication_controller(fields),
         "core.v1.LimitRangeItem" => default_limit_range_item(fields),
         "apps.v1.DeploymentSpec" => default_deployment(fields),
         "apps.v1.DaemonSetSpec" => default_daemon_set(fields),

@@ -42,6 +42,25 @@ pub fn internal_json(definition: &str, spec: &Value) -> Option<String> {
     Some(dump.out)
 }
 
+/// The same in one line, as upstream shows an invalid spec.
+pub fn internal_compact(definition: &str, spec: &Value) -> Option<String> {
+    let pretty = internal_json(definition, spec)?;
+    let mut compact = String::with_capacity(pretty.len());
+    for line in pretty.lines() {
+        let line = line.trim_start();
+        // A member's name has no escapes, so that it ends at the first `": `.
+        match line.split_once("\": ").filter(|_| line.starts_with('"')) {
+            Some((name, value)) => {
+                compact.push_str(name);
+                compact.push_str("\":");
+                compact.push_str(value);
+            }
+            None => compact.push_str(line),
+        }
+    }
+    Some(compact)
+}
+
 /// Internally the use of the host's namespaces is part of the security context.
 fn move_host_fields(spec: &mut Value) {
     let Value::Object(spec) = spec else { return };

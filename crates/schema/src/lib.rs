@@ -12,6 +12,7 @@
 mod core_defaults;
 mod decode;
 mod defaults;
+mod extension_defaults;
 mod image;
 mod internal;
 mod kinds;
@@ -28,7 +29,7 @@ mod workload_defaults;
 
 pub use decode::{DecodeError, normalise, unknown_fields};
 pub use defaults::set_defaults;
-pub use internal::{internal_diff, internal_json};
+pub use internal::{internal_compact, internal_diff, internal_json};
 pub use kinds::{KindInfo, Subresource, by_kind, by_resource, kinds};
 pub use openapi::{openapi_v3, openapi_v3_index, openapi_v3_paths};
 pub use protobuf::{decode_protobuf, encode_protobuf};

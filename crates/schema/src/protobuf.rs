@@ -39,6 +39,9 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
             _ => {}
         }
     }
+    if formless(&kind) {
+        return Err(error(&format!("{kind} has no protobuf form here; send JSON")));
+    }
     let definition = definition_of(&api_version, &kind).ok_or_else(|| {
         error(&format!(
             "no kind {kind:?} is registered for version {api_version:?}"
@@ -57,6 +60,9 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
 /// the wrong type.
 pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
     let (api_version, kind) = (object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?);
+    if formless(kind) {
+        return None;
+    }
     let definition = definition_of(api_version, kind)?;
     let raw = encode_message(definition, object.as_object()?)?;
     let mut meta = Vec::new();
@@ -68,6 +74,11 @@ pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
     put_bytes(&mut body, 3, b"");
     put_bytes(&mut body, 4, b"");
     Some(body)
+}
+
+/// Kinds that have no protobuf form here: they embed structs in embedded structs, or hold JSON of several shapes (`JSONSchemaPropsOrBool`).
+fn formless(kind: &str) -> bool {
+    kind.contains("AdmissionPolicy") || kind.starts_with("CustomResourceDefinition")
 }
 
 fn definition_of(api_version: &str, kind: &str) -> Option<&'static Definition> {

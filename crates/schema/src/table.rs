@@ -150,6 +150,10 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
 
 fn parse_tags(text: &str) -> [u8; 2] {
     let (outer, inner) = text.split_once('.').unwrap_or((text, ""));
+    if inner.contains('.') {
+        // Embedded in what is embedded: see `protobuf::formless`.
+        return [0, 0];
+    }
     [outer.parse().unwrap_or(0), inner.parse().unwrap_or(0)]
 }
 

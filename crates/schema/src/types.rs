@@ -247,6 +247,11 @@ impl Field {
         self.name
     }
 
+    /// Where its struct declares it, among its siblings: the number of its protobuf field.
+    pub fn order(&self) -> [u8; 2] {
+        self.tags
+    }
+
     /// Its type.
     pub fn ty(&'static self) -> Type {
         Type(&self.node)

@@ -60,6 +60,23 @@ pub(crate) fn default_stateful_set(spec: &mut Fields) {
     });
     default_absent(spec, "replicas", 1);
     default_absent(spec, "revisionHistoryLimit", 10);
+    // Upstream's storage decodes claims with their kind (pkg/apis/apps/v1/conversion.go).
+    for claim in spec
+        .get_mut("volumeClaimTemplates")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Value::Object(claim) = claim {
+            default_each_zero(
+                claim,
+                [
+                    ("apiVersion", json!("v1")),
+                    ("kind", json!("PersistentVolumeClaim")),
+                ],
+            );
+        }
+    }
 }
 
 /// A whole Job: a CronJob's template is not defaulted by this rule upstream.
@@ -77,6 +94,23 @@ pub(crate) fn default_job_labels(job: &mut Fields) {
             }
         });
     }
+}
+
+/// Selector and labels are those of the template, where they are left out.
+pub(crate) fn default_replication_controller(controller: &mut Fields) {
+    let labels = controller
+        .get("spec")
+        .and_then(|s| s.pointer("/template/metadata/labels"))
+        .filter(|l| l.is_object())
+        .cloned();
+    for (part, field) in [("spec", "selector"), ("metadata", "labels")] {
+        default_in(controller, part, |fields| {
+            if let Some(labels) = labels.clone().filter(|_| is_zero(fields, field)) {
+                fields.insert(field.to_owned(), labels);
+            }
+        });
+    }
+    default_in(controller, "spec", |spec| default_absent(spec, "replicas", 1));
 }
 
 fn default_job(spec: &mut Fields) {

@@ -127,7 +127,11 @@ proptest! {
     #[test]
     fn protobuf_round_trips((definition, mut object) in object()) {
         schema::normalise(definition, &mut object).unwrap();
-        let body = schema::encode_protobuf(&object).unwrap();
+        let Some(body) = schema::encode_protobuf(&object) else {
+            let known = ["AdmissionPolicy", "CustomResourceDefinition"];
+            prop_assert!(known.iter().any(|kind| definition.contains(kind)), "{definition}");
+            return Ok(());
+        };
         let mut decoded = schema::decode_protobuf(&body).unwrap();
         empty_to_null(&mut object);
         empty_to_null(&mut decoded);

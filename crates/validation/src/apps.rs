@@ -3,7 +3,7 @@ use kube_types::{IntOrString, LabelSelector, is_dns1123_label, is_percent};
 use serde_json::{Value, json};
 
 use crate::{
-    field::{Errors, Node, same},
+    field::{Errors, Node, go_struct, same},
     meta, pod, storage,
 };
 
@@ -147,7 +147,11 @@ pub(crate) fn replication_controller(e: &mut Errors, object: &Node<'_>) {
     if selector.is_empty() {
         e.required(&selector, "");
     }
-    e.non_negative(&spec.get("replicas"));
+    if spec.get("replicas").present() {
+        e.non_negative(&spec.get("replicas"));
+    } else {
+        e.required(&spec.get("replicas"), "");
+    }
     let template = spec.get("template");
     if !template.present() {
         return e.required(&template, "");
@@ -178,7 +182,13 @@ pub(crate) fn stateful_set(e: &mut Errors, object: &Node<'_>, update: bool) {
         "" => e.required(&strategy, ""),
         "OnDelete" => {
             if rolling.present() {
-                e.invalid(&rolling, "only allowed for updateStrategy 'RollingUpdate'");
+                let fields = [("Partition", "partition"), ("MaxUnavailable", "maxUnavailable")];
+                let shown = go_struct(&rolling, &fields);
+                e.invalid_raw(
+                    &rolling,
+                    &shown,
+                    "only allowed for updateStrategy 'RollingUpdate'",
+                );
             }
         }
         "RollingUpdate" => {
@@ -350,7 +360,7 @@ fn at_most(e: &mut Errors, status: &Node<'_>, pairs: &[(&str, &str, &str)]) {
     for (field, limit, detail) in pairs {
         let number = |name: &str| status.get(name).int().unwrap_or(0);
         if number(field) > number(limit) {
-            e.invalid(&status.get(field), detail);
+            e.invalid_value(&status.get(field), &number(field).into(), detail);
         }
     }
 }

@@ -3,15 +3,25 @@ use kube_types::is_dns1123_label;
 
 use crate::{
     apps,
-    field::{Errors, Node},
-    meta,
+    field::{Errors, Node, go_struct},
+    meta, pod,
 };
 
 pub(crate) fn disruption_budget(e: &mut Errors, object: &Node<'_>) {
     let spec = object.get("spec");
     let (min, max) = (spec.get("minAvailable"), spec.get("maxUnavailable"));
     if min.present() && max.present() {
-        e.invalid(&spec, "minAvailable and maxUnavailable cannot be both set");
+        let fields = [
+            ("MinAvailable", "minAvailable"),
+            ("Selector", "selector"),
+            ("MaxUnavailable", "maxUnavailable"),
+            ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy"),
+        ];
+        e.invalid_raw(
+            &spec,
+            &go_struct(&spec, &fields),
+            "minAvailable and maxUnavailable cannot be both set",
+        );
     }
     for node in [min, max] {
         apps::int_or_percent(e, &node);
@@ -32,7 +42,19 @@ const METRICS: [(&str, &str); 5] = [
     ("Resource", "resource"),
 ];
 
-pub(crate) fn autoscaler(e: &mut Errors, object: &Node<'_>) {
+/// How an object that is referred to may be named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// The version was there before, and stays as it is.
+    Any,
+    /// Objects of the core group are fine.
+    AnyGroup,
+    /// Nothing of the core group can be scaled, but for one kind.
+    OtherThanCore,
+}
+
+/// `old` is absent for a new one.
+pub(crate) fn autoscaler(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>) {
     let spec = object.get("spec");
     let (min, max) = (spec.get("minReplicas"), spec.get("maxReplicas"));
     if min.int().is_some_and(|n| n < 1) {
@@ -51,10 +73,29 @@ pub(crate) fn autoscaler(e: &mut Errors, object: &Node<'_>) {
             "must be greater than or equal to `minReplicas`",
         );
     }
-    reference(e, &spec.get("scaleTargetRef"));
+    let target = spec.get("scaleTargetRef");
+    let kept = old.is_some_and(|old| {
+        let before = old.at(&["spec", "scaleTargetRef"]);
+        ["apiVersion", "kind"]
+            .iter()
+            .all(|field| before.get(field).text() == target.get(field).text())
+    });
+    let version = if kept {
+        Version::Any
+    } else if target.get("kind").text() == "ReplicationController" {
+        Version::AnyGroup
+    } else {
+        Version::OtherThanCore
+    };
+    reference(e, &target, version);
+    let described = if old.is_some_and(describes_badly) {
+        Version::Any
+    } else {
+        Version::AnyGroup
+    };
     let metrics = spec.get("metrics");
     for metric in metrics.items() {
-        metric_spec(e, &metric);
+        metric_spec(e, &metric, described);
     }
     for direction in ["scaleUp", "scaleDown"] {
         let rules = spec.at(&["behavior", direction]);
@@ -64,7 +105,32 @@ pub(crate) fn autoscaler(e: &mut Errors, object: &Node<'_>) {
     }
 }
 
-fn reference(e: &mut Errors, reference: &Node<'_>) {
+/// Whether a metric describes an object whose version cannot be read.
+fn describes_badly(old: &Node<'_>) -> bool {
+    old.at(&["spec", "metrics"]).items().iter().any(|metric| {
+        let object = metric.get("object");
+        metric.get("type").text() == "Object"
+            && object.present()
+            && bad_version(
+                object.at(&["describedObject", "apiVersion"]).text(),
+                Version::AnyGroup,
+            )
+            .is_some()
+    })
+}
+
+/// What is wrong with a group and version (apimachinery `runtime/schema` ParseGroupVersion).
+fn bad_version(text: &str, version: Version) -> Option<String> {
+    let group = match text.split('/').collect::<Vec<_>>().as_slice() {
+        [_] | ["", ""] => "",
+        [group, _] => group,
+        _ => return Some(format!("unexpected GroupVersion string: {text}")),
+    };
+    (version == Version::OtherThanCore && group.is_empty())
+        .then(|| "apiVersion must specify API group".to_owned())
+}
+
+fn reference(e: &mut Errors, reference: &Node<'_>, version: Version) {
     for field in ["kind", "name"] {
         let node = reference.get(field);
         if node.is_empty() {
@@ -73,9 +139,15 @@ fn reference(e: &mut Errors, reference: &Node<'_>) {
             e.complaints(&node, meta::path_segment(node.text()));
         }
     }
+    let named = reference.get("apiVersion");
+    if version != Version::Any
+        && let Some(complaint) = bad_version(named.text(), version)
+    {
+        e.invalid_text(&named, named.text(), &complaint);
+    }
 }
 
-fn metric_spec(e: &mut Errors, metric: &Node<'_>) {
+fn metric_spec(e: &mut Errors, metric: &Node<'_>, described: Version) {
     let kind = metric.get("type");
     let types = METRICS.map(|(name, _)| name);
     if kind.is_empty() {
@@ -93,7 +165,7 @@ fn metric_spec(e: &mut Errors, metric: &Node<'_>) {
         .filter(|field| metric.get(field).present())
         .collect();
     if let Some(field) = present.first() {
-        source(e, field, &metric.get(field));
+        source(e, field, &metric.get(field), described);
     }
     match expected {
         Some(field) if !metric.get(field).present() => {
@@ -112,13 +184,13 @@ fn metric_spec(e: &mut Errors, metric: &Node<'_>) {
     }
 }
 
-fn source(e: &mut Errors, kind: &str, source: &Node<'_>) {
+fn source(e: &mut Errors, kind: &str, source: &Node<'_>, described: Version) {
     let target = source.get("target");
     let (value, average) = (target.get("value"), target.get("averageValue"));
     match kind {
         "object" | "pods" | "external" => {
             if kind == "object" {
-                reference(e, &source.get("describedObject"));
+                reference(e, &source.get("describedObject"), described);
             }
             let name = source.at(&["metric", "name"]);
             if name.is_empty() {
@@ -146,10 +218,12 @@ fn source(e: &mut Errors, kind: &str, source: &Node<'_>) {
             }
         }
         _ => {
-            if source.get("name").is_empty() {
-                e.required(&source.get("name"), "must specify a resource name");
+            let (name, container) = (source.get("name"), source.get("container"));
+            if name.is_empty() {
+                e.required(&name, "must specify a resource name");
+            } else if kind == "containerResource" {
+                pod::container_resource_name(e, &name, name.text());
             }
-            let container = source.get("container");
             if kind == "containerResource" {
                 if container.is_empty() {
                     e.required(&container, "must specify a container");
@@ -224,5 +298,9 @@ fn scaling_rules(e: &mut Errors, rules: &Node<'_>) {
                 e.invalid(&node, "must be less than or equal to 1800");
             }
         }
+    }
+    let tolerance = rules.get("tolerance");
+    if tolerance.quantity().is_some_and(|q| q.sign() < 0) {
+        e.invalid(&tolerance, "must be greater than or equal to 0");
     }
 }

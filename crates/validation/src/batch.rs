@@ -1,14 +1,21 @@
-//! Jobs and CronJobs (upstream `pkg/apis/batch/validation`).
+//! Jobs (upstream `pkg/apis/batch/validation`).
 use kube_types::{LabelSelector, is_dns1123_label};
 use serde_json::{Value, json};
 
 use crate::{
-    field::{Errors, Node, same},
-    meta, pod,
+    failure_policy,
+    field::{Errors, Node, go_struct, same, show},
+    meta, pod, success_policy,
 };
 
 /// What `spec.parallelism` of an indexed Job may be, and its `maxFailedIndexes`.
 const INDEXED_MAX: i64 = 100_000;
+/// Beyond so many completions with a limit for each index …
+const MANY: i64 = 100_000;
+/// … so many pods may run at once, and so many indexes may fail.
+const LIMIT_OF_MANY: i64 = 10_000;
+/// The length of `spec.managedBy`.
+const MANAGER: usize = 63;
 
 pub(crate) fn job(e: &mut Errors, object: &Node<'_>) {
     generated_selector(e, object);
@@ -79,7 +86,7 @@ fn generated_selector(e: &mut Errors, object: &Node<'_>) {
     }
 }
 
-fn job_spec(e: &mut Errors, spec: &Node<'_>) {
+pub(crate) fn job_spec(e: &mut Errors, spec: &Node<'_>) {
     for field in [
         "parallelism",
         "completions",
@@ -94,6 +101,13 @@ fn job_spec(e: &mut Errors, spec: &Node<'_>) {
     let (per_index, max_failed) = (spec.get("backoffLimitPerIndex"), spec.get("maxFailedIndexes"));
     if max_failed.present() && !per_index.present() {
         e.required(&per_index, "when maxFailedIndexes is specified");
+    }
+    let manager = spec.get("managedBy");
+    if manager.present() {
+        meta::domain_prefixed_path(e, &manager);
+        if manager.len() > MANAGER {
+            e.too_long(&manager, MANAGER);
+        }
     }
     let mode = spec.get("completionMode");
     e.maybe_one_of(&mode, &["NonIndexed", "Indexed"]);
@@ -116,20 +130,32 @@ fn job_spec(e: &mut Errors, spec: &Node<'_>) {
         if max_failed.int().is_some_and(|n| n > INDEXED_MAX) {
             e.invalid(&max_failed, "must be less than or equal to 100000");
         }
-    } else {
+        if completions.int().is_some_and(|n| n > MANY) && per_index.present() {
+            many_completions(e, &parallelism, &max_failed);
+        }
+    } else if matches!(mode.text(), "" | "NonIndexed") {
         for field in [&per_index, &max_failed] {
             if field.present() {
                 e.invalid(field, "requires indexed completion mode");
             }
         }
-        if spec.get("successPolicy").present() {
-            e.invalid(&spec.get("successPolicy"), "requires indexed completion mode");
+    }
+    failure_policy::failure_policy(e, spec);
+    let policy = spec.get("successPolicy");
+    if policy.present() {
+        if mode.text() == "Indexed" {
+            success_policy::success_policy(e, &policy, spec.get("completions").int().unwrap_or(0));
+        } else {
+            let shown = go_struct(&policy, &[("Rules", "rules")]);
+            e.invalid_raw(&policy, &shown, "requires indexed completion mode");
         }
     }
-    e.maybe_one_of(
-        &spec.get("podReplacementPolicy"),
-        &["Failed", "TerminatingOrFailed"],
-    );
+    let replacements: &[&str] = if spec.get("podFailurePolicy").present() {
+        &["Failed"]
+    } else {
+        &["Failed", "TerminatingOrFailed"]
+    };
+    e.maybe_one_of(&spec.get("podReplacementPolicy"), replacements);
     let template = spec.get("template");
     pod::template(e, &template);
     let policy = template.at(&["spec", "restartPolicy"]);
@@ -146,7 +172,22 @@ fn job_spec(e: &mut Errors, spec: &Node<'_>) {
     }
 }
 
+fn many_completions(e: &mut Errors, parallelism: &Node<'_>, max_failed: &Node<'_>) {
+    if !max_failed.present() {
+        e.required(max_failed, "must be specified when completions is above 100000");
+    }
+    for field in [parallelism, max_failed] {
+        if field.int().is_some_and(|n| n > LIMIT_OF_MANY) {
+            e.invalid(
+                field,
+                "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index",
+            );
+        }
+    }
+}
+
 pub(crate) fn job_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    let suspended = is_suspended(old);
     let (old, new) = (old.get("spec"), new.get("spec"));
     whole_spec(e, &new);
     let (completions, before) = (new.get("completions"), old.get("completions"));
@@ -163,13 +204,18 @@ pub(crate) fn job_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
     e.immutable(&new.get("selector"), &old.get("selector"));
     let template = new.get("template");
-    if !old.get("suspend").is_true() {
-        e.immutable(&template, &old.get("template"));
-    } else if !same(
-        &apart_from_directives(&template),
-        &apart_from_directives(&old.get("template")),
-    ) {
-        e.invalid(&template, "field is immutable");
+    if suspended {
+        let spec = template.get("spec");
+        let before = old.at(&["template", "spec"]);
+        if !same(&apart_from_directives(&spec), &apart_from_directives(&before)) {
+            let shown = schema::internal_compact("io.k8s.api.core.v1.PodSpec", spec.value());
+            e.invalid_raw(&spec, &shown.unwrap_or_default(), "field is immutable");
+        }
+    } else {
+        let before = old.get("template");
+        if !same(template.value(), before.value()) {
+            e.invalid_raw(&template, &shown_template(&template), "field is immutable");
+        }
     }
     for field in [
         "completionMode",
@@ -182,201 +228,63 @@ pub(crate) fn job_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
 }
 
-/// A template without what may change while a Job is suspended: where its pods run, and with how much.
-fn apart_from_directives(template: &Node<'_>) -> Value {
-    let mut template = template.value().clone();
-    if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("annotations");
-        metadata.remove("labels");
-    }
-    if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) {
-        for field in ["nodeSelector", "tolerations", "schedulingGates", "affinity"] {
-            spec.remove(field);
-        }
-        for list in ["containers", "initContainers"] {
-            for container in spec
-                .get_mut(list)
-                .and_then(Value::as_array_mut)
-                .into_iter()
-                .flatten()
-            {
-                container
-                    .as_object_mut()
-                    .map(|container| container.remove("resources"));
-            }
-        }
-    }
-    template
-}
-
-pub(crate) fn cron_job(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>) {
-    let spec = object.get("spec");
-    let (schedule, zone) = (spec.get("schedule"), spec.get("timeZone"));
-    if schedule.is_empty() {
-        e.required(&schedule, "");
-    } else {
-        if let Some(complaint) = bad_schedule(schedule.text()) {
-            e.invalid(&schedule, &complaint);
-        }
-        let zone_allowed = old.is_some_and(|old| old.at(&["spec", "schedule"]).text().contains("TZ"));
-        if schedule.text().contains("TZ") {
-            if !zone_allowed {
-                e.invalid(
-                    &schedule,
-                    "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
-                );
-            } else if zone.present() {
-                e.invalid(
-                    &schedule,
-                    "cannot use both timeZone field and TZ or CRON_TZ in schedule",
-                );
-            }
-        }
-    }
-    e.non_negative(&spec.get("startingDeadlineSeconds"));
-    if zone.present() {
-        let sound = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with(['-', '.'])
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+'))
-        };
-        if zone.is_empty() {
-            e.invalid(&zone, "timeZone must be nil or non-empty string");
-        } else if !zone.text().split('/').all(sound) {
-            e.invalid(&zone, &format!("unknown time zone {}", zone.text()));
-        } else if zone.text().eq_ignore_ascii_case("local") {
-            e.invalid(
-                &zone,
-                "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
-            );
-        }
-    }
-    e.one_of(&spec.get("concurrencyPolicy"), &["Allow", "Forbid", "Replace"]);
-    let job = spec.at(&["jobTemplate", "spec"]);
-    job_spec(e, &job);
-    if job.get("selector").present() {
-        e.invalid(&job.get("selector"), "`selector` will be auto-generated");
-    }
-    if job.get("manualSelector").is_true() {
-        e.unsupported(&job.get("manualSelector"), &["nil", "false"]);
-    }
-    e.non_negative(&spec.get("successfulJobsHistoryLimit"));
-    e.non_negative(&spec.get("failedJobsHistoryLimit"));
-    let name = object.at(&["metadata", "name"]);
-    if old.is_none() && name.len() > 52 {
-        e.invalid(&name, "must be no more than 52 characters");
-    }
-}
-
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
-const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-
-/// What is wrong with a cron expression, in the words of `robfig/cron` v3, upstream's parser.
-fn bad_schedule(schedule: &str) -> Option<String> {
-    let rest = schedule
-        .strip_prefix("TZ=")
-        .or_else(|| schedule.strip_prefix("CRON_TZ="));
-    let spec = rest
-        .and_then(|rest| rest.split_once(' '))
-        .map_or(schedule, |(_, spec)| spec)
-        .trim();
-    if spec.starts_with('@') {
-        let known = [
-            "@yearly",
-            "@annually",
-            "@monthly",
-            "@weekly",
-            "@daily",
-            "@midnight",
-            "@hourly",
-        ];
-        return match spec.strip_prefix("@every ") {
-            Some(every) => kube_types::parse_duration(every)
-                .err()
-                .map(|error| format!("failed to parse duration {spec}: {error}")),
-            None => (!known.contains(&spec)).then(|| format!("unrecognized descriptor: {spec}")),
-        };
-    }
-    let fields: Vec<_> = spec.split_whitespace().collect();
-    if fields.len() != 5 {
-        return Some(format!(
-            "expected exactly 5 fields, found {}: [{}]",
-            fields.len(),
-            fields.join(" ")
-        ));
-    }
-    let bounds: [(i64, i64, &[&str]); 5] = [
-        (0, 59, &[]),
-        (0, 23, &[]),
-        (1, 31, &[]),
-        (1, 12, &MONTHS),
-        (0, 6, &DAYS),
+/// A template as upstream shows it: its internal type has the fields of its metadata beside `Spec`.
+fn shown_template(template: &Node<'_>) -> String {
+    let metadata = template.get("metadata");
+    let fields = [
+        "name",
+        "generateName",
+        "namespace",
+        "labels",
+        "annotations",
+        "finalizers",
     ];
-    fields.iter().zip(bounds).find_map(|(field, (low, high, names))| {
-        field
-            .split(',')
-            .find_map(|part| bad_range(part, low, high, names))
-    })
+    let mut shown: Vec<String> = fields
+        .iter()
+        .map(|field| (field, metadata.get(field)))
+        .filter(|(_, node)| !node.is_empty())
+        .map(|(field, node)| format!("{field:?}:{}", show(node.value())))
+        .collect();
+    let spec = schema::internal_compact("io.k8s.api.core.v1.PodSpec", template.get("spec").value());
+    shown.push(format!("\"Spec\":{}", spec.unwrap_or_default()));
+    format!("{{{}}}", shown.join(","))
 }
 
-fn bad_range(part: &str, low: i64, high: i64, names: &[&str]) -> Option<String> {
-    let (range, step) = match part.split_once('/') {
-        Some((_, step)) if step.contains('/') => return Some(format!("too many slashes: {part}")),
-        Some((range, step)) => (range, Some(step)),
-        None => (part, None),
+/// Whether a Job waits, and none of its pods run (registry `batch/job/strategy.go` shouldAllowMutablePodTemplate).
+fn is_suspended(job: &Node<'_>) -> bool {
+    let status = job.get("status");
+    let told = status
+        .get("conditions")
+        .items()
+        .iter()
+        .any(|c| c.get("type").text() == "Suspended" && c.get("status").text() == "True");
+    job.at(&["spec", "suspend"]).is_true()
+        && (told || !status.get("startTime").present())
+        && status.get("active").int().unwrap_or(0) == 0
+}
+
+/// A template's spec without what may change while a Job is suspended: where its pods run, and with how much.
+fn apart_from_directives(spec: &Node<'_>) -> Value {
+    let mut spec = spec.value().clone();
+    let Some(fields) = spec.as_object_mut() else {
+        return spec;
     };
-    let number = |text: &str| -> Result<i64, String> {
-        if let Some(at) = names.iter().position(|name| text.eq_ignore_ascii_case(name)) {
-            return Ok(at as i64 + low);
+    for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+        fields.remove(field);
+    }
+    if let Some(affinity) = fields.get_mut("affinity").and_then(Value::as_object_mut) {
+        affinity.remove("nodeAffinity");
+        if affinity.is_empty() {
+            fields.remove("affinity");
         }
-        let parsed: i64 = text.parse().map_err(|_| {
-            format!(
-                "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
-                Value::from(text)
-            )
-        })?;
-        if parsed < 0 {
-            Err(format!("negative number ({parsed}) not allowed: {text}"))
-        } else {
-            Ok(parsed)
+    }
+    for list in ["containers", "initContainers"] {
+        let containers = fields.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            container
+                .as_object_mut()
+                .map(|container| container.remove("resources"));
         }
-    };
-    let check = || -> Result<(), String> {
-        let (start, end) = if range == "*" || range == "?" {
-            (low, high)
-        } else {
-            match range.split_once('-') {
-                Some((_, end)) if end.contains('-') => return Err(format!("too many hyphens: {part}")),
-                Some((start, end)) => (number(start)?, number(end)?),
-                None => {
-                    let start = number(range)?;
-                    (start, if step.is_some() { high } else { start })
-                }
-            }
-        };
-        let step = step.map_or(Ok(1), &number)?;
-        if start < low {
-            return Err(format!(
-                "beginning of range ({start}) below minimum ({low}): {part}"
-            ));
-        }
-        if end > high {
-            return Err(format!("end of range ({end}) above maximum ({high}): {part}"));
-        }
-        if start > end {
-            return Err(format!(
-                "beginning of range ({start}) beyond end of range ({end}): {part}"
-            ));
-        }
-        if step == 0 {
-            Err(format!("step of range should be a positive number: {part}"))
-        } else {
-            Ok(())
-        }
-    };
-    check().err()
+    }
+    spec
 }

@@ -1,5 +1,5 @@
-//! Small kinds: namespaces, nodes, quotas, limit ranges, priority classes, leases.
-use kube_types::{Quantity, is_qualified_name};
+//! Small kinds: namespaces, nodes, quotas, priority classes, leases.
+use kube_types::is_qualified_name;
 
 use crate::{
     field::{Errors, Node},
@@ -134,15 +134,40 @@ fn scope_fits(scope: &str, resource: &str) -> bool {
     }
 }
 
+/// `standardQuotaResources` (pkg/apis/core/helper/helpers.go).
+const STANDARD_QUOTAS: [&str; 19] = [
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
 fn is_standard_quota(name: &str) -> bool {
-    !name.contains('/') && name != "storage"
+    STANDARD_QUOTAS.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
 }
 
 pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
     let hard = spec.get("hard");
     for (name, quantity) in hard.entries() {
         pod::resource_name(e, &quantity, name);
-        if name == "storage" {
+        if !name.contains('/') && !is_standard_quota(name) {
             e.invalid_text(&quantity, name, "must be a standard resource for quota");
         }
         amount(e, &quantity, name);
@@ -231,103 +256,6 @@ pub(crate) fn quota_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     };
     if scopes(old) != scopes(new) {
         e.invalid(&new.at(&["spec", "scopes"]), "field is immutable");
-    }
-}
-
-pub(crate) fn limit_range(e: &mut Errors, object: &Node<'_>) {
-    let mut kinds = Vec::new();
-    for limit in object.at(&["spec", "limits"]).items() {
-        let kind = limit.get("type");
-        if kind.is_empty() {
-            e.required(&kind, "");
-        } else if !["Pod", "Container", "PersistentVolumeClaim"].contains(&kind.text())
-            && !kind.text().contains('/')
-        {
-            e.invalid(&kind, "must be a standard limit type or fully qualified");
-        }
-        if kinds.contains(&kind.text()) {
-            e.duplicate(&kind);
-        }
-        kinds.push(kind.text());
-        for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-            for (name, quantity) in limit.get(field).entries() {
-                pod::resource_name(e, &quantity, name);
-            }
-        }
-        if kind.text() == "Pod" {
-            for field in ["default", "defaultRequest"] {
-                if !limit.get(field).is_empty() {
-                    e.forbidden(&limit.get(field), "may not be specified when `type` is 'Pod'");
-                }
-            }
-        }
-        let storage = |field: &str| limit.get(field).key("storage").present();
-        if kind.text() == "PersistentVolumeClaim" && !storage("min") && !storage("max") {
-            let detail = "either minimum or maximum storage value is required, but neither was provided";
-            e.required(&limit.get("limits"), detail);
-        }
-        consistent(e, &limit);
-    }
-}
-
-/// Minimum, default request, default and maximum in this order.
-fn consistent(e: &mut Errors, limit: &Node<'_>) {
-    let mut names: Vec<&str> = Vec::new();
-    for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-        names.extend(limit.get(field).entries().iter().map(|(name, _)| *name));
-    }
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        let get = |field: &str| limit.get(field).key(name);
-        let value = |field: &str| get(field).quantity();
-        let rules = [
-            ("min", "max", "min", "min", "min value", "max value"),
-            (
-                "min",
-                "defaultRequest",
-                "defaultRequest",
-                "defaultRequest",
-                "min value",
-                "default request value",
-            ),
-            (
-                "defaultRequest",
-                "max",
-                "defaultRequest",
-                "defaultRequest",
-                "default request value",
-                "max value",
-            ),
-            (
-                "defaultRequest",
-                "default",
-                "defaultRequest",
-                "defaultRequest",
-                "default request value",
-                "default limit value",
-            ),
-            ("min", "default", "default", "min", "min value", "default value"),
-            ("default", "max", "default", "max", "default value", "max value"),
-        ];
-        for (low, high, at, shown, low_name, high_name) in rules {
-            if let (Some(a), Some(b)) = (value(low), value(high))
-                && a > b
-            {
-                let shown = value(shown).map(|q| q.to_string()).unwrap_or_default();
-                e.invalid_text(
-                    &get(at),
-                    &shown,
-                    &format!("{low_name} {a} is greater than {high_name} {b}"),
-                );
-            }
-        }
-        if let Some(ratio) = value("maxLimitRequestRatio")
-            && ratio < Quantity::from_integer(1)
-        {
-            let detail = format!("ratio {ratio} is less than 1");
-            e.invalid_text(&get("maxLimitRequestRatio"), &ratio.to_string(), &detail);
-        }
     }
 }
 

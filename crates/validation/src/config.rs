@@ -1,5 +1,6 @@
 //! ConfigMaps and Secrets.
-use kube_types::is_config_map_key;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kube_types::{is_config_map_key, parse_json_object};
 use serde_json::Value;
 
 use crate::field::{Errors, Node, same};
@@ -59,8 +60,8 @@ pub(crate) fn secret(e: &mut Errors, object: &Node<'_>) {
             }
             return;
         }
-        "kubernetes.io/dockercfg" => &[".dockercfg"],
-        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => return registries(e, &data.key(".dockercfg")),
+        "kubernetes.io/dockerconfigjson" => return registries(e, &data.key(".dockerconfigjson")),
         "kubernetes.io/basic-auth" => {
             let fields = ["username", "password"];
             if fields.iter().any(|field| data.key(field).present()) {
@@ -81,6 +82,18 @@ pub(crate) fn secret(e: &mut Errors, object: &Node<'_>) {
         if !data.key(field).present() {
             e.required(&data.key(field), "");
         }
+    }
+}
+
+/// Credentials of registries: any JSON object. Nothing of it is shown.
+fn registries(e: &mut Errors, content: &Node<'_>) {
+    if !content.present() {
+        return e.required(content, "");
+    }
+    // Decoding has found it to be base64.
+    let bytes = STANDARD.decode(content.text()).unwrap_or_default();
+    if let Err(why) = parse_json_object(&bytes) {
+        e.invalid_text(content, "<secret contents redacted>", &why);
     }
 }
 

@@ -194,6 +194,20 @@ impl Errors {
         );
     }
 
+    /// Nothing of the value is shown.
+    pub(crate) fn invalid_bare(&mut self, node: &Node<'_>, detail: &str) {
+        self.add("FieldValueInvalid", node, with("Invalid value", detail));
+    }
+
+    /// The value is already in the form in which it is shown.
+    pub(crate) fn invalid_raw(&mut self, node: &Node<'_>, shown: &str, detail: &str) {
+        self.add(
+            "FieldValueInvalid",
+            node,
+            with(&format!("Invalid value: {shown}"), detail),
+        );
+    }
+
     pub(crate) fn invalid_text(&mut self, node: &Node<'_>, value: &str, detail: &str) {
         self.invalid_value(node, &Value::from(value), detail);
     }
@@ -207,6 +221,11 @@ impl Errors {
 
     pub(crate) fn forbidden(&mut self, node: &Node<'_>, detail: &str) {
         self.add("FieldValueForbidden", node, with("Forbidden", detail));
+    }
+
+    /// With a reason.
+    pub(crate) fn duplicate_because(&mut self, node: &Node<'_>, shown: &str, detail: &str) {
+        self.duplicate_raw(node, &format!("{shown}: {detail}"));
     }
 
     pub(crate) fn duplicate(&mut self, node: &Node<'_>) {
@@ -337,6 +356,15 @@ pub(crate) fn show(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// A struct without tags as Go's JSON shows it: these names, in this order.
+pub(crate) fn go_struct(node: &Node<'_>, fields: &[(&str, &str)]) -> String {
+    let shown: Vec<_> = fields
+        .iter()
+        .map(|(name, field)| format!("{name:?}:{}", show(node.get(field).value())))
+        .collect();
+    format!("{{{}}}", shown.join(","))
 }
 
 fn with(message: &str, detail: &str) -> String {

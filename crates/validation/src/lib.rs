@@ -4,26 +4,39 @@
 //! gates) would give, in its order. Objects are expected to be defaulted and normalised. Where upstream walks a Go map in random
 //! order, keys are sorted here. Kinds without rules of their own get the rules for `metadata`.
 
+mod aggregation;
 mod apps;
 mod autoscaling;
 mod batch;
 mod cluster;
 mod config;
+mod cron;
+mod custom;
+mod event;
+mod extensions;
+mod failure_policy;
 mod field;
+mod ingress;
+mod job_status;
+mod limits;
 mod meta;
 mod network;
 mod pod;
 mod rbac;
 mod service;
 mod storage;
+mod success_policy;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 
-use field::{Errors, Node};
+use field::{Errors, Node, go_struct};
 use meta::NameRule;
+
+pub use warnings::{deprecation, warnings};
 
 /// One cause of a 422 Status (`metav1.StatusCause`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +55,21 @@ pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
     let object = Node::root(object);
     let namespaced = is_namespaced(definition);
     let kind = kind_of(definition);
+    if kind == "Event" {
+        // Events of core are not held to the rules for metadata.
+        let new = definition.starts_with("io.k8s.api.events.");
+        let reporter = if new {
+            "reportingController"
+        } else {
+            "reportingComponent"
+        };
+        event::event(&mut errors, &object, reporter);
+        if new {
+            meta::create(&mut errors, &object, namespaced, name_rule(kind));
+            event::strict(&mut errors, &object);
+        }
+        return errors.finish();
+    }
     meta::create(&mut errors, &object, namespaced, name_rule(kind));
     match kind {
         "Pod" => pod::create(&mut errors, &object),
@@ -53,7 +81,7 @@ pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
         "DaemonSet" => apps::daemon_set(&mut errors, &object),
         "ControllerRevision" => apps::controller_revision(&mut errors, &object),
         "Job" => batch::job(&mut errors, &object),
-        "CronJob" => batch::cron_job(&mut errors, &object, None),
+        "CronJob" => cron::cron_job(&mut errors, &object, None),
         "Service" => service::service(&mut errors, &object, None),
         "ConfigMap" => config::config_map(&mut errors, &object),
         "Secret" => config::secret(&mut errors, &object),
@@ -64,18 +92,25 @@ pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
         "Namespace" => cluster::namespace(&mut errors, &object),
         "Node" => cluster::node(&mut errors, &object),
         "ResourceQuota" => cluster::quota_spec(&mut errors, &object.get("spec")),
-        "LimitRange" => cluster::limit_range(&mut errors, &object),
+        "LimitRange" => limits::limit_range(&mut errors, &object),
         "Lease" => cluster::lease(&mut errors, &object),
         "Role" => rbac::rules(&mut errors, &object, true),
         "ClusterRole" => rbac::cluster_role(&mut errors, &object),
         "RoleBinding" => rbac::binding(&mut errors, &object, true),
         "ClusterRoleBinding" => rbac::binding(&mut errors, &object, false),
-        "HorizontalPodAutoscaler" => autoscaling::autoscaler(&mut errors, &object),
+        "HorizontalPodAutoscaler" => autoscaling::autoscaler(&mut errors, &object, None),
         "PodDisruptionBudget" => autoscaling::disruption_budget(&mut errors, &object),
+        "APIService" => aggregation::api_service(&mut errors, &object),
         "EndpointSlice" => network::endpoint_slice(&mut errors, &object),
         "Endpoints" => network::endpoints(&mut errors, &object),
         "NetworkPolicy" => network::network_policy(&mut errors, &object),
-        _ => {}
+        "Ingress" => ingress::create(&mut errors, &object),
+        "IngressClass" => ingress::class(&mut errors, &object),
+        "CustomResourceDefinition" => {
+            custom::name(&mut errors, &object);
+            custom::definition(&mut errors, &object);
+        }
+        _ => extensions::create(&mut errors, kind, &object),
     }
     errors.finish()
 }
@@ -99,14 +134,27 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
         }
         meta::update(e, &old, &new);
         if old.get("roleRef").value() != new.get("roleRef").value() {
-            e.invalid(&new.get("roleRef"), "cannot change roleRef");
+            let reference = new.get("roleRef");
+            let fields = [("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name")];
+            e.invalid_raw(
+                &reference,
+                &go_struct(&reference, &fields),
+                "cannot change roleRef",
+            );
         }
         return errors.finish();
     }
+    if kind == "Job" && subresource.is_empty() {
+        // Its strategy checks the new Job as such first.
+        meta::create(e, &new, namespaced, name_rule(kind));
+        batch::job(e, &new);
+    }
     meta::update(e, &old, &new);
     match subresource {
+        _ if kind == "CertificateSigningRequest" => extensions::signing_update(e, subresource, &old, &new),
         "" => update_main(e, kind, namespaced, &old, &new),
         "status" => update_status(e, kind, &old, &new),
+        "ephemeralcontainers" => pod::update_ephemeral(e, &old, &new),
         "scale" => e.non_negative(&new.get("spec").get("replicas")),
         _ => {}
     }
@@ -144,7 +192,7 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
             e.immutable(&new.get("data"), &old.get("data"));
         }
         "Job" => batch::job_update(e, old, new),
-        "CronJob" => batch::cron_job(e, new, Some(old)),
+        "CronJob" => cron::cron_job(e, new, Some(old)),
         "Service" => {
             service::update(e, old, new);
             service::service(e, new, Some(old));
@@ -186,11 +234,12 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
         "ResourceQuota" => cluster::quota_update(e, old, new),
         "LimitRange" => {
             meta::create(e, new, namespaced, name_rule(kind));
-            cluster::limit_range(e, new);
+            limits::limit_range(e, new);
         }
         "Lease" => cluster::lease(e, new),
-        "HorizontalPodAutoscaler" => autoscaling::autoscaler(e, new),
+        "HorizontalPodAutoscaler" => autoscaling::autoscaler(e, new, Some(old)),
         "PodDisruptionBudget" => autoscaling::disruption_budget(e, new),
+        "APIService" => aggregation::api_service(e, new),
         "EndpointSlice" => {
             meta::create(e, new, namespaced, name_rule(kind));
             network::endpoint_slice(e, new);
@@ -198,7 +247,17 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
         }
         "Endpoints" => network::endpoints(e, new),
         "NetworkPolicy" => network::network_policy(e, new),
-        _ => {}
+        "Ingress" => {
+            meta::create(e, new, namespaced, name_rule(kind));
+            ingress::ingress(e, new);
+        }
+        "IngressClass" => {
+            immutable(e, "controller");
+            meta::create(e, new, namespaced, name_rule(kind));
+            ingress::class(e, new);
+        }
+        "CustomResourceDefinition" => custom::update(e, old, new),
+        _ => extensions::update(e, kind, old, new),
     }
 }
 
@@ -207,9 +266,10 @@ fn update_status(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
     match kind {
         "Pod" => pod::update_status(e, old, new),
         "Deployment" => apps::deployment_status(e, old, new),
-        "ReplicaSet" => apps::replica_set_status(e, new),
+        "ReplicaSet" | "ReplicationController" => apps::replica_set_status(e, new),
         "StatefulSet" => apps::stateful_set_status(e, old, new),
         "DaemonSet" => apps::daemon_set_status(e, old, new),
+        "Job" => job_status::update(e, old, new),
         "HorizontalPodAutoscaler" => {
             e.non_negative(&status.get("currentReplicas"));
             e.non_negative(&status.get("desiredReplicas"));
@@ -225,8 +285,23 @@ fn update_status(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
             }
         }
         "Node" => cluster::node_update(e, old, new),
+        "APIService" => aggregation::status(e, &status),
         _ => {}
     }
+}
+
+/// What is wrong with the metadata of a new custom resource.
+pub fn validate_custom(object: &Value, namespaced: bool) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    meta::create(&mut errors, &Node::root(object), namespaced, NameRule::Subdomain);
+    errors.finish()
+}
+
+/// What is wrong with the metadata of a changed custom resource.
+pub fn validate_custom_update(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    meta::update(&mut errors, &Node::root(old), &Node::root(new));
+    errors.finish()
 }
 
 /// The kind at the end of a definition's name.
@@ -244,9 +319,12 @@ fn is_namespaced(definition: &str) -> bool {
 fn name_rule(kind: &str) -> NameRule {
     match kind {
         "Namespace" | "Service" | "StatefulSet" => NameRule::Label,
-        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" | "CertificateSigningRequest" => {
-            NameRule::Segment
-        }
+        "Role"
+        | "ClusterRole"
+        | "RoleBinding"
+        | "ClusterRoleBinding"
+        | "CertificateSigningRequest"
+        | "APIService" => NameRule::Segment,
         _ => NameRule::Subdomain,
     }
 }

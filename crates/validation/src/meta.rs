@@ -1,5 +1,7 @@
 //! `metadata`, labels and selectors (apimachinery `api/validation/objectmeta.go`, `apis/meta/v1/validation`).
-use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
+use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, regex_message};
+
+use serde_json::Value;
 
 use crate::field::{Errors, Node};
 
@@ -187,13 +189,19 @@ fn owners(e: &mut Errors, owners: &Node<'_>) {
             }
         }
         if api_version.text() == "v1" && owner.get("kind").text() == "Event" {
-            e.invalid(&owner, "/v1, Kind=Event is disallowed from being an owner");
+            let shown = shown_owner(owner.value());
+            e.invalid_raw(
+                &owner,
+                &shown,
+                "/v1, Kind=Event is disallowed from being an owner",
+            );
         }
         if owner.get("controller").is_true() {
             let current = format!("{}/{}", owner.get("kind").text(), owner.get("name").text());
             match &controller {
-                Some(first) => e.invalid(
+                Some(first) => e.invalid_raw(
                     owners,
+                    &format!("[{}]", owners.items().iter().map(|o| shown_owner(o.value())).collect::<Vec<_>>().join(",")),
                     &format!(
                         "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {current}"
                     ),
@@ -202,6 +210,23 @@ fn owners(e: &mut Errors, owners: &Node<'_>) {
             }
         }
     }
+}
+
+/// The fields in Go's order.
+fn shown_owner(owner: &Value) -> String {
+    let fields = [
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
+    let shown = fields
+        .iter()
+        .filter_map(|field| Some((field, owner.get(*field)?)));
+    let shown: Vec<String> = shown.map(|(field, value)| format!("{field:?}:{value}")).collect();
+    format!("{{{}}}", shown.join(","))
 }
 
 /// A label selector.
@@ -233,6 +258,25 @@ pub(crate) fn selector(e: &mut Errors, selector: &Node<'_>) {
 pub(crate) fn label_name(e: &mut Errors, key: &Node<'_>) {
     for complaint in is_qualified_name(key.text()) {
         e.invalid_text(key, key.text(), &complaint);
+    }
+}
+
+/// Such as `acme.io/foo` (apimachinery `util/validation` IsDomainPrefixedPath).
+pub(crate) fn domain_prefixed_path(e: &mut Errors, node: &Node<'_>) {
+    if node.is_empty() {
+        return e.required(node, "");
+    }
+    let parts = node.text().split_once('/');
+    let Some((domain, path)) = parts.filter(|(domain, path)| !domain.is_empty() && !path.is_empty()) else {
+        return e.invalid(node, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+    };
+    for complaint in is_dns1123_subdomain(domain) {
+        e.invalid_text(node, domain, &complaint);
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(c);
+    if !path.chars().all(plain) {
+        let complaint = regex_message("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
+        e.invalid_text(node, path, &complaint);
     }
 }
 

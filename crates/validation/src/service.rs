@@ -101,7 +101,9 @@ pub(crate) fn service(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>)
 
 fn external_name(e: &mut Errors, spec: &Node<'_>) {
     for field in ["clusterIPs", "ipFamilies"] {
-        if !spec.get(field).is_empty() {
+        // Who says clusterIP means clusterIPs.
+        let alias = field == "clusterIPs" && !spec.get("clusterIP").is_empty();
+        if alias || !spec.get(field).is_empty() {
             e.forbidden(&spec.get(field), "may not be set for ExternalName services");
         }
     }

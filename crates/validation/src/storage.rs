@@ -3,7 +3,7 @@ use kube_types::{Quantity, is_dns1123_subdomain, is_qualified_name};
 use serde_json::Value;
 
 use crate::{
-    field::{Errors, Node, same},
+    field::{Errors, Node, same, show},
     meta, pod,
 };
 
@@ -110,9 +110,13 @@ pub(crate) fn claim_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         requests.insert("storage".to_owned(), size(old).value().clone());
     }
     if !same(&munged, old_spec.value()) {
+        let definition = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
+        let diff = schema::internal_diff(definition, old_spec.value(), &munged).unwrap_or_default();
         e.forbidden(
             &new_spec,
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+            &format!(
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{diff}"
+            ),
         );
     }
     let zero = Quantity::default();
@@ -170,7 +174,7 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
         e.required(&capacity, "");
     }
     if !capacity.key("storage").present() || capacity.len() > 1 {
-        e.unsupported(&capacity, &["storage"]);
+        e.unsupported_raw(&capacity, &show(capacity.value()), &["storage"]);
     }
     for (_, quantity) in capacity.entries() {
         positive(e, &quantity);

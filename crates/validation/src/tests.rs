@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 
 use crate::{validate_create, validate_update};
 
+mod others;
+mod pods;
+
 /// What an API server does before it validates.
 fn prepared(definition: &str, mut object: Value) -> Value {
     schema::normalise(definition, &mut object).unwrap();
@@ -292,7 +295,10 @@ fn ordinary_objects_pass() {
             "NetworkPolicy",
             json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}], "ports": [{"port": 80, "endPort": 90}]}]}}),
         ),
-        ("Event", json!({"involvedObject": {"kind": "Pod"}})),
+        (
+            "Event",
+            json!({"involvedObject": {"kind": "Pod", "namespace": "ns"}}),
+        ),
     ];
     for (kind, mut object) in objects {
         object["metadata"] = json!({"name": "n", "annotations": {"Example.com/Note": "any text"}, "finalizers": ["example.com/hold"]});

@@ -66,10 +66,25 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
     let words: Vec<String> = missing
         .iter()
         .map(|r| {
-            format!(
-                "{{APIGroups:{:?}, Resources:{:?}, Verbs:{:?}}}",
-                r.groups, r.resources, r.verbs
-            )
+            // The order of upstream's CompactString (pkg/apis/rbac/v1/helpers.go).
+            let parts = [
+                ("APIGroups", &r.groups),
+                ("Resources", &r.resources),
+                ("NonResourceURLs", &r.urls),
+                ("ResourceNames", &r.names),
+                ("Verbs", &r.verbs),
+            ];
+            let said = parts.iter().filter(|(_, list)| !list.is_empty());
+            let quoted = |list: &[String]| {
+                list.iter()
+                    .map(|word| format!("{word:?}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            let said: Vec<String> = said
+                .map(|(name, list)| format!("{name}:[{}]", quoted(list)))
+                .collect();
+            format!("{{{}}}", said.join(", "))
         })
         .collect();
     let why = format!(

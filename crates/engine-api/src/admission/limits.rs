@@ -20,32 +20,51 @@ fn limits(api: &Api, namespace: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Requests and limits that a pod leaves out.
+const ANNOTATION: &str = "kubernetes.io/limit-ranger";
+
+/// Requests and limits that a pod leaves out; an annotation tells of them.
 pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
+    let mut told = Vec::new();
     for limit in limits(api, namespace)
         .iter()
         .filter(|l| text(l, "/type") == "Container")
     {
-        for containers in ["initContainers", "containers"] {
+        for (containers, what) in [("containers", "container"), ("initContainers", "init container")] {
             let Some(list) = pod["spec"].get_mut(containers).and_then(Value::as_array_mut) else {
                 continue;
             };
             for container in list {
-                fill(container, "limits", &limit["default"]);
-                fill(container, "requests", &limit["defaultRequest"]);
+                let name = text(container, "/name").to_owned();
+                let limits = fill(container, "limits", &limit["default"]);
+                let requests = fill(container, "requests", &limit["defaultRequest"]);
+                for (kind, set) in [("request", requests), ("limit", limits)] {
+                    if !set.is_empty() {
+                        told.push(format!("{} {kind} for {what} {name}", set.join(", ")));
+                    }
+                }
             }
         }
     }
+    if !told.is_empty() {
+        let note = format!("LimitRanger plugin set: {}", told.join("; "));
+        crate::json::set(pod, &["metadata", "annotations", ANNOTATION], note);
+    }
 }
 
-fn fill(container: &mut Value, what: &str, defaults: &Value) {
+/// Fills in what is missing; gives its names.
+fn fill(container: &mut Value, what: &str, defaults: &Value) -> Vec<String> {
+    let mut filled = Vec::new();
     let Some(defaults) = defaults.as_object().filter(|d| !d.is_empty()) else {
-        return;
+        return filled;
     };
     let own: &mut Map<String, Value> = object(container, &["resources", what]);
     for (resource, quantity) in defaults {
-        own.entry(resource.clone()).or_insert_with(|| quantity.clone());
+        if !own.contains_key(resource) {
+            own.insert(resource.clone(), quantity.clone());
+            filled.push(resource.clone());
+        }
     }
+    filled
 }
 
 fn quantity(value: Option<&Value>) -> Option<Quantity> {
@@ -118,21 +137,13 @@ fn bounds(limit: &Value, kind: &str, resources: &Value, found: &mut Vec<String>)
             continue;
         };
         let shown = bound.canonical();
-        match own("requests", resource) {
-            None => found.push(format!(
-                "minimum {resource} usage per {kind} is {shown}.  No request is specified"
-            )),
-            Some(r) if r < bound => found.push(format!(
-                "minimum {resource} usage per {kind} is {shown}, but request is {}",
-                r.canonical()
-            )),
-            Some(_) => {}
-        }
-        if let Some(l) = own("limits", resource).filter(|l| *l < bound) {
-            found.push(format!(
-                "minimum {resource} usage per {kind} is {shown}, but limit is {}",
-                l.canonical()
-            ));
+        let least = format!("minimum {resource} usage per {kind} is {shown}");
+        // One complaint for each bound.
+        match (own("requests", resource), own("limits", resource)) {
+            (None, _) => found.push(format!("{least}.  No request is specified")),
+            (Some(r), _) if r < bound => found.push(format!("{least}, but request is {}", r.canonical())),
+            (_, Some(l)) if l < bound => found.push(format!("{least}, but limit is {}", l.canonical())),
+            _ => {}
         }
     }
     for (resource, maximum) in limit["max"].as_object().into_iter().flatten() {
@@ -149,23 +160,12 @@ fn bounds(limit: &Value, kind: &str, resources: &Value, found: &mut Vec<String>)
             }
             continue;
         }
-        match own("limits", resource) {
-            None => found.push(format!(
-                "maximum {resource} usage per {kind} is {shown}.  No limit is specified"
-            )),
-            Some(l) if l > bound => {
-                found.push(format!(
-                    "maximum {resource} usage per {kind} is {shown}, but limit is {}",
-                    l.canonical()
-                ));
-            }
-            Some(_) => {}
-        }
-        if let Some(r) = own("requests", resource).filter(|r| *r > bound) {
-            found.push(format!(
-                "maximum {resource} usage per {kind} is {shown}, but request is {}",
-                r.canonical()
-            ));
+        let most = format!("maximum {resource} usage per {kind} is {shown}");
+        match (own("limits", resource), own("requests", resource)) {
+            (None, _) => found.push(format!("{most}.  No limit is specified")),
+            (Some(l), _) if l > bound => found.push(format!("{most}, but limit is {}", l.canonical())),
+            (_, Some(r)) if r > bound => found.push(format!("{most}, but request is {}", r.canonical())),
+            _ => {}
         }
     }
     for (resource, ratio) in limit["maxLimitRequestRatio"].as_object().into_iter().flatten() {

@@ -6,19 +6,26 @@ use serde_json::Value;
 
 use crate::{
     api::{Api, Call},
+    custom,
     json::text,
     status::Result,
 };
 
+mod certificates;
 mod escalation;
 mod limits;
 mod namespaces;
+mod nodes;
+mod pod_security;
 mod priority;
 mod quota;
+mod runtime_class;
 mod serviceaccounts;
 mod storage;
 mod tolerations;
+pub mod topology;
 
+pub use certificates::date_conditions;
 pub use quota::{Charge, charge, counted};
 
 /// Change a new object, or refuse it.
@@ -28,50 +35,89 @@ pub async fn mutate_create(
     kind: &'static KindInfo,
     object: &mut Value,
 ) -> Result<()> {
-    namespaces::check_create(api, kind, &call.route.namespace)?;
+    namespaces::check_create(api, kind, &call.route.namespace, text(object, "/metadata/name"))?;
+    if custom::is(kind) {
+        return Ok(());
+    }
     match kind.plural {
         "pods" => {
             limits::apply_defaults(api, &call.route.namespace, object);
             serviceaccounts::admit_pod(api, kind, object).await?;
             priority::admit_pod(api, kind, object)?;
-            tolerations::admit_pod(object);
+            runtime_class::admit_pod(api, kind, object)?;
+            tolerations::admit_pod(&api.config, object);
+            topology::admit_pod(api, object);
             // `serviceAccount` is an alias that conversion fills in (pkg/apis/core/v1/conversion.go).
             let account = text(object, "/spec/serviceAccountName").to_owned();
             if !account.is_empty() {
                 object["spec"]["serviceAccount"] = account.into();
             }
         }
+        "nodes" => nodes::admit(object),
+        "certificatesigningrequests" => certificates::sign(call, object),
         "priorityclasses" => priority::admit_class(api, kind, object)?,
-        "persistentvolumeclaims" => storage::default_class(api, object),
+        "persistentvolumeclaims" => {
+            storage::default_class(api, object);
+            storage::protect(object, "kubernetes.io/pvc-protection");
+        }
+        "persistentvolumes" => storage::protect(object, "kubernetes.io/pv-protection"),
         _ => {}
     }
     escalation::check(api, call, kind, object)
 }
 
-/// Refuse a new object that is too much for its namespace. What it uses is charged once it is stored.
-pub fn validate_create(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<Charge> {
+/// Refuse a new object that its namespace does not allow.
+pub fn validate_create(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) -> Result<()> {
+    if custom::is(kind) {
+        return Ok(());
+    }
+    if kind.plural == "pods" {
+        runtime_class::check_pod(api, kind, object)?;
+    }
     limits::check(api, kind, object)?;
+    pod_security::check(api, call, kind, "", object, None)
+}
+
+/// Refuse a new object that is too much for its namespace. What it uses is charged once it is stored.
+pub fn check_quota(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<Charge> {
     quota::check(api, kind, object, None)
 }
 
 /// Change an update, or refuse it.
 pub fn mutate_update(api: &Api, kind: &'static KindInfo, new: &mut Value, old: &Value) -> Result<()> {
+    if custom::is(kind) {
+        return Ok(());
+    }
     match kind.plural {
-        "pods" => priority::keep_on_update(new, old),
+        "pods" => {
+            priority::keep_on_update(new, old);
+            tolerations::admit_pod(&api.config, new);
+        }
         "priorityclasses" => priority::admit_class(api, kind, new)?,
         _ => {}
     }
     Ok(())
 }
 
-/// Refuse an update.
+/// Refuse an update. `subresource` is empty for one of the object itself.
 pub fn validate_update(
     api: &Api,
     call: &Call,
     kind: &'static KindInfo,
+    subresource: &str,
     new: &Value,
     old: &Value,
 ) -> Result<()> {
+    if custom::is(kind) {
+        return Ok(());
+    }
+    pod_security::check(api, call, kind, subresource, new, Some(old))?;
+    if subresource == "approval" {
+        certificates::check_approval(api, call, kind, old)?;
+    }
+    if !subresource.is_empty() {
+        return Ok(());
+    }
     escalation::check_update(api, call, kind, new, old)?;
     if matches!(kind.plural, "persistentvolumeclaims" | "services") {
         quota::check(api, kind, new, Some(old))?;

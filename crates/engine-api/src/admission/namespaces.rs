@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Nothing is created in a namespace that is not there or is on its way out.
-pub fn check_create(api: &Api, kind: &'static KindInfo, namespace: &str) -> Result<()> {
+pub fn check_create(api: &Api, kind: &'static KindInfo, namespace: &str, name: &str) -> Result<()> {
     if !kind.namespaced || kind.plural == "localsubjectaccessreviews" {
         return Ok(());
     }
@@ -22,11 +22,13 @@ pub fn check_create(api: &Api, kind: &'static KindInfo, namespace: &str) -> Resu
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    let mut error = ApiError::forbidden(kind, "", &why);
-    error.details = Some(json!({"kind": kind.plural, "group": kind.group, "causes": [{
-        "reason": "NamespaceTerminating",
-        "message": format!("namespace {namespace} is being terminated"),
-        "field": "metadata.namespace",
-    }]}));
+    let mut error = ApiError::forbidden(kind, name, &why);
+    error.details = Some(
+        json!({"name": name, "kind": kind.plural, "group": kind.group, "causes": [{
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]}),
+    );
     Err(error)
 }

@@ -1,4 +1,4 @@
-//! DefaultStorageClass.
+//! DefaultStorageClass and StorageObjectInUseProtection.
 use serde_json::Value;
 
 use crate::{
@@ -25,5 +25,15 @@ pub fn default_class(api: &Api, claim: &mut Value) {
             &["spec", "storageClassName"],
             text(&class.value, "/metadata/name"),
         );
+    }
+}
+
+/// What is in use is not removed: the protection controllers take this finalizer away.
+pub fn protect(object: &mut Value, finalizer: &str) {
+    let finalizers = &mut object["metadata"]["finalizers"];
+    match finalizers {
+        Value::Array(list) if list.iter().any(|f| f == finalizer) => {}
+        Value::Array(list) => list.push(finalizer.into()),
+        other => *other = vec![finalizer].into(),
     }
 }

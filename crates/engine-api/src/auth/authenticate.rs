@@ -1,5 +1,8 @@
 //! From credentials to a user.
+use std::fmt::Write as _;
+
 use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
 
 use crate::{api::Api, auth::tokens::Claims, json::text, keys, time, user::User};
 
@@ -12,7 +15,18 @@ pub fn from_certificate(der: &[u8]) -> Option<User> {
         .iter_organization()
         .filter_map(|o| o.as_str().ok())
         .map(str::to_owned);
-    Some(User::new(name, groups))
+    let mut user = User::new(name, groups);
+    let digest = Sha256::digest(der);
+    let hex = digest.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    user.extra.insert(
+        "authentication.kubernetes.io/credential-id".to_owned(),
+        vec![format!("X509SHA256={hex}")],
+    );
+    Some(user)
 }
 
 impl Api {

@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    aggregation,
     api::Api,
     config::BuildError,
     json::{set, text},
@@ -41,13 +42,27 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
     objects.push(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
         "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "cncfdemo.io/local-path", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"}));
-    objects.extend(roles::all());
+    objects.extend(components());
+    objects.push(json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [api.config.service_cidr.to_string()]}}));
     objects.extend(kubernetes_service(api));
     try_join_all(objects.into_iter().map(|object| ensure(api, object))).await?;
+    try_join_all(roles::all().into_iter().map(|object| complete(api, object))).await?;
+    aggregation::ensure(api).await?;
     if let Some((ip, port)) = api.config.advertise {
         advertise(api, &ip.to_string(), port).await?;
     }
     Ok(())
+}
+
+/// What there is to be asked after: all of it is this program, so that whoever answers is healthy.
+fn components() -> impl Iterator<Item = Value> {
+    ["controller-manager", "scheduler", "etcd-0"]
+        .into_iter()
+        .map(|name| {
+            json!({"apiVersion": "v1", "kind": "ComponentStatus", "metadata": {"name": name},
+            "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}]})
+        })
 }
 
 /// The service through which pods reach this API server.
@@ -96,7 +111,8 @@ async fn advertise(api: &Arc<Api>, ip: &str, port: u16) -> Result<(), BuildError
     Ok(())
 }
 
-fn failed(what: &str, error: &WriteError) -> BuildError {
+/// What could not be written.
+pub fn failed(what: &str, error: &WriteError) -> BuildError {
     BuildError::Bootstrap {
         what: what.to_owned(),
         message: error.to_string(),
@@ -129,7 +145,8 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
     ))
 }
 
-async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
+/// Writes an object unless there is one of its name.
+pub async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
     let (key, object) = prepare(object)?;
     if api.store.get(&key).is_some() {
         return Ok(());
@@ -138,4 +155,33 @@ async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
         Ok(_) | Err(WriteError::Exists { .. }) => Ok(()),
         Err(error) => Err(failed(&key, &error)),
     }
+}
+
+/// Writes a default role or binding, or adds the rules and subjects that an older version's lacks; what others added stays, and so does
+/// everything where `autoupdate` is `false` (`pkg/registry/rbac/rest/storage_rbac.go` and `reconciliation`, 1.36). A role that is made of
+/// others is the aggregating controller's.
+async fn complete(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
+    let (key, wanted) = prepare(object.clone())?;
+    let Some(stored) = api.store.get(&key) else {
+        return ensure(api, object).await;
+    };
+    let annotations = &stored.value["metadata"]["annotations"];
+    let left_alone = annotations["rbac.authorization.kubernetes.io/autoupdate"] == "false";
+    if left_alone || wanted.get("aggregationRule").is_some() {
+        return Ok(());
+    }
+    let mut value = stored.value.clone();
+    for part in ["rules", "subjects"] {
+        let there = value[part].as_array().cloned().unwrap_or_default();
+        let missing = wanted[part].as_array().into_iter().flatten();
+        let missing: Vec<Value> = missing.filter(|one| !there.contains(one)).cloned().collect();
+        if !missing.is_empty() {
+            value[part] = [there, missing].concat().into();
+        }
+    }
+    if value == stored.value {
+        return Ok(());
+    }
+    let done = api.store.put(&key, value, Precondition::None).await;
+    done.map(drop).map_err(|e| failed(&key, &e))
 }

@@ -9,8 +9,7 @@ const WRITE: &str = "create delete deletecollection patch update";
 /// Verbs, API groups (`-` is core) and resources, each separated by spaces.
 type Rule = (&'static str, &'static str, &'static str);
 
-const WORKLOADS: &str =
-    "daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale";
+const WORKLOADS: &str = "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale";
 const WORKLOADS_READ: &str = "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status \
     replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status";
 
@@ -24,10 +23,11 @@ const VIEW: &[Rule] = &[
     (
         READ,
         "-",
-        "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas \
+        "bindings limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas \
          resourcequotas/status",
     ),
     (READ, "-", "namespaces"),
+    (READ, "- events.k8s.io", "events"),
     (READ, "discovery.k8s.io", "endpointslices"),
     (READ, "apps", WORKLOADS_READ),
     (
@@ -36,14 +36,27 @@ const VIEW: &[Rule] = &[
         "horizontalpodautoscalers horizontalpodautoscalers/status",
     ),
     (READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
+    (
+        READ,
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status networkpolicies \
+         replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+    ),
     (READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
     (
         READ,
         "networking.k8s.io",
         "ingresses ingresses/status networkpolicies",
     ),
-    (READ, "metrics.k8s.io", "pods nodes"),
+    (
+        READ,
+        "resource.k8s.io",
+        "resourceclaims resourceclaims/status resourceclaimtemplates",
+    ),
 ];
+
+/// What metrics-server adds to `view` (its `system:aggregated-metrics-reader`).
+const METRICS: &[Rule] = &[(READ, "metrics.k8s.io", "pods nodes")];
 
 const EDIT: &[Rule] = &[
     (
@@ -61,14 +74,20 @@ const EDIT: &[Rule] = &[
     (
         WRITE,
         "-",
-        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
+        "configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
          serviceaccounts services services/proxy",
     ),
     ("create", "-", "serviceaccounts/token"),
+    (WRITE, "- events.k8s.io", "events"),
     (WRITE, "apps", WORKLOADS),
-    ("create", "apps", "deployments/rollback"),
     (WRITE, "autoscaling", "horizontalpodautoscalers"),
     (WRITE, "batch", "cronjobs jobs"),
+    (
+        WRITE,
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets replicasets/scale \
+         replicationcontrollers/scale",
+    ),
     (WRITE, "policy", "poddisruptionbudgets"),
     (WRITE, "networking.k8s.io", "ingresses networkpolicies"),
     (
@@ -76,6 +95,7 @@ const EDIT: &[Rule] = &[
         "coordination.k8s.io",
         "leases",
     ),
+    (WRITE, "resource.k8s.io", "resourceclaims resourceclaimtemplates"),
 ];
 
 const ADMIN: &[Rule] = &[
@@ -94,12 +114,13 @@ const CONTROLLERS: &[Rule] = &[
         "- apps batch autoscaling coordination.k8s.io discovery.k8s.io events.k8s.io networking.k8s.io policy storage.k8s.io",
         "*",
     ),
+    // As the garbage collector and the deletion of namespaces have it: kinds come and go.
+    ("delete deletecollection patch update", "*", "*"),
     (
-        "delete deletecollection",
+        "escalate patch update",
         "rbac.authorization.k8s.io",
-        "roles rolebindings",
+        "clusterroles",
     ),
-    ("get update", "*", "*/scale"),
     ("create", "authentication.k8s.io", "tokenreviews"),
     ("create", "authorization.k8s.io", "subjectaccessreviews"),
 ];
@@ -161,11 +182,8 @@ const DELEGATOR: &[Rule] = &[
 const KUBELET_ADMIN: &[Rule] = &[
     ("get list watch", "-", "nodes"),
     ("proxy", "-", "nodes"),
-    (
-        "*",
-        "-",
-        "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
-    ),
+    ("*", "-", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
+    ("*", "-", "nodes/configz nodes/healthz nodes/pods"),
 ];
 
 const DISCOVERY: &str =
@@ -173,7 +191,8 @@ const DISCOVERY: &str =
 const PUBLIC: &str = "/healthz /livez /readyz /version /version/";
 const ISSUER: &str =
     "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
-const MONITORING: &str = "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*";
+const MONITORING: &str =
+    "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz";
 
 fn words(raw: &str) -> Vec<&str> {
     raw.split_whitespace()
@@ -194,6 +213,47 @@ fn resources(name: &str, parts: &[&[Rule]]) -> Value {
         json!({"verbs": words(verbs), "apiGroups": words(groups), "resources": words(resources)})
     });
     role(name, rules.collect())
+}
+
+/// Who serves an extension API may read how requests to it are recognised.
+fn authentication_reader() -> [Value; 2] {
+    let name = "extension-apiserver-authentication-reader";
+    let metadata = |name: &str| {
+        json!({"name": name, "namespace": "kube-system",
+            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}})
+    };
+    let subjects = ["system:kube-controller-manager", "system:kube-scheduler"]
+        .map(|user| json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}));
+    [
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata(name), "rules": [
+            {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["configmaps"],
+                "resourceNames": ["extension-apiserver-authentication"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": metadata(&format!("system::{name}")), "subjects": subjects,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}}),
+    ]
+}
+
+const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
+
+/// A role whose rules become part of another's.
+fn part(name: &str, into: &str, rules: &[Rule]) -> Value {
+    let mut part = resources(name, &[rules]);
+    part["metadata"]["labels"][format!("{AGGREGATE}{into}")] = "true".into();
+    part
+}
+
+/// A role made of all parts that are marked for it. Its rules are written here as the controller would, so that they hold
+/// from the first request on.
+fn whole(name: &str, into: Option<&str>, parts: &[&[Rule]]) -> Value {
+    let mut whole = resources(name, parts);
+    let label = format!("{AGGREGATE}{name}");
+    whole["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+    if let Some(into) = into {
+        whole["metadata"]["labels"][format!("{AGGREGATE}{into}")] = "true".into();
+    }
+    whole
 }
 
 fn paths(name: &str, paths: &str) -> Value {
@@ -224,11 +284,15 @@ pub fn all() -> Vec<Value> {
     if let Some(rules) = cluster_admin["rules"].as_array_mut() {
         rules.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
-    vec![
+    let mut all = vec![
         cluster_admin,
-        resources("admin", &[VIEW, EDIT, ADMIN]),
-        resources("edit", &[VIEW, EDIT]),
-        resources("view", &[VIEW]),
+        whole("admin", None, &[EDIT, VIEW, METRICS, ADMIN]),
+        whole("edit", Some("admin"), &[EDIT, VIEW, METRICS]),
+        whole("view", Some("edit"), &[VIEW, METRICS]),
+        part("system:aggregate-to-admin", "admin", ADMIN),
+        part("system:aggregate-to-edit", "edit", EDIT),
+        part("system:aggregate-to-view", "view", VIEW),
+        part("system:aggregated-metrics-reader", "view", METRICS),
         resources("system:basic-user", &[BASIC]),
         resources("system:auth-delegator", &[DELEGATOR]),
         resources("system:kubelet-api-admin", &[KUBELET_ADMIN]),
@@ -257,5 +321,7 @@ pub fn all() -> Vec<Value> {
         ),
         binding("system:kube-scheduler", &[("User", "system:kube-scheduler")]),
         binding("system:node", &[("Group", "system:nodes")]),
-    ]
+    ];
+    all.extend(authentication_reader());
+    all
 }

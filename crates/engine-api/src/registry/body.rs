@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::Call,
-    convert,
+    convert, custom,
     json::{self, text},
     negotiate::{BodyType, body_type},
     status::{ApiError, Result},
@@ -30,7 +30,7 @@ pub fn strictness(call: &Call) -> Result<Strictness> {
         Some("Ignore") => Ok(Strictness::Ignore),
         Some(other) => Err(ApiError::invalid(
             "meta.k8s.io",
-            "CreateOptions",
+            call.options_kind(),
             "",
             &[validation::Cause {
                 reason: "FieldValueNotSupported",
@@ -55,15 +55,61 @@ pub fn parse(call: &Call) -> Result<Value> {
 }
 
 fn parse_json(body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|e| {
-        ApiError::bad_request(if body.is_empty() {
-            "unexpected end of JSON input".to_owned()
-        } else if e.is_eof() {
-            "couldn't get version/kind; json parse error: unexpected end of JSON input".to_owned()
-        } else {
-            format!("couldn't get version/kind; json parse error: {e}")
-        })
-    })
+    kube_types::parse_json(body)
+        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))
+}
+
+/// What Go reads version and kind into.
+const META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// A body of which not even the kind can be read (apiserver `endpoints/handlers/rest.go` transformDecodeError).
+fn unrecognized(kind: &KindInfo, body: &[u8], why: &str) -> ApiError {
+    const SHOWN: usize = 30;
+    let cut = &body[..body.len().min(SHOWN)];
+    let mut summary = match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
+        Some(_) => cut
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
+    };
+    if body.len() > SHOWN {
+        summary += " ...";
+    }
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {why} ({summary})",
+        kind.kind
+    ))
+}
+
+/// The same, if the document is no object, or says its kind as something other than a string.
+fn check_recognized(kind: &KindInfo, body: &[u8], value: &mut Value) -> Result<()> {
+    let name = |value: &Value| match value {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Object(_) | Value::Null => "object",
+    };
+    let fail = |found: &str, what: &str| {
+        let why = format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go {what}"
+        );
+        Err(unrecognized(kind, body, &why))
+    };
+    match value {
+        Value::Null => *value = Value::Object(Map::new()),
+        Value::Object(map) => {
+            for field in ["apiVersion", "kind"] {
+                if let Some(wrong) = map.get(field).filter(|v| !v.is_string() && !v.is_null()) {
+                    return fail(name(wrong), &format!("struct field .{field} of type string"));
+                }
+            }
+        }
+        other => return fail(name(other), &format!("value of type {META}")),
+    }
+    Ok(())
 }
 
 /// YAML, which JSON is a part of.
@@ -75,7 +121,11 @@ pub fn parse_yaml(body: &[u8]) -> Result<Value> {
 
 /// A whole object of this kind from the request's body: decoded, checked, defaulted; in the request's version.
 pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
-    let mut value = parse(call)?;
+    let mut value = match body_type(&call.headers)? {
+        BodyType::Json => parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?,
+        _ => parse(call)?,
+    };
+    check_recognized(kind, &call.body, &mut value)?;
     if call.body.first() == Some(&b'{') {
         complain(call, kind, schema::duplicate_fields(&call.body))?;
     }
@@ -85,13 +135,62 @@ pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
 
 /// Check unknown fields and types, then fill in defaults.
 pub fn finish(call: &Call, kind: &KindInfo, definition: &str, mut value: Value) -> Result<Value> {
+    if custom::is(kind) {
+        let resets = resets_managers(&value);
+        let unknown = custom::finish(kind, &mut value).map_err(|why| cannot_handle(kind, &why))?;
+        complain(call, kind, unknown)?;
+        if resets {
+            value["metadata"]["managedFields"] = Value::Array(Vec::new());
+        }
+        single_owners(call, &mut value);
+        return Ok(value);
+    }
     if strictness(call)? != Strictness::Ignore {
         complain(call, kind, schema::unknown_fields(definition, &value))?;
     }
+    let resets = resets_managers(&value);
     schema::normalise(definition, &mut value).map_err(|e| cannot_handle(kind, &e.message))?;
+    if resets {
+        // Unlike other empty lists this one says something: nobody owns anything.
+        value["metadata"]["managedFields"] = Value::Array(Vec::new());
+    }
+    single_owners(call, &mut value);
     merge_string_data(kind, &mut value);
     schema::set_defaults(definition, &mut value);
     Ok(value)
+}
+
+/// Whether the client says that nobody manages any field.
+fn resets_managers(value: &Value) -> bool {
+    value["metadata"]["managedFields"]
+        .as_array()
+        .is_some_and(Vec::is_empty)
+}
+
+/// The same owner twice is one (apiserver `endpoints/handlers/create.go` dedupOwnerReferences).
+fn single_owners(call: &Call, value: &mut Value) {
+    let Some(owners) = value
+        .pointer_mut("/metadata/ownerReferences")
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
+    let (mut once, mut twice): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
+    for owner in owners.drain(..) {
+        if once.contains(&owner) {
+            twice.push(text(&owner, "/uid").to_owned());
+        } else {
+            once.push(owner);
+        }
+    }
+    *owners = once;
+    if !twice.is_empty() {
+        call.warn(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject \
+             such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            twice.join(", ")
+        ));
+    }
 }
 
 fn cannot_handle(kind: &KindInfo, why: &str) -> ApiError {
@@ -121,6 +220,31 @@ fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
     }
 }
 
+/// Whether a body of this kind can be read as one of ours (apimachinery `runtime/scheme.go`, `conversion/converter.go`).
+fn check_kind(kind: &KindInfo, api_version: &str, name: &str) -> Result<()> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    if group == kind.group && name == kind.kind && schema::by_kind(group, version, name).is_some() {
+        return Ok(());
+    }
+    let why = if schema::by_kind(group, version, name).is_some() {
+        let internal = if kind.group.is_empty() { "core" } else { kind.group };
+        let internal = internal.split('.').next().unwrap_or_default();
+        format!(
+            "converting ({version}.{name}) to ({internal}.{}): unknown conversion",
+            kind.kind
+        )
+    } else {
+        format!(
+            "no kind {name:?} is registered for version {api_version:?} in scheme \
+             \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
+        )
+    };
+    Err(ApiError::bad_request(format!(
+        "{name} in version {version:?} cannot be handled as a {}: {why}",
+        kind.kind
+    )))
+}
+
 /// Make sure that the body is of the kind that this path serves; what it leaves out is filled in.
 pub fn identify(kind: &KindInfo, value: &mut Value) -> Result<()> {
     let Value::Object(map) = value else {
@@ -137,15 +261,26 @@ pub fn identify(kind: &KindInfo, value: &mut Value) -> Result<()> {
             .to_owned()
     };
     let (version, name) = (said(map, "apiVersion"), said(map, "kind"));
-    if !version.is_empty() && version != api_version {
+    if !name.is_empty() && name != kind.kind && custom::is(kind) {
+        let object = text(&Value::Object(map.clone()), "/metadata/name").to_owned();
+        let cause = validation::Cause {
+            reason: "FieldValueInvalid",
+            field: "kind".to_owned(),
+            message: format!("Invalid value: {name:?}: must be {}", kind.kind),
+        };
+        return Err(ApiError::invalid(kind.group, &name, &object, &[cause]));
+    }
+    let said_version = if version.is_empty() {
+        &api_version
+    } else {
+        &version
+    };
+    if !name.is_empty() && !custom::is(kind) {
+        check_kind(kind, said_version, &name)?;
+    }
+    if *said_version != api_version {
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    if !name.is_empty() && name != kind.kind {
-        return Err(ApiError::bad_request(format!(
-            "{name} in version \"{}\" cannot be handled as a {}: no kind \"{name}\" is registered for this resource",
-            kind.version, kind.kind
         )));
     }
     map.insert("apiVersion".to_owned(), api_version.into());

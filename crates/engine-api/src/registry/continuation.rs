@@ -1,5 +1,5 @@
 //! Continue tokens: the revision a list is pinned to and the key it goes on after.
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::status::{ApiError, Result};
@@ -22,10 +22,20 @@ impl Continuation {
 
     /// From a token.
     pub fn decode(token: &str) -> Result<Self> {
-        let bad = || ApiError::bad_request("continue key is not valid: unable to decode");
-        let bytes = URL_SAFE_NO_PAD
-            .decode(token.trim_end_matches('='))
-            .map_err(|_| bad())?;
+        let why = |why: &str| {
+            ApiError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
+        };
+        let bad = || why("unable to decode");
+        let token = token.trim_end_matches('=');
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| {
+            let at = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                _ => token.len().saturating_sub(1),
+            };
+            why(&format!("illegal base64 data at input byte {at}"))
+        })?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         match (value["v"].as_str(), value["rv"].as_u64(), value["after"].as_str()) {
             (Some("cncfdemo/v1"), Some(revision), Some(after)) => Ok(Self {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     admission,
     api::{Api, Call, storage_error},
+    custom,
     json::{self, text},
     keys,
     registry::{Output, Writer, body, meta, services, strategy},
@@ -16,6 +17,34 @@ use crate::{
 
 /// Generated names collide so rarely that this many attempts are plenty (apiserver `registry.go` maxNameGenerationCreateAttempts).
 const NAME_ATTEMPTS: usize = 8;
+
+/// What stock kubectl shows to whoever creates something that nobody here acts upon.
+fn without_effect(kind: &KindInfo) -> Option<&'static str> {
+    if custom::is(kind) {
+        return None;
+    }
+    Some(match kind.plural {
+        "networkpolicies" => {
+            "this cluster keeps NetworkPolicies but does not enforce them: all traffic between pods stays allowed"
+        }
+        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
+            "this cluster keeps webhook configurations but does not call webhooks"
+        }
+        "mutatingadmissionpolicies"
+        | "mutatingadmissionpolicybindings"
+        | "validatingadmissionpolicies"
+        | "validatingadmissionpolicybindings" => {
+            "this cluster keeps admission policies but does not evaluate them: requests stay allowed"
+        }
+        "flowschemas" | "prioritylevelconfigurations" => {
+            "this cluster keeps flow schemas and priority levels but does not queue requests by them"
+        }
+        "deviceclasses" | "resourceclaims" | "resourceclaimtemplates" | "resourceslices" => {
+            "this cluster keeps objects of resource.k8s.io but does not allocate devices"
+        }
+        _ => return None,
+    })
+}
 
 impl Api {
     /// `POST` of a whole object.
@@ -45,16 +74,22 @@ impl Api {
             ));
         }
         strategy::before_create(kind, &mut object);
+        if let Some(warning) = without_effect(kind) {
+            call.warn(warning);
+        }
         // Apply has worked out managed fields already.
         if call.route.verb != "patch" {
             json::remove(&mut object, &["metadata", "managedFields"]);
             let writer = Writer::of(call, kind, "");
-            ::patch::track_update(kind.definition, None, &mut object, &writer.manager());
+            // All of a signing request is reset to what the server knows, so that nobody owns any of it.
+            if kind.group != "certificates.k8s.io" {
+                ::patch::track_update(kind.definition, None, &mut object, &writer.manager());
+            }
         }
         let (kind, mut object) = body::to_stored(kind, object);
         let generated =
             text(&object, "/metadata/name").is_empty() && !text(&object, "/metadata/generateName").is_empty();
-        if generated && kind.plural == "pods" {
+        if generated && kind.plural == "pods" && !custom::is(kind) {
             // Admission names volumes and errors after the pod.
             name_it(&mut object);
         }
@@ -67,9 +102,15 @@ impl Api {
             }
             strategy::prepare_create(kind, &mut candidate);
             let name = text(&candidate, "/metadata/name").to_owned();
-            let causes = validation::validate_create(kind.definition, &candidate);
+            let causes = match custom::of(request_kind) {
+                Some(custom) => custom::causes(custom, None, &candidate),
+                None => validation::validate_create(request_kind.definition, &candidate),
+            };
             if !causes.is_empty() {
                 return Err(ApiError::invalid_kind(kind, &name, &causes));
+            }
+            for warning in validation::warnings(kind.definition, None, &candidate) {
+                call.warn(warning);
             }
             match self.store_new(call, kind, &name, candidate).await {
                 Err(error) if error.reason == "AlreadyExists" && generated && attempt < NAME_ATTEMPTS => {}
@@ -86,8 +127,10 @@ impl Api {
         name: &str,
         mut object: Value,
     ) -> Result<Output> {
+        admission::validate_create(self, call, kind, &object)?;
         // Both locks are held until the object is visible, so that the next request counts it.
-        let _services = if kind.plural == "services" {
+        let is_service = kind.plural == "services" && !custom::is(kind);
+        let _services = if is_service {
             Some(self.services.lock().await)
         } else {
             None
@@ -97,7 +140,7 @@ impl Api {
         } else {
             None
         };
-        if kind.plural == "services" {
+        if is_service {
             services::allocate(self, &mut object, None)?;
         }
         let key = keys::key(kind, &call.route.namespace, name);
@@ -107,7 +150,7 @@ impl Api {
             return Err(taken(meta::deleting(&existing.value)));
         }
         Self::check_size(&object)?;
-        let charge = admission::validate_create(self, kind, &object)?;
+        let charge = admission::check_quota(self, kind, &object)?;
         if call.dry_run() {
             return Ok(Output::Made(object));
         }

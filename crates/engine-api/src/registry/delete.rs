@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Call, storage_error},
+    custom,
     json::{self, list, number, text},
     keys,
     query::Query,
@@ -28,6 +29,8 @@ pub struct DeleteOptions {
     pub version: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
+    /// Whether the propagation is said in both ways.
+    both: bool,
 }
 
 const ORPHAN: &str = "orphan";
@@ -36,7 +39,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 impl DeleteOptions {
     /// From the body, or from the parameters when there is none.
     pub fn of(call: &Call) -> Result<Self> {
-        let mut options = Self::from_query(&call.query);
+        let mut options = Self::from_query(&call.query)?;
         if !call.body.is_empty() {
             let value = body::parse(call)?;
             if !value.is_null() {
@@ -44,31 +47,49 @@ impl DeleteOptions {
                 options.dry_run |= call.dry_run();
             }
         }
-        if let Some(policy) = &options.propagation
-            && !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground")
-        {
+        let invalid = |reason, message: String| {
             let cause = validation::Cause {
-                reason: "FieldValueNotSupported",
+                reason,
                 field: "propagationPolicy".to_owned(),
-                message: format!(
-                    "Unsupported value: \"{policy}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
-                ),
+                message,
             };
-            return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[cause]));
+            Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[cause]))
+        };
+        match &options.propagation {
+            Some(policy) if options.both => {
+                let detail = "orphanDependents and deletionPropagation cannot be both set";
+                invalid(
+                    "FieldValueInvalid",
+                    format!("Invalid value: {policy:?}: {detail}"),
+                )
+            }
+            Some(policy) if !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground") => invalid(
+                "FieldValueNotSupported",
+                format!(
+                    "Unsupported value: {policy:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                ),
+            ),
+            _ => Ok(options),
         }
-        Ok(options)
     }
 
-    fn from_query(query: &Query) -> Self {
+    fn from_query(query: &Query) -> Result<Self> {
         let orphan = query
             .get("orphanDependents")
             .map(|o| if o == "false" { "Background" } else { "Orphan" });
-        Self {
-            grace: query.number("gracePeriodSeconds"),
+        let grace = match query.get("gracePeriodSeconds") {
+            None | Some("") => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })?),
+        };
+        Ok(Self {
+            grace,
             propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
             dry_run: query.get("dryRun").is_some(),
+            both: query.get("propagationPolicy").is_some() && orphan.is_some(),
             ..Self::default()
-        }
+        })
     }
 
     /// From a decoded `DeleteOptions`.
@@ -90,6 +111,7 @@ impl DeleteOptions {
         };
         Ok(Self {
             grace: number(value, "/gracePeriodSeconds"),
+            both: owned("/propagationPolicy").is_some() && orphan.is_some(),
             propagation: owned("/propagationPolicy").or(orphan),
             uid: owned("/preconditions/uid"),
             version: owned("/preconditions/resourceVersion"),
@@ -113,17 +135,32 @@ impl DeleteOptions {
             ),
             _ => return Ok(()),
         };
-        Err(ApiError::conflict(kind, name, &why))
+        // Unlike other conflicts this one names the kind (apiserver `storage/etcd3/store.go`, through `InterpretDeleteError`).
+        let qualified = if kind.group.is_empty() {
+            kind.kind.to_owned()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
+        let mut error = ApiError::conflict(kind, name, &why);
+        error.message = format!("Operation cannot be fulfilled on {qualified} \"{name}\": {why}");
+        if let Some(details) = &mut error.details {
+            details["kind"] = kind.kind.into();
+        }
+        Err(error)
     }
 
     /// The finalizers that the object is to have (deletionFinalizersForGarbageCollection).
-    fn finalizers(&self, object: &Value) -> Vec<Value> {
+    fn finalizers(&self, kind: &KindInfo, object: &Value) -> Vec<Value> {
         let mut finalizers = list(object, "/metadata/finalizers").to_vec();
-        let Some(policy) = &self.propagation else {
-            return finalizers;
+        let settled = finalizers.iter().any(|f| f == ORPHAN || f == FOREGROUND);
+        let policy = match &self.propagation {
+            Some(policy) => policy.as_str(),
+            // What was asked for before stands.
+            None if settled || !strategy::orphans_by_default(kind) => return finalizers,
+            None => "Orphan",
         };
         finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
-        match policy.as_str() {
+        match policy {
             "Orphan" => finalizers.push(ORPHAN.into()),
             "Foreground" => finalizers.push(FOREGROUND.into()),
             _ => {}
@@ -194,7 +231,7 @@ impl Api {
                 }
                 Next::Remove(object) if options.dry_run => {
                     return Ok(Deletion {
-                        output: Output::Made(object),
+                        output: last_seen(kind, stored, object),
                         gone: true,
                     });
                 }
@@ -204,16 +241,17 @@ impl Api {
                         gone: false,
                     });
                 }
-                Next::Remove(_) => self.erase(kind, &key, revision).await.map(|s| (s, true)),
-                Next::Mark(object) => self.write(kind, &key, object, revision).await.map(|s| (s, false)),
+                Next::Remove(object) => self
+                    .erase(kind, &key, revision)
+                    .await
+                    .map(|gone| (last_seen(kind, gone, object), true)),
+                Next::Mark(object) => {
+                    let marked = self.write(kind, &key, object, revision).await;
+                    marked.map(|stored| (Output::Stored(stored), false))
+                }
             };
             match written {
-                Ok((stored, gone)) => {
-                    return Ok(Deletion {
-                        output: Output::Stored(stored),
-                        gone,
-                    });
-                }
+                Ok((output, gone)) => return Ok(Deletion { output, gone }),
                 // Somebody else wrote: look again.
                 Err(WriteError::Conflict { .. } | WriteError::NotFound { .. }) => {}
                 Err(other) => return Err(storage_error(&other)),
@@ -246,6 +284,15 @@ impl Api {
     }
 }
 
+/// What is gone, as it was; only what ends gracefully is shown with its end.
+fn last_seen(kind: &KindInfo, stored: Arc<Stored>, marked: Value) -> Output {
+    if kind.plural == "pods" && !custom::is(kind) {
+        Output::Made(marked)
+    } else {
+        Output::Stored(stored)
+    }
+}
+
 enum Next {
     Keep,
     Mark(Value),
@@ -255,8 +302,9 @@ enum Next {
 /// What deleting does to an object.
 fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
     let mut new = old.clone();
-    let finalizers = options.finalizers(old);
-    let graceful = kind.plural == "pods";
+    let built_in = !custom::is(kind);
+    let finalizers = options.finalizers(kind, old);
+    let graceful = kind.plural == "pods" && built_in;
     let grace = if graceful {
         strategy::pod_grace(old, options.grace)
     } else {
@@ -281,11 +329,14 @@ fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
     } else {
         json::set(&mut new, &["metadata", "deletionTimestamp"], time::later(grace));
         json::set(&mut new, &["metadata", "deletionGracePeriodSeconds"], grace);
-        if number(&new, "/metadata/generation").is_some() {
+        if kind.plural == "customresourcedefinitions" && built_in {
+            json::remove(&mut new, &["metadata", "deletionGracePeriodSeconds"]);
+            custom::begin_deletion(&mut new);
+        } else if number(&new, "/metadata/generation").is_some() {
             meta::bump_generation(&mut new);
         }
     }
-    if kind.plural == "namespaces" {
+    if kind.plural == "namespaces" && built_in {
         json::remove(&mut new, &["metadata", "deletionGracePeriodSeconds"]);
         json::set(&mut new, &["status", "phase"], "Terminating");
     }

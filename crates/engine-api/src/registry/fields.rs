@@ -4,10 +4,16 @@ use std::borrow::Cow;
 use schema::KindInfo;
 use serde_json::Value;
 
-use crate::json::{text, truth};
+use crate::{
+    custom,
+    json::{text, truth},
+};
 
 /// Selectable fields of a kind besides `metadata.name` and `metadata.namespace`.
 pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
+    if let Some(custom) = custom::of(kind) {
+        return custom.selectable;
+    }
     match kind.plural {
         "pods" => &[
             "spec.nodeName",
@@ -24,8 +30,10 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
         "namespaces" => &["status.phase", "name"],
         "secrets" => &["type"],
         "services" => &["spec.clusterIP", "spec.type"],
-        "replicasets" => &["status.replicas"],
         "jobs" => &["status.successful"],
+        "replicationcontrollers" => &["status.replicas"],
+        "certificatesigningrequests" => &["spec.signerName"],
+        "resourceslices" => &["spec.nodeName", "spec.driver"],
         "events" => &[
             "involvedObject.kind",
             "involvedObject.namespace",
@@ -53,7 +61,11 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
 
 /// Upstream's words for a field that cannot be selected by; kubectl puts the selectors in front.
 pub fn refusal(kind: &KindInfo, field: &str) -> String {
-    if extra(kind).is_empty() {
+    if kind.plural == "jobs" && !custom::is(kind) {
+        format!("field label {field:?} not supported for Job")
+    } else if kind.plural == "resourceslices" && !custom::is(kind) {
+        format!("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}")
+    } else if extra(kind).is_empty() {
         format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {field}")
@@ -74,13 +86,8 @@ pub fn value<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
             );
         }
         "status.replicas" => {
-            return Cow::Owned(
-                object
-                    .pointer("/status/replicas")
-                    .and_then(Value::as_i64)
-                    .unwrap_or(0)
-                    .to_string(),
-            );
+            let replicas = object.pointer("/status/replicas").and_then(Value::as_i64);
+            return Cow::Owned(replicas.unwrap_or(0).to_string());
         }
         "spec.unschedulable" | "spec.hostNetwork" => {
             return Cow::Owned(truth(object, &format!("/{}", field.replace('.', "/"))).to_string());

@@ -28,6 +28,14 @@ impl Api {
     /// The objects that a list or deletecollection selects.
     pub fn page(&self, call: &Call, kind: &'static KindInfo) -> Result<Page> {
         let selection = Selection::of(call, kind)?;
+        if call.query.get("sendInitialEvents").is_some() {
+            let cause = validation::Cause {
+                reason: "FieldValueForbidden",
+                field: "sendInitialEvents".to_owned(),
+                message: "Forbidden: sendInitialEvents is forbidden for list".to_owned(),
+            };
+            return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]));
+        }
         let stored_kind = convert::stored(kind);
         let prefix = keys::prefix(
             stored_kind,
@@ -102,16 +110,13 @@ impl Api {
 }
 
 fn parse_version(raw: &str) -> Result<u64> {
-    raw.parse().map_err(|_| {
-        let cause = validation::Cause {
-            reason: "FieldValueInvalid",
-            field: "resourceVersion".to_owned(),
-            message: format!(
-                "Invalid value: \"{raw}\": strconv.ParseUint: parsing \"{raw}\": invalid syntax"
-            ),
-        };
-        ApiError::invalid("", "ListOptions", "", &[cause])
-    })
+    raw.parse()
+        .map_err(|_| ApiError::bad_request(format!("invalid resource version: {}", not_a_version(raw))))
+}
+
+/// What is wrong with a resource version that is no number.
+pub fn not_a_version(raw: &str) -> String {
+    format!("resourceVersion: Invalid value: {raw:?}: strconv.ParseUint: parsing {raw:?}: invalid syntax")
 }
 
 /// A revision that has not come yet (apiserver `storage/errors.go` NewTooLargeResourceVersionError).
@@ -163,7 +168,7 @@ fn check_parameters(
     match matching {
         "Exact" if version == Some(0) => refuse(
             "FieldValueForbidden",
-            "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
         ),
         "Exact" | "NotOlderThan" => Ok(()),
         other => refuse(

@@ -9,7 +9,7 @@ use validation::Cause;
 
 use crate::{
     api::{Api, Call},
-    convert,
+    convert, custom,
     json::text,
     keys,
     registry::{Output, Writer, body, update::Tracking},
@@ -42,21 +42,17 @@ impl PatchType {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            other => Err(ApiError::new(
-                415,
-                "UnsupportedMediaType",
-                format!(
-                    "the body of the request was in an unknown format - accepted media types include: \
-                     application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-                     application/apply-patch+yaml (got {other})"
-                ),
-            )),
+            // Answered by the router, which words it like this.
+            _ => Err(ApiError {
+                details: Some(json!({})),
+                ..ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+            }),
         }
     }
 }
 
 /// A patch error as a Status.
-pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
+pub fn patch_error(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
         PatchError::Unprocessable(message) => match message.strip_prefix("patch: ") {
@@ -83,54 +79,48 @@ pub fn patch_error(kind: &KindInfo, name: &str, error: PatchError) -> ApiError {
                 )
             },
         },
-        PatchError::Conflict(conflicts) => {
-            let count = conflicts.len();
-            let plural = if count == 1 { "conflict" } else { "conflicts" };
+        PatchError::Untyped(message) => ApiError::new(500, "", message),
+        PatchError::Conflict(ref conflicts) => {
             let causes = conflicts
                 .iter()
                 .map(|c| json!({"reason": "FieldManagerConflict", "message": c.message, "field": c.field}))
                 .collect::<Vec<_>>();
-            let lines = if count == 1 {
-                format!(" {}: {}", conflicts[0].message, conflicts[0].field)
-            } else {
-                group_conflicts(&conflicts)
-            };
-            let _ = (kind, name);
             ApiError {
                 details: Some(json!({"causes": causes})),
-                ..ApiError::new(
-                    409,
-                    "Conflict",
-                    format!("Apply failed with {count} {plural}:{lines}"),
-                )
+                ..ApiError::new(409, "Conflict", error.to_string())
             }
         }
     }
 }
 
-/// Several conflicts, by manager (structured-merge-diff `merge/conflict.go`).
-fn group_conflicts(conflicts: &[::patch::Conflict]) -> String {
-    let mut messages: Vec<&str> = conflicts.iter().map(|c| c.message.as_str()).collect();
-    messages.sort_unstable();
-    messages.dedup();
-    let mut lines = String::new();
-    for message in &messages {
-        let fields: Vec<&str> = conflicts
-            .iter()
-            .filter(|c| c.message == *message)
-            .map(|c| c.field.as_str())
-            .collect();
-        if messages.len() == 1 && fields.len() == 1 {
-            lines.extend([" ", message, ": ", fields[0]]);
-        } else {
-            let separator = if lines.is_empty() { " " } else { "\n" };
-            lines.extend([separator, message, ":"]);
-            for field in fields {
-                lines.extend(["\n- ", field]);
-            }
+/// A strategic patch that makes something of the wrong type (apiserver `endpoints/handlers/patch.go` applyPatchToObject).
+fn unfit(patch: &[u8], why: &str) -> ApiError {
+    let shown = serde_json::from_slice(patch)
+        .map(|patch| go_print(&patch))
+        .unwrap_or_default();
+    patch_error(PatchError::Unprocessable(format!(
+        "patch: Invalid value: {}: {why}",
+        Value::from(shown)
+    )))
+}
+
+/// As Go's `%v` prints what it decodes JSON to.
+fn go_print(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            let fields: Vec<String> = fields
+                .into_iter()
+                .map(|(k, v)| format!("{k}:{}", go_print(v)))
+                .collect();
+            format!("map[{}]", fields.join(" "))
         }
+        other => other.to_string(),
     }
-    lines
 }
 
 /// Apply one of the three plain patches.
@@ -168,10 +158,28 @@ impl Api {
             };
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
         }
+        if patch_type == PatchType::Strategic && custom::is(kind) {
+            return Err(ApiError::new(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            ));
+        }
         let name = call.route.name.clone();
         let change = |current: &Value| {
-            let patched = apply_plain(patch_type, kind.definition, current, &call.body)
-                .map_err(|e| patch_error(kind, &name, e))?;
+            let patched =
+                apply_plain(patch_type, kind.definition, current, &call.body).map_err(patch_error)?;
+            if patch_type == PatchType::Strategic {
+                schema::normalise(kind.definition, &mut patched.clone())
+                    .map_err(|e| unfit(&call.body, &e.message))?;
+            }
+            // Go decodes such a document into nothing (apiserver `endpoints/handlers/patch.go`).
+            if patch_type != PatchType::Strategic && text(&patched, "/apiVersion").is_empty() {
+                return Err(ApiError::bad_request(format!(
+                    "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+                )));
+            }
             let mut patched = body::finish(call, kind, kind.definition, patched)?;
             body::identify(kind, &mut patched)?;
             keep_identity(kind, current, &mut patched)?;
@@ -214,12 +222,15 @@ impl Api {
             if !subresource.is_empty() {
                 return Err(ApiError::not_found(kind, name));
             }
-            if !text(&applied, "/metadata/uid").is_empty() {
-                let why = "uid mismatch: the provided object specified uid, and no existing object was found";
-                return Err(ApiError::conflict(kind, name, why));
+            let uid = text(&applied, "/metadata/uid");
+            if !uid.is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(ApiError::conflict(kind, name, &why));
             }
             let merged = ::patch::apply(kind.definition, None, &applied, &writer.manager(), force)
-                .map_err(|e| patch_error(kind, name, e))?;
+                .map_err(patch_error)?;
             let object = body::finish(call, kind, kind.definition, merged)?;
             match self.create(call, kind, object).await {
                 Err(raced) if raced.reason == "AlreadyExists" => {}
@@ -228,7 +239,7 @@ impl Api {
         }
         let change = |current: &Value| {
             let merged = ::patch::apply(kind.definition, Some(current), &applied, &writer.manager(), force)
-                .map_err(|e| patch_error(kind, name, e))?;
+                .map_err(patch_error)?;
             body::finish(call, kind, kind.definition, merged)
         };
         let output = self
@@ -240,27 +251,18 @@ impl Api {
 
 /// What an applied object may not say.
 fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
-    let unknown = schema::unknown_fields(kind.definition, applied);
+    let unknown = match custom::of(kind) {
+        Some(custom) => custom::undeclared(custom, &mut applied.clone()),
+        None => schema::unknown_fields(kind.definition, applied),
+    };
     if let Some(first) = unknown.first() {
         let field = first.trim_start_matches("unknown field ").trim_matches('"');
-        let (namespace, name) = (&call.route.namespace, &call.route.name);
-        let place = if namespace.is_empty() {
-            format!("/{name}")
-        } else {
-            format!("{namespace}/{name}")
-        };
-        let api_version = if kind.group.is_empty() {
-            format!("/{}", kind.version)
-        } else {
-            kind.api_version()
-        };
         return Err(ApiError::new(
             500,
             "",
             format!(
-                "failed to create typed patch object ({place}; {}, Kind={}): .{field}: field not declared in schema",
-                api_version.trim_start_matches('/'),
-                kind.kind
+                "failed to create typed patch object ({}): .{field}: field not declared in schema",
+                ::patch::identity(applied)
             ),
         ));
     }
@@ -272,7 +274,21 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    if !text(applied, "/apiVersion").is_empty() || !text(applied, "/kind").is_empty() {
+    let (version, name) = (
+        text(applied, "/apiVersion").to_owned(),
+        text(applied, "/kind").to_owned(),
+    );
+    if !version.is_empty() || !name.is_empty() {
+        if version != kind.api_version() || name != kind.kind {
+            let version = if version.contains('/') {
+                version
+            } else {
+                format!("/{version}")
+            };
+            return Err(ApiError::bad_request(format!(
+                "invalid object type: {version}, Kind={name}"
+            )));
+        }
         body::identify(kind, applied)?;
     } else {
         return Err(ApiError::bad_request(
@@ -288,7 +304,8 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
             call.route.name
         )));
     }
-    body::place(kind, &call.route.namespace, applied)
+    // Only checked: errors name the object as it was sent.
+    body::place(kind, &call.route.namespace, &mut applied.clone())
 }
 
 /// A patch changes neither name nor namespace.
@@ -300,7 +317,11 @@ fn keep_identity(kind: &KindInfo, old: &Value, new: &mut Value) -> Result<()> {
                 was.and_then(Value::as_str).unwrap_or_default(),
                 is.and_then(Value::as_str).unwrap_or_default(),
             );
-            return Err(ApiError::bad_request(if field == "name" {
+            return Err(ApiError::bad_request(if field == "name" && is.is_empty() {
+                format!(
+                    "the name of the object ({was} based on URL) was undeterminable: name must be provided"
+                )
+            } else if field == "name" {
                 format!("the name of the object ({is}) does not match the name on the URL ({was})")
             } else {
                 format!(

@@ -44,6 +44,12 @@ pub fn carry_over(new: &mut Value, old: &Value) {
     if external_name(old) {
         return;
     }
+    // Whoever clears clusterIP and leaves clusterIPs means both (`normalizeClusterIPs`).
+    if text(new, "/spec/clusterIP").is_empty()
+        && list(new, "/spec/clusterIPs") == list(old, "/spec/clusterIPs")
+    {
+        json::remove(new, &["spec", "clusterIPs"]);
+    }
     if text(new, "/spec/clusterIP").is_empty() && list(new, "/spec/clusterIPs").is_empty() {
         json::restore(new, old, &["spec", "clusterIP"]);
         json::restore(new, old, &["spec", "clusterIPs"]);
@@ -186,10 +192,7 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
             };
             let range = &api.config.service_cidr;
             if !range.contains(&parsed) || parsed == range.network() || parsed == range.broadcast() {
-                return Err(failed(&format!(
-                    "the provided IP ({asked}) is not in the valid range. \
-                    The range of valid IPs is {range}"
-                )));
+                return Err(failed("the provided network does not match the current range"));
             }
             if used.contains(asked.as_str()) {
                 return Err(failed("provided IP is already allocated"));

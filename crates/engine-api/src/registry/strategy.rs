@@ -1,67 +1,112 @@
 //! What differs from kind to kind when objects are written (kubernetes `pkg/registry/*/*/strategy.go`).
 use kube_types::Quantity;
 use schema::KindInfo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
+    admission, aggregation, custom,
     json::{self, list, number, set, text},
-    registry::meta,
+    registry::{label_keys, meta},
 };
+
+/// A StatefulSet's field behind a gate that is closed (MaxUnavailableStatefulSet): dropped unless it was there before
+/// (pkg/registry/apps/statefulset/strategy.go).
+const MAX_UNAVAILABLE: [&str; 4] = ["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"];
 
 /// Whether the kind counts generations.
 pub fn counts_generations(kind: &KindInfo) -> bool {
-    matches!(
-        kind.plural,
-        "deployments"
-            | "replicasets"
-            | "statefulsets"
-            | "daemonsets"
-            | "jobs"
-            | "cronjobs"
-            | "pods"
-            | "endpointslices"
-            | "ingresses"
-            | "ingressclasses"
-            | "networkpolicies"
-            | "poddisruptionbudgets"
-            | "priorityclasses"
-    )
+    custom::is(kind)
+        || matches!(
+            kind.plural,
+            "deployments"
+                | "replicasets"
+                | "replicationcontrollers"
+                | "statefulsets"
+                | "daemonsets"
+                | "jobs"
+                | "cronjobs"
+                | "pods"
+                | "podtemplates"
+                | "endpointslices"
+                | "ingresses"
+                | "ingressclasses"
+                | "networkpolicies"
+                | "poddisruptionbudgets"
+                | "priorityclasses"
+                | "customresourcedefinitions"
+                | "deviceclasses"
+                | "flowschemas"
+                | "prioritylevelconfigurations"
+                | "resourceslices"
+        )
+        || kind.group == "admissionregistration.k8s.io"
 }
 
 /// Whether a DELETE answers with the object rather than with a Status.
 pub fn returns_deleted(kind: &KindInfo) -> bool {
+    !custom::is(kind)
+        && matches!(
+            kind.plural,
+            "namespaces"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "pods"
+                | "podtemplates"
+                | "resourcequotas"
+                | "services"
+                | "serviceaccounts"
+                | "storageclasses"
+                | "csidrivers"
+                | "csinodes"
+                | "csistoragecapacities"
+                | "volumeattachments"
+                | "volumeattributesclasses"
+        )
+        || kind.group == "resource.k8s.io"
+}
+
+/// Whether a DELETE that says nothing of dependents leaves them (DefaultGarbageCollectionPolicy, for old clients of these two).
+pub fn orphans_by_default(kind: &KindInfo) -> bool {
     matches!(
-        kind.plural,
-        "namespaces"
-            | "persistentvolumes"
-            | "persistentvolumeclaims"
-            | "pods"
-            | "resourcequotas"
-            | "services"
-            | "serviceaccounts"
-            | "storageclasses"
+        (kind.group, kind.plural),
+        ("batch", "jobs") | ("", "replicationcontrollers")
     )
 }
 
 /// Whether a PUT makes an object that is not there.
 pub fn put_creates(kind: &KindInfo) -> bool {
-    matches!(
-        kind.plural,
-        "leases"
-            | "endpoints"
-            | "events"
-            | "limitranges"
-            | "services"
-            | "roles"
-            | "rolebindings"
-            | "clusterroles"
-            | "clusterrolebindings"
-    )
+    !custom::is(kind)
+        && matches!(
+            kind.plural,
+            "leases"
+                | "endpoints"
+                | "events"
+                | "limitranges"
+                | "services"
+                | "roles"
+                | "rolebindings"
+                | "clusterroles"
+                | "clusterrolebindings"
+                | "runtimeclasses"
+        )
 }
 
 /// Whether a PUT may leave the resource version out.
 pub fn unconditional(kind: &KindInfo) -> bool {
-    !matches!(kind.plural, "leases" | "poddisruptionbudgets")
+    !custom::is(kind)
+        && !matches!(
+            kind.plural,
+            "leases"
+                | "poddisruptionbudgets"
+                | "apiservices"
+                | "runtimeclasses"
+                | "csidrivers"
+                | "csinodes"
+                | "csistoragecapacities"
+                | "volumeattachments"
+                | "customresourcedefinitions"
+        )
+        && kind.group != "admissionregistration.k8s.io"
 }
 
 fn has_status(kind: &KindInfo) -> bool {
@@ -70,14 +115,21 @@ fn has_status(kind: &KindInfo) -> bool {
 
 /// Before managed fields are worked out for a create: what the client may not say.
 pub fn before_create(kind: &KindInfo, object: &mut Value) {
+    if kind.plural == "daemonsets" && !custom::is(kind) {
+        // Whoever creates it owns the annotation.
+        template_generation(object, None);
+    }
     // Nodes register themselves with their status (pkg/registry/core/node/strategy.go).
-    if has_status(kind) && kind.plural != "nodes" {
+    if has_status(kind) && (kind.plural != "nodes" || custom::is(kind)) {
         json::remove(object, &["status"]);
     }
 }
 
 /// A new object's initial state.
 pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
+    if custom::is(kind) {
+        return;
+    }
     match kind.plural {
         "pods" => {
             json::remove(object, &["spec", "nodeSelectorTerms"]);
@@ -88,11 +140,14 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
                 json!({"phase": "Pending", "qosClass": class}),
             );
             if !list(object, "/spec/schedulingGates").is_empty() {
-                let condition = json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                let condition = json!({"type": "PodScheduled", "status": "False", "lastProbeTime": null,
+                    "lastTransitionTime": crate::time::now(), "reason": "SchedulingGated",
                     "message": "Scheduling is blocked due to non-empty scheduling gates"});
                 set(object, &["status", "conditions"], vec![condition]);
             }
+            label_keys::fold(object);
         }
+        "serviceaccounts" => bare_secrets(object),
         "namespaces" => {
             set(object, &["status"], json!({"phase": "Active"}));
             let finalizers = &mut object["spec"]["finalizers"];
@@ -105,21 +160,28 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
                 *finalizers = all.into();
             }
         }
-        "persistentvolumeclaims" | "persistentvolumes" => {
-            set(object, &["status"], json!({"phase": "Pending"}));
+        "persistentvolumeclaims" => set(object, &["status"], json!({"phase": "Pending"})),
+        "persistentvolumes" => {
+            let status = json!({"phase": "Pending", "lastPhaseTransitionTime": crate::time::now()});
+            set(object, &["status"], status);
         }
         "services" | "ingresses" => set(object, &["status"], json!({"loadBalancer": {}})),
-        "replicasets" => set(object, &["status"], json!({"replicas": 0})),
-        "statefulsets" => set(
-            object,
-            &["status"],
-            json!({"availableReplicas": 0, "replicas": 0}),
-        ),
-        "daemonsets" => set(
-            object,
-            &["status"],
-            json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}),
-        ),
+        "replicasets" | "replicationcontrollers" => set(object, &["status"], json!({"replicas": 0})),
+        "statefulsets" => {
+            set(
+                object,
+                &["status"],
+                json!({"availableReplicas": 0, "replicas": 0}),
+            );
+            json::remove(object, &MAX_UNAVAILABLE);
+        }
+        "daemonsets" => {
+            set(
+                object,
+                &["status"],
+                json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}),
+            );
+        }
         "poddisruptionbudgets" => set(
             object,
             &["status"],
@@ -137,8 +199,45 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
             job_selector(object);
         }
         "nodes" => {}
+        "volumeattachments" => set(object, &["status"], json!({"attached": false})),
+        "customresourcedefinitions" => {
+            let names = json!({"kind": "", "plural": ""});
+            set(
+                object,
+                &["status"],
+                json!({"acceptedNames": names, "conditions": null}),
+            );
+            stored_versions(object);
+        }
+        "apiservices" if object["spec"]["service"].is_null() => {
+            let condition = aggregation::local_condition();
+            set(object, &["status", "conditions"], vec![condition]);
+        }
         _ if has_status(kind) => set(object, &["status"], json!({})),
         _ => {}
+    }
+}
+
+/// The version that objects are stored in now is one that they may be stored in (apiextensions
+/// `pkg/registry/customresourcedefinition/strategy.go`).
+fn stored_versions(definition: &mut Value) {
+    let mut all = list(definition, "/status/storedVersions").to_vec();
+    let storage = list(definition, "/spec/versions")
+        .iter()
+        .find(|v| v["storage"] == true);
+    if let Some(name) = storage.map(|v| v["name"].clone())
+        && !all.contains(&name)
+    {
+        all.push(name);
+    }
+    set(definition, &["status", "storedVersions"], all);
+}
+
+/// Secrets of a service account are references by name only (`pkg/registry/core/serviceaccount/strategy.go` cleanSecretReferences).
+fn bare_secrets(account: &mut Value) {
+    let secrets = account.get_mut("secrets").and_then(Value::as_array_mut);
+    for secret in secrets.into_iter().flatten().filter_map(Value::as_object_mut) {
+        secret.retain(|field, _| field == "name");
     }
 }
 
@@ -171,6 +270,28 @@ fn job_selector(job: &mut Value) {
         ],
         uid,
     );
+    // A job without labels has those of its pods (pkg/apis/batch/v1/defaults.go).
+    if job["metadata"]
+        .get("labels")
+        .is_none_or(|labels| labels.as_object().is_none_or(Map::is_empty))
+    {
+        let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+        set(job, &["metadata", "labels"], labels);
+    }
+}
+
+/// What the old API's counter of a DaemonSet's templates was is kept as an annotation (pkg/apis/apps/v1/conversion.go).
+fn template_generation(new: &mut Value, old: Option<&Value>) {
+    const ANNOTATION: &str = "deprecated.daemonset.template.generation";
+    let count = match old {
+        None => 1,
+        Some(old) => {
+            let before = &old["metadata"]["annotations"][ANNOTATION];
+            let before: i64 = before.as_str().and_then(|n| n.parse().ok()).unwrap_or(1);
+            before + i64::from(new["spec"]["template"] != old["spec"]["template"])
+        }
+    };
+    set(new, &["metadata", "annotations", ANNOTATION], count.to_string());
 }
 
 /// Before managed fields are worked out for an update: what this subresource may not touch is put back. `None` when the
@@ -179,7 +300,20 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
     meta::keep_old(new, old);
     match subresource {
         "binding" => {}
-        "status" => {
+        // pkg/registry/core/pod, dropNonEphemeralContainerUpdates.
+        "ephemeralcontainers" => {
+            let added = new.pointer("/spec/ephemeralContainers").cloned();
+            let fields = new.get("metadata").and_then(|m| m.get("managedFields")).cloned();
+            *new = old.clone();
+            match added {
+                Some(added) => set(new, &["spec", "ephemeralContainers"], added),
+                None => drop(json::remove(new, &["spec", "ephemeralContainers"])),
+            }
+            if let Some(fields) = fields {
+                set(new, &["metadata", "managedFields"], fields);
+            }
+        }
+        "status" | "approval" => {
             let keep: Vec<String> = old
                 .as_object()
                 .into_iter()
@@ -197,16 +331,30 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                     json::restore(new, old, &[key]);
                 }
             }
-            if kind.plural == "pods" {
+            if custom::is(kind) {
+                let fields = new["metadata"].get("managedFields").cloned();
+                json::restore(new, old, &["metadata"]);
+                if let Some(fields) = fields {
+                    set(new, &["metadata", "managedFields"], fields);
+                }
+            } else if kind.plural == "pods" {
                 json::restore(new, old, &["metadata", "ownerReferences"]);
                 json::restore(new, old, &["status", "qosClass"]);
             } else if matches!(kind.group, "apps" | "batch") {
                 json::restore(new, old, &["metadata", "labels"]);
+            } else if kind.plural == "certificatesigningrequests" {
+                admission::date_conditions(new, old);
             }
         }
         _ => {
             if has_status(kind) {
                 json::restore(new, old, &["status"]);
+            }
+            if custom::is(kind) {
+                return;
+            }
+            if kind.plural == "certificatesigningrequests" {
+                json::restore(new, old, &["spec"]);
             }
             if kind.plural == "namespaces" {
                 json::restore(new, old, &["spec", "finalizers"]);
@@ -217,17 +365,56 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
 
 /// After admission: generations.
 pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
-    if matches!(subresource, "status" | "binding") || !counts_generations(kind) {
+    if custom::is(kind) {
+        return custom_generation(kind, subresource, new, old);
+    }
+    if kind.plural == "serviceaccounts" {
+        bare_secrets(new);
+    }
+    if kind.plural == "customresourcedefinitions" && subresource.is_empty() {
+        stored_versions(new);
+    }
+    if matches!(subresource, "status" | "binding" | "approval") || !counts_generations(kind) {
         return;
+    }
+    if kind.plural == "daemonsets" {
+        template_generation(new, Some(old));
+    }
+    if kind.plural == "statefulsets" && old.pointer(&format!("/{}", MAX_UNAVAILABLE.join("/"))).is_none() {
+        json::remove(new, &MAX_UNAVAILABLE);
     }
     let changed = match kind.plural {
         "endpointslices" => ["endpoints", "ports", "addressType"]
             .iter()
             .any(|f| new.get(*f) != old.get(*f)),
-        // StatefulSets, Deployments and Jobs: metadata alone never counts (strategy.go PrepareForUpdate of each).
+        // Annotations are copied to ReplicaSets (pkg/registry/apps/deployment/strategy.go PrepareForUpdate).
+        "deployments" => {
+            let annotations = |o: &Value| o["metadata"]["annotations"].clone();
+            new.get("spec") != old.get("spec") || annotations(new) != annotations(old)
+        }
+        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
+            new.get("webhooks") != old.get("webhooks")
+        }
+        "podtemplates" => new.get("template") != old.get("template"),
+        // StatefulSets and Jobs: metadata alone never counts (strategy.go PrepareForUpdate of each).
         _ => new.get("spec") != old.get("spec"),
     };
     if changed {
+        meta::bump_generation(new);
+    }
+}
+
+/// All but metadata counts, and status where it has an endpoint of its own (apiextensions `pkg/registry/customresource/strategy.go`).
+fn custom_generation(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
+    let counted = |object: &Value| {
+        let mut object = object.clone();
+        json::remove(&mut object, &["metadata"]);
+        if has_status(kind) {
+            json::remove(&mut object, &["status"]);
+        }
+        object
+    };
+    if subresource != "status" && counted(new) != counted(old) {
         meta::bump_generation(new);
     }
 }

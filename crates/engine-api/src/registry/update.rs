@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     admission,
     api::{Api, Call, storage_error},
-    convert,
+    convert, custom,
     json::{self, list, number, text},
     keys,
     registry::{Output, Writer, body, meta, services, strategy},
@@ -23,7 +23,9 @@ const ATTEMPTS: usize = 64;
 pub enum Tracking {
     /// The writer owns what differs.
     Update,
-    /// The change did it already (apply), or leaves ownership alone (scale, binding).
+    /// The same, by the subresource `scale`.
+    Scale,
+    /// The change did it already (apply), or leaves ownership alone (binding).
     Done,
 }
 
@@ -128,11 +130,16 @@ impl Api {
         // Patches carry the version they were made from; only another one is the client's own wish.
         let pinned =
             !version.is_empty() && version != "0" && (call.route.verb == "update" || version != old_version);
+        if pinned && version.parse::<u64>().is_err() {
+            let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+            return Err(ApiError::new(500, "", why).into());
+        }
         if pinned && version != old_version {
             return Err(ApiError::modified(request_kind, name).into());
         }
         let (uid, old_uid) = (text(&new, "/metadata/uid"), text(&stored.value, "/metadata/uid"));
-        if !uid.is_empty() && uid != old_uid {
+        // What a patch makes of it is for validation to refuse.
+        if !uid.is_empty() && uid != old_uid && call.route.verb == "update" {
             let why =
                 format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
             return Err(ApiError::conflict(request_kind, name, &why).into());
@@ -141,8 +148,13 @@ impl Api {
 
         let current = convert::from_stored(request_kind, &stored.value);
         strategy::before_update(request_kind, subresource, &mut new, &current);
-        if tracking == Tracking::Update {
-            let writer = Writer::of(call, request_kind, subresource);
+        let by = if tracking == Tracking::Scale {
+            "scale"
+        } else {
+            subresource
+        };
+        if tracking != Tracking::Done {
+            let writer = Writer::of(call, request_kind, by);
             ::patch::track_update(
                 request_kind.definition,
                 Some(&current),
@@ -155,7 +167,7 @@ impl Api {
         if subresource.is_empty() {
             admission::mutate_update(self, kind, &mut new, old)?;
         }
-        let services = if kind.plural == "services" {
+        let services = if kind.plural == "services" && !custom::is(kind) {
             Some(self.services.lock().await)
         } else {
             None
@@ -167,16 +179,22 @@ impl Api {
         let causes = match subresource {
             // Checked by whoever binds; the pod's own rules forbid just this change.
             "binding" => Vec::new(),
-            _ => validation::validate_update(kind.definition, subresource, old, &new),
+            _ => match custom::of(request_kind) {
+                Some(custom) => custom::causes(custom, Some(old), &new),
+                None => validation::validate_update(kind.definition, subresource, old, &new),
+            },
         };
         if !causes.is_empty() {
             return Err(ApiError::invalid_kind(kind, name, &causes).into());
         }
         if subresource.is_empty() {
-            admission::validate_update(self, call, kind, &new, old)?;
-            if services.is_some() {
-                services::allocate(self, &mut new, Some(old))?;
+            for warning in validation::warnings(kind.definition, Some(old), &new) {
+                call.warn(warning);
             }
+        }
+        admission::validate_update(self, call, kind, by, &new, old)?;
+        if services.is_some() && subresource.is_empty() {
+            services::allocate(self, &mut new, Some(old))?;
         }
         Self::check_size(&new)?;
         if call.dry_run() {
@@ -209,7 +227,7 @@ pub fn finished(kind: &KindInfo, object: &Value) -> bool {
     meta::deleting(object)
         && list(object, "/metadata/finalizers").is_empty()
         && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() == 0
-        && (kind.plural != "namespaces" || list(object, "/spec/finalizers").is_empty())
+        && (kind.plural != "namespaces" || custom::is(kind) || list(object, "/spec/finalizers").is_empty())
 }
 
 /// How an attempt failed.

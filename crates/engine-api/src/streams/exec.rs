@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use futures::{SinkExt, StreamExt};
-use http::{Response, header};
+use http::Response;
 use schema::KindInfo;
 use serde_json::{Value, json};
 use streaming::{ExecExit, ExecOptions, ExecSession, Output};
@@ -14,8 +14,10 @@ use crate::{
     json::text,
     status::{ApiError, Result},
     streams::{
-        stream_error,
+        exec_spdy, stream_error,
+        upgrade::{self, Upgrade},
         websocket::{self, Said, Socket},
+        wire::Wire,
     },
 };
 
@@ -64,21 +66,15 @@ impl Api {
                 "you must specify at least one of stdin, stdout, stderr",
             ));
         }
-        if !websocket::is_websocket(call) {
-            let upgrade = call
-                .headers
-                .get(header::UPGRADE)
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or_default();
-            return Err(ApiError::bad_request(if upgrade.is_empty() {
-                "Upgrade request required".to_owned()
-            } else {
-                format!(
-                    "this engine streams over WebSockets only, not {upgrade}; kubectl 1.31 and newer use them"
-                )
-            }));
-        }
-        let protocol = websocket::protocol(call, &PROTOCOLS)?;
+        let upgrade = Upgrade::of(call)?;
+        let protocol = upgrade.protocol(
+            call,
+            match upgrade {
+                Upgrade::WebSocket => &PROTOCOLS,
+                Upgrade::Spdy => &exec_spdy::PROTOCOLS,
+            },
+        )?;
+        let outputs = (options.stdout, options.stderr);
         let streams = self.node_streams()?;
         let session = if attach {
             streams.attach(&target, options).await
@@ -86,7 +82,14 @@ impl Api {
             streams.exec(&target, options).await
         }
         .map_err(stream_error)?;
-        websocket::accept(call, protocol, move |socket| bridge(socket, session, protocol))
+        match upgrade {
+            Upgrade::WebSocket => {
+                upgrade::websocket(call, protocol, move |socket| bridge(socket, session, protocol))
+            }
+            Upgrade::Spdy => upgrade::spdy(call, protocol, move |connection| {
+                exec_spdy::bridge(Wire::raw(connection), session, outputs, protocol)
+            }),
+        }
     }
 }
 
@@ -165,13 +168,13 @@ async fn bridge(socket: Socket, session: ExecSession, protocol: &'static str) {
     websocket::farewell(sink).await;
 }
 
-fn terminal_size(data: &[u8]) -> Option<(u16, u16)> {
+pub fn terminal_size(data: &[u8]) -> Option<(u16, u16)> {
     let size: Value = serde_json::from_slice(data).ok()?;
     let side = |name: &str| size[name].as_u64().and_then(|n| u16::try_from(n).ok());
     Some((side("Width")?, side("Height")?))
 }
 
-fn exit_status(exit: ExecExit) -> Value {
+pub fn exit_status(exit: ExecExit) -> Value {
     match exit {
         ExecExit::Code(0) => json!({"metadata": {}, "status": "Success"}),
         ExecExit::Code(code) => json!({

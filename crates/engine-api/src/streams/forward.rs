@@ -1,11 +1,14 @@
-//! `pods/portforward`: kubectl's SPDY frames inside a WebSocket, and the older form with one channel a port.
+//! `pods/portforward`: kubectl's SPDY frames, inside a WebSocket or by themselves, and the form of other clients with one channel a port.
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::Response;
 use schema::KindInfo;
-use streaming::{NodeStreams, Target};
+use streaming::{
+    NodeStreams, Target,
+    spdy::{self, Frame},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::mpsc,
@@ -18,18 +21,15 @@ use crate::{
     json::text,
     status::{ApiError, Result},
     streams::{
-        spdy,
+        upgrade::{self, Upgrade},
         websocket::{self, Said, Socket},
+        wire::{Wire, header},
     },
 };
 
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
-const PROTOCOLS: [&str; 4] = [
-    TUNNEL,
-    "v5.channel.k8s.io",
-    "v4.channel.k8s.io",
-    "portforward.k8s.io",
-];
+const SPDY: &str = "portforward.k8s.io";
+const PROTOCOLS: [&str; 4] = [TUNNEL, "v5.channel.k8s.io", "v4.channel.k8s.io", SPDY];
 /// How much is read from the pod at a time.
 const CHUNK: usize = 16 * 1024;
 
@@ -62,14 +62,18 @@ impl Api {
             streams: self.node_streams()?,
             target,
         };
-        if !websocket::is_websocket(call) {
-            return Err(ApiError::bad_request(
-                "this engine forwards ports over WebSockets only; kubectl 1.31 and newer use them",
-            ));
+        let upgrade = Upgrade::of(call)?;
+        if upgrade == Upgrade::Spdy {
+            let protocol = upgrade.protocol(call, &[SPDY])?;
+            return upgrade::spdy(call, protocol, move |connection| {
+                tunnel(Wire::raw(connection), way)
+            });
         }
-        let protocol = websocket::protocol(call, &PROTOCOLS)?;
+        let protocol = upgrade.protocol(call, &PROTOCOLS)?;
         if protocol == TUNNEL {
-            return websocket::accept(call, protocol, move |socket| tunnel(socket, way));
+            return upgrade::websocket(call, protocol, move |socket| {
+                tunnel(Wire::in_websocket(socket), way)
+            });
         }
         let mut ports = Vec::new();
         for raw in call.query.all("ports").iter().flat_map(|p| p.split(',')) {
@@ -81,7 +85,7 @@ impl Api {
                 "query parameter \"ports\" must name between 1 and 100 ports",
             ));
         }
-        websocket::accept(call, protocol, move |socket| channels(socket, way, ports))
+        upgrade::websocket(call, protocol, move |socket| channels(socket, way, ports))
     }
 }
 
@@ -129,115 +133,78 @@ async fn carry<M: Send>(
     Ok(())
 }
 
-/// kubectl: SPDY inside the WebSocket. Each connection is a pair of streams, `error` and `data`, of one request id.
-async fn tunnel(socket: Socket, way: Way) {
+/// kubectl: each connection is a pair of SPDY streams, `error` and `data`, of one request id.
+async fn tunnel(mut wire: Wire, way: Way) {
     let Ok(mut writer) = spdy::Writer::new() else {
         return;
     };
-    let mut reader = spdy::Reader::default();
-    let (mut sink, mut stream) = socket.split();
-    let (out, mut outbox) = mpsc::channel::<Bytes>(64);
-    let sending = tokio::spawn(async move {
-        while let Some(bytes) = outbox.recv().await {
-            if sink.send(Message::Binary(bytes)).await.is_err() {
-                return;
-            }
-        }
-        websocket::farewell(sink).await;
-    });
+    let out = wire.out();
     // Error streams wait for their data stream, by request id.
     let mut errors: HashMap<String, u32> = HashMap::new();
     let mut inputs: HashMap<u32, mpsc::Sender<Bytes>> = HashMap::new();
     let mut tasks = tokio::task::JoinSet::new();
-    'connection: while let Some(Ok(message)) = stream.next().await {
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            Message::Close(_) => break,
-            _ => continue,
-        };
-        reader.push(&bytes);
-        loop {
-            let frame = match reader.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "port-forward client");
-                    break 'connection;
-                }
-            };
-            let answer = match frame {
-                spdy::Frame::Open { stream, headers, .. } => {
-                    let header = |name: &str| {
-                        headers
-                            .iter()
-                            .find(|(k, _)| k.eq_ignore_ascii_case(name))
-                            .map(|(_, v)| v.clone())
-                            .unwrap_or_default()
-                    };
-                    let request = header("requestid");
-                    match (header("streamtype").as_str(), header("port").parse::<u16>()) {
-                        ("error", Ok(_)) => {
-                            errors.insert(request, stream);
-                            writer.reply(stream).ok()
-                        }
-                        ("data", Ok(port)) => {
-                            let (input, receive) = mpsc::channel(16);
-                            inputs.insert(stream, input);
-                            let error = errors.remove(&request);
-                            let reply = writer.reply(stream).ok();
-                            if let Some(reply) = reply
-                                && out.send(reply).await.is_err()
-                            {
-                                break 'connection;
-                            }
-                            let (way, out) = (way.clone(), out.clone());
-                            tasks.spawn(async move {
-                                let wrap = |bytes: &[u8]| spdy::data(stream, bytes, false);
-                                let done = carry(way, port, receive, out.clone(), wrap).await;
-                                if let Some(error) = error {
-                                    let message = done.err().unwrap_or_default();
-                                    let _ = out.send(spdy::data(error, message.as_bytes(), true)).await;
-                                }
-                                let _ = out.send(spdy::data(stream, &[], true)).await;
-                            });
-                            None
-                        }
-                        _ => Some(spdy::reset(stream)),
-                    }
-                }
-                spdy::Frame::Data { stream, data, fin } => {
-                    if !data.is_empty()
-                        && let Some(input) = inputs.get(&stream)
-                    {
-                        let _ = input.send(data).await;
-                    }
-                    if fin {
-                        inputs.remove(&stream);
-                    }
-                    None
-                }
-                spdy::Frame::Reset { stream } => {
-                    inputs.remove(&stream);
-                    None
-                }
-                spdy::Frame::Ping { id } => Some(spdy::ping(id)),
-                spdy::Frame::GoAway => break 'connection,
-                spdy::Frame::Other => None,
-            };
-            if let Some(answer) = answer
-                && out.send(answer).await.is_err()
-            {
-                break 'connection;
-            }
-        }
+    while let Some(frame) = wire.next().await {
         while tasks.try_join_next().is_some() {}
+        match frame {
+            Frame::Open { stream, headers, .. } => {
+                let (request, port) = (
+                    header(&headers, "requestid"),
+                    header(&headers, "port").parse::<u16>(),
+                );
+                let accepted = match (header(&headers, "streamtype"), port) {
+                    ("error", Ok(_)) => {
+                        errors.insert(request.to_owned(), stream);
+                        None
+                    }
+                    ("data", Ok(port)) => Some(port),
+                    _ => {
+                        if out.send(spdy::reset(stream)).await.is_err() {
+                            break;
+                        }
+                        continue;
+                    }
+                };
+                let Ok(reply) = writer.reply(stream) else { break };
+                if out.send(reply).await.is_err() {
+                    break;
+                }
+                let Some(port) = accepted else { continue };
+                let (input, receive) = mpsc::channel(16);
+                inputs.insert(stream, input);
+                let error = errors.remove(request);
+                let (way, out) = (way.clone(), out.clone());
+                tasks.spawn(async move {
+                    let wrap = |bytes: &[u8]| spdy::data(stream, bytes, false);
+                    let done = carry(way, port, receive, out.clone(), wrap).await;
+                    if let Some(error) = error {
+                        let message = done.err().unwrap_or_default();
+                        let _ = out.send(spdy::data(error, message.as_bytes(), true)).await;
+                    }
+                    let _ = out.send(spdy::data(stream, &[], true)).await;
+                });
+            }
+            Frame::Data { stream, data, fin } => {
+                if !data.is_empty()
+                    && let Some(input) = inputs.get(&stream)
+                {
+                    let _ = input.send(data).await;
+                }
+                if fin {
+                    inputs.remove(&stream);
+                }
+            }
+            Frame::Reset { stream } => {
+                inputs.remove(&stream);
+            }
+            Frame::Ping { .. } | Frame::GoAway | Frame::Other => {}
+        }
     }
-    tasks.abort_all();
+    tasks.shutdown().await;
     drop(out);
-    let _ = sending.await;
+    wire.close().await;
 }
 
-/// The older form: channel 2i carries port i's bytes, channel 2i + 1 its error; both begin with the port's number.
+/// The form without SPDY: channel 2i carries port i's bytes, channel 2i + 1 its error; both begin with the port's number.
 async fn channels(socket: Socket, way: Way, ports: Vec<u16>) {
     let (mut sink, stream) = socket.split();
     let (out, mut outbox) = mpsc::channel::<Message>(64);

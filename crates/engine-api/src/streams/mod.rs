@@ -12,10 +12,12 @@ use crate::{
 };
 
 mod exec;
+mod exec_spdy;
 mod forward;
 mod logs;
-mod spdy;
+mod upgrade;
 mod websocket;
+mod wire;
 
 /// A node agent's failure as a Status.
 pub fn stream_error(error: StreamError) -> ApiError {
@@ -56,8 +58,12 @@ impl Api {
 fn container(pod: &serde_json::Value, name: &str, asked: Option<&str>) -> Result<String> {
     let names = |at: &str| list(pod, at).iter().map(|c| text(c, "/name")).collect::<Vec<_>>();
     let (main, init) = (names("/spec/containers"), names("/spec/initContainers"));
+    let debugging = names("/spec/ephemeralContainers");
     if let Some(asked) = asked {
-        if main.contains(&asked) || init.contains(&asked) {
+        if [&main, &init, &debugging]
+            .iter()
+            .any(|list| list.contains(&asked))
+        {
             return Ok(asked.to_owned());
         }
         return Err(ApiError::bad_request(format!(

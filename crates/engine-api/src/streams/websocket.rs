@@ -1,4 +1,4 @@
-//! The WebSocket upgrade, and the binary channel messages that exec, attach and port-forward put on it.
+//! The binary channel messages that exec, attach and port-forward put on a WebSocket.
 use std::{collections::HashSet, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -6,7 +6,6 @@ use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use http::{HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
@@ -14,15 +13,8 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Message,
-        handshake::derive_accept_key,
-        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+        protocol::{CloseFrame, frame::coding::CloseCode},
     },
-};
-
-use crate::{
-    answer::{self, Body},
-    api::Call,
-    status::{ApiError, Result},
 };
 
 /// A WebSocket on an upgraded connection.
@@ -30,78 +22,6 @@ pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// How long the last message may take to reach the client.
 const FAREWELL: Duration = Duration::from_secs(10);
-
-/// Whether the request asks for a WebSocket.
-pub fn is_websocket(call: &Call) -> bool {
-    let value = |name: header::HeaderName| {
-        call.headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default()
-            .to_ascii_lowercase()
-    };
-    value(header::UPGRADE) == "websocket" && value(header::CONNECTION).contains("upgrade")
-}
-
-/// The first protocol that the client offers and that is in `known`.
-pub fn protocol(call: &Call, known: &[&'static str]) -> Result<&'static str> {
-    let offered: Vec<&str> = call
-        .headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .map(str::trim)
-        .collect();
-    let chosen = offered
-        .iter()
-        .find_map(|o| known.iter().find(|k| *k == o).copied());
-    chosen.ok_or_else(|| {
-        ApiError::bad_request(format!(
-            "unable to negotiate a protocol: client offers {offered:?}, server knows {known:?}"
-        ))
-    })
-}
-
-/// Accept the upgrade. `serve` is run with the socket once the client has the answer.
-pub fn accept<F, R>(call: &Call, protocol: &'static str, serve: F) -> Result<Response<Body>>
-where
-    F: FnOnce(Socket) -> R + Send + 'static,
-    R: Future<Output = ()> + Send,
-{
-    let key = call
-        .headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .ok_or_else(|| ApiError::bad_request("missing Sec-WebSocket-Key header"))?;
-    let upgrade = call
-        .upgrade
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .take()
-        .ok_or_else(|| ApiError::bad_request("this connection cannot be upgraded"))?;
-    let accept = derive_accept_key(key.as_bytes());
-    let mut response = Response::new(answer::full(Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
-    headers.insert(
-        header::SEC_WEBSOCKET_ACCEPT,
-        HeaderValue::from_str(&accept).map_err(|e| ApiError::internal(e.to_string()))?,
-    );
-    tokio::spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => {
-                let socket =
-                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-                serve(socket).await;
-            }
-            Err(error) => tracing::debug!(%error, "client went away before the upgrade"),
-        }
-    });
-    Ok(response)
-}
 
 /// A message of one channel.
 pub fn message(channel: u8, data: &[u8]) -> Message {

@@ -5,8 +5,9 @@ use schema::KindInfo;
 use serde_json::{Value, json};
 
 use crate::{
+    admission::topology,
     api::{Api, Call},
-    json::{list, object, set, text},
+    json::{list, object, remove, set, text},
     registry::{meta::deleting, update::Tracking},
     reviews::loose,
     status::{ApiError, Result},
@@ -14,6 +15,17 @@ use crate::{
 };
 
 impl Api {
+    /// Give a pod its node, by the older path: the pod's name is in the body (LegacyBindingREST).
+    pub async fn bind_named(self: &Arc<Self>, call: &Call) -> Result<Value> {
+        let pods = schema::by_resource("", "v1", "pods").ok_or_else(ApiError::no_such_path)?;
+        let binding = loose(call)?;
+        let name = text(&binding, "/metadata/name");
+        if name.is_empty() {
+            return Err(ApiError::bad_request("Name parameter required."));
+        }
+        self.bind(&call.about(pods.plural, name), pods).await
+    }
+
     /// Give a pod its node.
     pub async fn bind(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Value> {
         let binding = loose(call)?;
@@ -25,27 +37,9 @@ impl Api {
                 "name in URL does not match name in Binding object",
             ));
         }
-        let target = text(&binding, "/target/kind");
-        if !target.is_empty() && target != "Node" {
-            let message = format!("Unsupported value: \"{target}\": supported values: \"Node\", \"<empty>\"");
-            return Err(ApiError::invalid_field(
-                pods,
-                name,
-                "FieldValueNotSupported",
-                "target.kind",
-                message,
-            ));
-        }
-        if node.is_empty() {
-            return Err(ApiError::invalid_field(
-                pods,
-                name,
-                "FieldValueRequired",
-                "target.name",
-                "Required value",
-            ));
-        }
+        check_target(&binding)?;
         let uid = text(&binding, "/metadata/uid");
+        let zone = topology::labels_of(self, &node);
         let bind = |pod: &Value| {
             let own = text(pod, "/metadata/uid");
             if !uid.is_empty() && uid != own {
@@ -68,12 +62,14 @@ impl Api {
             }
             let mut bound = pod.clone();
             set(&mut bound, &["spec", "nodeName"], node.as_str());
-            for (key, value) in binding["metadata"]["annotations"]
-                .as_object()
-                .into_iter()
-                .flatten()
-            {
-                object(&mut bound, &["metadata", "annotations"]).insert(key.clone(), value.clone());
+            remove(&mut bound, &["status", "nominatedNodeName"]);
+            for field in ["annotations", "labels"] {
+                for (key, value) in binding["metadata"][field].as_object().into_iter().flatten() {
+                    object(&mut bound, &["metadata", field]).insert(key.clone(), value.clone());
+                }
+            }
+            if !zone.is_empty() {
+                object(&mut bound, &["metadata", "labels"]).extend(zone.clone());
             }
             let mut conditions = list(pod, "/status/conditions").to_vec();
             conditions.retain(|c| c["type"] != "PodScheduled");
@@ -86,6 +82,26 @@ impl Api {
         };
         self.change(call, pods, "binding", Tracking::Done, bind).await?;
         Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+    }
+}
+
+/// A Binding without a node is an error of its own kind upstream: not a Status, so 500 (ValidatePodBinding).
+fn check_target(binding: &Value) -> Result<()> {
+    let mut wrong = Vec::new();
+    let kind = text(binding, "/target/kind");
+    if !kind.is_empty() && kind != "Node" {
+        let shown = Value::from(kind);
+        wrong.push(format!(
+            "target.kind: Unsupported value: {shown}: supported values: \"Node\", \"<empty>\""
+        ));
+    }
+    if text(binding, "/target/name").is_empty() {
+        wrong.push("target.name: Required value".to_owned());
+    }
+    match wrong.as_slice() {
+        [] => Ok(()),
+        [one] => Err(ApiError::new(500, "", one)),
+        many => Err(ApiError::new(500, "", format!("[{}]", many.join(", ")))),
     }
 }
 

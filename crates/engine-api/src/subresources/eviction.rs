@@ -52,9 +52,10 @@ impl Api {
                 .filter(|b| labels_match(&b.value["spec"]["selector"], pod));
             let Some(budget) = own.next() else { return Ok(()) };
             if own.next().is_some() {
+                // Upstream's answer has no reason either.
                 return Err(ApiError::new(
                     500,
-                    "InternalError",
+                    "",
                     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
                 ));
             }

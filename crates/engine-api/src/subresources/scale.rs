@@ -1,4 +1,4 @@
-//! `scale` of Deployments, ReplicaSets and StatefulSets as `autoscaling/v1` Scale.
+//! `scale` of Deployments, ReplicaSets, ReplicationControllers and StatefulSets as `autoscaling/v1` Scale.
 use std::sync::Arc;
 
 use kube_types::LabelSelector;
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Call},
+    custom,
     json::{number, set, text},
     registry::{
         body,
@@ -17,7 +18,17 @@ use crate::{
 };
 
 /// The Scale of an object.
-pub fn scale_of(object: &Value) -> Value {
+fn scale_of(kind: &KindInfo, object: &Value) -> Value {
+    let [wanted, there, selected] = custom::of(kind).map_or_else(
+        || {
+            [
+                "/spec/replicas".to_owned(),
+                "/status/replicas".to_owned(),
+                String::new(),
+            ]
+        },
+        custom::Custom::scale,
+    );
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object["metadata"].get(field) {
@@ -25,11 +36,29 @@ pub fn scale_of(object: &Value) -> Value {
         }
     }
     let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {},
-        "status": {"replicas": number(object, "/status/replicas").unwrap_or_default()}});
-    if let Some(replicas) = number(object, "/spec/replicas").filter(|r| *r != 0) {
+        "status": {"replicas": number(object, &there).unwrap_or_default()}});
+    if let Some(replicas) = number(object, &wanted).filter(|r| *r != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let selector = LabelSelector::from_object(&object["spec"]["selector"])
+    if custom::is(kind) {
+        let selector = if selected.is_empty() {
+            ""
+        } else {
+            text(object, &selected)
+        };
+        if !selector.is_empty() {
+            scale["status"]["selector"] = selector.into();
+        }
+        return scale;
+    }
+    let own = &object["spec"]["selector"];
+    // A ReplicationController's selector is a map.
+    let selector = if object["kind"] == "ReplicationController" {
+        json!({"matchLabels": own})
+    } else {
+        own.clone()
+    };
+    let selector = LabelSelector::from_object(&selector)
         .map(|s| {
             if s.is_nothing() {
                 String::new()
@@ -49,7 +78,7 @@ impl Api {
     pub async fn scale(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Value> {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         if call.route.verb == "get" {
-            return Ok(scale_of(&self.fetch(kind, namespace, name)?.value));
+            return Ok(scale_of(kind, &self.fetch(kind, namespace, name)?.value));
         }
         let put = if call.route.verb == "update" {
             Some(body::parse(call)?)
@@ -62,7 +91,7 @@ impl Api {
             None
         };
         let change = |current: &Value| {
-            let scale = scale_of(current);
+            let scale = scale_of(kind, current);
             let wanted = match (&put, patch_type) {
                 (Some(wanted), _) => wanted.clone(),
                 (None, Some(PatchType::Apply) | None) => {
@@ -72,7 +101,7 @@ impl Api {
                 }
                 (None, Some(plain)) => {
                     apply_plain(plain, "io.k8s.api.autoscaling.v1.Scale", &scale, &call.body)
-                        .map_err(|e| patch_error(kind, name, e))?
+                        .map_err(patch_error)?
                 }
             };
             let own = text(&wanted, "/metadata/name");
@@ -98,15 +127,16 @@ impl Api {
                 return Err(ApiError::invalid("autoscaling", "Scale", name, &[cause]));
             }
             let mut changed = current.clone();
-            set(&mut changed, &["spec", "replicas"], replicas);
+            let path = custom::of(kind).map_or_else(|| "/spec/replicas".to_owned(), |c| c.scale()[0].clone());
+            let path: Vec<&str> = path.split('/').skip(1).collect();
+            set(&mut changed, &path, replicas);
             let version = text(&wanted, "/metadata/resourceVersion");
             if !version.is_empty() {
                 set(&mut changed, &["metadata", "resourceVersion"], version);
             }
             Ok(changed)
         };
-        // Upstream's transcript of `kubectl scale` between two applies shows no change of ownership (case 03).
-        let output = self.change(call, kind, "", Tracking::Done, change).await?;
-        Ok(scale_of(output.value()))
+        let output = self.change(call, kind, "", Tracking::Scale, change).await?;
+        Ok(scale_of(kind, output.value()))
     }
 }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use engine_api::{ApiServer, Config};
-use http::Request;
+use http::{HeaderValue, Request};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -66,8 +66,33 @@ impl Server {
     }
 }
 
+/// A server on the folder of one that is gone, or is about to: it goes away once its clients' tasks have noticed. (The default service
+/// account exists already, which [`Server::with`] would trip over.)
+pub async fn reopened(config: Config) -> ApiServer {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let config = Config {
+        service_account_keys: vec![key.serialize_pem()],
+        ..config
+    };
+    let mut attempts = 0;
+    loop {
+        tokio::task::yield_now().await;
+        attempts += 1;
+        match config.clone().build().await {
+            Ok(api) => return api,
+            Err(error) => assert!(attempts < 100, "{error:?}"),
+        }
+    }
+}
+
 /// A raw request; a body that is null is not sent. Patches are merge patches.
 pub async fn send(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let (code, value, _) = warned(client, method, path, body).await;
+    (code, value)
+}
+
+/// The same, with what the answer warns of.
+pub async fn warned(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value, Vec<String>) {
     let content_type = if method == "PATCH" {
         "application/merge-patch+json"
     } else {
@@ -86,12 +111,23 @@ pub async fn send(client: &Client, method: &str, path: &str, body: &Value) -> (u
         .unwrap();
     let response = client.send(request).await.unwrap();
     let code = response.status().as_u16();
+    let warnings = response
+        .headers()
+        .get_all("warning")
+        .iter()
+        .map(warning)
+        .collect();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (
-        code,
-        serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
-    )
+    let value = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+    (code, value, warnings)
+}
+
+/// The text of a Warning header.
+fn warning(header: &HeaderValue) -> String {
+    let quoted = header.to_str().unwrap().strip_prefix("299 - \"").unwrap();
+    let text = quoted.strip_suffix('"').unwrap();
+    text.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 pub fn pod(name: &str) -> Value {

@@ -5,9 +5,16 @@
     reason = "tests panic; constants stand where they are used"
 )]
 
+mod aggregation;
+mod answers;
 mod common;
+mod custom;
+mod extensions;
 mod objects;
+mod oracle;
+mod pod_security;
 mod pods;
 mod rbac;
 mod streams;
+mod watch_model;
 mod watches;

@@ -1,7 +1,7 @@
 //! Objects: create, read, update, patch, delete, list.
 use serde_json::{Value, json};
 
-use crate::common::{MAPS, PODS, Server, pod, send};
+use crate::common::{MAPS, PODS, Server, pod, reopened, send};
 
 #[tokio::test]
 async fn life_of_a_config_map() {
@@ -392,7 +392,7 @@ async fn quota_counts() {
 #[tokio::test]
 async fn two_versions_of_one_object() {
     let server = Server::new().await;
-    let v1 = json!({"metadata": {"name": "h"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"},
+    let v1 = json!({"metadata": {"name": "h"}, "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
         "maxReplicas": 3, "targetCPUUtilizationPercentage": 60}});
     server
         .ok(
@@ -467,23 +467,62 @@ async fn survives_a_restart() {
         let server = Server::with(config()).await;
         server.ok("POST", MAPS, &json!({"metadata": {"name": "a"}})).await["metadata"]["uid"].clone()
     };
-    // The default service account exists already, which `with` would trip over. The old server goes away once its clients'
-    // tasks have noticed.
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let config = engine_api::Config {
-        service_account_keys: vec![key.serialize_pem()],
-        ..config()
-    };
-    let mut attempts = 0;
-    let api = loop {
-        tokio::task::yield_now().await;
-        attempts += 1;
-        match config.clone().build().await {
-            Ok(api) => break api,
-            Err(error) => assert!(attempts < 100, "{error:?}"),
-        }
-    };
+    let api = reopened(config()).await;
     let admin = api.client("admin", &["system:masters"], "test");
     let (_, found) = send(&admin, "GET", &format!("{MAPS}/a"), &Value::Null).await;
     assert_eq!(found["metadata"]["uid"], uid);
+}
+
+#[tokio::test]
+async fn what_upstream_refuses_is_refused() {
+    let server = Server::new().await;
+    let config = json!({"metadata": {"name": "s"}, "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": "auths: {}"}});
+    let (code, message) = server
+        .fails("POST", "/api/v1/namespaces/default/secrets", &config)
+        .await;
+    assert_eq!(code, 422);
+    assert_eq!(
+        message,
+        "Secret \"s\" is invalid: data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": invalid character 'a' looking \
+         for beginning of value"
+    );
+    const SCALERS: &str = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let mut scaler = json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "behavior": {"scaleDown": {"policies": []}}}});
+    let (_, message) = server.fails("POST", SCALERS, &scaler).await;
+    assert_eq!(
+        message,
+        "HorizontalPodAutoscaler.autoscaling \"h\" is invalid: [spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify \
+         API group, spec.behavior.scaleDown.policies: Required value: must specify at least one Policy]"
+    );
+    scaler["spec"]["scaleTargetRef"]["apiVersion"] = "apps/v1".into();
+    scaler["spec"]["behavior"]["scaleDown"]["policies"] = Value::Null;
+    let made = server.ok("POST", SCALERS, &scaler).await;
+    assert_eq!(
+        made["spec"]["behavior"]["scaleDown"]["policies"][0]["type"],
+        "Percent"
+    );
+}
+
+#[tokio::test]
+async fn old_clients_orphan_the_pods_of_jobs() {
+    let server = Server::new().await;
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    for name in ["silent", "background"] {
+        let job = json!({"metadata": {"name": name}, "spec": {"template": template}});
+        server.ok("POST", JOBS, &job).await;
+    }
+    let marked = server.ok("DELETE", &format!("{JOBS}/silent"), &Value::Null).await;
+    assert_eq!(marked["metadata"]["finalizers"], json!(["orphan"]));
+    let again = server.ok("DELETE", &format!("{JOBS}/silent"), &Value::Null).await;
+    assert_eq!(again["metadata"]["finalizers"], json!(["orphan"]));
+    server
+        .ok(
+            "DELETE",
+            &format!("{JOBS}/background"),
+            &json!({"propagationPolicy": "Background"}),
+        )
+        .await;
+    assert_eq!(server.code(&format!("{JOBS}/background")).await, 404);
 }

@@ -1,7 +1,7 @@
 //! What is particular about pods: admission, binding, graceful deletion, eviction.
 use serde_json::{Value, json};
 
-use crate::common::{PODS, Server, pod};
+use crate::common::{PODS, Server, pod, send};
 
 async fn bound(server: &Server, name: &str) {
     server.ok("POST", PODS, &pod(name)).await;
@@ -72,6 +72,34 @@ async fn binding() {
 }
 
 #[tokio::test]
+async fn binding_by_the_older_path() {
+    const BINDINGS: &str = "/api/v1/namespaces/default/bindings";
+    let server = Server::new().await;
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    let (code, message) = server.fails("POST", BINDINGS, &binding).await;
+    assert_eq!((code, message.as_str()), (404, "pods \"p\" not found"));
+    server.ok("POST", PODS, &pod("p")).await;
+    let done = server.ok("POST", BINDINGS, &binding).await;
+    assert_eq!(done["status"], "Success");
+    assert_eq!(server.get(&format!("{PODS}/p")).await["spec"]["nodeName"], "n");
+    let (code, message) = server
+        .fails("POST", BINDINGS, &json!({"target": {"name": "n"}}))
+        .await;
+    assert_eq!((code, message.as_str()), (400, "Name parameter required."));
+    let nowhere = json!({"metadata": {"name": "p"}, "target": {"kind": "Moon"}});
+    for path in [BINDINGS, "/api/v1/namespaces/default/pods/p/binding"] {
+        let (code, message) = server.fails("POST", path, &nowhere).await;
+        assert_eq!(
+            (code, message.as_str()),
+            (
+                500,
+                "[target.kind: Unsupported value: \"Moon\": supported values: \"Node\", \"<empty>\", target.name: Required value]"
+            )
+        );
+    }
+}
+
+#[tokio::test]
 async fn graceful_deletion() {
     let server = Server::new().await;
     server.ok("POST", PODS, &pod("unbound")).await;
@@ -130,6 +158,16 @@ async fn eviction_heeds_budgets() {
         message,
         "Cannot evict pod as it would violate the pod's disruption budget."
     );
+    let mut second = budget.clone();
+    second["metadata"]["name"] = json!("c");
+    server.ok("POST", BUDGETS, &second).await;
+    let (code, answer) = send(&server.admin, "POST", &format!("{PODS}/p/eviction"), &json!({})).await;
+    assert_eq!(
+        (code, &answer["reason"]),
+        (500, &Value::Null),
+        "more than one budget, for no reason"
+    );
+    server.ok("DELETE", &format!("{BUDGETS}/c"), &Value::Null).await;
     server
         .ok("PATCH", &format!("{BUDGETS}/b/status"), &status(1))
         .await;
@@ -151,4 +189,88 @@ async fn what_is_missing_says_so() {
     assert!(message.contains("not supported"), "{message}");
     let (code, message) = server.fails("GET", &format!("{PODS}/p/log"), &Value::Null).await;
     assert_eq!((code, message.as_str()), (503, "no node agent is running"));
+}
+
+#[tokio::test]
+async fn replication_controllers_scale() {
+    let server = Server::new().await;
+    const PATH: &str = "/api/v1/namespaces/default/replicationcontrollers";
+    let template = json!({"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let made = server
+        .ok(
+            "POST",
+            PATH,
+            &json!({"metadata": {"name": "old"}, "spec": {"template": template}}),
+        )
+        .await;
+    assert_eq!(made["spec"]["replicas"], 1);
+    assert_eq!(made["metadata"]["generation"], 1);
+    assert_eq!(made["metadata"]["labels"], json!({"app": "old"}));
+    assert_eq!(made["status"], json!({"replicas": 0}));
+    let scale = server
+        .ok(
+            "PATCH",
+            &format!("{PATH}/old/scale"),
+            &json!({"spec": {"replicas": 3}}),
+        )
+        .await;
+    assert_eq!(
+        (&scale["spec"]["replicas"], &scale["status"]["selector"]),
+        (&json!(3), &json!("app=old"))
+    );
+    assert_eq!(
+        server.get(&format!("{PATH}/old")).await["metadata"]["generation"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn new_nodes_are_not_ready() {
+    let server = Server::new().await;
+    let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let node = json!({"metadata": {"name": "n"}, "status": ready});
+    let made = server.ok("POST", "/api/v1/nodes", &node).await;
+    assert_eq!(
+        made["spec"]["taints"],
+        json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+    );
+}
+
+#[tokio::test]
+async fn pods_learn_their_zone() {
+    let server = Server::new().await;
+    let zone = "topology.kubernetes.io/zone";
+    let node = json!({"metadata": {"name": "n", "labels": {zone: "a", "other": "x"}}});
+    server.ok("POST", "/api/v1/nodes", &node).await;
+    bound(&server, "p").await;
+    let labels = json!({"app": "p", zone: "a"});
+    assert_eq!(
+        server.get(&format!("{PODS}/p")).await["metadata"]["labels"],
+        labels
+    );
+    let mut placed = pod("q");
+    placed["spec"]["nodeName"] = "n".into();
+    let made = server.ok("POST", PODS, &placed).await;
+    assert_eq!(made["metadata"]["labels"], json!({"app": "q", zone: "a"}));
+}
+
+#[tokio::test]
+async fn label_keys_become_part_of_selectors() {
+    let server = Server::new().await;
+    let mut spread = pod("p");
+    spread["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["app"], "labelSelector": {"matchLabels": {"x": "y"}}}]);
+    let made = server.ok("POST", PODS, &spread).await;
+    assert_eq!(
+        made["spec"]["topologySpreadConstraints"][0]["labelSelector"],
+        json!({"matchLabels": {"x": "y"}, "matchExpressions": [{"key": "app", "operator": "In", "values": ["p"]}]})
+    );
+    spread["metadata"]["name"] = "q".into();
+    spread["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"] = json!({"app": "p"});
+    let (code, message) = server.fails("POST", PODS, &spread).await;
+    assert_eq!(code, 422);
+    assert_eq!(
+        message,
+        "Pod \"q\" is invalid: spec.topologySpreadConstraints[0][0]: Invalid value: \"app\": exists in both matchLabelKeys and labelSelector"
+    );
 }

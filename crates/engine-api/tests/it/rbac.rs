@@ -1,7 +1,7 @@
 //! Who may do what, and service-account tokens.
 use serde_json::{Value, json};
 
-use crate::common::{MAPS, PODS, Server, pod, send};
+use crate::common::{MAPS, PODS, Server, pod, reopened, send};
 
 #[tokio::test]
 async fn refusals_and_roles() {
@@ -112,11 +112,10 @@ async fn tokens_are_bound() {
         json!(["p"])
     );
     server.ok("DELETE", &format!("{PODS}/p"), &Value::Null).await;
-    assert_eq!(
-        server.ok("POST", reviews, &review).await["status"]["authenticated"],
-        false,
-        "its pod is gone"
-    );
+    // A false is left out, as upstream does.
+    let answer = server.ok("POST", reviews, &review).await;
+    assert_eq!(answer["status"].get("authenticated"), None, "its pod is gone");
+    assert_eq!(answer["status"]["error"], "invalid bearer token");
     let short = json!({"spec": {"expirationSeconds": 60}});
     let (code, message) = server.fails("POST", path, &short).await;
     assert_eq!(code, 422);
@@ -166,5 +165,51 @@ async fn the_engines_own_identities_may_work() {
     assert_eq!(
         send(&node, "PATCH", &format!("{PODS}/p/status"), &status).await.0,
         200
+    );
+}
+
+/// As after an upgrade: the stored roles are those of an older version, or somebody's own.
+#[tokio::test]
+async fn default_roles_get_what_they_lack_unless_they_are_to_stay_as_they_are() {
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let dir = tempfile::tempdir().unwrap();
+    let config = engine_api::Config {
+        store_dir: Some(dir.path().to_owned()),
+        ..engine_api::Config::default()
+    };
+    let own = json!({"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"]});
+    let (scheduler, discovery, subjects) = {
+        let server = Server::with(config.clone()).await;
+        let narrowed = |mut role: Value| {
+            role["rules"] = json!([own]);
+            role
+        };
+        let path = format!("{ROLES}/system:kube-scheduler");
+        let scheduler = server.get(&path).await;
+        server.ok("PUT", &path, &narrowed(scheduler.clone())).await;
+        let path = format!("{ROLES}/system:discovery");
+        let mut kept = narrowed(server.get(&path).await);
+        kept["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false".into();
+        let discovery = server.ok("PUT", &path, &kept).await;
+        let path = format!("{BINDINGS}/system:basic-user");
+        let mut binding = server.get(&path).await;
+        let subjects = binding["subjects"].take();
+        server.ok("PUT", &path, &binding).await;
+        (scheduler, discovery, subjects)
+    };
+    let api = reopened(config).await;
+    let admin = api.client("admin", &["system:masters"], "test");
+    let get = async |path: String| send(&admin, "GET", &path, &Value::Null).await.1;
+    let mut rules = vec![own];
+    rules.extend(scheduler["rules"].as_array().unwrap().iter().cloned());
+    assert_eq!(
+        get(format!("{ROLES}/system:kube-scheduler")).await["rules"],
+        Value::from(rules)
+    );
+    assert_eq!(get(format!("{ROLES}/system:discovery")).await, discovery);
+    assert_eq!(
+        get(format!("{BINDINGS}/system:basic-user")).await["subjects"],
+        subjects
     );
 }

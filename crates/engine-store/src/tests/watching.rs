@@ -243,6 +243,25 @@ async fn a_slow_watcher_is_told_that_it_is_too_slow() {
 }
 
 #[tokio::test]
+async fn a_slow_watcher_of_large_objects_is_cut_off_earlier() {
+    let store = Config {
+        watch_backlog_bytes: 1000,
+        ..Config::default()
+    }
+    .build()
+    .unwrap();
+    let mut watch = store.watch("/a", 0).unwrap();
+    for _ in 0..5 {
+        let large = serde_json::json!({"fill": "x".repeat(400), "metadata": {}});
+        store.put("/a", large, Precondition::None).await.unwrap();
+    }
+    for n in 1..=2 {
+        assert_eq!(watch.next().await.unwrap().unwrap().revision, n);
+    }
+    assert_eq!(watch.next().await.unwrap().unwrap_err().requested, 2);
+}
+
+#[tokio::test]
 async fn history_is_bounded_by_weight_too() {
     let store = Config {
         history_bytes: 1000,

@@ -61,13 +61,13 @@ pub fn apply(
     }
     let updater = Updater::new(definition, manager.api_version, manager.subresource);
     updater.check(applied).map_err(|e| {
-        PatchError::Malformed(format!(
+        PatchError::Untyped(format!(
             "failed to create typed patch object ({}): {e}",
-            name(applied)
+            identity(applied)
         ))
     })?;
     let (mut live, mut managers) = match live {
-        None => (typed::go_view(definition, &identity(applied)), Managers::new()),
+        None => (typed::go_view(definition, &bare(applied)), Managers::new()),
         Some(live) => {
             let mut live = typed::go_view(definition, live);
             let managers = managed::decode(managed::take(&mut live).as_ref())
@@ -180,7 +180,7 @@ fn is_reset(fields: &Value) -> bool {
 }
 
 /// The object to apply to when there is none: what Go's zero value has, and the type.
-fn identity(applied: &Value) -> Value {
+fn bare(applied: &Value) -> Value {
     let mut out = Map::new();
     for key in ["apiVersion", "kind"] {
         if let Some(value) = applied.get(key) {
@@ -190,8 +190,8 @@ fn identity(applied: &Value) -> Value {
     Value::Object(out)
 }
 
-/// `namespace/name; group/version, Kind=Kind`, as upstream names an object in an error.
-fn name(object: &Value) -> String {
+/// `namespace/name; group/version, Kind=Kind`, as upstream names an object that was applied in an error.
+pub fn identity(object: &Value) -> String {
     let text = |pointer: &str| {
         object
             .pointer(pointer)

@@ -9,9 +9,10 @@ use super::{
 
 /// Track a write to `scale`, seen as a write of `spec.replicas` of the parent.
 ///
-/// Three things follow from how upstream does it and are kept: an object whose replicas nobody owns is not tracked; `Scale` leaves
-/// out zero replicas, so that scaling to zero takes the field from its owner and gives it to nobody; and the time of a new
-/// entry is lost on the way to the parent.
+/// Four things follow from how upstream does it and are kept: an object whose replicas nobody owns is not tracked; a write of the same
+/// number takes the field from those who own it by an ordinary write of the parent; `Scale` leaves out zero replicas, so that
+/// scaling to zero takes the field from its owner and gives it to nobody; and the time of a new entry is lost on the way to the
+/// parent.
 pub(crate) fn update(old: &Value, new: &Value, managers: &mut Managers, manager: &Id) {
     let path = [Element::field("spec"), Element::field("replicas")];
     let replicas = |object: &Value| {
@@ -20,15 +21,18 @@ pub(crate) fn update(old: &Value, new: &Value, managers: &mut Managers, manager:
             .and_then(Value::as_i64)
             .unwrap_or(0)
     };
-    if replicas(old) == replicas(new) || !managers.values().any(|owned| owned.set.has(&path)) {
+    if !managers.values().any(|owned| owned.set.has(&path)) {
         return;
     }
     let mut field = Set::default();
     field.insert(&path);
-    for owned in managers.values_mut() {
-        owned.set = owned.set.difference(&field);
+    let changed = replicas(old) != replicas(new);
+    for (id, owned) in managers.iter_mut() {
+        if changed || !(id.applied || id.subresource == "scale") {
+            owned.set = owned.set.difference(&field);
+        }
     }
-    if replicas(new) != 0 {
+    if changed && replicas(new) != 0 {
         let owned = managers.entry(manager.clone()).or_insert_with(|| Owned {
             api_version: manager.api_version.clone(),
             set: Set::default(),

@@ -28,7 +28,7 @@ impl Atom {
             return Self::deduced(values);
         };
         match ty.shape() {
-            Shape::Scalar(Scalar::Raw | Scalar::FieldsV1) => Self::deduced(values),
+            Shape::Scalar(Scalar::FieldsV1) => Self::deduced(values),
             Shape::Object {
                 definition,
                 atomic: false,

@@ -63,7 +63,13 @@ impl<'a> Updater<'a> {
     }
 
     pub(crate) fn check(&self, applied: &Value) -> Result<(), String> {
-        walk::check(self.ty, applied, &mut Vec::new())
+        let mut wrong = Vec::new();
+        walk::check(self.ty, applied, &mut Vec::new(), &mut wrong);
+        match wrong.as_slice() {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            several => Err(format!("errors:\n  {}", several.join("\n  "))),
+        }
     }
 
     /// An ordinary write: what changed belongs to `manager` now. Both objects are seen as Go sees them.

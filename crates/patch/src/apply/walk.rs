@@ -332,35 +332,38 @@ fn below(ty: Ty, value: &Value, fields: Option<&Set>, matched: &mut bool) -> Val
     })
 }
 
-/// What of an applied configuration cannot be merged: list elements without names, or two with the same.
-pub(crate) fn check(ty: Ty, value: &Value, path: &mut Vec<Element>) -> Result<(), String> {
+/// What of an applied configuration cannot be merged: list elements without names, and several with the same.
+pub(crate) fn check(ty: Ty, value: &Value, path: &mut Vec<Element>, wrong: &mut Vec<String>) {
     let atom = Atom::of(ty, [Some(value), None]);
     match atom {
-        Atom::Leaf => Ok(()),
+        Atom::Leaf => {}
         Atom::List(item, kind) => {
             let mut seen = BTreeSet::new();
             for (n, value) in items(Some(value)).iter().enumerate() {
-                let name = element_of(item, kind, value)
-                    .map_err(|e| format!("{}: element {n}: {e}", super::element::show(path)))?;
+                let name = match element_of(item, kind, value) {
+                    Ok(name) => name,
+                    Err(e) => {
+                        wrong.push(format!("{}: element {n}: {e}", super::element::show(path)));
+                        continue;
+                    }
+                };
                 if !seen.insert(name.clone()) {
-                    return Err(format!(
+                    wrong.push(format!(
                         "{}: duplicate entries for key {name}",
                         super::element::show(path)
                     ));
                 }
                 path.push(name);
-                check(item, value, path)?;
+                check(item, value, path, wrong);
                 path.pop();
             }
-            Ok(())
         }
         Atom::Struct(_) | Atom::Map(_) => {
             for (key, value) in entries(Some(value)).into_iter().flatten() {
                 path.push(Element::field(key));
-                check(atom.child(key), value, path)?;
+                check(atom.child(key), value, path, wrong);
                 path.pop();
             }
-            Ok(())
         }
     }
 }

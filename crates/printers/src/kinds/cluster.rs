@@ -51,11 +51,43 @@ pub(super) const NODE: Printer = Printer {
             address("InternalIP").into(),
             address("ExternalIP").into(),
             text_or(o, "/status/nodeInfo/osImage", UNKNOWN).into(),
-            text_or(o, "/status/nodeInfo/kernelVersion", UNKNOWN).into(),
+            kernel(o).into(),
             text_or(o, "/status/nodeInfo/containerRuntimeVersion", UNKNOWN).into(),
         ]
     },
 };
+
+/// `ConvertToTable` of kube-aggregator's `pkg/registry/apiservice/etcd/etcd.go`.
+pub(super) const API_SERVICE: Printer = Printer {
+    columns: &[NAME, c!("Service" "string"), c!("Available" "string"), AGE],
+    cells: |o, now| {
+        let service = if o["spec"]["service"].is_object() {
+            let part = |field: &str| text(o, &format!("/spec/service/{field}")).to_owned();
+            format!("{}/{}", part("namespace"), part("name"))
+        } else {
+            "Local".to_owned()
+        };
+        let found = list(o, "/status/conditions")
+            .iter()
+            .find(|c| c["type"] == "Available");
+        let part = |field: &str| found.and_then(|c| c[field].as_str()).unwrap_or_default();
+        let available = match (part("status"), part("reason")) {
+            ("", _) => "Unknown".to_owned(),
+            ("True", _) | (_, "") => part("status").to_owned(),
+            (status, reason) => format!("{status} ({reason})"),
+        };
+        vec![name(o), service.into(), available.into(), age(o, now)]
+    },
+};
+
+/// The version, and for what processor.
+fn kernel(node: &Value) -> String {
+    let version = text_or(node, "/status/nodeInfo/kernelVersion", UNKNOWN);
+    match text(node, "/status/nodeInfo/architecture") {
+        "" => version.to_owned(),
+        architecture => format!("{version} ({architecture})"),
+    }
+}
 
 fn roles(node: &Value) -> String {
     let labels = node.pointer("/metadata/labels").and_then(Value::as_object);

@@ -1,6 +1,7 @@
 //! Which kind is printed how.
 mod cluster;
 mod core;
+mod extensions;
 mod policy;
 mod workloads;
 
@@ -99,7 +100,11 @@ pub(crate) fn printer(definition: &str) -> &'static Printer {
         "io.k8s.api.coordination.v1.Lease" => &cluster::LEASE,
         "io.k8s.api.rbac.v1.RoleBinding" | "io.k8s.api.rbac.v1.ClusterRoleBinding" => &cluster::BINDING,
         "io.k8s.api.apps.v1.Deployment" => &workloads::DEPLOYMENT,
-        "io.k8s.api.apps.v1.ReplicaSet" => &workloads::REPLICA_SET,
+        "io.k8s.api.apps.v1.ReplicaSet" | "io.k8s.api.core.v1.ReplicationController" => {
+            &workloads::REPLICA_SET
+        }
+        "io.k8s.api.autoscaling.v1.Scale" => &workloads::SCALE,
+        "io.k8s.api.core.v1.PodTemplate" => &workloads::POD_TEMPLATE,
         "io.k8s.api.apps.v1.StatefulSet" => &workloads::STATEFUL_SET,
         "io.k8s.api.apps.v1.DaemonSet" => &workloads::DAEMON_SET,
         "io.k8s.api.apps.v1.ControllerRevision" => &workloads::CONTROLLER_REVISION,
@@ -114,6 +119,7 @@ pub(crate) fn printer(definition: &str) -> &'static Printer {
         "io.k8s.api.networking.v1.NetworkPolicy" => &policy::NETWORK_POLICY,
         "io.k8s.api.networking.v1.Ingress" => &policy::INGRESS,
         "io.k8s.api.networking.v1.IngressClass" => &policy::INGRESS_CLASS,
-        _ => &OTHER,
+        "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService" => &cluster::API_SERVICE,
+        _ => extensions::printer(definition).unwrap_or(&OTHER),
     }
 }

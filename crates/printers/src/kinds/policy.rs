@@ -237,18 +237,23 @@ pub(super) const INGRESS: Printer = Printer {
         vec![
             name(o),
             text_or(o, "/spec/ingressClassName", NONE).into(),
-            if hosts.is_empty() {
-                "*".to_owned()
-            } else {
-                hosts.join(",")
-            }
-            .into(),
+            some_hosts(&hosts, list(o, "/spec/rules").len()).into(),
             addresses.join(",").into(),
             ports.into(),
             age(o, now),
         ]
     },
 };
+
+/// The first three.
+fn some_hosts(hosts: &[&str], rules: usize) -> String {
+    const SHOWN: usize = 3;
+    match hosts.len() {
+        0 => "*".to_owned(),
+        n if n > SHOWN => format!("{} + {} more...", hosts[..SHOWN].join(","), rules - SHOWN),
+        _ => hosts.join(","),
+    }
+}
 
 pub(super) const INGRESS_CLASS: Printer = Printer {
     columns: &[NAME, c!("Controller" "string"), c!("Parameters" "string"), AGE],

@@ -7,6 +7,16 @@ use crate::Printer;
 use crate::cell::{NONE, age, containers, flag, labels, list, name, number, seconds, since, text, text_or};
 use crate::labels::selector;
 
+/// What `-o wide` adds to a workload: its containers, their images, the selector of its pods.
+fn wide(workload: &Value) -> [Value; 3] {
+    let (names, images) = containers(workload);
+    [
+        names.into(),
+        images.into(),
+        selector(workload.pointer("/spec/selector")).into(),
+    ]
+}
+
 pub(super) const DEPLOYMENT: Printer = Printer {
     columns: &[
         NAME,
@@ -19,7 +29,6 @@ pub(super) const DEPLOYMENT: Printer = Printer {
         c!(wide "Selector" "string"),
     ],
     cells: |o, now| {
-        let (names, images) = containers(o);
         vec![
             name(o),
             format!(
@@ -31,9 +40,22 @@ pub(super) const DEPLOYMENT: Printer = Printer {
             number(o, "/status/updatedReplicas").into(),
             number(o, "/status/availableReplicas").into(),
             age(o, now),
-            names.into(),
-            images.into(),
-            selector(o.pointer("/spec/selector")).into(),
+        ]
+        .into_iter()
+        .chain(wide(o))
+        .collect()
+    },
+};
+
+/// What the subresource of any kind shows.
+pub(super) const SCALE: Printer = Printer {
+    columns: &[NAME, c!("Desired" "integer"), c!("Available" "integer"), AGE],
+    cells: |o, now| {
+        vec![
+            name(o),
+            number(o, "/spec/replicas").into(),
+            number(o, "/status/replicas").into(),
+            age(o, now),
         ]
     },
 };
@@ -50,16 +72,36 @@ pub(super) const REPLICA_SET: Printer = Printer {
         c!(wide "Selector" "string"),
     ],
     cells: |o, now| {
-        let (names, images) = containers(o);
         vec![
             name(o),
             number(o, "/spec/replicas").into(),
             number(o, "/status/replicas").into(),
             number(o, "/status/readyReplicas").into(),
             age(o, now),
-            names.into(),
-            images.into(),
-            selector(o.pointer("/spec/selector")).into(),
+        ]
+        .into_iter()
+        .chain(wide(o))
+        .collect()
+    },
+};
+
+pub(super) const POD_TEMPLATE: Printer = Printer {
+    columns: &[
+        NAME,
+        c!("Containers" "string"),
+        c!("Images" "string"),
+        c!("Pod Labels" "string"),
+    ],
+    cells: |o, _| {
+        let of = |key: &str| {
+            let all = list(o, "/template/spec/containers").iter();
+            all.filter_map(|c| c[key].as_str()).collect::<Vec<_>>().join(",")
+        };
+        vec![
+            name(o),
+            of("name").into(),
+            of("image").into(),
+            labels(o.pointer("/template/metadata/labels")).into(),
         ]
     },
 };
@@ -73,7 +115,6 @@ pub(super) const STATEFUL_SET: Printer = Printer {
         c!(wide "Images" "string"),
     ],
     cells: |o, now| {
-        let (names, images) = containers(o);
         vec![
             name(o),
             format!(
@@ -83,9 +124,10 @@ pub(super) const STATEFUL_SET: Printer = Printer {
             )
             .into(),
             age(o, now),
-            names.into(),
-            images.into(),
         ]
+        .into_iter()
+        .chain(wide(o).into_iter().take(2))
+        .collect()
     },
 };
 
@@ -104,7 +146,6 @@ pub(super) const DAEMON_SET: Printer = Printer {
         c!(wide "Selector" "string"),
     ],
     cells: |o, now| {
-        let (names, images) = containers(o);
         vec![
             name(o),
             number(o, "/status/desiredNumberScheduled").into(),
@@ -114,10 +155,10 @@ pub(super) const DAEMON_SET: Printer = Printer {
             number(o, "/status/numberAvailable").into(),
             labels(o.pointer("/spec/template/spec/nodeSelector")).into(),
             age(o, now),
-            names.into(),
-            images.into(),
-            selector(o.pointer("/spec/selector")).into(),
         ]
+        .into_iter()
+        .chain(wide(o))
+        .collect()
     },
 };
 
@@ -160,17 +201,16 @@ pub(super) const JOB: Printer = Printer {
             (None, parallel) if parallel > 1 => format!("{succeeded}/1 of {parallel}"),
             (None, _) => format!("{succeeded}/1"),
         };
-        let (names, images) = containers(o);
         vec![
             name(o),
             job_status(o).into(),
             completions.into(),
             job_duration(o, now).into(),
             age(o, now),
-            names.into(),
-            images.into(),
-            selector(o.pointer("/spec/selector")).into(),
         ]
+        .into_iter()
+        .chain(wide(o))
+        .collect()
     },
 };
 
@@ -221,7 +261,6 @@ pub(super) const CRON_JOB: Printer = Printer {
     cells: |o, now| {
         let last = text(o, "/status/lastScheduleTime");
         let template = &o["spec"]["jobTemplate"];
-        let (names, images) = containers(template);
         vec![
             name(o),
             text(o, "/spec/schedule").into(),
@@ -236,9 +275,9 @@ pub(super) const CRON_JOB: Printer = Printer {
             }
             .into(),
             age(o, now),
-            names.into(),
-            images.into(),
-            selector(template.pointer("/spec/selector")).into(),
         ]
+        .into_iter()
+        .chain(wide(template))
+        .collect()
     },
 };

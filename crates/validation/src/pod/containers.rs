@@ -58,7 +58,7 @@ pub(super) fn init(e: &mut Errors, spec: &Node<'_>, volumes: &Volumes<'_>) {
     }
 }
 
-fn common(e: &mut Errors, container: &Node<'_>, spec: &Node<'_>, volumes: &Volumes<'_>) {
+pub(super) fn common(e: &mut Errors, container: &Node<'_>, spec: &Node<'_>, volumes: &Volumes<'_>) {
     let name = container.get("name");
     if name.is_empty() {
         e.required(&name, "");

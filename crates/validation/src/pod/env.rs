@@ -1,7 +1,9 @@
 //! Environment variables.
-use kube_types::{is_config_map_key, is_dns1123_subdomain, is_qualified_name, is_relaxed_env_var_name};
+use kube_types::{
+    is_config_map_key, is_dns1123_label, is_dns1123_subdomain, is_qualified_name, is_relaxed_env_var_name,
+};
 
-use super::resources;
+use super::{all_containers, resources, volumes};
 use crate::field::{Errors, Node};
 
 const ENV_FIELDS: [&str; 9] = [
@@ -59,11 +61,7 @@ fn value_from(e: &mut Errors, variable: &Node<'_>) {
     }
     if from.get("fileKeyRef").present() {
         sources += 1;
-        for field in ["key", "volumeName", "path"] {
-            if from.at(&["fileKeyRef", field]).is_empty() {
-                e.required(&from.at(&["fileKeyRef", field]), "");
-            }
-        }
+        file_key(e, &from.get("fileKeyRef"));
     }
     if sources == 0 {
         let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
@@ -72,6 +70,50 @@ fn value_from(e: &mut Errors, variable: &Node<'_>) {
         e.invalid_text(&from, "", "may not be specified when `value` is not empty");
     } else if sources > 1 {
         e.invalid_text(&from, "", "may not have more than one field specified at a time");
+    }
+}
+
+fn file_key(e: &mut Errors, reference: &Node<'_>) {
+    let (key, volume, path) = (
+        reference.get("key"),
+        reference.get("volumeName"),
+        reference.get("path"),
+    );
+    if key.is_empty() {
+        e.required(&key, "");
+    } else {
+        e.complaints(&key, is_relaxed_env_var_name(key.text()));
+    }
+    if volume.is_empty() {
+        e.required(&volume, "");
+    } else {
+        e.complaints(&volume, is_dns1123_label(volume.text()));
+    }
+    if path.is_empty() {
+        e.required(&path, "");
+    } else {
+        volumes::no_backsteps(e, &path);
+    }
+}
+
+/// Files with variables lie in volumes that the pod itself fills (validateFileKeyRefVolumes).
+pub(super) fn file_volumes(e: &mut Errors, spec: &Node<'_>) {
+    let volumes = spec.get("volumes").items();
+    for container in all_containers(spec) {
+        for variable in container.get("env").items() {
+            let reference = variable.at(&["valueFrom", "fileKeyRef"]);
+            if !reference.present() {
+                continue;
+            }
+            let name = reference.get("volumeName");
+            match volumes.iter().rfind(|v| v.get("name").text() == name.text()) {
+                None => e.not_found(&name.holding(&name.text().into())),
+                Some(volume) if !volume.get("emptyDir").present() => {
+                    e.invalid_text(&name, name.text(), "referenced volume must be of type emptyDir");
+                }
+                Some(_) => {}
+            }
+        }
     }
 }
 
@@ -109,6 +151,13 @@ pub(super) fn field_ref(e: &mut Errors, reference: &Node<'_>, allowed: &[&str]) 
     }
     if path.is_empty() {
         return e.required(&path, "");
+    }
+    if api_version.text() != "v1" {
+        let why = format!(
+            "error converting fieldPath: unsupported pod version: {}",
+            api_version.text()
+        );
+        return e.invalid(&path, &why);
     }
     if let Some((map, key)) = path.text().strip_suffix("']").and_then(|p| p.split_once("['")) {
         let key = match map {

@@ -1,14 +1,20 @@
 //! Pods and pod templates (upstream `pkg/apis/core/validation/validation.go`).
 
+mod annotations;
 mod containers;
 mod dump;
 mod env;
+mod ephemeral;
+mod gated;
+mod label_keys;
+mod pod_resources;
 mod probes;
 mod resources;
 mod scheduling;
 mod security;
 mod update;
 mod volumes;
+mod windows;
 
 use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
 
@@ -17,9 +23,10 @@ use crate::{
     meta,
 };
 
+pub(crate) use ephemeral::update as update_ephemeral;
 pub(crate) use probes::port;
-pub(crate) use resources::{is_integer, resource_name};
-pub(crate) use scheduling::{node_selector, taints};
+pub(crate) use resources::{container_resource_name, is_integer, may_overcommit, quantity, resource_name};
+pub(crate) use scheduling::{node_selector, taints, tolerations};
 pub(crate) use update::{update, update_status};
 pub(crate) use volumes::host_path;
 
@@ -36,11 +43,21 @@ pub(crate) fn create(e: &mut Errors, pod: &Node<'_>) {
             "cannot be set until all schedulingGates have been cleared",
         );
     }
+    annotations::agree(e, &pod.at(&["metadata", "annotations"]), &spec);
+}
+
+/// Every container: first those of the start, last those of debugging.
+fn all_containers<'a>(spec: &Node<'a>) -> Vec<Node<'a>> {
+    ["initContainers", "containers", "ephemeralContainers"]
+        .iter()
+        .flat_map(|list| spec.get(list).items())
+        .collect()
 }
 
 /// The spec of a pod, and what concerns pods only.
 pub(crate) fn pod_spec(e: &mut Errors, pod: &Node<'_>) {
     let spec = pod.get("spec");
+    annotations::annotations(e, &pod.at(&["metadata", "annotations"]), &spec);
     spec_rules(e, &spec, true);
     if spec.get("serviceAccountName").is_empty() {
         for volume in spec.get("volumes").items() {
@@ -54,11 +71,15 @@ pub(crate) fn pod_spec(e: &mut Errors, pod: &Node<'_>) {
     }
     for list in ["containers", "initContainers"] {
         for container in spec.get(list).items() {
-            let image = container.get("image");
-            if image.text().trim() != image.text() {
-                e.invalid(&image, "must not have leading or trailing whitespace");
-            }
+            trimmed_image(e, &container);
         }
+    }
+}
+
+fn trimmed_image(e: &mut Errors, container: &Node<'_>) {
+    let image = container.get("image");
+    if image.text().trim() != image.text() {
+        e.invalid(&image, "must not have leading or trailing whitespace");
     }
 }
 
@@ -72,14 +93,14 @@ pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
             .get("labels")
             .renamed(format!("{}.labels", template.path())),
     );
-    meta::annotations(
-        e,
-        &metadata
-            .get("annotations")
-            .renamed(format!("{}.annotations", template.path())),
-    );
+    let annotations = metadata
+        .get("annotations")
+        .renamed(format!("{}.annotations", template.path()));
+    meta::annotations(e, &annotations);
     let spec = template.get("spec");
+    annotations::annotations(e, &annotations, &spec);
     spec_rules(e, &spec, false);
+    annotations::agree(e, &annotations, &spec);
     if !spec.get("ephemeralContainers").is_empty() {
         e.forbidden(
             &spec.get("ephemeralContainers"),
@@ -100,6 +121,7 @@ fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
     let volumes = volumes::volumes(e, &spec.get("volumes"));
     containers::regular(e, spec, &volumes);
     containers::init(e, spec, &volumes);
+    pod_resources::pod_resources(e, spec);
     host_network(e, spec, is_pod);
     e.one_of(&spec.get("restartPolicy"), &RESTART_POLICIES);
     e.one_of(&spec.get("dnsPolicy"), &DNS_POLICIES);
@@ -113,9 +135,10 @@ fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
     }
     scheduling::gates(e, &spec.get("schedulingGates"));
     scheduling::spread(e, &spec.get("topologySpreadConstraints"));
+    windows::host_process(e, spec);
     security::host_users(e, spec);
     names(e, spec);
-    scheduling::tolerations(e, &spec.get("tolerations"));
+    tolerations(e, &spec.get("tolerations"));
     for alias in spec.get("hostAliases").items() {
         ip(e, &alias.get("ip"));
         for name in alias.get("hostnames").items() {
@@ -129,11 +152,9 @@ fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
         }
     }
     e.maybe_one_of(&spec.get("preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
-    for (name, quantity) in spec.get("overhead").entries() {
-        resource_name(e, &quantity, name);
-        resources::quantity(e, &quantity, name);
-    }
-    os(e, spec);
+    resources::overhead(e, &spec.get("overhead"));
+    windows::os(e, spec);
+    env::file_volumes(e, spec);
 }
 
 /// Everything about names and times in the middle of upstream's function.
@@ -234,8 +255,7 @@ fn dns_config(e: &mut Errors, spec: &Node<'_>) {
     for search in searches.items() {
         if search.text() != "." {
             let name = search.text().strip_suffix('.').unwrap_or(search.text());
-            // Underscores are fine in a search path.
-            for complaint in is_dns1123_subdomain(&name.replace('_', "a")) {
+            for complaint in is_search_path(name) {
                 e.invalid_text(&search, name, &complaint);
             }
         }
@@ -247,22 +267,33 @@ fn dns_config(e: &mut Errors, spec: &Node<'_>) {
     }
 }
 
-fn os(e: &mut Errors, spec: &Node<'_>) {
-    let os = spec.get("os");
-    if !os.present() {
-        return;
+/// A subdomain in which underscores are fine.
+fn is_search_path(name: &str) -> Vec<String> {
+    let complaints = is_dns1123_subdomain(&name.replace('_', "a"));
+    let edges = name.split('.').any(|label| label.ends_with('_'));
+    if complaints.is_empty() && !edges {
+        return complaints;
     }
-    let name = os.get("name");
-    if name.is_empty() {
-        e.required(&name, "cannot be empty");
-    } else if !matches!(name.text(), "linux" | "windows") {
-        e.unsupported(&name, &["linux", "windows"]);
-    }
+    vec![kube_types::regex_message(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start \
+         and end with an alphanumeric character",
+        "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+        &["example.com"],
+    )]
 }
 
 /// An IP address in its canonical form.
 pub(crate) fn ip(e: &mut Errors, node: &Node<'_>) {
-    if node.text().parse::<std::net::IpAddr>().is_err() {
+    let text = node.text();
+    if text.parse::<std::net::IpAddr>().is_err() {
+        // Older Kubernetes took 010.0.0.1 for 10.0.0.1.
+        let parts = text.split('.').map(|part| part.trim_start_matches('0'));
+        let parts: Vec<&str> = parts
+            .map(|part| if part.is_empty() { "0" } else { part })
+            .collect();
+        if parts.join(".").parse::<std::net::Ipv4Addr>().is_ok() {
+            return e.invalid(node, "must not have leading 0s");
+        }
         e.invalid_text(
             node,
             node.text(),

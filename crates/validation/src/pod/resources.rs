@@ -1,6 +1,6 @@
 //! Resource names and quantities.
 use kube_types::is_qualified_name;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::field::{Errors, Node};
 
@@ -31,6 +31,11 @@ fn is_huge_page(name: &str) -> bool {
 
 fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// Whether more of a resource may be promised than there is.
+pub(crate) fn may_overcommit(name: &str) -> bool {
+    is_native(name) && !is_huge_page(name)
 }
 
 /// A resource of somebody else's domain.
@@ -68,7 +73,7 @@ pub(crate) fn resource_name(e: &mut Errors, at: &Node<'_>, name: &str) -> bool {
     e.count() == before
 }
 
-fn container_resource_name(e: &mut Errors, at: &Node<'_>, name: &str) {
+pub(crate) fn container_resource_name(e: &mut Errors, at: &Node<'_>, name: &str) {
     resource_name(e, at, name);
     if !name.contains('/') {
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
@@ -90,33 +95,60 @@ pub(crate) fn quantity(e: &mut Errors, at: &Node<'_>, name: &str) {
     }
 }
 
+/// Huge pages come in their own size.
+fn whole_pages(e: &mut Errors, at: &Node<'_>, name: &str) {
+    let size = name.strip_prefix("hugepages-");
+    let size = size.and_then(|size| size.parse::<kube_types::Quantity>().ok());
+    if let (Some(size), Some(amount)) = (size, at.quantity())
+        && size.value() > 0
+        && amount.value() % size.value() != 0
+    {
+        let shown = amount.to_string();
+        e.invalid_text(
+            at,
+            &shown,
+            &format!("{shown} is not positive integer multiple of {name}"),
+        );
+    }
+}
+
 /// A container's requests and limits.
 pub(super) fn requirements(e: &mut Errors, resources: &Node<'_>) {
+    both(e, resources, container_resource_name);
+}
+
+/// A pod's requests and limits.
+pub(super) fn pod_requirements(e: &mut Errors, resources: &Node<'_>) {
+    both(e, resources, pod_resource_name);
+}
+
+/// What a runtime class adds: upstream takes it for limits, and says so in paths.
+pub(super) fn overhead(e: &mut Errors, overhead: &Node<'_>) {
+    if overhead.present() {
+        let limits = json!({"limits": overhead.value()});
+        both(e, &overhead.holding(&limits), container_resource_name);
+    }
+}
+
+fn pod_resource_name(e: &mut Errors, at: &Node<'_>, name: &str) {
+    let known = matches!(name, "cpu" | "memory") || is_huge_page(name);
+    if resource_name(e, at, name) && !known {
+        e.unsupported_value(at, &name.into(), &["cpu", "hugepages-", "memory"]);
+    }
+}
+
+fn both(e: &mut Errors, resources: &Node<'_>, check_name: fn(&mut Errors, &Node<'_>, &str)) {
     let (limits, requests) = (resources.get("limits"), resources.get("requests"));
     for (name, at) in limits.entries() {
-        container_resource_name(e, &at, name);
+        check_name(e, &at, name);
         quantity(e, &at, name);
+        whole_pages(e, &at, name);
     }
     for (name, at) in requests.entries() {
-        container_resource_name(e, &at, name);
+        check_name(e, &at, name);
         quantity(e, &at, name);
-        let Some(request) = at.quantity() else { continue };
-        let overcommit = is_native(name) && !is_huge_page(name);
-        match limits.key(name).quantity() {
-            Some(limit) if request != limit && !overcommit => {
-                e.invalid_text(
-                    &requests,
-                    &request.to_string(),
-                    &format!("must be equal to {name} limit of {limit}"),
-                );
-            }
-            Some(limit) if request > limit => {
-                let detail = format!("must be less than or equal to {name} limit of {limit}");
-                e.invalid_text(&requests, &request.to_string(), &detail);
-            }
-            None if !overcommit => e.required(&limits, "Limit must be set for non overcommitable resources"),
-            Some(_) | None => {}
-        }
+        against_limit(e, &requests, &limits, name);
+        whole_pages(e, &at, name);
     }
     let any = |wanted: fn(&str) -> bool| {
         limits
@@ -127,6 +159,28 @@ pub(super) fn requirements(e: &mut Errors, resources: &Node<'_>) {
     };
     if any(is_huge_page) && !any(|name| matches!(name, "cpu" | "memory")) {
         e.forbidden(resources, "HugePages require cpu or memory");
+    }
+}
+
+fn against_limit(e: &mut Errors, requests: &Node<'_>, limits: &Node<'_>, name: &str) {
+    let Some(request) = requests.key(name).quantity() else {
+        return;
+    };
+    let overcommit = may_overcommit(name);
+    match limits.key(name).quantity() {
+        Some(limit) if request != limit && !overcommit => {
+            e.invalid_text(
+                requests,
+                &request.to_string(),
+                &format!("must be equal to {name} limit of {limit}"),
+            );
+        }
+        Some(limit) if request > limit => {
+            let detail = format!("must be less than or equal to {name} limit of {limit}");
+            e.invalid_text(requests, &request.to_string(), &detail);
+        }
+        None if !overcommit => e.required(limits, "Limit must be set for non overcommitable resources"),
+        Some(_) | None => {}
     }
 }
 

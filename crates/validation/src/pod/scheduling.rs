@@ -2,6 +2,7 @@
 use kube_types::{is_label_value, is_qualified_name};
 use serde_json::Value;
 
+use super::label_keys::label_keys;
 use crate::{
     field::{Errors, Node},
     meta,
@@ -61,7 +62,13 @@ pub(crate) fn taints(e: &mut Errors, list: &Node<'_>) {
         }
         e.one_of(&effect, &EFFECTS);
         if seen.contains(&(key.text(), effect.text())) {
-            e.duplicate(&taint);
+            let fields = [("Key", "key"), ("Value", "value"), ("Effect", "effect")];
+            let shown: Vec<_> = fields
+                .iter()
+                .map(|(name, field)| format!("{name:?}:{:?}", taint.get(field).text()))
+                .collect();
+            let shown = format!("{{{},\"TimeAdded\":null}}", shown.join(","));
+            e.duplicate_because(&taint, &shown, "taints must be unique by key and effect pair");
         }
         seen.push((key.text(), effect.text()));
     }
@@ -171,6 +178,7 @@ fn pod_term(e: &mut Errors, term: &Node<'_>) {
             e.invalid_text(&term.get("namespace"), name.text(), &complaint);
         }
     }
+    label_keys(e, term);
     let key = term.get("topologyKey");
     if key.is_empty() {
         e.required(&key, "can not be empty");
@@ -237,6 +245,7 @@ pub(super) fn spread(e: &mut Errors, list: &Node<'_>) {
         for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
             e.maybe_one_of(&constraint.get(policy), &["Honor", "Ignore"]);
         }
+        label_keys(e, constraint);
         meta::selector(e, &constraint.get("labelSelector"));
     }
 }

@@ -1,4 +1,5 @@
 //! Security contexts.
+use super::{all_containers, windows};
 use crate::field::{Errors, Node};
 
 const ID_RANGE: &str = "must be between 0 and 2147483647, inclusive";
@@ -28,8 +29,10 @@ pub(super) fn pod(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
     sysctls(e, context, spec);
     e.maybe_one_of(&context.get("fsGroupChangePolicy"), &["Always", "OnRootMismatch"]);
     seccomp(e, &context.get("seccompProfile"));
+    windows::options(e, &context.get("windowsOptions"));
     app_armor(e, &context.get("appArmorProfile"));
     e.maybe_one_of(&context.get("supplementalGroupsPolicy"), &["Merge", "Strict"]);
+    e.maybe_one_of(&context.get("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
 }
 
 fn sysctls(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
@@ -109,6 +112,7 @@ pub(super) fn container(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
             }
         }
     }
+    windows::options(e, &context.get("windowsOptions"));
     app_armor(e, &context.get("appArmorProfile"));
 }
 
@@ -172,6 +176,12 @@ pub(super) fn host_users(e: &mut Errors, spec: &Node<'_>) {
     ] {
         if spec.get(field).is_true() {
             e.forbidden(&spec.get(shown), "when `hostUsers` is false");
+        }
+    }
+    for container in all_containers(spec) {
+        let devices = container.get("volumeDevices");
+        if !devices.is_empty() {
+            e.forbidden(&devices, "when `hostUsers` is false");
         }
     }
 }

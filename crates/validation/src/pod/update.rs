@@ -1,8 +1,8 @@
 //! What of a pod may change.
 use kube_types::is_dns1123_subdomain;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{dump, pod_spec};
+use super::{annotations, dump, gated, pod_spec, scheduling};
 use crate::field::{Errors, Node, same};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -12,6 +12,11 @@ const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].imag
 /// The rules for a changed pod, its metadata aside.
 pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     pod_spec(e, new);
+    annotations::update(
+        e,
+        &old.at(&["metadata", "annotations"]),
+        &new.at(&["metadata", "annotations"]),
+    );
     let (old, new) = (old.get("spec"), new.get("spec"));
     for list in ["containers", "initContainers"] {
         if new.get(list).len() != old.get(list).len() {
@@ -42,7 +47,11 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     if same(old.value(), new.value()) {
         return;
     }
-    let munged = munged(old.value(), new.value(), !old.get("schedulingGates").is_empty());
+    let is_gated = !old.get("schedulingGates").is_empty();
+    if is_gated {
+        gated::check(e, &old, &new);
+    }
+    let munged = munged(old.value(), new.value(), is_gated);
     if !same(&munged, old.value()) {
         let diff = dump::diff(old.value(), &munged);
         e.forbidden(
@@ -66,12 +75,13 @@ fn tolerations(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
             .iter()
             .any(|new| apart_from_seconds(old.value(), new.value()))
     };
-    if !old.items().iter().all(kept) {
-        e.forbidden(
-            new,
-            "existing toleration can not be modified except its tolerationSeconds",
-        );
+    if old.items().iter().all(kept) {
+        return scheduling::tolerations(e, new);
     }
+    e.forbidden(
+        new,
+        "existing toleration can not be modified except its tolerationSeconds",
+    );
 }
 
 fn gates(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
@@ -92,7 +102,7 @@ fn gates(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
 }
 
 /// The new spec with everything that may change taken from the old one.
-fn munged(old: &Value, new: &Value, gated: bool) -> Value {
+fn munged(old: &Value, new: &Value, is_gated: bool) -> Value {
     let mut munged = new.as_object().cloned().unwrap_or_default();
     let take = |munged: &mut Map<String, Value>, field: &str| match old.get(field) {
         Some(value) => drop(munged.insert(field.to_owned(), value.clone())),
@@ -113,16 +123,30 @@ fn munged(old: &Value, new: &Value, gated: bool) -> Value {
     if grace(old).is_some_and(|n| n < 0) && grace(new) == Some(1) {
         take(&mut munged, "terminationGracePeriodSeconds");
     }
-    if gated {
-        // A pod that waits at a gate may still be told where to go.
+    if is_gated {
         take(&mut munged, "nodeSelector");
-        take(&mut munged, "affinity");
+        gated::restore_affinity(&mut munged, old);
     }
     Value::Object(munged)
 }
 
+/// Several addresses of one pod or host are a pair of IPv4 and IPv6.
+fn one_of_each_family(e: &mut Errors, list: &Node<'_>) {
+    let addresses: Vec<&str> = list.items().iter().map(|entry| entry.get("ip").text()).collect();
+    let v6 = addresses.iter().filter(|a| a.contains(':')).count();
+    if addresses.len() > 1 && (addresses.len(), v6) != (2, 1) {
+        let shown: Value = addresses.iter().map(|a| json!({"IP": a})).collect();
+        e.invalid_value(list, &shown, "may specify no more than one IP for each IP family");
+    }
+}
+
 /// The rules for a changed status.
 pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    annotations::update(
+        e,
+        &old.at(&["metadata", "annotations"]),
+        &new.at(&["metadata", "annotations"]),
+    );
     let status = new.get("status");
     if new.at(&["spec", "nodeName"]).text() != old.at(&["spec", "nodeName"]).text() {
         e.forbidden(&status.get("nodeName"), "may not be changed directly");
@@ -133,12 +157,23 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     );
     if nominated.text() != before.text() && !nominated.is_empty() {
         e.complaints(&nominated, is_dns1123_subdomain(nominated.text()));
+        if !old.at(&["spec", "nodeName"]).is_empty() {
+            e.forbidden(
+                &nominated,
+                "may not be set on pods that are already bound to a node",
+            );
+        }
+    }
+    let observed = status.get("observedGeneration");
+    if observed.int().is_some_and(|n| n < 0) {
+        e.invalid(&observed, "must be a non-negative integer");
     }
     e.immutable(&status.get("qosClass"), &old.at(&["status", "qosClass"]));
     for list in ["podIPs", "hostIPs"] {
         for entry in status.get(list).items() {
             super::ip(e, &entry.get("ip").renamed(entry.path()));
         }
+        one_of_each_family(e, &status.get(list));
     }
     if new.at(&["spec", "restartPolicy"]).text() == "Never" {
         never_again(

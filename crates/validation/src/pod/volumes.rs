@@ -280,7 +280,7 @@ pub(super) fn descending(e: &mut Errors, path: &Node<'_>) {
     no_backsteps(e, path);
 }
 
-fn no_backsteps(e: &mut Errors, path: &Node<'_>) {
+pub(super) fn no_backsteps(e: &mut Errors, path: &Node<'_>) {
     if path.text().split('/').any(|part| part == "..") {
         e.invalid(path, "must not contain '..'");
     }

@@ -1,4 +1,4 @@
-//! As much of SPDY/3.1 as port-forwarding clients speak: streams with headers, data, resets and pings. There is no flow control:
+//! As much of SPDY/3.1 as Kubernetes' clients speak: streams with headers, data, resets and pings. There is no flow control:
 //! the clients' library (moby/spdystream) has none either.
 use std::io::{Error, ErrorKind, Result};
 
@@ -27,16 +27,32 @@ pub const FIN: u8 = 1;
 pub enum Frame {
     /// A new stream with its headers, names in lower case.
     Open {
+        /// Its number, odd for those of a client.
         stream: u32,
+        /// Names in lower case and values.
         headers: Vec<(String, String)>,
+        /// Whether nothing more comes on it.
         fin: bool,
     },
     /// Bytes of a stream.
-    Data { stream: u32, data: Bytes, fin: bool },
+    Data {
+        /// Which one.
+        stream: u32,
+        /// The bytes.
+        data: Bytes,
+        /// Whether nothing more comes on it.
+        fin: bool,
+    },
     /// A stream is given up.
-    Reset { stream: u32 },
+    Reset {
+        /// Which one.
+        stream: u32,
+    },
     /// To be sent back.
-    Ping { id: u32 },
+    Ping {
+        /// What tells it from others.
+        id: u32,
+    },
     /// The client opens no more streams.
     GoAway,
     /// Nothing to do.
@@ -48,6 +64,7 @@ fn broken(what: &str) -> Error {
 }
 
 /// Takes frames out of a byte stream.
+#[derive(Debug)]
 pub struct Reader {
     buffer: BytesMut,
     inflate: Decompress,
@@ -69,6 +86,7 @@ impl Reader {
     }
 
     /// The next whole frame, if it has come.
+    #[allow(clippy::should_implement_trait, reason = "none now says nothing of later")]
     pub fn next(&mut self) -> Result<Option<Frame>> {
         if self.buffer.len() < 8 {
             return Ok(None);
@@ -206,6 +224,7 @@ fn string(block: &mut &[u8]) -> Result<String> {
 }
 
 /// Makes frames.
+#[derive(Debug)]
 pub struct Writer {
     deflate: Compress,
 }
@@ -251,7 +270,6 @@ impl Writer {
     }
 
     /// A stream with headers, as clients open it.
-    #[cfg(test)]
     pub fn open(&mut self, stream: u32, headers: &[(&str, &str)]) -> Result<Bytes> {
         let block = self.pack(headers)?;
         let mut body = BytesMut::new();

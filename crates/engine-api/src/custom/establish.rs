@@ -1,0 +1,160 @@
+//! Definitions get their status, and their objects go with them (apiextensions `pkg/controller/{status,establish,finalizer}`).
+use std::sync::{Arc, Weak};
+
+use engine_store::{Precondition, Stored};
+use serde_json::{Value, json};
+
+use super::PREFIX;
+use crate::{
+    api::Api,
+    json::{list, set, text},
+    keys,
+    registry::{delete::DeleteOptions, meta},
+    time,
+};
+
+const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Runs as long as the server lives.
+pub async fn run(api: Weak<Api>) {
+    let Some(customs) = api.upgrade().map(|api| Arc::clone(&api.customs)) else {
+        return;
+    };
+    while let Some((mut watch, present)) = api.upgrade().and_then(|api| {
+        let snapshot = api.store.list(PREFIX);
+        let watch = api.store.watch(PREFIX, snapshot.revision).ok()?;
+        Some((watch, snapshot.items))
+    }) {
+        for stored in present {
+            settle(&api, &stored).await;
+        }
+        loop {
+            tokio::select! {
+                event = watch.next() => match event {
+                    Some(Ok(event)) => settle(&api, &event.object).await,
+                    // It fell behind: look at everything again.
+                    Some(Err(_)) => break,
+                    None => return,
+                },
+                () = customs.removed.notified() => {
+                    let Some(store) = api.upgrade().map(|api| api.store.list(PREFIX).items) else { return };
+                    for stored in store.iter().filter(|s| meta::deleting(&s.value)) {
+                        settle(&api, stored).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
+    let Some(api) = api.upgrade() else { return };
+    let Some(current) = api.store.get(&seen.key) else {
+        return;
+    };
+    let next = if meta::deleting(&current.value) {
+        if !empty(&api, &current.value).await {
+            return;
+        }
+        without_finalizer(&current.value)
+    } else {
+        accepted(&current.value)
+    };
+    let Some(kind) = schema::by_resource("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+        return;
+    };
+    let pinned = Precondition::Revision(current.revision);
+    let gone = meta::deleting(&next) && list(&next, "/metadata/finalizers").is_empty();
+    // Who wrote meanwhile is seen as an event of its own.
+    let result = if gone {
+        api.erase(kind, &current.key, pinned).await
+    } else if next != current.value {
+        api.write(kind, &current.key, next, pinned).await
+    } else {
+        return;
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, key = %current.key, "a definition was written meanwhile");
+    }
+}
+
+fn condition(kind: &str, reason: &str, message: &str) -> Value {
+    json!({"type": kind, "status": "True", "lastTransitionTime": time::now(), "reason": reason, "message": message})
+}
+
+/// With this condition instead of another of its type.
+fn with_condition(definition: &mut Value, new: Value) {
+    let mut all = list(definition, "/status/conditions").to_vec();
+    match all.iter_mut().find(|c| c["type"] == new["type"]) {
+        Some(old) if old["status"] == new["status"] && old["reason"] == new["reason"] => return,
+        Some(old) => *old = new,
+        None => all.push(new),
+    }
+    set(definition, &["status", "conditions"], all);
+}
+
+/// As it is once its names are accepted.
+fn accepted(definition: &Value) -> Value {
+    let mut next = definition.clone();
+    let names = next["spec"]["names"].clone();
+    set(&mut next, &["status", "acceptedNames"], names);
+    let condition_of_names = condition("NamesAccepted", "NoConflicts", "no conflicts found");
+    with_condition(&mut next, condition_of_names);
+    let established = "the initial names have been accepted";
+    with_condition(
+        &mut next,
+        condition("Established", "InitialNamesAccepted", established),
+    );
+    next
+}
+
+/// What a DELETE does to a definition before it waits for its objects to go (`pkg/registry/customresourcedefinition/etcd.go`).
+pub fn begin_deletion(definition: &mut Value) {
+    let mut finalizers = list(definition, "/metadata/finalizers").to_vec();
+    if !finalizers.iter().any(|f| f == FINALIZER) {
+        finalizers.push(FINALIZER.into());
+        set(definition, &["metadata", "finalizers"], finalizers);
+    }
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    with_condition(
+        definition,
+        condition("Terminating", "InstanceDeletionPending", message),
+    );
+}
+
+fn without_finalizer(definition: &Value) -> Value {
+    let mut next = definition.clone();
+    let left: Vec<Value> = list(definition, "/metadata/finalizers")
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
+    set(&mut next, &["metadata", "finalizers"], left);
+    next
+}
+
+/// Delete all objects of the definition's kind; whether none is left. Those that wait for a finalizer are heard of when they go.
+async fn empty(api: &Arc<Api>, definition: &Value) -> bool {
+    let plural = text(definition, "/spec/names/plural");
+    let group = text(definition, "/spec/group");
+    let all = api.customs.all();
+    let Some(custom) = all
+        .into_iter()
+        .find(|c| c.kind.group == group && c.kind.plural == plural)
+    else {
+        return true;
+    };
+    let prefix = keys::prefix(&custom.kind, "");
+    let options = DeleteOptions::default();
+    for object in api.store.list(&prefix).items {
+        if meta::deleting(&object.value) {
+            continue;
+        }
+        let own = |field: &str| text(&object.value, field).to_owned();
+        let (namespace, name) = (own("/metadata/namespace"), own("/metadata/name"));
+        if let Err(error) = api.delete(&custom.kind, &namespace, &name, &options).await {
+            tracing::debug!(message = error.message, "a custom object stays");
+        }
+    }
+    api.store.count(&prefix) == 0
+}

@@ -1,0 +1,159 @@
+//! Kinds that clients define.
+use serde_json::{Value, json};
+
+use crate::common::{Server, send, warned};
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const TABS: &str = "/apis/stable.example.com/v1/namespaces/default/crontabs";
+
+fn definition() -> Value {
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": "crontabs.stable.example.com"},
+    "spec": {"group": "stable.example.com", "scope": "Namespaced",
+        "names": {"plural": "crontabs", "kind": "CronTab", "shortNames": ["ct"], "categories": ["all"]},
+        "versions": [{"name": "v1", "served": true, "storage": true,
+            "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.labelSelector"}},
+            "additionalPrinterColumns": [{"name": "Spec", "type": "string", "jsonPath": ".spec.cronSpec"},
+                {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"}],
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "required": ["cronSpec"], "properties": {
+                    "cronSpec": {"type": "string", "pattern": "^(\\d+|\\*)(/\\d+)?(\\s+(\\d+|\\*)(/\\d+)?){4}$"},
+                    "image": {"type": "string", "default": "busybox"},
+                    "replicas": {"type": "integer", "minimum": 1, "maximum": 10}}},
+                "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "labelSelector": {"type": "string"}}}
+            }}}}]}})
+}
+
+fn tab(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "stable.example.com/v1", "kind": "CronTab", "metadata": {"name": name}, "spec": spec})
+}
+
+async fn defined() -> Server {
+    let server = Server::new().await;
+    server.ok("POST", DEFINITIONS, &definition()).await;
+    server
+}
+
+#[tokio::test]
+async fn an_object_is_pruned_defaulted_and_validated() {
+    let server = defined().await;
+    let spec = json!({"cronSpec": "* * * * */5", "replicas": 3, "other": 1});
+    let (code, made, warnings) = warned(&server.admin, "POST", TABS, &tab("a", spec.clone())).await;
+    assert_eq!(
+        (code, warnings),
+        (201, vec!["unknown field \"spec.other\"".to_owned()])
+    );
+    assert_eq!(
+        made["spec"],
+        json!({"cronSpec": "* * * * */5", "image": "busybox", "replicas": 3})
+    );
+    assert_eq!(made["metadata"]["generation"], 1);
+    let strict = format!("{TABS}?fieldValidation=Strict");
+    let (code, message) = server.fails("POST", &strict, &tab("b", spec)).await;
+    assert_eq!(code, 400);
+    assert!(
+        message.contains("strict decoding error: unknown field \"spec.other\""),
+        "{message}"
+    );
+    let bad = tab("b", json!({"cronSpec": "x", "replicas": 99}));
+    let (code, message) = server.fails("POST", TABS, &bad).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            422,
+            "CronTab.stable.example.com \"b\" is invalid: [spec.cronSpec: Invalid value: \"x\": spec.cronSpec in body should match \
+             '^(\\d+|\\*)(/\\d+)?(\\s+(\\d+|\\*)(/\\d+)?){4}$', spec.replicas: Invalid value: 99: spec.replicas in body should be less \
+             than or equal to 10]"
+        )
+    );
+    let (_, message) = server.fails("POST", TABS, &tab("b", json!({}))).await;
+    assert!(message.ends_with("spec.cronSpec: Required value"), "{message}");
+}
+
+#[tokio::test]
+async fn status_and_scale_are_apart() {
+    let server = defined().await;
+    let path = format!("{TABS}/a");
+    let spec = json!({"cronSpec": "* * * * *", "replicas": 1});
+    let mut new = tab("a", spec.clone());
+    new["status"] = json!({"replicas": 7});
+    let made = server.ok("POST", TABS, &new).await;
+    assert!(made.get("status").is_none());
+    let patch = json!({"status": {"replicas": 1, "labelSelector": "a=b"}, "spec": {"replicas": 5}});
+    let changed = server.ok("PATCH", &format!("{path}/status"), &patch).await;
+    assert_eq!(
+        (&changed["status"]["replicas"], &changed["spec"]["replicas"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(changed["metadata"]["generation"], 1);
+    let scaled = server
+        .ok(
+            "PATCH",
+            &format!("{path}/scale"),
+            &json!({"spec": {"replicas": 4}}),
+        )
+        .await;
+    assert_eq!(scaled["spec"]["replicas"], 4);
+    assert_eq!(scaled["status"], json!({"replicas": 1, "selector": "a=b"}));
+    let now = server.get(&path).await;
+    assert_eq!(
+        (&now["spec"]["replicas"], &now["metadata"]["generation"]),
+        (&json!(4), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn discovery_knows_it_and_forgets_it() {
+    let server = defined().await;
+    let list = server.get("/apis/stable.example.com/v1").await;
+    assert_eq!(list["resources"][0]["name"], "crontabs");
+    assert_eq!(list["resources"][0]["shortNames"], json!(["ct"]));
+    assert_eq!(server.get(TABS).await["kind"], "CronTabList");
+    server
+        .ok("POST", TABS, &tab("a", json!({"cronSpec": "* * * * *"})))
+        .await;
+    let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
+    let conditions = until(&server, &path, |d| !d["status"]["conditions"][1].is_null()).await;
+    assert_eq!(conditions["status"]["conditions"][1]["type"], "Established");
+    assert_eq!(conditions["status"]["acceptedNames"]["listKind"], "CronTabList");
+    server.ok("DELETE", &path, &Value::Null).await;
+    until(&server, &path, |d| d["kind"] == "Status").await;
+    assert_eq!(server.code(TABS).await, 404);
+    assert_eq!(server.code("/apis/stable.example.com").await, 404);
+}
+
+/// What is at the path once it is so.
+async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..1000 {
+        let (_, found) = send(&server.admin, "GET", path, &Value::Null).await;
+        if wanted(&found) {
+            return found;
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("{path} does not become what it should");
+}
+
+#[tokio::test]
+async fn bad_definitions_are_refused() {
+    let server = Server::new().await;
+    let refused = async |change: fn(&mut Value)| {
+        let mut bad = definition();
+        change(&mut bad);
+        let (code, message) = server.fails("POST", DEFINITIONS, &bad).await;
+        assert_eq!(code, 422);
+        message
+    };
+    let named = refused(|d| d["metadata"]["name"] = "a.b".into()).await;
+    assert!(
+        named.contains("metadata.name: Invalid value: \"a.b\": must be spec.names.plural+\".\"+spec.group")
+    );
+    let scope = refused(|d| d["spec"]["scope"] = "Global".into()).await;
+    assert!(scope.contains(
+        "spec.scope: Unsupported value: \"Global\": supported values: \"Cluster\", \"Namespaced\""
+    ));
+    let stored = refused(|d| d["spec"]["versions"][0]["storage"] = false.into()).await;
+    assert!(stored.contains("must have exactly one version marked as storage version"));
+}

@@ -1,0 +1,98 @@
+//! JSON whose errors are worded as Go's `encoding/json` words them.
+use serde_json::{Map, Value, error::Category};
+
+/// Read JSON.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|error| syntax_error(bytes, &error))
+}
+
+/// Read a JSON object; `null` is an empty one.
+pub fn parse_json_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    let found = match parse_json(bytes)? {
+        Value::Object(map) => return Ok(map),
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Null => return Ok(Map::new()),
+    };
+    Err(format!(
+        "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+    ))
+}
+
+fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> String {
+    if error.classify() == Category::Eof {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let before: usize = bytes
+        .split_inclusive(|b| *b == b'\n')
+        .take(error.line() - 1)
+        .map(<[u8]>::len)
+        .sum();
+    let at = (before + error.column()).saturating_sub(1);
+    let character = bytes.get(at).map_or('\u{fffd}', |b| char::from(*b));
+    let text = error.to_string();
+    let place = [
+        (
+            "key must be a string",
+            "looking for beginning of object key string",
+        ),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+        ("trailing characters", "after top-level value"),
+        ("trailing comma", "looking for beginning of value"),
+        ("control character", "in string literal"),
+        ("invalid escape", "in string escape code"),
+        ("invalid number", "in numeric literal"),
+    ];
+    let place = place.iter().find(|(ours, _)| text.starts_with(ours));
+    let place = place.map_or("looking for beginning of value", |(_, theirs)| theirs);
+    format!("invalid character {} {place}", quote(character))
+}
+
+/// A character as `strconv.QuoteRune` prints the common ones.
+fn quote(c: char) -> String {
+    match c {
+        '\'' => r"'\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        '\n' => r"'\n'".to_owned(),
+        '\t' => r"'\t'".to_owned(),
+        '\r' => r"'\r'".to_owned(),
+        c if c.is_control() => format!("'\\x{:02x}'", c as u32),
+        c => format!("'{c}'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_errors_are_gos() {
+        let message = |text: &str| parse_json(text.as_bytes()).unwrap_err();
+        assert_eq!(message("{\"data\":"), "unexpected end of JSON input");
+        assert_eq!(message(""), "unexpected end of JSON input");
+        assert_eq!(
+            message("x"),
+            "invalid character 'x' looking for beginning of value"
+        );
+        assert_eq!(
+            message("{a:1}"),
+            "invalid character 'a' looking for beginning of object key string"
+        );
+        assert_eq!(message("{\"a\" 1}"), "invalid character '1' after object key");
+        assert_eq!(
+            message("{\"a\":1 2}"),
+            "invalid character '2' after object key:value pair"
+        );
+        assert_eq!(message("[1 2]"), "invalid character '2' after array element");
+        assert_eq!(message("{} x"), "invalid character 'x' after top-level value");
+        let array = parse_json_object(b"[]").unwrap_err();
+        assert_eq!(
+            array,
+            "json: cannot unmarshal array into Go value of type map[string]interface {}"
+        );
+    }
+}

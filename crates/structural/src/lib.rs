@@ -1,0 +1,36 @@
+//! Custom resources: what the structural schemas of their definitions do to objects, and how these are printed; pure.
+//!
+//! A schema is the JSON of `openAPIV3Schema`. An object on its way in: [`prune`], which yields what it took away, [`set_defaults`],
+//! [`validate`]. After apiextensions-apiserver of 1.36 (`pkg/apiserver/schema`, `pkg/apiserver/validation`) and kube-openapi's
+//! `pkg/validation`, in their words. Rules in CEL (`x-kubernetes-validations`) are kept and not evaluated.
+
+mod columns;
+mod prune;
+mod validate;
+
+use serde_json::Value;
+
+pub use columns::{Column, cells, columns, value_at};
+pub use prune::{prune, set_defaults};
+pub use validate::validate;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// `FieldValueInvalid`, `FieldValueRequired`, …
+    pub reason: &'static str,
+    /// Path such as `spec.versions[0].name`.
+    pub field: String,
+    /// Message without the field.
+    pub message: String,
+}
+
+/// Whether the schema keeps what it does not name.
+pub(crate) fn keeps_unknown(schema: &Value) -> bool {
+    schema["x-kubernetes-preserve-unknown-fields"] == true
+}
+
+/// Whether the value at this place is a whole object with a type and metadata.
+pub(crate) fn embeds(schema: &Value) -> bool {
+    schema["x-kubernetes-embedded-resource"] == true
+}

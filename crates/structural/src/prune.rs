@@ -1,0 +1,140 @@
+//! What the schema does not name goes, and what is missing gets its default (apiextensions `pkg/apiserver/schema/{pruning,defaulting}`).
+use serde_json::Value;
+
+use crate::{embeds, keeps_unknown};
+
+/// Fields that every object has, whatever its schema says.
+const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
+/// Take away what the schema of a whole object does not name; yields the paths of what was taken, sorted.
+pub fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
+    let mut taken = Vec::new();
+    prune_at(schema, object, "", true, &mut taken);
+    taken.sort_unstable();
+    taken
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn prune_at(schema: &Value, value: &mut Value, path: &str, whole: bool, taken: &mut Vec<String>) {
+    let keep = keeps_unknown(schema);
+    match value {
+        Value::Object(map) => {
+            let meta = |key: &str| whole && META.contains(&key);
+            let gone: Vec<String> = map
+                .keys()
+                .filter(|key| !keep && !meta(key) && below(schema, key).is_none() && !any_below(schema))
+                .cloned()
+                .collect();
+            for key in gone {
+                map.remove(&key);
+                taken.push(join(path, &key));
+            }
+            for (key, value) in map.iter_mut().filter(|(key, _)| !meta(key)) {
+                if let Some(schema) = below(schema, key) {
+                    prune_at(schema, value, &join(path, key), embeds(schema), taken);
+                }
+            }
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            for (at, item) in items.iter_mut().enumerate() {
+                let items = &schema["items"];
+                prune_at(items, item, &format!("{path}[{at}]"), embeds(items), taken);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The schema of a field: a property of this name, or what all others are.
+fn below<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+    schema["properties"]
+        .get(key)
+        .or_else(|| Some(&schema["additionalProperties"]).filter(|s| s.is_object()))
+}
+
+fn any_below(schema: &Value) -> bool {
+    schema["additionalProperties"] == true
+}
+
+fn is_bad_null(value: &Value, schema: &Value) -> bool {
+    value.is_null() && schema["nullable"] != true
+}
+
+/// Fill in the defaults; a null where none may be is taken as absent.
+pub fn set_defaults(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let properties = schema["properties"].as_object();
+            for (key, property) in properties.into_iter().flatten() {
+                let missing = map.get(key).is_none_or(|value| is_bad_null(value, property));
+                match property.get("default") {
+                    Some(default) if missing => drop(map.insert(key.clone(), default.clone())),
+                    _ if missing => drop(map.remove(key)),
+                    _ => {}
+                }
+            }
+            for (key, value) in map.iter_mut() {
+                if let Some(schema) = below(schema, key) {
+                    if is_bad_null(value, schema)
+                        && let Some(default) = schema.get("default")
+                    {
+                        *value = default.clone();
+                    }
+                    set_defaults(schema, value);
+                }
+            }
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            for item in items {
+                set_defaults(&schema["items"], item);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> Value {
+        json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "replicas": {"type": "integer", "default": 1},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string", "default": "x"}}}},
+        }}}})
+    }
+
+    #[test]
+    fn what_is_not_named_goes() {
+        let mut object = json!({"apiVersion": "a/v1", "kind": "K", "metadata": {"name": "n"}, "other": 1,
+            "spec": {"free": {"x": {"y": 1}}, "labels": {"z": "1"}, "bad": 1, "list": [{"a": "1", "b": 2}]}});
+        assert_eq!(
+            prune(&schema(), &mut object),
+            ["other", "spec.bad", "spec.list[0].b"]
+        );
+        assert_eq!(
+            object["spec"],
+            json!({"free": {"x": {"y": 1}}, "labels": {"z": "1"}, "list": [{"a": "1"}]})
+        );
+    }
+
+    #[test]
+    fn what_is_missing_gets_its_default() {
+        let mut object = json!({"spec": {"replicas": null, "labels": null, "list": [{}, {"a": "1"}]}});
+        set_defaults(&schema(), &mut object);
+        assert_eq!(
+            object["spec"],
+            json!({"replicas": 1, "list": [{"a": "x"}, {"a": "1"}]})
+        );
+    }
+}

@@ -1,0 +1,498 @@
+//! Kinds by which a cluster is extended: runtime classes, storage drivers, webhooks, certificates (upstream
+//! `pkg/apis/{node,storage,admissionregistration,certificates}/validation`). What their expressions say is not looked into.
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kube_types::{is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_in_range, is_qualified_name};
+use serde_json::Value;
+
+use crate::{
+    field::{Errors, Node, same, show},
+    meta, pod,
+};
+
+/// The rules of a new object of one of these kinds.
+pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
+    match kind {
+        "RuntimeClass" => runtime_class(e, object),
+        "CSIDriver" => driver(e, &object.get("spec")),
+        "CSINode" => storage_node(e, object),
+        "VolumeAttachment" => attachment(e, &object.get("spec")),
+        "VolumeAttributesClass" => {
+            driver_name(e, &object.get("driverName"));
+            let parameters = object.get("parameters");
+            if parameters.is_empty() {
+                e.required(&parameters, "must contain at least one key/value pair");
+            }
+        }
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhooks(e, object),
+        "CertificateSigningRequest" => signing_request(e, object),
+        _ => {}
+    }
+}
+
+/// The rules of a changed one.
+pub(crate) fn update(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
+    let immutable = |e: &mut Errors, field: &str| e.immutable(&new.get(field), &old.get(field));
+    match kind {
+        "RuntimeClass" => immutable(e, "handler"),
+        "CSIDriver" => {
+            let (old, new) = (old.get("spec"), new.get("spec"));
+            driver(e, &new);
+            e.immutable(
+                &new.get("attachRequired").renamed("spec.attachedRequired"),
+                &old.get("attachRequired"),
+            );
+            e.immutable(&new.get("volumeLifecycleModes"), &old.get("volumeLifecycleModes"));
+        }
+        "CSINode" => storage_node(e, new),
+        "VolumeAttachment" => {
+            attachment(e, &new.get("spec"));
+            immutable(e, "spec");
+        }
+        "VolumeAttributesClass" => {
+            for field in ["driverName", "parameters"] {
+                immutable(e, field);
+            }
+        }
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhooks(e, new),
+        "IPAddress" => {
+            let at = ["spec", "parentRef"];
+            e.immutable(&new.at(&at), &old.at(&at));
+        }
+        _ => {}
+    }
+}
+
+fn runtime_class(e: &mut Errors, object: &Node<'_>) {
+    let handler = object.get("handler");
+    if handler.is_empty() {
+        e.required(&handler, "");
+    } else {
+        e.complaints(&handler, is_dns1123_label(handler.text()));
+    }
+    let overhead = object.get("overhead");
+    for (name, amount) in overhead.get("podFixed").entries() {
+        let shown = amount.renamed(format!("overhead.limits[{name}]"));
+        pod::quantity(e, &shown, name);
+    }
+    let scheduling = object.get("scheduling");
+    meta::labels(e, &scheduling.get("nodeSelector"));
+    let tolerations = scheduling.get("tolerations");
+    pod::tolerations(e, &tolerations);
+    let items = tolerations.items();
+    for (at, one) in items.iter().enumerate() {
+        let key = |t: &Node<'_>| ["key", "operator", "value", "effect"].map(|f| t.get(f).text().to_owned());
+        if items[..at].iter().any(|other| key(other) == key(one)) {
+            e.duplicate(one);
+        }
+    }
+}
+
+fn driver_name(e: &mut Errors, name: &Node<'_>) {
+    if name.is_empty() {
+        return e.required(name, "");
+    }
+    if name.len() > 63 {
+        e.too_long(name, 63);
+    }
+    e.complaints(name, is_dns1123_subdomain(&name.text().to_lowercase()));
+}
+
+fn driver(e: &mut Errors, spec: &Node<'_>) {
+    e.maybe_one_of(
+        &spec.get("fsGroupPolicy"),
+        &["File", "None", "ReadWriteOnceWithFSType"],
+    );
+    let requests = spec.get("tokenRequests").items();
+    for (at, request) in requests.iter().enumerate() {
+        let audience = request.get("audience");
+        if requests[..at]
+            .iter()
+            .any(|other| other.get("audience").text() == audience.text())
+        {
+            e.duplicate_value(&audience, &audience.text().into());
+            continue;
+        }
+        let seconds = request.get("expirationSeconds");
+        if seconds.int().is_some_and(|s| s < 600) {
+            e.invalid(&seconds, "may not specify a duration less than 10 minutes");
+        }
+        if seconds.int().is_some_and(|s| s > 1 << 32) {
+            e.invalid(&seconds, "may not specify a duration larger than 2^32 seconds");
+        }
+    }
+    let modes = spec.get("volumeLifecycleModes");
+    for mode in modes.items() {
+        if !matches!(mode.text(), "Persistent" | "Ephemeral") {
+            e.unsupported_value(&modes, mode.value(), &["Persistent", "Ephemeral"]);
+        }
+    }
+    let period = spec.get("nodeAllocatableUpdatePeriodSeconds");
+    if period.int().is_some_and(|s| s < 10) {
+        e.invalid(&period, "must be greater than or equal to 10 seconds");
+    }
+}
+
+fn storage_node(e: &mut Errors, object: &Node<'_>) {
+    let drivers = object.at(&["spec", "drivers"]).items();
+    for (at, driver) in drivers.iter().enumerate() {
+        let name = driver.get("name");
+        driver_name(e, &name);
+        let id = driver.get("nodeID");
+        if id.is_empty() {
+            e.required(&id, "");
+        }
+        if id.len() > 256 {
+            e.invalid(&id, "must be 256 characters or less");
+        }
+        e.non_negative(&driver.at(&["allocatable", "count"]));
+        if drivers[..at]
+            .iter()
+            .any(|other| other.get("name").text() == name.text())
+        {
+            e.duplicate(&name);
+        }
+        for key in driver.get("topologyKeys").items() {
+            if key.is_empty() {
+                e.required(driver, "");
+            }
+            for complaint in is_qualified_name(key.text()) {
+                e.invalid_text(driver, key.text(), &complaint);
+            }
+        }
+    }
+}
+
+fn attachment(e: &mut Errors, spec: &Node<'_>) {
+    driver_name(e, &spec.get("attacher"));
+    let source = spec.get("source");
+    let (inline, volume) = (source.get("inlineVolumeSpec"), source.get("persistentVolumeName"));
+    let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+    match (inline.present(), volume.present()) {
+        (false, false) => e.required(&source, detail),
+        (true, true) => e.forbidden(&source, detail),
+        (false, true) if volume.is_empty() => {
+            e.required(&volume, "must specify non empty persistentVolumeName")
+        }
+        _ => {}
+    }
+    let node = spec.get("nodeName");
+    e.complaints(&node, is_dns1123_subdomain(node.text()));
+    if volume.present() {
+        e.complaints(&volume, is_dns1123_subdomain(volume.text()));
+    }
+}
+
+fn webhooks(e: &mut Errors, object: &Node<'_>) {
+    let hooks = object.get("webhooks").items();
+    for (at, hook) in hooks.iter().enumerate() {
+        webhook(e, hook);
+        review_versions(e, &hook.get("admissionReviewVersions"));
+        let name = hook.get("name");
+        if !name.is_empty() && hooks[..at].iter().any(|h| h.get("name").text() == name.text()) {
+            e.duplicate(&name);
+        }
+    }
+}
+
+fn webhook(e: &mut Errors, hook: &Node<'_>) {
+    let name = hook.get("name");
+    if name.is_empty() {
+        e.required(&name, "");
+    } else {
+        let complaints = is_dns1123_subdomain(name.text());
+        if complaints.is_empty() && name.text().split('.').count() < 3 {
+            e.invalid(
+                &name,
+                "should be a domain with at least three segments separated by dots",
+            );
+        }
+        e.complaints(&name, complaints);
+    }
+    for rule in hook.get("rules").items() {
+        webhook_rule(e, &rule);
+    }
+    e.maybe_one_of(&hook.get("failurePolicy"), &["Fail", "Ignore"]);
+    e.maybe_one_of(&hook.get("matchPolicy"), &["Equivalent", "Exact"]);
+    let effects = hook.get("sideEffects");
+    if !effects.present() {
+        e.required(&effects, "must specify one of None, NoneOnDryRun");
+    }
+    e.maybe_one_of(&effects, &["None", "NoneOnDryRun"]);
+    let timeout = hook.get("timeoutSeconds");
+    if timeout.int().is_some_and(|s| !(1..=30).contains(&s)) {
+        e.invalid(&timeout, "the timeout value must be between 1 and 30 seconds");
+    }
+    for selector in ["namespaceSelector", "objectSelector"] {
+        meta::selector(e, &hook.get(selector));
+    }
+    e.maybe_one_of(&hook.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
+    let client = hook.get("clientConfig");
+    let (url, service) = (client.get("url"), client.get("service"));
+    if url.present() == service.present() {
+        e.required(&client, "exactly one of url or service is required");
+    } else if url.present() {
+        if !url.text().starts_with("https://") {
+            let scheme = url.text().split_once("://").map_or("", |(scheme, _)| scheme);
+            let detail = "desired format: https://host[/path]";
+            e.invalid_text(
+                &url,
+                scheme,
+                &format!("'https' is the only allowed URL scheme; {detail}"),
+            );
+        }
+    } else {
+        for (field, detail) in [
+            ("name", "service name is required"),
+            ("namespace", "service namespace is required"),
+        ] {
+            if service.get(field).is_empty() {
+                e.required(&service.get(field), detail);
+            }
+        }
+        let port = service.get("port");
+        if let Some(number) = port.int() {
+            for complaint in is_in_range(number, 1, 65535) {
+                e.invalid(&port, &format!("port is not valid: {complaint}"));
+            }
+        }
+    }
+}
+
+fn webhook_rule(e: &mut Errors, rule: &Node<'_>) {
+    let operations = rule.get("operations");
+    if operations.is_empty() {
+        e.required(&operations, "");
+    }
+    let wild = |list: &Node<'_>| list.len() > 1 && list.items().iter().any(|i| i.text() == "*");
+    if wild(&operations) {
+        e.invalid(
+            &operations,
+            "if '*' is present, must not specify other operations",
+        );
+    }
+    for operation in operations.items() {
+        e.maybe_one_of(&operation, &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"]);
+    }
+    for (field, words) in [("apiGroups", "API groups"), ("apiVersions", "API versions")] {
+        let list = rule.get(field);
+        if list.is_empty() {
+            e.required(&list, "");
+        }
+        if wild(&list) {
+            e.invalid(
+                &list,
+                &format!("if '*' is present, must not specify other {words}"),
+            );
+        }
+    }
+    let resources = rule.get("resources");
+    if resources.is_empty() {
+        e.required(&resources, "");
+    }
+    for resource in resources.items() {
+        if resource.is_empty() {
+            e.required(&resource, "");
+        }
+    }
+    if resources.len() > 1 && resources.items().iter().any(|r| r.text() == "*/*") {
+        e.invalid(
+            &resources,
+            "if '*/*' is present, must not specify other resources",
+        );
+    }
+    e.maybe_one_of(&rule.get("scope"), &["*", "Cluster", "Namespaced"]);
+}
+
+fn review_versions(e: &mut Errors, versions: &Node<'_>) {
+    let items = versions.items();
+    if items.is_empty() {
+        return e.required(versions, "must specify one of v1, v1beta1");
+    }
+    for (at, version) in items.iter().enumerate() {
+        if items[..at].iter().any(|v| v.text() == version.text()) {
+            e.invalid(version, "duplicate version");
+            continue;
+        }
+        e.complaints(version, is_dns1035_label(version.text()));
+    }
+    if !items.iter().any(|v| matches!(v.text(), "v1" | "v1beta1")) {
+        e.invalid(versions, "must include at least one of v1, v1beta1");
+    }
+}
+
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+fn signing_request(e: &mut Errors, object: &Node<'_>) {
+    let spec = object.get("spec");
+    let request = spec.get("request");
+    let pem = STANDARD.decode(request.text()).unwrap_or_default();
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE REQUEST-----") {
+        e.invalid(&request, "PEM block type must be CERTIFICATE REQUEST");
+    }
+    let usages = spec.get("usages");
+    if usages.is_empty() {
+        e.required(&usages, "");
+    }
+    let items = usages.items();
+    for usage in &items {
+        e.maybe_one_of(usage, &USAGES);
+    }
+    for (at, usage) in items.iter().enumerate() {
+        if items[..at].iter().any(|u| u.text() == usage.text()) {
+            e.duplicate(usage);
+        }
+    }
+    let signer = spec.get("signerName");
+    if signer.text() == "kubernetes.io/legacy-unknown" {
+        e.invalid(
+            &signer,
+            "the legacy signerName is not allowed via this API version",
+        );
+    } else {
+        signer_name(e, &signer);
+    }
+    let seconds = spec.get("expirationSeconds");
+    if seconds.int().is_some_and(|s| s < 600) {
+        e.invalid(
+            &seconds,
+            "may not specify a duration less than 600 seconds (10 minutes)",
+        );
+    }
+    conditions(e, object);
+}
+
+/// `ValidateSignerName` of `pkg/apis/core/validation`.
+fn signer_name(e: &mut Errors, signer: &Node<'_>) {
+    if signer.is_empty() {
+        return e.required(signer, "");
+    }
+    let Some((domain, path)) = signer.text().split_once('/') else {
+        return e.invalid(
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        );
+    };
+    if path.contains('/') {
+        return e.invalid(
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        );
+    }
+    for complaint in is_dns1123_subdomain(domain) {
+        e.invalid_text(
+            signer,
+            domain,
+            &format!("validating label \"{domain}\": {complaint}"),
+        );
+    }
+    if domain.split('.').count() < 2 {
+        e.invalid_text(
+            signer,
+            domain,
+            "should be a domain with at least two segments separated by dots",
+        );
+    }
+    for complaint in is_dns1123_subdomain(path) {
+        e.invalid_text(signer, path, &format!("validating label \"{path}\": {complaint}"));
+    }
+}
+
+const FINAL: [&str; 3] = ["Approved", "Denied", "Failed"];
+
+fn conditions(e: &mut Errors, object: &Node<'_>) {
+    let list = object.at(&["status", "conditions"]);
+    let items = list.items();
+    for (at, condition) in items.iter().enumerate() {
+        let (kind, status) = (condition.get("type"), condition.get("status"));
+        if kind.is_empty() {
+            e.required(&kind, "");
+        }
+        let allowed: &[&str] = if FINAL.contains(&kind.text()) {
+            &["True"]
+        } else {
+            &["False", "True", "Unknown"]
+        };
+        e.one_of(&status, allowed);
+        let seen = |other: &str| items[..at].iter().any(|c| c.get("type").text() == other);
+        let other = match kind.text() {
+            "Approved" => "Denied",
+            "Denied" => "Approved",
+            _ => "",
+        };
+        if !other.is_empty() && seen(other) {
+            e.invalid_text(
+                &list,
+                kind.text(),
+                "Approved and Denied conditions are mutually exclusive",
+            );
+        }
+        if seen(kind.text()) {
+            e.duplicate(&kind);
+        }
+    }
+}
+
+/// A change of a signing request by its `approval` or `status`: who approves does not issue, and the other way round.
+pub(crate) fn signing_update(e: &mut Errors, subresource: &str, old: &Node<'_>, new: &Node<'_>) {
+    signing_request(e, new);
+    let list = new.at(&["status", "conditions"]);
+    let of = |object: &Node<'_>, kind: &str| -> Vec<Value> {
+        let all = object.at(&["status", "conditions"]);
+        let found = all.items().into_iter().filter(|c| c.get("type").text() == kind);
+        found.map(|c| c.value().clone()).collect()
+    };
+    for kind in FINAL {
+        if of(new, kind).len() < of(old, kind).len() {
+            e.forbidden(
+                &list,
+                &format!(
+                    "updates may not remove a condition of type {}",
+                    show(&kind.into())
+                ),
+            );
+        }
+    }
+    if subresource != "approval" {
+        for kind in ["Approved", "Denied"] {
+            if of(new, kind).len() > of(old, kind).len() {
+                e.forbidden(
+                    &list,
+                    &format!("updates may not add a condition of type {}", show(&kind.into())),
+                );
+            }
+        }
+    }
+    let certificate = |object: &Node<'_>| object.at(&["status", "certificate"]).value().clone();
+    let at = new.at(&["status", "certificate"]);
+    if !same(&certificate(old), &certificate(new)) {
+        if subresource != "status" {
+            e.forbidden(&at, "updates may not set certificate content");
+        } else if !certificate(old).is_null() {
+            e.forbidden(&at, "updates may not modify existing certificate content");
+        }
+    }
+}
