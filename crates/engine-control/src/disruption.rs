@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::context::Context;
 use crate::deployment::resolve;
 use crate::meta::{Key, Meta, count, now};
@@ -18,6 +19,8 @@ use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 use crate::selector;
 
+/// Upstream's recorder has this name here.
+const COMPONENT: &str = "controllermanager";
 /// An eviction that was granted counts against the budget until the pod is seen to go, but not forever.
 const DISRUPTED_FOR: SignedDuration = SignedDuration::from_secs(120);
 
@@ -57,14 +60,38 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         return Ok(None);
     };
     let Some(spec) = &budget.spec else { return Ok(None) };
-    let members: Vec<Arc<Pod>> = context
+    let mut members: Vec<Arc<Pod>> = context
         .pods
         .in_namespace(&key.namespace)
         .into_iter()
-        .filter(|p| {
-            !pods::is_terminal(p) && selector::matches_opt(spec.selector.as_ref(), p.metadata.labels.as_ref())
-        })
+        .filter(|p| selector::matches_opt(spec.selector.as_ref(), p.metadata.labels.as_ref()))
         .collect();
+    if members.is_empty() {
+        context
+            .events
+            .normal(COMPONENT, &*budget, "NoPods", "No matching pods found");
+    }
+    members.retain(|p| !pods::is_terminal(p));
+    if needs_scale(spec) {
+        if let Some(stranger) = members
+            .iter()
+            .find(|p| p.controller().is_some() && scale(&context, p).is_none())
+        {
+            let message = format!("found no controllers for pod {:?}", stranger.name());
+            return fail(&context, &budget, message).await;
+        }
+        if members.iter().any(|p| p.controller().is_none()) {
+            let message = format!(
+                "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of \
+                 the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please \
+                 set \".spec.minAvailable\" field of the PDB to an integer value.",
+                selector::in_words(spec.selector.as_ref())
+            );
+            context
+                .events
+                .warning(COMPONENT, &*budget, "UnmanagedPods", message);
+        }
+    }
     let (expected, desired) = expectation(spec, &members, |pod| scale(&context, pod));
     let (disrupted, again) = still_disrupted(&budget, &members, Timestamp::now());
     let healthy = members
@@ -89,6 +116,29 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     });
     context.budgets.update_status(&budget, &updated).await?;
     Ok(again)
+}
+
+/// Whether the budget is reckoned from the replicas of its pods' controllers, not from the pods.
+fn needs_scale(spec: &PodDisruptionBudgetSpec) -> bool {
+    spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
+}
+
+/// Nothing may go while nobody knows how many there should be (failSafe).
+async fn fail(context: &Context, budget: &PodDisruptionBudget, message: String) -> Outcome {
+    let told = format!("Failed to calculate the number of expected pods: {message}");
+    context
+        .events
+        .warning(COMPONENT, budget, "CalculateExpectedPodCountFailed", told);
+    let mut updated = budget.clone();
+    let status = updated.status.get_or_insert_default();
+    status.disruptions_allowed = Some(0);
+    let mut failed = condition(budget, 0);
+    failed.observed_generation = status.observed_generation;
+    failed.reason = "SyncFailed".into();
+    failed.message = message.clone();
+    status.conditions = Some(vec![failed]);
+    context.budgets.update_status(budget, &updated).await?;
+    Err(Error::Invalid(message))
 }
 
 /// How many pods there should be by their controllers' replicas, and how many of them have to stay healthy.
@@ -135,6 +185,11 @@ fn scale(context: &Context, pod: &Pod) -> Option<(String, i32)> {
                 ));
             }
             Some((owner.uid.clone(), set.spec.as_ref()?.replicas.unwrap_or(1)))
+        }
+        "ReplicationController" => {
+            let all = &context.replication_controllers;
+            let controller = all.get(&key).filter(|c| c.uid() == owner.uid)?;
+            Some((owner.uid.clone(), controller.spec.as_ref()?.replicas.unwrap_or(1)))
         }
         "StatefulSet" => {
             let set = context.stateful_sets.get(&key).filter(|s| s.uid() == owner.uid)?;

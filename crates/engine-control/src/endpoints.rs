@@ -10,15 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
-use crate::endpointslice::{address, enqueue_services, target_port};
-use crate::meta::{Key, Meta, now};
+use crate::endpointslice::{
+    HEADLESS, TriggerTimes, address, enqueue_services, selected, target_port, tell_trigger,
+};
+use crate::meta::{Key, Meta};
 use crate::pods;
 use crate::queue::{Outcome, Queue, run};
-use crate::selector;
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
-const HEADLESS: &str = "service.kubernetes.io/headless";
-const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 /// An object holds no more addresses than this; EndpointSlices hold all.
 const MOST: usize = 1000;
@@ -33,41 +32,32 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         }
     });
     let context = Arc::clone(context);
+    let times: Arc<TriggerTimes> = Arc::default();
     run(tasks, "endpoints", &queue, 5, move |key| {
-        sync(Arc::clone(&context), key)
+        sync(Arc::clone(&context), Arc::clone(&times), key)
     });
 }
 
-async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outcome {
     let existing = context.endpoints.get(&key);
-    let Some(service) = context.services.get(&key) else {
+    if context.services.get(&key).is_none() {
         // Only what this controller made goes with its Service.
         if let Some(endpoints) = existing.filter(|e| e.label(MANAGED_BY) == Some("endpoint-controller")) {
             context.endpoints.delete(&*endpoints).await?;
         }
         return Ok(None);
-    };
-    let Some(spec) = &service.spec else {
-        return Ok(None);
-    };
-    let Some(wanted) = spec.selector.as_ref().filter(|s| !s.is_empty()) else {
-        return Ok(None);
-    };
-    if spec.type_.as_deref() == Some("ExternalName") || service.deleting() {
-        return Ok(None);
     }
-    let members: Vec<Arc<Pod>> = context
-        .pods
-        .in_namespace(&key.namespace)
-        .into_iter()
-        .filter(|p| selector::matches_map(wanted, p.metadata.labels.as_ref()))
-        .collect();
+    let Some((service, members)) = selected(&context, &key) else {
+        times.forget(&key);
+        return Ok(None);
+    };
+    let trigger = times.next(&service, &members);
     let mut subsets = subsets(&service, &members);
     let over = truncate(&mut subsets);
     let subsets = Some(subsets).filter(|s| !s.is_empty());
     let mut labels = service.metadata.labels.clone().unwrap_or_default();
     labels.remove(HEADLESS);
-    if spec.cluster_ip.as_deref() == Some("None") {
+    if service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None") {
         labels.insert(HEADLESS.into(), String::new());
     }
     labels.insert(MANAGED_BY.into(), "endpoint-controller".into());
@@ -85,12 +75,12 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     let mut updated = Endpoints { subsets, ..base };
     updated.metadata.labels = Some(labels);
     let annotations = updated.metadata.annotations.get_or_insert_default();
-    annotations.insert(TRIGGER_TIME.into(), now().0.to_string());
     if over {
         annotations.insert(OVER_CAPACITY.into(), "truncated".into());
     } else {
         annotations.remove(OVER_CAPACITY);
     }
+    tell_trigger(&mut updated.metadata, trigger);
     match existing {
         Some(existing) => {
             context.endpoints.update(&existing, &updated).await?;

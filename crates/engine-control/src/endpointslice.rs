@@ -1,10 +1,13 @@
 //! EndpointSlices of Services with a selector (staging/src/k8s.io/endpointslice).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{
+    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
@@ -12,16 +15,16 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::context::Context;
-use crate::meta::{Key, Meta, controller_ref, now};
+use crate::meta::{Key, Meta, controller_ref};
 use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 use crate::selector::{self, Labels};
 
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const HEADLESS: &str = "service.kubernetes.io/headless";
-const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
+pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const PER_SLICE: usize = 100;
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
@@ -36,8 +39,9 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         }
     });
     let context = Arc::clone(context);
+    let times: Arc<TriggerTimes> = Arc::default();
     run(tasks, "endpointslice", &queue, 5, move |key| {
-        sync(Arc::clone(&context), key)
+        sync(Arc::clone(&context), Arc::clone(&times), key)
     });
 }
 
@@ -90,25 +94,65 @@ pub(crate) fn enqueue_services(context: &Arc<Context>, queue: &Arc<Queue<Key>>) 
     });
 }
 
-async fn sync(context: Arc<Context>, key: Key) -> Outcome {
-    let Some(service) = context.services.get(&key).filter(|s| !s.deleting()) else {
-        return Ok(None);
-    };
-    let Some(spec) = &service.spec else {
-        return Ok(None);
-    };
-    let Some(selector) = spec.selector.as_ref().filter(|s| !s.is_empty()) else {
-        return Ok(None);
-    };
+/// A Service whose endpoints are to be kept, and the pods that it selects.
+pub(crate) fn selected(context: &Context, key: &Key) -> Option<(Arc<Service>, Vec<Arc<Pod>>)> {
+    let service = context.services.get(key).filter(|s| !s.deleting())?;
+    let spec = service.spec.as_ref()?;
+    let selector = spec.selector.as_ref().filter(|s| !s.is_empty())?;
     if spec.type_.as_deref() == Some("ExternalName") {
-        return Ok(None);
+        return None;
     }
-    let members: Vec<Arc<Pod>> = context
-        .pods
-        .in_namespace(&key.namespace)
-        .into_iter()
-        .filter(|p| selector::matches_map(selector, p.metadata.labels.as_ref()))
-        .collect();
+    let mut members = context.pods.in_namespace(&key.namespace);
+    members.retain(|p| selector::matches_map(selector, p.metadata.labels.as_ref()));
+    Some((service, members))
+}
+
+/// When that happened which changes a Service's endpoints: the first of the pods' turns of readiness that have not been seen
+/// before; for a Service that is new, its making (staging/src/k8s.io/endpointslice/util/trigger_time_tracker.go).
+#[derive(Default)]
+pub(crate) struct TriggerTimes(Mutex<HashMap<Key, HashMap<String, Timestamp>>>);
+
+impl TriggerTimes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<String, Timestamp>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn next(&self, service: &Service, members: &[Arc<Pod>]) -> Option<Timestamp> {
+        let turned = |pod: &Arc<Pod>| {
+            let ready = pods::condition(pod, "Ready")?;
+            Some((pod.name().to_owned(), ready.last_transition_time.as_ref()?.0))
+        };
+        let now: HashMap<String, Timestamp> = members.iter().filter_map(turned).collect();
+        let Some(before) = self.lock().insert(service.key(), now.clone()) else {
+            return Some(service.created());
+        };
+        let news = now
+            .into_iter()
+            .filter(|(pod, at)| before.get(pod).is_none_or(|b| b < at));
+        news.map(|(_, at)| at).min()
+    }
+
+    pub fn forget(&self, service: &Key) {
+        self.lock().remove(service);
+    }
+}
+
+/// Tells the time in the annotation, which goes when there is none to tell.
+pub(crate) fn tell_trigger(metadata: &mut ObjectMeta, at: Option<Timestamp>) {
+    let annotations = metadata.annotations.get_or_insert_default();
+    match at {
+        Some(at) => annotations.insert(TRIGGER_TIME.into(), at.to_string()),
+        None => annotations.remove(TRIGGER_TIME),
+    };
+    metadata.annotations = metadata.annotations.take().filter(|a| !a.is_empty());
+}
+
+async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outcome {
+    let Some((service, members)) = selected(&context, &key) else {
+        times.forget(&key);
+        return Ok(None);
+    };
+    let trigger = times.next(&service, &members);
     let existing: Vec<Arc<EndpointSlice>> = context
         .endpoint_slices
         .in_namespace(&key.namespace)
@@ -117,9 +161,10 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             s.label(SERVICE_NAME) == Some(&key.name) && s.label(MANAGED_BY) == Some(MANAGER) && !s.deleting()
         })
         .collect();
-    let families = spec
-        .ip_families
-        .clone()
+    let families = service
+        .spec
+        .as_ref()
+        .and_then(|s| s.ip_families.clone())
         .filter(|f| !f.is_empty())
         .unwrap_or_else(|| vec!["IPv4".into()]);
     for family in &families {
@@ -131,7 +176,7 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             .cloned()
             .collect();
         let plan = plan(&of_family, wanted);
-        apply(&context, &service, family, plan).await?;
+        apply(&context, &service, family, trigger, plan).await?;
     }
     for stray in existing.iter().filter(|s| !families.contains(&s.address_type)) {
         context.endpoint_slices.delete(&**stray).await?;
@@ -162,7 +207,7 @@ fn endpoints_of(
         let spec = pod.spec.clone().unwrap_or_default();
         let named = spec.subdomain.as_deref() == Some(service.name())
             && spec.hostname.as_deref().is_some_and(|h| !h.is_empty());
-        let endpoint = Endpoint {
+        let mut endpoint = Endpoint {
             addresses: vec![address],
             conditions: Some(EndpointConditions {
                 ready: Some(publish || (serving && !terminating)),
@@ -183,12 +228,26 @@ fn endpoints_of(
             }),
             ..Endpoint::default()
         };
+        endpoint.hints = hints(service, &endpoint);
         all.entry(format!("{ports:?}"))
             .or_insert_with(|| (ports, Vec::new()))
             .1
             .push(endpoint);
     }
     all
+}
+
+/// Whom an endpoint is for, when the Service wants its traffic kept close (trafficdist/trafficdist.go).
+fn hints(service: &Service, endpoint: &Endpoint) -> Option<EndpointHints> {
+    let wanted = service.spec.as_ref()?.traffic_distribution.as_deref()?;
+    let ready = endpoint.conditions.as_ref().and_then(|c| c.ready) == Some(true);
+    if !ready || !matches!(wanted, "PreferClose" | "PreferSameZone" | "PreferSameNode") {
+        return None;
+    }
+    let for_zones = endpoint.zone.clone().map(|name| vec![ForZone { name }]);
+    let node = endpoint.node_name.clone().filter(|_| wanted == "PreferSameNode");
+    let for_nodes = node.map(|name| vec![ForNode { name }]);
+    (for_zones.is_some() || for_nodes.is_some()).then_some(EndpointHints { for_nodes, for_zones })
 }
 
 pub(crate) fn address(pod: &Pod, family: &str) -> Option<String> {
@@ -319,6 +378,7 @@ async fn apply(
     context: &Context,
     service: &Service,
     family: &str,
+    trigger: Option<Timestamp>,
     plan: (Vec<Wanted>, Vec<Arc<EndpointSlice>>),
 ) -> Result<(), Error> {
     let (wanted, surplus) = plan;
@@ -343,10 +403,7 @@ async fn apply(
             },
         };
         metadata.labels = Some(labels);
-        metadata
-            .annotations
-            .get_or_insert_default()
-            .insert(TRIGGER_TIME.into(), now().0.to_string());
+        tell_trigger(&mut metadata, trigger);
         let object = json!({
             "metadata": metadata,
             "addressType": family,
@@ -387,6 +444,7 @@ fn labels_of(service: &Service) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::now;
 
     fn pod(name: &str, ip: &str, ready: bool) -> Arc<Pod> {
         let status = if ready { "True" } else { "False" };
@@ -406,6 +464,56 @@ mod tests {
 
     fn compute(pods: &[Arc<Pod>]) -> ByPorts {
         endpoints_of(&service(), pods, "IPv4", |_| None)
+    }
+
+    #[test]
+    fn the_time_that_is_told() {
+        let times = TriggerTimes::default();
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let turned = |name: &str, time: &str| {
+            let mut pod = (*pod(name, "10.0.0.1", true)).clone();
+            let ready = &mut pod.status.as_mut().unwrap().conditions.as_mut().unwrap()[0];
+            ready.last_transition_time = serde_json::from_value(json!(time)).unwrap();
+            Arc::new(pod)
+        };
+        let mut service = service();
+        service.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let (a, b) = ("2026-01-01T00:00:02Z", "2026-01-01T00:00:01Z");
+        assert_eq!(times.next(&service, &[]), Some(at("2026-01-01T00:00:00Z")));
+        assert_eq!(
+            times.next(&service, &[turned("a", a), turned("b", b)]),
+            Some(at(b))
+        );
+        assert_eq!(times.next(&service, &[turned("a", a)]), None, "one less");
+        let mut metadata = ObjectMeta::default();
+        tell_trigger(&mut metadata, Some(at(a)));
+        assert_eq!(metadata.annotations.as_ref().unwrap()[TRIGGER_TIME], a);
+        tell_trigger(&mut metadata, None);
+        assert_eq!(metadata.annotations, None);
+    }
+
+    #[test]
+    fn traffic_that_is_to_stay_close() {
+        let node: Node = serde_json::from_value(
+            json!({"metadata": {"name": "node", "labels": {"topology.kubernetes.io/zone": "z"}}}),
+        )
+        .unwrap();
+        let node = Arc::new(node);
+        let hints = |distribution: Option<&str>, ready| {
+            let mut service = service();
+            service.spec.as_mut().unwrap().traffic_distribution = distribution.map(str::to_owned);
+            let all = endpoints_of(&service, &[pod("a", "10.0.0.1", ready)], "IPv4", |_| {
+                Some(Arc::clone(&node))
+            });
+            serde_json::to_value(&all.into_values().next().unwrap().1[0].hints).unwrap()
+        };
+        let zone = json!({"forZones": [{"name": "z"}]});
+        assert_eq!(hints(None, true), Value::Null);
+        assert_eq!(hints(Some("PreferClose"), true), zone);
+        assert_eq!(hints(Some("PreferSameZone"), true), zone);
+        assert_eq!(hints(Some("PreferSameZone"), false), Value::Null);
+        let both = json!({"forZones": [{"name": "z"}], "forNodes": [{"name": "node"}]});
+        assert_eq!(hints(Some("PreferSameNode"), true), both);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Events: what controllers tell people, with repeated ones counted instead of written again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -22,6 +22,7 @@ pub(crate) enum Level {
 
 struct Note {
     about: ObjectReference,
+    related: Option<ObjectReference>,
     component: &'static str,
     level: Level,
     reason: String,
@@ -75,6 +76,47 @@ impl Recorder {
         self.send(component, object, level, reason, Some(action), message.into());
     }
 
+    /// As `action`, with the object on whose account it was done.
+    pub fn action_for<K: Resource<DynamicType = ()>>(
+        &self,
+        component: &'static str,
+        object: &K,
+        related: &K,
+        reason: &str,
+        action: &'static str,
+        message: String,
+    ) {
+        self.pass(Note {
+            about: reference(object),
+            related: Some(reference(related)),
+            component,
+            level: Level::Normal,
+            reason: reason.to_owned(),
+            action: Some(action),
+            message,
+        });
+    }
+
+    /// About something of which no typed form is at hand.
+    pub fn about(
+        &self,
+        component: &'static str,
+        about: ObjectReference,
+        level: Level,
+        reason: &str,
+        message: String,
+    ) {
+        self.pass(Note {
+            about,
+            related: None,
+            component,
+            level,
+            reason: reason.to_owned(),
+            action: None,
+            message,
+        });
+    }
+
     fn send<K: Resource<DynamicType = ()>>(
         &self,
         component: &'static str,
@@ -84,26 +126,34 @@ impl Recorder {
         action: Option<&'static str>,
         message: String,
     ) {
-        let about = ObjectReference {
-            api_version: Some(K::api_version(&()).into_owned()),
-            kind: Some(K::kind(&()).into_owned()),
-            name: Some(object.name().to_owned()),
-            namespace: object.m().namespace.clone(),
-            uid: Some(object.uid().to_owned()),
-            resource_version: object.m().resource_version.clone(),
-            field_path: None,
-        };
-        let note = Note {
-            about,
+        self.pass(Note {
+            about: reference(object),
+            related: None,
             component,
             level,
             reason: reason.to_owned(),
             action,
             message,
-        };
+        });
+    }
+
+    fn pass(&self, note: Note) {
+        let (component, reason) = (note.component, note.reason.clone());
         if self.sender.try_send(note).is_err() {
             tracing::debug!(component, reason, "event dropped");
         }
+    }
+}
+
+fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(object.name().to_owned()),
+        namespace: object.m().namespace.clone(),
+        uid: Some(object.uid().to_owned()),
+        resource_version: object.m().resource_version.clone(),
+        field_path: None,
     }
 }
 
@@ -118,13 +168,40 @@ type Identity = (String, String, String, String);
 /// Name of the event, and how often it has happened.
 type Written = (String, i32);
 
+/// So many different messages with one reason are told one by one; those that follow within a while are combined into one event, as by
+/// upstream's aggregator (client-go tools/record/events_cache.go).
+const SIMILAR: usize = 10;
+const SIMILAR_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+/// Object uid, component, level and reason: what makes two events similar.
+type Similarity = (String, &'static str, Level, String);
+
 #[derive(Default)]
 struct Memory {
+    similar: HashMap<Similarity, (HashSet<String>, Timestamp)>,
     written: HashMap<Identity, Written>,
     budgets: HashMap<String, (f64, Timestamp)>,
 }
 
 impl Memory {
+    /// Whether there have been so many similar ones of late that this one is combined with them.
+    fn combines(&mut self, what: Similarity, message: &str, at: Timestamp) -> bool {
+        if self.similar.len() > REMEMBERED {
+            self.similar.clear();
+        }
+        let (messages, last) = self.similar.entry(what).or_insert_with(|| (HashSet::new(), at));
+        if at.duration_since(*last) > SIMILAR_FOR {
+            messages.clear();
+        }
+        *last = at;
+        messages.insert(message.to_owned());
+        if messages.len() < SIMILAR {
+            return false;
+        }
+        messages.remove(message);
+        true
+    }
+
     fn may_write(&mut self, about: &str, at: Timestamp) -> bool {
         if self.budgets.len() > REMEMBERED {
             self.budgets.clear();
@@ -142,10 +219,18 @@ impl Memory {
 
 async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
     let mut memory = Memory::default();
-    while let Some(note) = notes.recv().await {
-        let uid = note.about.uid.clone().unwrap_or_default();
+    while let Some(mut note) = notes.recv().await {
+        let uid = note.about.uid.clone().unwrap_or_else(|| {
+            let name = |part: &Option<String>| part.clone().unwrap_or_default();
+            format!("{}/{}", name(&note.about.namespace), name(&note.about.name))
+        });
         if !memory.may_write(&format!("{uid}/{}", note.component), Timestamp::now()) {
             continue;
+        }
+        let similarity = (uid.clone(), note.component, note.level, note.reason.clone());
+        let combined = note.action.is_none() && memory.combines(similarity, &note.message, Timestamp::now());
+        if combined {
+            note.message = format!("(combined from similar events): {}", note.message);
         }
         if memory.written.len() > REMEMBERED {
             memory.written.clear();
@@ -154,7 +239,11 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             uid,
             note.component.to_owned(),
             note.reason.clone(),
-            note.message.clone(),
+            if combined {
+                String::new()
+            } else {
+                note.message.clone()
+            },
         );
         let namespace = note
             .about
@@ -168,7 +257,7 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             let patch = if note.action.is_some() {
                 json!({"series": {"count": *count, "lastObservedTime": MicroTime(Timestamp::now())}})
             } else {
-                json!({"count": *count, "lastTimestamp": now()})
+                json!({"count": *count, "lastTimestamp": now(), "message": note.message})
             };
             if api
                 .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -203,6 +292,7 @@ fn to_event(note: &Note, namespace: &str, at: Timestamp) -> Event {
             ..ObjectMeta::default()
         },
         involved_object: note.about.clone(),
+        related: note.related.clone(),
         reason: Some(note.reason.clone()),
         message: Some(note.message.clone()),
         type_: Some(format!("{:?}", note.level)),
@@ -241,12 +331,29 @@ mod tests {
     }
 
     #[test]
+    fn the_tenth_similar_one_is_combined() {
+        let mut memory = Memory::default();
+        let at = Timestamp::from_second(1_000_000).unwrap();
+        let mut tell = |reason: &str, n: i32, at| {
+            let what = ("u".to_owned(), "c", Level::Normal, reason.to_owned());
+            memory.combines(what, &format!("pod {n}"), at)
+        };
+        assert!((0..9).all(|n| !tell("Made", n, at)));
+        assert!(!tell("Made", 3, at), "the same again is no new one");
+        assert!(tell("Made", 9, at) && tell("Made", 10, at));
+        assert!(!tell("Gone", 9, at), "another reason");
+        let later = at + SIMILAR_FOR + SignedDuration::from_secs(1);
+        assert!(!tell("Made", 11, later));
+    }
+
+    #[test]
     fn both_forms() {
         let note = |action| Note {
             about: ObjectReference {
                 name: Some("p".into()),
                 ..Default::default()
             },
+            related: None,
             component: "default-scheduler",
             level: Level::Warning,
             reason: "R".into(),

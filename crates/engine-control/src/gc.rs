@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
@@ -13,12 +14,14 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::context::Context;
+use crate::events::{Level, Recorder};
 use crate::meta::Key;
 use crate::queue::{Outcome, Queue, run};
-use crate::world::{Served, Sighting};
+use crate::world::{Kinds, Served, Sighting};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+const COMPONENT: &str = "garbage-collector-controller";
 
 /// What the graph keeps of an object.
 #[derive(Clone, Debug)]
@@ -48,6 +51,22 @@ impl Node {
     fn waits_for_dependents(&self) -> bool {
         self.deleting && self.has(FOREGROUND)
     }
+
+    /// Whether this is what the reference of a dependent means. One in another namespace never is, whatever its uid.
+    fn is_meant(&self, reference: &OwnerReference, dependent: &Key) -> bool {
+        let group = reference
+            .api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group);
+        self.is_reachable(dependent)
+            && self.key.name == reference.name
+            && self.kind.resource.kind == reference.kind
+            && self.kind.resource.group == group
+    }
+
+    fn is_reachable(&self, dependent: &Key) -> bool {
+        self.key.namespace.is_empty() || self.key.namespace == dependent.namespace
+    }
 }
 
 #[derive(Default)]
@@ -60,7 +79,8 @@ struct Graph {
 /// See the module's documentation.
 pub(crate) struct Collector {
     client: Client,
-    kinds: Arc<Vec<Arc<Served>>>,
+    events: Recorder,
+    kinds: Arc<Kinds>,
     graph: Mutex<Graph>,
     queue: Arc<Queue<String>>,
 }
@@ -75,13 +95,22 @@ enum Verdict {
 }
 
 impl Collector {
-    pub fn new(context: &Arc<Context>, kinds: Arc<Vec<Arc<Served>>>) -> Arc<Self> {
+    pub fn new(context: &Arc<Context>, kinds: Arc<Kinds>) -> Arc<Self> {
         Arc::new(Self {
             client: context.config.client.clone(),
+            events: context.events.clone(),
             kinds,
             graph: Mutex::default(),
             queue: Queue::new(),
         })
+    }
+
+    /// Objects whose owner's kind was not served when they were looked at may have been left for nothing.
+    pub fn look_again(&self) {
+        let graph = self.lock();
+        for (uid, _) in graph.nodes.iter().filter(|(_, node)| !node.owners.is_empty()) {
+            self.queue.add(uid.clone());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Graph> {
@@ -145,6 +174,7 @@ impl Collector {
         }
         let mut standings = Vec::new();
         for owner in &live.owners {
+            self.report_stranger(owner, uid, &live);
             standings.push((owner.uid.clone(), self.standing(owner, &live).await?));
         }
         match judge(&live, &standings, !dependents.is_empty()) {
@@ -161,7 +191,8 @@ impl Collector {
         let mut found = Vec::new();
         for kind in self
             .kinds
-            .iter()
+            .all()
+            .into_iter()
             .filter(|k| k.can("list") && k.can("patch") && k.resource.plural != "events")
         {
             if !kind.namespaced && node.kind.namespaced {
@@ -182,7 +213,7 @@ impl Collector {
                 {
                     found.push((
                         object.metadata.uid.clone().unwrap_or_default(),
-                        Node::new(kind, &object.metadata),
+                        Node::new(&kind, &object.metadata),
                     ));
                 }
             }
@@ -191,7 +222,8 @@ impl Collector {
     }
 
     async fn standing(&self, owner: &OwnerReference, dependent: &Node) -> Result<Standing, Error> {
-        if let Some(node) = self.lock().nodes.get(&owner.uid) {
+        let known = self.lock().nodes.get(&owner.uid).cloned();
+        if let Some(node) = known.filter(|n| n.is_meant(owner, &dependent.key)) {
             return Ok(if node.waits_for_dependents() {
                 Standing::Waiting
             } else {
@@ -202,7 +234,8 @@ impl Collector {
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         let Some(kind) = self
             .kinds
-            .iter()
+            .all()
+            .into_iter()
             .find(|k| k.resource.kind == owner.kind && k.resource.group == group)
         else {
             tracing::debug!(kind = owner.kind, "owner of a kind that is not served");
@@ -235,6 +268,38 @@ impl Collector {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Standing::Absent),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells of an owner in another namespace (graph_builder.go, reportInvalidNamespaceOwnerRef).
+    fn report_stranger(&self, owner: &OwnerReference, uid: &str, dependent: &Node) {
+        let namespace = &dependent.key.namespace;
+        let graph = self.lock();
+        if graph
+            .nodes
+            .get(&owner.uid)
+            .is_none_or(|n| n.is_reachable(&dependent.key))
+        {
+            return;
+        }
+        let about = ObjectReference {
+            api_version: Some(dependent.kind.resource.api_version.clone()),
+            kind: Some(dependent.kind.resource.kind.clone()),
+            namespace: Some(namespace.clone()),
+            name: Some(dependent.key.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let message = format!(
+            "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {}] does not exist in namespace {namespace:?}",
+            owner.api_version, owner.kind, owner.name, owner.uid
+        );
+        self.events.about(
+            COMPONENT,
+            about,
+            Level::Warning,
+            "OwnerRefInvalidNamespace",
+            message,
+        );
     }
 
     async fn patch(&self, node: &Node, patch: &Value) -> Result<(), Error> {
@@ -361,9 +426,10 @@ fn judge(node: &Node, owners: &[(String, Standing)], has_dependents: bool) -> Ve
 impl Graph {
     /// Whether every owner is known to live and to stay.
     fn all_solid(&self, node: &Node) -> bool {
-        node.owners
-            .iter()
-            .all(|o| self.nodes.get(&o.uid).is_some_and(|n| !n.waits_for_dependents()))
+        node.owners.iter().all(|o| {
+            let owner = self.nodes.get(&o.uid);
+            owner.is_some_and(|n| n.is_meant(o, &node.key) && !n.waits_for_dependents())
+        })
     }
 
     fn dependents_of(&self, uid: &str) -> Vec<(String, Node)> {

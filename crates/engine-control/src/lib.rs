@@ -5,18 +5,23 @@
 //! are level-triggered: each step looks at the caches, decides with pure functions, and writes the difference.
 //!
 //! - foundations: `cache`, `queue`, `events`, `meta`, `selector`, `quantity`
-//! - workloads: `pods`, `template`, `adopt`, `revision`, `replicaset`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`
-//! - services: `endpoints`, `endpointslice`
-//! - housekeeping: `namespace`, `serviceaccount`, `gc`, `podgc`, `nodelifecycle`, `volumes`, `quota`, `disruption`, `ttl`; `world` sees all kinds alike
+//! - workloads: `pods`, `template`, `adopt`, `revision`, `replicaset`, `replicationcontroller`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`
+//! - scaling: `autoscale`
+//! - services: `endpoints`, `endpointslice`, `endpointmirror`
+//! - housekeeping: `namespace`, `serviceaccount`, `gc`, `podgc`, `nodelifecycle`, `volumes`, `quota`, `disruption`, `ttl`, `certificates`; `world` sees all kinds alike
 //! - `scheduler`: which pod goes where
 
 mod adopt;
+mod aggregation;
+mod autoscale;
 mod cache;
+mod certificates;
 mod context;
 mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
+mod endpointmirror;
 mod endpoints;
 mod endpointslice;
 mod events;
@@ -31,6 +36,7 @@ mod quantity;
 mod queue;
 mod quota;
 mod replicaset;
+mod replicationcontroller;
 mod revision;
 mod scheduler;
 mod selector;
@@ -43,6 +49,7 @@ mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -136,14 +143,20 @@ pub struct Config {
     pub scheduler_client: kube::Client,
     /// PEM of the certificate authority, published as ConfigMap `kube-root-ca.crt` in every namespace.
     pub root_ca: String,
+    /// PEM of its key, by which signing requests are answered; without one they stay unanswered.
+    pub ca_key: Option<String>,
     /// Where volumes of class `local-path` live.
     pub volumes_folder: PathBuf,
     /// Removes a released volume's folder. Without one, the volume stays `Released` with an explaining event.
     pub remove_folder: Option<RemoveFolder>,
-    /// Seconds after which a node that renews no lease counts as lost (upstream: 40, later 50).
+    /// Seconds after which a node that renews no lease counts as lost (upstream: 50 since 1.32).
     pub node_monitor_grace_seconds: u32,
     /// Finished pods beyond this number are removed, oldest first (upstream: 12500).
     pub terminated_pods_kept: usize,
+    /// How often each HorizontalPodAutoscaler is looked at (upstream: 15 seconds).
+    pub autoscaler_period: Duration,
+    /// How far a metric may be from its target before anything is scaled (upstream: 0.1).
+    pub autoscaler_tolerance: f64,
 }
 
 impl Config {
@@ -158,10 +171,13 @@ impl Config {
             client,
             scheduler_client,
             root_ca,
+            ca_key: None,
             volumes_folder,
             remove_folder: None,
-            node_monitor_grace_seconds: 40,
+            node_monitor_grace_seconds: 50,
             terminated_pods_kept: 12_500,
+            autoscaler_period: Duration::from_secs(15),
+            autoscaler_tolerance: 0.1,
         }
     }
 
@@ -185,6 +201,7 @@ fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     scheduler::start(context, tasks);
     serviceaccount::start(context, tasks);
     replicaset::start(context, tasks);
+    replicationcontroller::start(context, tasks);
     deployment::start(context, tasks);
     statefulset::start(context, tasks);
     daemonset::start(context, tasks);
@@ -192,12 +209,16 @@ fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     cronjob::start(context, tasks);
     endpointslice::start(context, tasks);
     endpoints::start(context, tasks);
+    endpointmirror::start(context, tasks);
     world::start(context, tasks);
     podgc::start(context, tasks);
     nodelifecycle::start(context, tasks);
     volumes::start(context, tasks);
     disruption::start(context, tasks);
+    aggregation::start(context, tasks);
     ttl::start(context, tasks);
+    certificates::start(context, tasks);
+    autoscale::start(context, tasks);
 }
 
 /// The running controllers; dropping stops them.

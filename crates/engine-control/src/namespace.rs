@@ -14,14 +14,14 @@ use crate::Error;
 use crate::context::Context;
 use crate::meta::{Key, Meta, now};
 use crate::queue::{Outcome, Queue, run};
-use crate::world::{Served, Sighting};
+use crate::world::{Kinds, Served, Sighting};
 
 const FINALIZER: &str = "kubernetes";
 
 /// See the module's documentation.
 pub(crate) struct Remover {
     context: Arc<Context>,
-    kinds: Arc<Vec<Arc<Served>>>,
+    kinds: Arc<Kinds>,
     queue: Arc<Queue<String>>,
 }
 
@@ -33,7 +33,7 @@ struct Remains {
 }
 
 impl Remover {
-    pub fn new(context: &Arc<Context>, kinds: Arc<Vec<Arc<Served>>>) -> Arc<Self> {
+    pub fn new(context: &Arc<Context>, kinds: Arc<Kinds>) -> Arc<Self> {
         Arc::new(Self {
             context: Arc::clone(context),
             kinds,
@@ -83,14 +83,15 @@ impl Remover {
         }
         let (pods, others): (Vec<_>, Vec<_>) = self
             .kinds
-            .iter()
+            .all()
+            .into_iter()
             .filter(|k| k.namespaced && k.can("delete") && k.can("list") && k.resource.plural != "events")
             .partition(|k| k.resource.plural == "pods" && k.resource.group.is_empty());
         let mut remains = Vec::new();
         let mut failures = Vec::new();
         for group in [pods, others] {
             for kind in group {
-                match self.empty(kind, name).await {
+                match self.empty(&kind, name).await {
                     Ok(Some(left)) => remains.push(left),
                     Ok(None) => {}
                     Err(error) => failures.push(format!("{}: {}", kind.resource.plural, error.message())),
@@ -104,10 +105,11 @@ impl Remover {
             // Events last, since what was deleted may have caused some.
             if let Some(events) = self
                 .kinds
-                .iter()
+                .all()
+                .into_iter()
                 .find(|k| k.resource.plural == "events" && k.resource.group.is_empty())
             {
-                self.empty(events, name).await?;
+                self.empty(&events, name).await?;
             }
             self.finalize(&namespace, &finalizers).await?;
             return Ok(None);

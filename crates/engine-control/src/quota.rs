@@ -17,19 +17,19 @@ use crate::meta::{Key, Meta};
 use crate::pods;
 use crate::quantity::exact;
 use crate::queue::{Outcome, Queue, run};
-use crate::world::{Served, Sighting};
+use crate::world::{Kinds, Sighting};
 
 type Usage = BTreeMap<String, Quantity>;
 
 /// See the module's documentation.
 pub(crate) struct Counter {
     context: Arc<Context>,
-    kinds: Arc<Vec<Arc<Served>>>,
+    kinds: Arc<Kinds>,
     queue: Arc<Queue<Key>>,
 }
 
 impl Counter {
-    pub fn new(context: &Arc<Context>, kinds: Arc<Vec<Arc<Served>>>) -> Arc<Self> {
+    pub fn new(context: &Arc<Context>, kinds: Arc<Kinds>) -> Arc<Self> {
         let counter = Arc::new(Self {
             context: Arc::clone(context),
             kinds,
@@ -161,7 +161,8 @@ impl Counter {
         };
         let Some(kind) = self
             .kinds
-            .iter()
+            .all()
+            .into_iter()
             .find(|k| k.resource.plural == plural && k.resource.group == group && k.namespaced)
         else {
             return Ok(Quantity::from_integer(0));

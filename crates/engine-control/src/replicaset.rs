@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::adopt::claim_if;
-use crate::cache::Kind;
+use crate::cache::{Cache, Kind};
 use crate::context::Context;
 use crate::meta::{Key, Meta, controller_ref, count, nonzero, now};
 use crate::pods;
 use crate::queue::{Outcome, Queue, run};
-use crate::selector;
+use crate::selector::{self, Labels};
 use crate::template::pod_of;
 
 const COMPONENT: &str = "replicaset-controller";
@@ -27,44 +27,38 @@ const BURST: usize = 500;
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
-    let q = Arc::clone(&queue);
-    context.replica_sets.on_change(move |change| {
-        if let Some(set) = change.any() {
-            q.add(set.key());
-        }
-    });
-    enqueue_owners_of_pods(context, "ReplicaSet", &queue, |context, pod| {
-        let sets = context.replica_sets.in_namespace(pod.ns());
-        sets.iter()
-            .filter(|s| {
-                selector::matches(
-                    &s.spec.as_ref().map(|s| s.selector.clone()).unwrap_or_default(),
-                    pod.m().labels.as_ref(),
-                )
-            })
-            .map(|s| s.key())
-            .collect()
-    });
+    enqueue_owners_of_pods(
+        context,
+        &queue,
+        |c| &c.replica_sets,
+        |s: &ReplicaSet, labels| selector::matches_opt(s.spec.as_ref().map(|s| &s.selector), labels),
+    );
     let context = Arc::clone(context);
     run(tasks, "replicaset", &queue, 5, move |key| {
         sync(Arc::clone(&context), key)
     });
 }
 
-/// Wakes controllers of a kind when a pod of theirs changes, and those that might adopt an orphan.
-pub(crate) fn enqueue_owners_of_pods(
+/// Wakes the sync of owners of a kind when they change, when a pod of theirs does, and when they might adopt an orphan.
+pub(crate) fn enqueue_owners_of_pods<K: Kind + k8s_openapi::Resource>(
     context: &Arc<Context>,
-    kind: &'static str,
     queue: &Arc<Queue<Key>>,
-    candidates: impl Fn(&Context, &Pod) -> Vec<Key> + Send + Sync + 'static,
+    owners: fn(&Context) -> &Cache<K>,
+    selects: fn(&K, Option<&Labels>) -> bool,
 ) {
+    let q = Arc::clone(queue);
+    owners(context).on_change(move |change| {
+        if let Some(owner) = change.any() {
+            q.add(owner.key());
+        }
+    });
     let queue = Arc::clone(queue);
     // Weak: the cache lives in the context, and must not keep it alive.
     let weak = Arc::downgrade(context);
     context.pods.on_change(move |change| {
         let owner = |pod: &Pod| {
             pod.controller()
-                .filter(|o| o.kind == kind)
+                .filter(|o| o.kind == K::KIND)
                 .map(|o| Key::new(pod.ns(), &o.name))
         };
         let before = change.old.and_then(|p| owner(p));
@@ -84,8 +78,11 @@ pub(crate) fn enqueue_owners_of_pods(
                 .is_none_or(|old| old.m().labels != pod.m().labels || old.controller().is_some())
             && let Some(context) = weak.upgrade()
         {
-            for key in candidates(&context, pod) {
-                queue.add(key);
+            let labels = pod.m().labels.as_ref();
+            for candidate in owners(&context).in_namespace(pod.ns()) {
+                if selects(&candidate, labels) {
+                    queue.add(candidate.key());
+                }
             }
         }
     });
@@ -95,41 +92,67 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     let Some(set) = context.replica_sets.get(&key) else {
         return Ok(None);
     };
-    let Some(spec) = &set.spec else { return Ok(None) };
-    if selector::is_empty(&spec.selector) {
+    let Some(done) = replicate(&context, &context.replica_sets, &*set, &set, COMPONENT).await? else {
         return Ok(None);
+    };
+    let mut updated = (*set).clone();
+    updated.status = Some(done.status.clone());
+    context.replica_sets.update_status(&set, &updated).await?;
+    done.outcome()
+}
+
+/// What a step has come to.
+pub(crate) struct Replicated {
+    pub status: ReplicaSetStatus,
+    failure: Option<Error>,
+    again: Option<Duration>,
+}
+
+impl Replicated {
+    /// What the queue is told, once the status is written.
+    pub fn outcome(self) -> Outcome {
+        match self.failure {
+            Some(error) if error.is_namespace_terminating() => Ok(None),
+            Some(error) => Err(error),
+            None => Ok(self.again),
+        }
     }
-    let all = claim_if(
-        &context.replica_sets,
-        &*set,
-        &spec.selector,
-        &context.pods,
-        pods::is_active,
-    )
-    .await?;
+}
+
+/// Gives an owner as many pods as `set`, its form as a ReplicaSet, asks for. `None` when it asks for nothing that could be told.
+pub(crate) async fn replicate<O>(
+    context: &Arc<Context>,
+    owners: &Cache<O>,
+    owner: &O,
+    set: &ReplicaSet,
+    component: &'static str,
+) -> Result<Option<Replicated>, Error>
+where
+    O: Kind + Resource<DynamicType = ()>,
+{
+    let Some(spec) = set.spec.as_ref().filter(|s| !selector::is_empty(&s.selector)) else {
+        return Ok(None);
+    };
+    let all = claim_if(owners, owner, &spec.selector, &context.pods, pods::is_active).await?;
     let terminating = all.iter().filter(|p| pods::is_terminating(p)).count();
     let mut active: Vec<Arc<Pod>> = all.into_iter().filter(|p| pods::is_active(p)).collect();
-    let failure = if set.deleting() {
+    let failure = if owner.deleting() {
         None
     } else {
-        manage(&context, &set, &mut active).await
+        manage(context, owner, set, component, &mut active).await
     };
-    let min_ready = spec.min_ready_seconds.unwrap_or(0);
     let status = status_of(
-        &set,
+        set,
         &active,
         terminating,
         failure.as_ref().map(|f| (f.0, f.1.message())),
         Timestamp::now(),
     );
-    let mut updated = (*set).clone();
-    updated.status = Some(status);
-    context.replica_sets.update_status(&set, &updated).await?;
-    match failure {
-        Some((_, error)) if error.is_namespace_terminating() => Ok(None),
-        Some((_, error)) => Err(error),
-        None => Ok(next_available(&active, min_ready)),
-    }
+    Ok(Some(Replicated {
+        status,
+        failure: failure.map(|(_, error)| error),
+        again: next_available(&active, spec.min_ready_seconds.unwrap_or(0)),
+    }))
 }
 
 /// When the next ready pod becomes available, if that takes time.
@@ -147,18 +170,23 @@ pub(crate) fn next_available(active: &[Arc<Pod>], min_ready_seconds: i32) -> Opt
 }
 
 /// Makes or removes pods. Returns what failed: the condition's reason and the error.
-async fn manage(
+async fn manage<O>(
     context: &Arc<Context>,
+    owner: &O,
     set: &ReplicaSet,
+    component: &'static str,
     active: &mut Vec<Arc<Pod>>,
-) -> Option<(&'static str, Error)> {
+) -> Option<(&'static str, Error)>
+where
+    O: Kind + Resource<DynamicType = ()>,
+{
     let spec = set.spec.as_ref()?;
     let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
     if active.len() < wanted {
         let template = spec.template.clone().unwrap_or_default();
         let missing = (wanted - active.len()).min(BURST);
-        let pod = pod_of(&template, set.name(), set.ns(), controller_ref(set));
-        let (made, error) = create_in_batches(context, set, COMPONENT, &vec![pod; missing]).await;
+        let pod = pod_of(&template, owner.name(), owner.ns(), controller_ref(owner));
+        let (made, error) = create_in_batches(context, owner, component, &vec![pod; missing]).await;
         active.extend(made);
         return error.map(|e| ("FailedCreate", e));
     }
@@ -174,7 +202,12 @@ async fn manage(
     };
     active.sort_by(|a, b| pods::deletion_order(a, b, &rank, now));
     let victims: Vec<Arc<Pod>> = active.drain(..surplus).collect();
-    let results = join_all(victims.iter().map(|pod| delete_pod(context, set, COMPONENT, pod))).await;
+    let results = join_all(
+        victims
+            .iter()
+            .map(|pod| delete_pod(context, owner, component, pod)),
+    )
+    .await;
     results
         .into_iter()
         .find_map(Result::err)
@@ -183,13 +216,16 @@ async fn manage(
 
 /// Per node, the active pods of all sets with the same owner.
 fn related_ranks(context: &Context, set: &ReplicaSet) -> HashMap<String, usize> {
-    let siblings = match set.controller() {
-        Some(owner) => context.replica_sets.controlled(&owner.uid),
-        None => context.replica_sets.get(&set.key()).into_iter().collect(),
+    let siblings: Vec<String> = match set.controller() {
+        Some(owner) => {
+            let sets = context.replica_sets.controlled(&owner.uid);
+            sets.iter().map(|sibling| sibling.uid().to_owned()).collect()
+        }
+        None => vec![set.uid().to_owned()],
     };
     let mut ranks = HashMap::new();
     for sibling in siblings {
-        for pod in context.pods.controlled(sibling.uid()) {
+        for pod in context.pods.controlled(&sibling) {
             if let Some(node) = pods::node_name(&pod).filter(|_| pods::is_active(&pod)) {
                 *ranks.entry(node.to_owned()).or_insert(0) += 1;
             }

@@ -14,10 +14,11 @@ use crate::adopt::claim;
 use crate::cache::{Cache, Kind};
 use crate::context::Context;
 use crate::meta::{Meta, controller_ref};
-use crate::template::{canonical, hash};
+use crate::template::{canonical, data_hash, hash};
 
-/// The label that pods and revisions are matched by.
+/// The label that pods are matched by, and a DaemonSet's revisions.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
+/// The label of a StatefulSet's revisions, whose pods name the revision itself.
 const REVISION_HASH: &str = "controller.kubernetes.io/hash";
 
 /// The revisions of an owner, oldest first, and the one that its template is now.
@@ -91,16 +92,20 @@ where
             collisions,
         });
     }
+    let stateful = O::kind(&()) == "StatefulSet";
     let mut collisions = collisions;
     loop {
-        let hash = hash(template, collisions);
+        let (label, hash) = if stateful {
+            (REVISION_HASH, data_hash(&wanted, collisions.unwrap_or(0)))
+        } else {
+            (HASH_LABEL, hash(template, collisions))
+        };
         let mut labels = template
             .metadata
             .as_ref()
             .and_then(|m| m.labels.clone())
             .unwrap_or_default();
-        labels.insert(HASH_LABEL.into(), hash.clone());
-        labels.insert(REVISION_HASH.into(), hash.clone());
+        labels.insert(label.into(), hash.clone());
         let revision = ControllerRevision {
             metadata: ObjectMeta {
                 name: Some(format!("{}-{hash}", owner.name())),
@@ -143,19 +148,21 @@ where
     }
 }
 
-/// Removes the oldest revisions beyond the limit that nothing uses.
-pub(crate) async fn truncate(
+/// Removes so many of the revisions that nothing uses, the oldest first.
+pub(crate) async fn remove_oldest(
     context: &Context,
-    history: &[Arc<ControllerRevision>],
-    limit: Option<i32>,
-    live: impl Fn(&ControllerRevision) -> bool,
+    unused: &[&Arc<ControllerRevision>],
+    surplus: usize,
 ) -> Result<(), Error> {
-    let limit = usize::try_from(limit.unwrap_or(10)).unwrap_or(0);
-    let unused: Vec<_> = history.iter().filter(|r| !live(r)).collect();
-    for revision in unused.iter().take(unused.len().saturating_sub(limit)) {
+    for revision in unused.iter().take(surplus) {
         context.controller_revisions.delete(&***revision).await?;
     }
     Ok(())
+}
+
+/// How many revisions are kept beside the current ones.
+pub(crate) fn kept(limit: Option<i32>) -> usize {
+    usize::try_from(limit.unwrap_or(10)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -46,6 +46,29 @@ pub(crate) fn matches_map(selector: &Labels, labels: Option<&Labels>) -> bool {
         .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
 }
 
+/// As Go prints one in messages (metav1.LabelSelector's String).
+pub(crate) fn in_words(selector: Option<&LabelSelector>) -> String {
+    let Some(selector) = selector else {
+        return "nil".into();
+    };
+    let mut labels = String::new();
+    for (key, value) in selector.match_labels.iter().flatten() {
+        labels += &format!("{key}: {value},");
+    }
+    let mut expressions = String::new();
+    for e in selector.match_expressions.iter().flatten() {
+        let values = e.values.as_deref().unwrap_or_default().join(" ");
+        expressions += &format!(
+            "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},",
+            e.key, e.operator
+        );
+    }
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},\
+         MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +79,23 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn words_are_gos() {
+        let selector = LabelSelector {
+            match_labels: Some(labels(&[("a", "1"), ("b", "2")])),
+            match_expressions: Some(vec![LabelSelectorRequirement {
+                key: "k".into(),
+                operator: "In".into(),
+                values: Some(vec!["x".into(), "y".into()]),
+            }]),
+        };
+        assert_eq!(
+            in_words(Some(&selector)),
+            "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},\
+             MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[x y],},},}"
+        );
     }
 
     #[test]

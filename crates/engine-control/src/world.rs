@@ -1,14 +1,15 @@
 //! All objects of all kinds, known by their metadata: what the garbage collector and the namespace controller work on.
 //!
 //! Kinds come from discovery; those that a typed cache holds already are listened to there, the others get a
-//! cache of their own that keeps little more than names and owners.
+//! cache of their own that keeps little more than names and owners. Custom kinds are followed as they come and go.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResourceList, ObjectMeta};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta, Request};
 use kube::{Client, Resource};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Kind};
@@ -44,21 +45,42 @@ pub(crate) struct Sighting<'a> {
 
 type Watcher = Arc<dyn Fn(Sighting<'_>) + Send + Sync>;
 
+/// The kinds that are served now: clients define more of them, and take them back.
+#[derive(Default)]
+pub(crate) struct Kinds(RwLock<Vec<Arc<Served>>>);
+
+impl Kinds {
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Served>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, kinds: Vec<Arc<Served>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = kinds;
+    }
+}
+
+/// Caches of kinds that have no typed one.
+struct Others {
+    context: Arc<Context>,
+    watcher: Watcher,
+    /// By kind; dropped with its task when the kind is gone.
+    caches: HashMap<String, (Arc<Cache<Slim>>, JoinSet<()>)>,
+    /// Kinds that are heard of elsewhere.
+    known: HashSet<String>,
+    /// Custom kinds come or go.
+    redefined: Arc<Notify>,
+}
+
+type Slim = PartialObjectMeta<DynamicObject>;
+
 /// Starts the controllers that look at everything.
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let context = Arc::clone(context);
     tasks.spawn(async move {
-        let mut pause = std::time::Duration::from_millis(50);
-        let kinds = loop {
-            match discover(&context.config.client).await {
-                Ok(kinds) => break kinds,
-                Err(error) => tracing::warn!(%error, "discovery failed"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(std::time::Duration::from_secs(30));
-        };
+        let found = discover_at_last(&context.config.client).await;
         let mut tasks = JoinSet::new();
-        let kinds: Arc<Vec<Arc<Served>>> = Arc::new(kinds.into_iter().map(Arc::new).collect());
+        let kinds = Arc::new(Kinds::default());
         let gc = gc::Collector::new(&context, Arc::clone(&kinds));
         let namespaces = namespace::Remover::new(&context, Arc::clone(&kinds));
         let quotas = quota::Counter::new(&context, Arc::clone(&kinds));
@@ -71,41 +93,87 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             })
         };
         let mut listener = Listener {
-            kinds: kinds
-                .iter()
-                .map(|k| (k.resource.plural.clone() + "." + &k.resource.group, Arc::clone(k)))
-                .collect(),
+            kinds: found.iter().map(|k| (name_of(k), Arc::clone(k))).collect(),
             watcher: Arc::clone(&watcher),
             known: HashSet::new(),
         };
         context.visit(&mut listener);
-        let mut others = Vec::new();
-        for kind in kinds.iter() {
+        let redefined = Arc::new(Notify::new());
+        let mut others = Others {
+            context: Arc::clone(&context),
+            watcher,
+            caches: HashMap::new(),
+            known: listener.known,
+            redefined: Arc::clone(&redefined),
+        };
+        others.follow(&found).await;
+        kinds.replace(found);
+        gc.run(&mut tasks);
+        namespaces.run(&mut tasks);
+        quotas.run(&mut tasks);
+        loop {
+            redefined.notified().await;
+            let found = discover_at_last(&context.config.client).await;
+            // First, so that whoever is seen finds its owner's kind.
+            kinds.replace(found.clone());
+            others.follow(&found).await;
+            gc.look_again();
+        }
+    });
+}
+
+impl Others {
+    /// Listen to the kinds that are new, and no longer to those that are gone.
+    async fn follow(&mut self, kinds: &[Arc<Served>]) {
+        let names: HashSet<String> = kinds.iter().map(|k| name_of(k)).collect();
+        self.caches.retain(|name, _| names.contains(name));
+        let mut new = Vec::new();
+        for kind in kinds {
+            let name = name_of(kind);
             let watchable = kind.can("list") && kind.can("watch") && kind.can("delete");
             // Events have no owners, and are many.
             if !watchable
                 || kind.resource.plural == "events"
-                || listener
-                    .known
-                    .contains(&(kind.resource.plural.clone() + "." + &kind.resource.group))
+                || self.known.contains(&name)
+                || self.caches.contains_key(&name)
             {
                 continue;
             }
-            let cache: Arc<Cache<PartialObjectMeta<DynamicObject>>> =
-                Cache::slim(context.config.client.clone(), kind.resource.clone());
-            listen(&cache, kind, &watcher);
-            cache.start(&mut tasks);
-            others.push(cache);
+            let cache: Arc<Cache<Slim>> =
+                Cache::slim(self.context.config.client.clone(), kind.resource.clone());
+            listen(&cache, kind, &self.watcher);
+            if name == DEFINITIONS {
+                let redefined = Arc::clone(&self.redefined);
+                cache.on_change(move |_| redefined.notify_one());
+            }
+            let mut task = JoinSet::new();
+            cache.start(&mut task);
+            new.push(Arc::clone(&cache));
+            self.caches.insert(name, (cache, task));
         }
-        for cache in &others {
+        for cache in new {
             cache.wait_synced().await;
         }
-        gc.run(&mut tasks);
-        namespaces.run(&mut tasks);
-        quotas.run(&mut tasks);
-        while tasks.join_next().await.is_some() {}
-        drop(others);
-    });
+    }
+}
+
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+fn name_of(kind: &Served) -> String {
+    format!("{}.{}", kind.resource.plural, kind.resource.group)
+}
+
+/// Every kind, as soon as the server tells.
+async fn discover_at_last(client: &Client) -> Vec<Arc<Served>> {
+    let mut pause = std::time::Duration::from_millis(50);
+    loop {
+        match discover(client).await {
+            Ok(kinds) => return kinds.into_iter().map(Arc::new).collect(),
+            Err(error) => tracing::warn!(%error, "discovery failed"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(std::time::Duration::from_secs(30));
+    }
 }
 
 fn listen<K: Kind>(cache: &Arc<Cache<K>>, kind: &Arc<Served>, watcher: &Watcher) {

@@ -1,16 +1,21 @@
 //! DaemonSets (pkg/controller/daemon): a pod on every node that wants one. `placement` says which nodes those are,
-//! `update` replaces pods of an older template.
+//! `update` replaces pods of an older template, `backoff` slows down what fails.
 
+mod backoff;
 mod placement;
 mod update;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use backoff::Backoff;
 
 use crate::Error;
 use crate::adopt::claim;
@@ -26,21 +31,12 @@ pub(crate) const COMPONENT: &str = "daemonset-controller";
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
-    let q = Arc::clone(&queue);
-    context.daemon_sets.on_change(move |change| {
-        if let Some(set) = change.any() {
-            q.add(set.key());
-        }
-    });
-    enqueue_owners_of_pods(context, "DaemonSet", &queue, |context, pod| {
-        let sets = context.daemon_sets.in_namespace(pod.ns());
-        let selects = |s: &DaemonSet| {
-            s.spec
-                .as_ref()
-                .is_some_and(|s| selector::matches(&s.selector, pod.m().labels.as_ref()))
-        };
-        sets.iter().filter(|s| selects(s)).map(|s| s.key()).collect()
-    });
+    enqueue_owners_of_pods(
+        context,
+        &queue,
+        |c| &c.daemon_sets,
+        |s: &DaemonSet, labels| selector::matches_opt(s.spec.as_ref().map(|s| &s.selector), labels),
+    );
     let q = Arc::clone(&queue);
     let weak = Arc::downgrade(context);
     context.nodes.on_change(move |change| {
@@ -55,8 +51,9 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         }
     });
     let context = Arc::clone(context);
+    let failures: Arc<Mutex<Backoff>> = Arc::default();
     run(tasks, "daemonset", &queue, 2, move |key| {
-        sync(Arc::clone(&context), key)
+        sync(Arc::clone(&context), Arc::clone(&failures), key)
     });
 }
 
@@ -70,9 +67,12 @@ struct Step {
     /// By the node they run on, or are meant for.
     pods: BTreeMap<String, Vec<Arc<Pod>>>,
     now: Timestamp,
+    failures: Arc<Mutex<Backoff>>,
+    /// When a failed pod may be replaced.
+    again: Option<Duration>,
 }
 
-async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+async fn sync(context: Arc<Context>, failures: Arc<Mutex<Backoff>>, key: Key) -> Outcome {
     let Some(set) = context.daemon_sets.get(&key) else {
         return Ok(None);
     };
@@ -113,6 +113,8 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         context,
         set,
         spec,
+        failures,
+        again: None,
     };
     step.look().await?;
     let mut outcome = step.place().await;
@@ -129,23 +131,26 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         .update_status(&step.set, &updated)
         .await?;
     outcome?;
+    // What pods still use counts towards the limit, and stays (cleanupHistory).
     let used = |r: &ControllerRevision| {
-        hash_of(r) == step.hash
-            || step
-                .pods
-                .values()
-                .flatten()
-                .any(|p| p.label(HASH_LABEL) == Some(hash_of(r)))
+        let mut pods = step.pods.values().flatten();
+        pods.any(|p| p.label(HASH_LABEL) == Some(hash_of(r)))
     };
-    revision::truncate(
-        &step.context,
-        &history.all,
-        step.spec.revision_history_limit,
-        used,
-    )
-    .await?;
+    let old = history.all.iter().filter(|r| hash_of(r) != step.hash);
+    let old: Vec<_> = old.collect();
+    let surplus = old
+        .len()
+        .saturating_sub(revision::kept(step.spec.revision_history_limit));
+    let unused: Vec<_> = old.into_iter().filter(|r| !used(r)).collect();
+    revision::remove_oldest(&step.context, &unused, surplus).await?;
     let all: Vec<Arc<Pod>> = step.pods.values().flatten().cloned().collect();
-    Ok(next_available(&all, step.min_ready()))
+    let available = next_available(&all, step.min_ready());
+    Ok(step.again.into_iter().chain(available).min())
+}
+
+/// Orders the pods of a node: those that have got there first, then by age (podByCreationTimestampAndPhase).
+fn seniority(pod: &Pod) -> (bool, Timestamp, &str) {
+    (pods::node_name(pod).is_none(), pod.created(), pod.name())
 }
 
 impl Step {
@@ -180,7 +185,11 @@ impl Step {
         )
         .await?;
         self.pods.clear();
-        for pod in all {
+        // What has ended and is on its way out is nobody's business any more.
+        for pod in all
+            .into_iter()
+            .filter(|p| !(pods::is_terminal(p) && p.deleting()))
+        {
             if let Some(node) = placement::node_of(&pod) {
                 self.pods.entry(node).or_default().push(pod);
             }
@@ -205,24 +214,38 @@ impl Step {
         pod
     }
 
+    fn wait_for_failed(&self, node: &str) -> Duration {
+        let generation = self.set.status.as_ref().and_then(|s| s.observed_generation);
+        let place = (self.set.uid().to_owned(), generation, node.to_owned());
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.ask(&place, Instant::now())
+    }
+
     /// Makes what is missing, removes what is too much or failed (manage, podsShouldBeOnNode).
     async fn place(&mut self) -> Result<(), Error> {
         let mut needed = Vec::new();
         let mut surplus = Vec::new();
         let template = self.spec.template.spec.clone().unwrap_or_default();
-        for node in &self.nodes {
-            let (should_run, may_stay) = placement::wants(&template, node);
+        for node in self.nodes.clone() {
+            let (should_run, may_stay) = placement::wants(&template, &node);
             let mut here = self.pods.get(node.name()).cloned().unwrap_or_default();
             if !should_run && !may_stay {
                 surplus.extend(here.into_iter().filter(|p| !p.deleting()));
                 continue;
             }
+            let surging = self.is_rolling() && update::surge(&self.spec, self.nodes.len()) > 0;
+            let empty = here.is_empty();
             let mut live = Vec::new();
             for pod in here.drain(..) {
                 if pod.deleting() {
                     continue;
                 }
                 if pods::phase(&pod) == "Failed" {
+                    let wait = self.wait_for_failed(node.name());
+                    if !wait.is_zero() {
+                        self.again = self.again.into_iter().chain([wait]).min();
+                        continue;
+                    }
                     let message = format!(
                         "Found failed daemon pod {}/{} on node {}, will try to kill it",
                         pod.ns(),
@@ -248,16 +271,11 @@ impl Step {
                     live.push(pod);
                 }
             }
-            let gone_soon = self
-                .pods
-                .get(node.name())
-                .is_some_and(|p| p.iter().any(|p| p.deleting()));
-            if live.is_empty() && should_run && !gone_soon {
+            if should_run && (empty || surging && live.is_empty()) {
                 needed.push(node.name().to_owned());
             } else if live.len() > 1 {
                 // The oldest stays; during an update with surge, the oldest of each template.
-                live.sort_by(|a, b| a.created().cmp(&b.created()).then_with(|| a.name().cmp(b.name())));
-                let surging = update::surge(&self.spec, self.nodes.len()) > 0;
+                live.sort_by(|a, b| seniority(a).cmp(&seniority(b)));
                 let mut seen = [false; 2];
                 for pod in live {
                     let slot = usize::from(surging && self.is_updated(&pod));
@@ -290,8 +308,8 @@ impl Step {
                 continue;
             }
             desired += 1;
-            // The oldest speaks for the node.
-            let Some(pod) = here.iter().min_by(|a, b| a.created().cmp(&b.created())) else {
+            // The oldest speaks for the node, of those that run there.
+            let Some(pod) = here.iter().min_by(|a, b| seniority(a).cmp(&seniority(b))) else {
                 continue;
             };
             current += 1;
@@ -299,7 +317,7 @@ impl Step {
                 ready += 1;
                 available += usize::from(self.is_available(pod));
             }
-            updated += usize::from(here.iter().any(|p| self.is_updated(p)));
+            updated += usize::from(self.is_updated(pod));
         }
         DaemonSetStatus {
             desired_number_scheduled: count(desired),

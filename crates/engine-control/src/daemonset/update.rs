@@ -10,6 +10,7 @@ use super::{COMPONENT, Step, placement};
 use crate::Error;
 use crate::deployment::resolve;
 use crate::meta::{Meta, count};
+use crate::pods;
 use crate::replicaset::{create_in_batches, delete_pod};
 
 pub(super) fn surge(spec: &DaemonSetSpec, nodes: usize) -> i32 {
@@ -97,16 +98,25 @@ impl Step {
         let mut surging = 0;
         let mut replaced = Vec::new();
         let mut next = Vec::new();
+        let mut urgent = Vec::new();
         for node in nodes {
             match self.on(node) {
-                (Some(old), Some(new)) if self.is_available(&new) => replaced.push(old),
+                (Some(old), Some(new)) if self.is_available(&new) || !pods::is_ready(&old) => {
+                    replaced.push(old);
+                }
                 (Some(_), Some(_)) => surging += 1,
+                // One that does not work anyway is replaced without asking.
+                (Some(old), None) if !self.is_available(&old) => urgent.push(node.clone()),
                 (Some(_), None) => next.push(node.clone()),
                 _ => {}
             }
         }
         let allowed = usize::try_from(most - surging).unwrap_or(0);
-        let wanted: Vec<Pod> = next.iter().take(allowed).map(|node| self.pod_for(node)).collect();
+        let wanted: Vec<Pod> = urgent
+            .iter()
+            .chain(next.iter().take(allowed))
+            .map(|node| self.pod_for(node))
+            .collect();
         let (_, failure) = create_in_batches(&self.context, &*self.set, COMPONENT, &wanted).await;
         for pod in replaced {
             delete_pod(&self.context, &*self.set, COMPONENT, &pod).await?;

@@ -178,10 +178,14 @@ impl Step {
                 );
             }
         }
-        conditions.retain(|c| c.type_ != "ReplicaFailure");
-        if let Some(failure) = self.set_failure() {
-            let old = self.condition("ReplicaFailure").cloned();
-            conditions.extend(old.filter(|o| o.reason == failure.reason).or(Some(failure)));
+        let failure = self.set_failure();
+        let same = |c: &DeploymentCondition| {
+            let failure = failure.as_ref();
+            failure.is_some_and(|f| c.status == f.status && c.reason == f.reason)
+        };
+        conditions.retain(|c| c.type_ != "ReplicaFailure" || same(c));
+        if !conditions.iter().any(|c| c.type_ == "ReplicaFailure") {
+            conditions.extend(failure);
         }
         status.conditions = Some(conditions);
     }

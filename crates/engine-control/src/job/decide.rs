@@ -43,6 +43,8 @@ impl Step {
             self.status.start_time = Some(now());
         }
         self.status.uncounted_terminated_pods.get_or_insert_default();
+        self.next_backoff = self.backoff_with_news();
+        self.failed_before = self.failed_indexes();
         let mut end = self.decided();
         let mut trouble = None;
         if let Some(end) = &end {
@@ -71,7 +73,7 @@ impl Step {
             self.set_condition(kind, true, &end.reason, &end.message);
         }
         self.count_running();
-        self.track(end.is_some()).await?;
+        self.track(end.as_ref().map(|e| e.success)).await?;
         self.count_running();
         if let Some(end) = &end
             && self.status.terminating.unwrap_or(0) == 0
@@ -83,7 +85,7 @@ impl Step {
         trouble.map_or(Ok(()), Err)
     }
 
-    fn metadata_deleting(&self) -> bool {
+    pub(super) fn metadata_deleting(&self) -> bool {
         self.job.metadata.deletion_timestamp.is_some()
     }
 

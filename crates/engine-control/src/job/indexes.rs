@@ -4,10 +4,48 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::policy::Meaning;
 use crate::meta::Meta;
 
 pub(super) const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub(super) const FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
+pub(super) const IGNORED_COUNT: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
+
+/// How often an index has failed before, as its pod says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Failures {
+    pub counted: i32,
+    pub ignored: i32,
+}
+
+impl Failures {
+    pub fn of(pod: &Pod) -> Self {
+        let number = |key| {
+            pod.annotation(key)
+                .and_then(|c| c.parse().ok())
+                .unwrap_or(0)
+                .max(0)
+        };
+        Self {
+            counted: number(FAILURE_COUNT),
+            ignored: number(IGNORED_COUNT),
+        }
+    }
+
+    pub fn total(self) -> i32 {
+        self.counted + self.ignored
+    }
+
+    /// With one failure more, which a rule may ignore.
+    pub fn and(mut self, failure: Meaning) -> Self {
+        if failure == Meaning::Ignored {
+            self.ignored += 1;
+        } else {
+            self.counted += 1;
+        }
+        self
+    }
+}
 
 pub(super) fn index_of(pod: &Pod) -> Option<i32> {
     pod.annotation(INDEX)?.parse().ok().filter(|i| *i >= 0)

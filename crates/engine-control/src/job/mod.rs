@@ -8,7 +8,7 @@ mod pods;
 mod policy;
 mod tracking;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use crate::adopt::claim_if;
 use crate::context::Context;
 use crate::meta::{Key, Meta, count, nonzero, now};
+use crate::pods as pod;
 use crate::queue::{Outcome, Queue, run};
 use crate::replicaset::enqueue_owners_of_pods;
-use crate::{pods as pod, selector};
+use crate::selector;
 
 pub(crate) const COMPONENT: &str = "job-controller";
 pub(crate) const TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -50,24 +51,17 @@ type Backoffs = Arc<Mutex<HashMap<String, Backoff>>>;
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
     let backoffs = Backoffs::default();
-    let (q, b) = (Arc::clone(&queue), Arc::clone(&backoffs));
+    enqueue_owners_of_pods(
+        context,
+        &queue,
+        |c| &c.jobs,
+        |j: &Job, labels| selector::matches_opt(j.spec.as_ref().and_then(|s| s.selector.as_ref()), labels),
+    );
+    let b = Arc::clone(&backoffs);
     context.jobs.on_change(move |change| {
-        if let Some(job) = change.any() {
-            q.add(job.key());
-        }
         if let (Some(old), None) = (change.old, change.new) {
             b.lock().unwrap_or_else(PoisonError::into_inner).remove(old.uid());
         }
-    });
-    enqueue_owners_of_pods(context, "Job", &queue, |context, pod| {
-        let jobs = context.jobs.in_namespace(pod.ns());
-        let selects = |j: &Job| {
-            j.spec
-                .as_ref()
-                .and_then(|s| s.selector.as_ref())
-                .is_some_and(|s| selector::matches(s, pod.m().labels.as_ref()))
-        };
-        jobs.iter().filter(|j| selects(j)).map(|j| j.key()).collect()
     });
     orphans::start(context, tasks);
     let context = Arc::clone(context);
@@ -90,6 +84,12 @@ pub(crate) fn finished(job: &Job) -> Option<&JobCondition> {
     condition(status, "Complete").or_else(|| condition(status, "Failed"))
 }
 
+/// Whether the job is ours: its spec may name another controller.
+fn is_managed_here(job: &Job) -> bool {
+    let manager = job.spec.as_ref().and_then(|s| s.managed_by.as_deref());
+    manager.is_none_or(|m| m == "kubernetes.io/job-controller")
+}
+
 /// One job at work.
 struct Step {
     context: Arc<Context>,
@@ -99,6 +99,10 @@ struct Step {
     status: JobStatus,
     pods: Vec<Arc<Pod>>,
     backoff: Backoff,
+    /// With what has finished and is not counted yet; it is the record once that is counted.
+    next_backoff: Backoff,
+    /// As they were before this step ended any pod.
+    failed_before: BTreeSet<i32>,
     now: Timestamp,
     requeue: Option<Duration>,
 }
@@ -110,12 +114,7 @@ async fn sync(context: Arc<Context>, backoffs: Backoffs, key: Key) -> Outcome {
     let Some(spec) = job.spec.clone() else {
         return Ok(None);
     };
-    if finished(&job).is_some()
-        || spec
-            .managed_by
-            .as_deref()
-            .is_some_and(|m| m != "kubernetes.io/job-controller")
-    {
+    if finished(&job).is_some() || !is_managed_here(&job) {
         return Ok(None);
     }
     let Some(job_selector) = spec.selector.clone() else {
@@ -139,6 +138,8 @@ async fn sync(context: Arc<Context>, backoffs: Backoffs, key: Key) -> Outcome {
         spec,
         pods,
         backoff,
+        next_backoff: backoff,
+        failed_before: BTreeSet::new(),
         now: Timestamp::now(),
         requeue: None,
     };
@@ -162,6 +163,7 @@ impl Step {
     /// Pods are replaced only when they have failed, not while they terminate.
     fn only_replaces_failed(&self) -> bool {
         self.spec.pod_replacement_policy.as_deref() == Some("Failed")
+            || self.spec.pod_failure_policy.is_some()
     }
 
     fn active(&self) -> Vec<Arc<Pod>> {

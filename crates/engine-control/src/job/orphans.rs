@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::task::JoinSet;
 
 use super::tracking::release_pod;
-use super::{TRACKING, finished};
+use super::{TRACKING, finished, is_managed_here};
 use crate::context::Context;
 use crate::meta::{Key, Meta};
 use crate::queue::{Outcome, Queue, run};
@@ -25,7 +25,9 @@ pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let q = Arc::clone(&queue);
     let weak = Arc::downgrade(context);
     context.jobs.on_change(move |change| {
-        let over = change.new.is_none_or(|j| finished(j).is_some());
+        let over = change
+            .new
+            .is_none_or(|j| finished(j).is_some() && is_managed_here(j));
         if let (true, Some(job), Some(context)) = (over, change.any(), weak.upgrade()) {
             for pod in context
                 .pods
@@ -47,11 +49,14 @@ fn is_orphan(context: &Context, pod: &Pod) -> bool {
     if !pod.has_finalizer(TRACKING) {
         return false;
     }
-    let Some(owner) = pod.controller().filter(|o| o.kind == "Job") else {
+    let Some(owner) = pod.controller() else {
         return true;
     };
+    if owner.kind != "Job" {
+        return false; // somebody else's
+    }
     match context.jobs.get(&Key::new(pod.ns(), &owner.name)) {
-        Some(job) => job.uid() != owner.uid || finished(&job).is_some(),
+        Some(job) => job.uid() != owner.uid || (finished(&job).is_some() && is_managed_here(&job)),
         None => true,
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 
-use super::indexes::{self, FAILURE_COUNT, INDEX, index_of};
-use super::{COMPONENT, Step, TRACKING};
+use super::indexes::{self, FAILURE_COUNT, Failures, IGNORED_COUNT, INDEX, index_of};
+use super::policy::meaning;
+use super::tracking::{finish_time, release_pod};
+use super::{Backoff, COMPONENT, Step, TRACKING};
 use crate::Error;
 use crate::meta::{Meta, controller_ref, count};
 use crate::pods;
@@ -22,14 +25,14 @@ impl Step {
     pub(super) async fn manage(&mut self) -> Result<(), Error> {
         let active = self.active();
         if self.is_suspended() {
-            return self.delete_pods(active).await;
+            return self.dismiss(active).await;
         }
         let wanted = self.wanted(active.len());
         let surplus = self.surplus(&active, wanted);
         if !surplus.is_empty() {
-            return self.delete_pods(surplus).await;
+            return self.dismiss(surplus).await;
         }
-        let terminating = if self.only_replaces_failed() || self.spec.pod_failure_policy.is_some() {
+        let terminating = if self.only_replaces_failed() {
             self.terminating()
         } else {
             0
@@ -38,17 +41,12 @@ impl Step {
         if missing == 0 {
             return Ok(());
         }
-        // What has failed and is not counted yet delays its successor, too.
-        let mut backoff = self.backoff;
-        let uncounted = self.failed_total() - self.status.failed.unwrap_or(0);
-        if uncounted > 0 && self.spec.backoff_limit_per_index.is_none() {
-            backoff.failures += uncounted.unsigned_abs();
-            backoff.last = Some(self.now);
-        }
-        let wait = backoff.remaining(self.now);
-        if !wait.is_zero() {
-            self.requeue_in(wait);
-            return Ok(());
+        if self.spec.backoff_limit_per_index.is_none() {
+            let wait = self.next_backoff.remaining(self.now);
+            if !wait.is_zero() {
+                self.requeue_in(wait);
+                return Ok(());
+            }
         }
         let new = self.new_pods(missing);
         let (made, error) = create_in_batches(&self.context, &*self.job, COMPONENT, &new).await;
@@ -112,7 +110,7 @@ impl Step {
         go
     }
 
-    fn new_pods(&self, missing: usize) -> Vec<Pod> {
+    fn new_pods(&mut self, missing: usize) -> Vec<Pod> {
         let mut pod = pod_of(
             &self.spec.template,
             self.job.name(),
@@ -128,42 +126,83 @@ impl Step {
         }
         let mut taken: BTreeSet<i32> = self.active().iter().filter_map(|p| index_of(p)).collect();
         taken.extend(self.succeeded_indexes());
-        if self.spec.backoff_limit_per_index.is_some() {
-            taken.extend(self.failed_indexes());
+        if self.only_replaces_failed() {
+            let terminating = self.pods.iter().filter(|p| pods::is_terminating(p));
+            taken.extend(terminating.filter_map(|p| index_of(p)));
         }
-        let failures = self.failures_per_index();
-        indexes::pending(self.spec.completions.unwrap_or(0), &taken, missing)
-            .into_iter()
-            .map(|index| {
-                let failures = self
-                    .spec
-                    .backoff_limit_per_index
-                    .map(|_| failures.get(&index).copied().unwrap_or(0));
-                indexed(pod.clone(), self.job.name(), index, failures)
-            })
+        let mut next: Vec<(i32, Option<Failures>)> = Vec::new();
+        if self.spec.backoff_limit_per_index.is_none() {
+            let pending = indexes::pending(self.spec.completions.unwrap_or(0), &taken, missing);
+            next.extend(pending.into_iter().map(|index| (index, None)));
+        } else {
+            taken.extend(self.failed_indexes());
+            let replaced = self.awaiting_replacement();
+            let mut shortest: Option<Duration> = None;
+            for index in indexes::pending(self.spec.completions.unwrap_or(0), &taken, missing) {
+                let before = replaced.get(&index);
+                let wait = before.map_or(Duration::ZERO, |p| index_backoff(p).remaining(self.now));
+                if wait.is_zero() {
+                    let policy = self.spec.pod_failure_policy.as_ref();
+                    let failures = before.map(|p| Failures::of(p).and(meaning(policy, p)));
+                    next.push((index, Some(failures.unwrap_or_default())));
+                } else {
+                    shortest = Some(shortest.map_or(wait, |s| s.min(wait)));
+                }
+            }
+            if let Some(wait) = shortest {
+                self.requeue_in(wait);
+            }
+        }
+        next.into_iter()
+            .map(|(index, failures)| indexed(pod.clone(), self.job.name(), index, failures))
             .collect()
     }
 
-    fn failures_per_index(&self) -> BTreeMap<i32, i32> {
-        let mut failures = BTreeMap::new();
-        for pod in self.pods.iter().filter(|p| pods::phase(p) == "Failed") {
-            let Some(index) = index_of(pod) else { continue };
-            let before = pod
-                .annotation(FAILURE_COUNT)
-                .and_then(|c| c.parse::<i32>().ok())
-                .unwrap_or(0);
-            let most = failures.entry(index).or_insert(0);
-            *most = (*most).max(before + 1);
+    /// With a limit for each index: the failed pod of each index that has no successor yet. It keeps its finalizer until then,
+    /// since it knows how often its index has failed (getPodsWithDelayedDeletionPerIndex).
+    pub(super) fn awaiting_replacement(&self) -> BTreeMap<i32, Arc<Pod>> {
+        let mut waiting: BTreeMap<i32, Arc<Pod>> = BTreeMap::new();
+        if self.spec.backoff_limit_per_index.is_none() {
+            return waiting;
         }
-        failures
+        let mut over = self.succeeded_indexes();
+        over.extend(self.failed_indexes());
+        over.extend(self.active().iter().filter_map(|p| index_of(p)));
+        let completions = self.spec.completions.unwrap_or(0);
+        for pod in self
+            .pods
+            .iter()
+            .filter(|p| p.has_finalizer(TRACKING) && self.has_failed(p))
+        {
+            let Some(index) = index_of(pod).filter(|i| *i < completions && !over.contains(i)) else {
+                continue;
+            };
+            let later = waiting.get(&index).is_none_or(|other| {
+                Failures::of(other).total() <= Failures::of(pod).total()
+                    && finish_time(other) <= finish_time(pod)
+            });
+            if later {
+                waiting.insert(index, Arc::clone(pod));
+            }
+        }
+        waiting
     }
 
+    /// Ends what still runs when the job is over: for a failed one it has failed, too.
     pub(super) async fn remove_active(&mut self, success: bool) -> Result<(), Error> {
-        if success && self.spec.success_policy.is_none() {
-            return Ok(());
-        }
         let active = self.active();
-        self.delete_pods(active).await
+        if success {
+            self.dismiss(active).await
+        } else {
+            self.delete_pods(active).await
+        }
+    }
+
+    /// Ends pods that are not wanted any more. They are released first, so that they do not count as failed (deleteJobPods).
+    async fn dismiss(&mut self, victims: Vec<Arc<Pod>>) -> Result<(), Error> {
+        let released = join_all(victims.iter().map(|pod| release_pod(&self.context, pod))).await;
+        released.into_iter().collect::<Result<(), Error>>()?;
+        self.delete_pods(victims).await
     }
 
     async fn delete_pods(&mut self, victims: Vec<Arc<Pod>>) -> Result<(), Error> {
@@ -182,18 +221,27 @@ impl Step {
     }
 }
 
+/// How long after its last failure an index waits, by how often it has failed.
+fn index_backoff(failed: &Pod) -> Backoff {
+    Backoff {
+        failures: Failures::of(failed).total().unsigned_abs() + 1,
+        last: Some(finish_time(failed)),
+    }
+}
+
 /// A pod for an index: it finds the index in an annotation, a label, its name, its host name and its environment.
-fn indexed(mut pod: Pod, job: &str, index: i32, failures: Option<i32>) -> Pod {
+fn indexed(mut pod: Pod, job: &str, index: i32, failures: Option<Failures>) -> Pod {
     pod.metadata.generate_name = Some(format!("{job}-{index}-"));
     pod.metadata
         .annotations
         .get_or_insert_default()
         .insert(INDEX.into(), index.to_string());
     if let Some(failures) = failures {
-        pod.metadata
-            .annotations
-            .get_or_insert_default()
-            .insert(FAILURE_COUNT.into(), failures.to_string());
+        let annotations = pod.metadata.annotations.get_or_insert_default();
+        annotations.insert(FAILURE_COUNT.into(), failures.counted.to_string());
+        if failures.ignored > 0 {
+            annotations.insert(IGNORED_COUNT.into(), failures.ignored.to_string());
+        }
     }
     pod.metadata
         .labels

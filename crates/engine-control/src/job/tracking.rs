@@ -1,28 +1,28 @@
 //! Counting finished pods exactly once: first their uids go into the status, then their finalizers go, then they
 //! move into the counters (job_controller.go, trackJobStatusAndRemoveFinalizers).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::indexes::{self, index_of};
+use super::indexes::{self, Failures, index_of};
 use super::policy::{Meaning, meaning};
-use super::{Step, TRACKING};
+use super::{Backoff, Step, TRACKING};
 use crate::Error;
 use crate::context::Context;
 use crate::meta::{Meta, count, nonzero};
 use crate::pods;
 
 impl Step {
-    fn has_failed(&self, pod: &Pod) -> bool {
+    pub(super) fn has_failed(&self, pod: &Pod) -> bool {
         match pods::phase(pod) {
             "Failed" => true,
             "Succeeded" => false,
-            _ => pod.deleting() && !self.only_replaces_failed() && self.spec.pod_failure_policy.is_none(),
+            _ => pod.deleting() && !self.only_replaces_failed(),
         }
     }
 
@@ -103,10 +103,7 @@ impl Step {
             let Some(index) = index_of(pod).filter(|i| *i < completions) else {
                 continue;
             };
-            let failures = pod
-                .annotation(indexes::FAILURE_COUNT)
-                .and_then(|c| c.parse::<i32>().ok())
-                .unwrap_or(0);
+            let failures = Failures::of(pod).counted;
             match meaning(self.spec.pod_failure_policy.as_ref(), pod) {
                 Meaning::FailsIndex => {
                     failed.insert(index);
@@ -120,20 +117,34 @@ impl Step {
         failed
     }
 
-    /// Notes, releases and counts what has finished. `all` also takes in pods that a finished job leaves behind.
-    pub(super) async fn track(&mut self, all: bool) -> Result<(), Error> {
+    /// Notes, releases and counts what has finished. `over` tells whether a finished job has succeeded: what a finished one
+    /// leaves behind is released, and of a failed one counted as failed.
+    pub(super) async fn track(&mut self, over: Option<bool>) -> Result<(), Error> {
         let succeeded = self.newly(|p| pods::phase(p) == "Succeeded");
-        let failed = self.newly(|p| self.has_failed(p) || (all && pods::is_terminating(p)));
+        let left = over.map_or_else(Vec::new, |_| self.newly(pods::is_terminating));
+        let waiting = if over.is_some() || self.metadata_deleting() {
+            BTreeMap::new()
+        } else {
+            self.awaiting_replacement()
+        };
+        let kept = |p: &Pod| waiting.values().any(|w| w.uid() == p.uid());
+        let failed = self
+            .newly(|p| (self.has_failed(p) || (over == Some(false) && pods::is_terminating(p))) && !kept(p));
         let lost = self.lost();
-        if succeeded.is_empty() && failed.is_empty() && lost.is_empty() && self.noted().is_empty() {
+        if succeeded.is_empty()
+            && failed.is_empty()
+            && left.is_empty()
+            && lost.is_empty()
+            && self.noted().is_empty()
+        {
             return Ok(());
         }
-        self.note_backoff(&succeeded, &failed);
         if self.is_indexed() {
             let done = indexes::format(&self.succeeded_indexes());
             self.status.completed_indexes = (!done.is_empty()).then_some(done);
+            self.status.succeeded = nonzero(count(self.succeeded_indexes().len()));
             if self.spec.backoff_limit_per_index.is_some() {
-                self.status.failed_indexes = Some(indexes::format(&self.failed_indexes()));
+                self.status.failed_indexes = Some(indexes::format(&self.failed_before));
             }
         }
         let completions = self.spec.completions.unwrap_or(i32::MAX);
@@ -156,11 +167,15 @@ impl Step {
             .get_or_insert_default()
             .extend(counting.map(|p| p.uid().to_owned()));
         self.write_status().await?;
+        self.backoff = self.next_backoff;
 
         let noted = self.noted();
         let mut release: Vec<Arc<Pod>> = succeeded.into_iter().chain(failed).collect();
-        for pod in &self.pods {
-            if noted.contains(pod.uid()) && !release.iter().any(|p| p.uid() == pod.uid()) {
+        for pod in left
+            .iter()
+            .chain(self.pods.iter().filter(|p| noted.contains(p.uid())))
+        {
+            if !release.iter().any(|p| p.uid() == pod.uid()) {
                 release.push(Arc::clone(pod));
             }
         }
@@ -210,42 +225,52 @@ impl Step {
             .collect()
     }
 
-    fn note_backoff(&mut self, succeeded: &[Arc<Pod>], failed: &[Arc<Pod>]) {
-        let mut finishes: Vec<(Timestamp, bool)> = succeeded
-            .iter()
-            .map(|p| (finish_time(p), true))
-            .chain(failed.iter().map(|p| (finish_time(p), false)))
-            .collect();
+    /// The record of failures with what has finished since: successes reset it.
+    pub(super) fn backoff_with_news(&self) -> Backoff {
+        let mut finishes: Vec<(Timestamp, bool)> = Vec::new();
+        for pod in self.newly(|p| pods::phase(p) == "Succeeded") {
+            finishes.push((finish_time(&pod), true));
+        }
+        for pod in self.newly(|p| self.has_failed(p)) {
+            finishes.push((finish_time(&pod), false));
+        }
         finishes.sort();
+        let mut backoff = self.backoff;
         for (at, success) in finishes {
             if success {
-                self.backoff = super::Backoff::default();
+                backoff = Backoff::default();
             } else {
-                self.backoff.failures += 1;
-                self.backoff.last = Some(self.backoff.last.map_or(at, |last| last.max(at)));
+                backoff.failures += 1;
+                backoff.last = Some(at);
             }
         }
+        backoff
     }
 }
 
-/// When the last container ended; a pod without such a record counts from its deletion or its Ready condition.
-fn finish_time(pod: &Pod) -> Timestamp {
+/// When the last container ended; a pod of which not all have counts from when it stopped being ready, or from its deletion
+/// (backoff_utils.go, getFinishedTime).
+pub(super) fn finish_time(pod: &Pod) -> Timestamp {
     let statuses = pod
         .status
         .iter()
         .flat_map(|s| s.container_statuses.iter().flatten());
-    let ended = statuses
-        .filter_map(|s| s.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref())
-        .map(|t| t.0)
-        .max();
-    ended
-        .or_else(|| {
-            pods::condition(pod, "Ready")
-                .and_then(|c| c.last_transition_time.as_ref())
-                .map(|t| t.0)
-        })
-        .or_else(|| pod.metadata.deletion_timestamp.as_ref().map(|t| t.0))
-        .unwrap_or_else(Timestamp::now)
+    let ends: Option<Vec<Timestamp>> = statuses
+        .map(|s| Some(s.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0))
+        .collect();
+    let unready = || {
+        let ready = pods::condition(pod, "Ready").filter(|c| c.status == "False")?;
+        ready.last_transition_time.as_ref().map(|t| t.0)
+    };
+    let deleted = || {
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+        let end = pod.metadata.deletion_timestamp.as_ref()?.0;
+        Some(end - SignedDuration::from_secs(grace))
+    };
+    ends.and_then(|all| all.into_iter().max())
+        .or_else(unready)
+        .or_else(deleted)
+        .unwrap_or_else(|| pod.created())
 }
 
 /// Takes our finalizer off a pod.

@@ -1,13 +1,15 @@
 //! Pods leave nodes with NoExecute taints, at once or after as long as they tolerate it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition, Taint};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodCondition, Taint};
 use tokio::task::JoinSet;
 
 use crate::context::Context;
+use crate::events::Level;
 use crate::meta::{Key, Meta, now};
 use crate::pods;
 use crate::queue::{Outcome, Queue, run};
@@ -34,6 +36,9 @@ pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let q = Arc::clone(&queue);
     let weak = Arc::downgrade(context);
     context.pods.on_change(move |change| {
+        if let (Some(gone), None) = (change.old, change.new) {
+            q.add(gone.key());
+        }
         let Some(pod) = change.new.filter(|p| pods::node_name(p).is_some()) else {
             return;
         };
@@ -46,10 +51,14 @@ pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         }
     });
     let context = Arc::clone(context);
+    let waiting = Waiting::default();
     run(tasks, "taint eviction", &queue, 4, move |key| {
-        sync(Arc::clone(&context), key)
+        sync(Arc::clone(&context), Arc::clone(&waiting), key)
     });
 }
+
+/// Pods that are to go when they have tolerated a taint for long enough.
+type Waiting = Arc<Mutex<HashSet<Key>>>;
 
 fn no_execute(node: &k8s_openapi::api::core::v1::Node) -> Vec<Taint> {
     let taints = node
@@ -88,21 +97,30 @@ fn due(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
     earliest
 }
 
-async fn sync(context: Arc<Context>, key: Key) -> Outcome {
-    let Some(pod) = context.pods.get(&key).filter(|p| !p.deleting()) else {
+async fn sync(context: Arc<Context>, waiting: Waiting, key: Key) -> Outcome {
+    let lock = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let pod = context.pods.get(&key);
+    if pod.as_ref().is_some_and(|p| p.deleting()) {
         return Ok(None);
-    };
-    let Some(node) = pods::node_name(&pod).and_then(|n| context.nodes.get(&Key::new("", n))) else {
-        return Ok(None);
-    };
+    }
     let at = Timestamp::now();
-    let Some(due) = due(&pod, &no_execute(&node), at) else {
+    let going = pod.and_then(|pod| {
+        let node = context.nodes.get(&Key::new("", pods::node_name(&pod)?))?;
+        let due = due(&pod, &no_execute(&node), at)?;
+        Some((pod, due))
+    });
+    let Some((pod, due)) = going else {
+        if lock().remove(&key) {
+            cancelled(&context, &key);
+        }
         return Ok(None);
     };
     let left = Duration::try_from(due.duration_since(at)).unwrap_or(Duration::ZERO);
     if !left.is_zero() {
+        lock().insert(key);
         return Ok(Some(left));
     }
+    lock().remove(&key);
     context.events.normal(
         COMPONENT,
         &*pod,
@@ -132,6 +150,21 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     }
     context.pods.delete(&*pod).await?;
     Ok(None)
+}
+
+/// The taint is gone, or the pod is, before its time was up.
+fn cancelled(context: &Context, key: &Key) {
+    let about = ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        ..ObjectReference::default()
+    };
+    let message = format!("Cancelling deletion of Pod {key}");
+    context
+        .events
+        .about(COMPONENT, about, Level::Normal, "TaintManagerEviction", message);
 }
 
 #[cfg(test)]

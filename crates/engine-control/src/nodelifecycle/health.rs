@@ -91,8 +91,13 @@ async fn sync(context: Arc<Context>, heard: Heard, name: String) -> Outcome {
     let silent = last.elapsed() >= grace;
     if silent && let Some(lost) = unknown(&node) {
         tracing::warn!(node = name, "node stopped reporting");
+        let was_ready = is_ready(&node);
         if let Some(written) = context.nodes.update_status(&node, &lost).await? {
             node = written;
+        }
+        if was_ready {
+            let message = format!("Node {name} status is now: NodeNotReady");
+            context.events.normal(COMPONENT, &*node, "NodeNotReady", message);
         }
     }
     if let Some(wanted) = taints::settle(&node) {

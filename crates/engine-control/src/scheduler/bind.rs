@@ -190,10 +190,10 @@ pub(super) async fn evict(context: &Context, preemptor: &PodInfo, plan: &Plan) {
         match api.delete(pod.name(), &dp).await {
             Ok(_) => {
                 let message = format!("Preempted by pod {} on node {}", preemptor.pod.uid(), plan.node);
-                context.scheduler_events.action(
+                context.scheduler_events.action_for(
                     COMPONENT,
                     &**pod,
-                    Level::Normal,
+                    &*preemptor.pod,
                     "Preempted",
                     "Preempting",
                     message,

@@ -36,12 +36,38 @@ impl Reason {
 /// All filters that need only the pod and the node.
 pub(crate) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Reason> {
     let Some(spec) = &pod.pod.spec else { return Ok(()) };
+    if named_nodes(spec).is_some_and(|names| !names.contains(&node.name())) {
+        return Err(Reason::final_("node(s) didn't satisfy plugin(s) [NodeAffinity]"));
+    }
     unschedulable(spec, node)?;
     node_name(spec, node)?;
     taints(spec, node)?;
     node_affinity(spec, node)?;
     ports(&pod.ports, node)?;
     fit(pod, node)
+}
+
+/// The nodes that every term of the required affinity names, if all do: the others are not even looked at, as is so for the
+/// pods of a DaemonSet (nodeaffinity/node_affinity.go, PreFilter).
+fn named_nodes(spec: &PodSpec) -> Option<Vec<&str>> {
+    let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
+    let required = affinity
+        .required_during_scheduling_ignored_during_execution
+        .as_ref()?;
+    let mut all = Vec::new();
+    for term in &required.node_selector_terms {
+        let fields = term.match_fields.iter().flatten();
+        let names = fields.filter(|f| f.key == "metadata.name" && f.operator == "In");
+        let names: Vec<&str> = names
+            .flat_map(|f| f.values.iter().flatten())
+            .map(String::as_str)
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        all.extend(names);
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 fn unschedulable(spec: &PodSpec, node: &NodeInfo) -> Result<(), Reason> {

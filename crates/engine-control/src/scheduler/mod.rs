@@ -320,21 +320,8 @@ impl Scheduler {
         let needs = match volumes::needs(&self.context, &pod.pod) {
             Ok(needs) => needs,
             Err(reason) => {
-                let all: BTreeMap<_, _> = self
-                    .snapshot
-                    .nodes
-                    .keys()
-                    .map(|n| {
-                        (
-                            n.clone(),
-                            Reason::final_("Preemption is not helpful for scheduling"),
-                        )
-                    })
-                    .collect();
-                let message = format!(
-                    "0/{total} nodes are available: {reason}. preemption: {}",
-                    explain(total, &all)
-                );
+                // What comes after asks for what an earlier step would have noted: upstream says that it has not been found.
+                let message = format!("0/{total} nodes are available: {reason}. not found");
                 return Err(Refusal { message, plan: None });
             }
         };
@@ -368,7 +355,8 @@ impl Scheduler {
                 plan: Some(plan),
             }),
             Err(why) => Err(Refusal {
-                message: format!("{message} preemption: {why}"),
+                // Before preemption comes the plugin of ResourceClaims, which pods here have none of (dynamicresources.go, PostFilter).
+                message: format!("{message} no new claims to deallocate, preemption: {why}"),
                 plan: None,
             }),
         }

@@ -24,21 +24,12 @@ pub(crate) const COMPONENT: &str = "statefulset-controller";
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
-    let q = Arc::clone(&queue);
-    context.stateful_sets.on_change(move |change| {
-        if let Some(set) = change.any() {
-            q.add(set.key());
-        }
-    });
-    enqueue_owners_of_pods(context, "StatefulSet", &queue, |context, pod| {
-        let sets = context.stateful_sets.in_namespace(pod.ns());
-        let selects = |s: &StatefulSet| {
-            s.spec
-                .as_ref()
-                .is_some_and(|s| selector::matches(&s.selector, pod.m().labels.as_ref()))
-        };
-        sets.iter().filter(|s| selects(s)).map(|s| s.key()).collect()
-    });
+    enqueue_owners_of_pods(
+        context,
+        &queue,
+        |c| &c.stateful_sets,
+        |s: &StatefulSet, labels| selector::matches_opt(s.spec.as_ref().map(|s| &s.selector), labels),
+    );
     let context = Arc::clone(context);
     run(tasks, "statefulset", &queue, 5, move |key| {
         sync(Arc::clone(&context), key)
@@ -124,13 +115,11 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             || status.update_revision.as_deref() == Some(r.name())
             || step.pods.iter().any(|p| p.label(HASH_LABEL) == Some(r.name()))
     };
-    revision::truncate(
-        &step.context,
-        &history.all,
-        step.spec.revision_history_limit,
-        used,
-    )
-    .await?;
+    let unused: Vec<_> = history.all.iter().filter(|r| !used(r)).collect();
+    let surplus = unused
+        .len()
+        .saturating_sub(revision::kept(step.spec.revision_history_limit));
+    revision::remove_oldest(&step.context, &unused, surplus).await?;
     let active: Vec<Arc<Pod>> = step.pods.iter().filter(|p| pods::is_active(p)).cloned().collect();
     Ok(next_available(&active, step.min_ready()))
 }

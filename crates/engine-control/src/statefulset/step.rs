@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{COMPONENT, Step, identity};
 use crate::Error;
-use crate::deployment::resolve;
 use crate::meta::Meta;
 use crate::pods;
 use crate::revision::{HASH_LABEL, template_of};
@@ -45,6 +44,11 @@ impl Step {
         let first = self.start_ordinal();
         for ordinal in first..first + self.replicas() {
             let Some(pod) = self.at(ordinal) else {
+                if self.has_stale_claim(ordinal) {
+                    return Err(Error::Invalid(format!(
+                        "a claim of ordinal {ordinal} has still to go"
+                    )));
+                }
                 self.create(ordinal).await?;
                 if self.is_ordered() {
                     return Ok(true);
@@ -53,15 +57,6 @@ impl Step {
             };
             if pods::is_terminal(&pod) {
                 if !pod.deleting() {
-                    let message = format!(
-                        "StatefulSet {}/{} is recreating failed Pod {}",
-                        self.set.ns(),
-                        self.set.name(),
-                        pod.name()
-                    );
-                    self.context
-                        .events
-                        .warning(COMPONENT, &*self.set, "RecreatingFailedPod", message);
                     self.delete(&pod).await?;
                 }
                 if self.is_ordered() {
@@ -89,7 +84,7 @@ impl Step {
         let set = self.set.name();
         match self.context.pods.create(&pod).await {
             Ok(made) => {
-                let message = format!("create Pod {} in StatefulSet {set} successful", pod.name());
+                let message = format!("Create Pod {} in StatefulSet {set} successful", pod.name());
                 self.context
                     .events
                     .normal(COMPONENT, &*self.set, "SuccessfulCreate", message);
@@ -101,7 +96,7 @@ impl Step {
             Err(error) if error.is_namespace_terminating() => Ok(()),
             Err(error) => {
                 let message = format!(
-                    "create Pod {} in StatefulSet {set} failed error: {}",
+                    "Create Pod {} in StatefulSet {set} failed error: {}",
                     pod.name(),
                     error.message()
                 );
@@ -123,7 +118,7 @@ impl Step {
             match self.context.claims.create(&claim).await {
                 Ok(_) => {
                     let message = format!(
-                        "create Claim {} Pod {pod} in StatefulSet {set} success",
+                        "Create Claim {} Pod {pod} in StatefulSet {set} success",
                         claim.name()
                     );
                     self.context
@@ -134,7 +129,7 @@ impl Step {
                 Err(error) if error.is_namespace_terminating() => return Ok(()),
                 Err(error) => {
                     let message = format!(
-                        "create Claim {} Pod {pod} in StatefulSet {set} failed error: {}",
+                        "Create Claim {} for Pod {pod} in StatefulSet {set} failed error: {}",
                         claim.name(),
                         error.message()
                     );
@@ -181,46 +176,19 @@ impl Step {
         Ok(false)
     }
 
-    /// Replaces pods of an older revision, the highest first, as long as not too many are missing.
+    /// Replaces one pod of an older revision, the highest first; what is above it has to be back before. maxUnavailable is behind
+    /// a gate that is closed (MaxUnavailableStatefulSet).
     async fn roll(&mut self) -> Result<(), Error> {
         let first = self.start_ordinal();
-        let rolling = self
-            .spec
-            .update_strategy
-            .as_ref()
-            .and_then(|s| s.rolling_update.as_ref());
-        let most = rolling
-            .and_then(|r| r.max_unavailable.as_ref())
-            .map_or(1, |m| resolve(Some(m), self.replicas(), false))
-            .max(1);
-        let mut missing = 0;
-        for ordinal in (first..first + self.replicas()).rev() {
-            if !self
-                .at(ordinal)
-                .is_some_and(|p| is_healthy(&p) && self.is_available(&p))
-            {
-                missing += 1;
-            }
-        }
-        let lowest = first + self.partition();
-        for ordinal in (lowest.max(first)..first + self.replicas()).rev() {
+        for ordinal in (first + self.partition()..first + self.replicas()).rev() {
             let Some(pod) = self.at(ordinal) else {
                 return Ok(());
             };
-            let healthy = is_healthy(&pod) && self.is_available(&pod);
             if pod.label(HASH_LABEL) != Some(self.update.name()) && !pod.deleting() {
-                if healthy && missing >= most {
-                    return Ok(());
-                }
-                self.delete(&pod).await?;
-                missing += i32::from(healthy);
-                if missing >= most {
-                    return Ok(());
-                }
-                continue;
+                return self.delete(&pod).await;
             }
-            if !healthy && missing >= most {
-                return Ok(()); // the one before has to come back first
+            if !is_healthy(&pod) || !self.is_available(&pod) {
+                return Ok(());
             }
         }
         Ok(())
@@ -230,7 +198,7 @@ impl Step {
         let set = self.set.name();
         match self.context.pods.delete(&**pod).await {
             Ok(()) => {
-                let message = format!("delete Pod {} in StatefulSet {set} successful", pod.name());
+                let message = format!("Delete Pod {} in StatefulSet {set} successful", pod.name());
                 self.context
                     .events
                     .normal(COMPONENT, &*self.set, "SuccessfulDelete", message);
@@ -243,7 +211,7 @@ impl Step {
             }
             Err(error) => {
                 let message = format!(
-                    "delete Pod {} in StatefulSet {set} failed error: {}",
+                    "Delete Pod {} in StatefulSet {set} failed error: {}",
                     pod.name(),
                     error.message()
                 );

@@ -1,15 +1,17 @@
 //! A claim finds its volume: the one it names, one that fits, or one that is made for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
     ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus,
 };
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, COMPONENT, PROVISIONER, SELECTED_NODE, claim_of, fits_claim,
-    provision,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, COMPONENT, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, claim_of,
+    fits_claim, provision,
 };
 use crate::Error;
 use crate::context::Context;
@@ -51,6 +53,12 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     let waits = class.as_ref().and_then(|c| c.volume_binding_mode.as_deref()) == Some("WaitForFirstConsumer");
     let node = claim.annotation(SELECTED_NODE).filter(|n| !n.is_empty());
     if waits && node.is_none() {
+        // One that was made for this very claim need not wait.
+        let reserved = best(&context, &claim, None).filter(|v| claim_of(v).is_some());
+        if let Some(volume) = reserved {
+            bind(&context, &claim, &volume).await?;
+            return Ok(None);
+        }
         pend(
             &context,
             &claim,
@@ -142,7 +150,13 @@ async fn sync_named(context: &Context, claim: &PersistentVolumeClaim, name: &str
             Some((key, uid)) if key == claim.key() && uid.as_deref().is_none_or(|u| u == claim.uid()) => {
                 bind(context, claim, &volume).await
             }
-            None => bind(context, claim, &volume).await,
+            None => match mismatch(&volume, claim).filter(|_| !was_bound) {
+                None => bind(context, claim, &volume).await,
+                Some(why) => {
+                    let message = format!("Cannot bind to requested volume \"{name}\": {why}");
+                    pend(context, claim, "VolumeMismatch", &message).await
+                }
+            },
             Some(_) if was_bound => {
                 lose(
                     context,
@@ -171,15 +185,31 @@ async fn sync_named(context: &Context, claim: &PersistentVolumeClaim, name: &str
             )
             .await
         }
-        None => {
-            pend(
-                context,
-                claim,
-                "FailedBinding",
-                &format!("volume \"{name}\" not found"),
-            )
-            .await
-        }
+        None => set_phase(context, claim, "Pending").await,
+    }
+}
+
+/// Why a volume that the claim asks for by its name cannot serve it (pv_controller.go, checkVolumeSatisfyClaim).
+fn mismatch(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<&'static str> {
+    let (have, want) = (volume.spec.as_ref()?, claim.spec.as_ref()?);
+    let size = |map: Option<&BTreeMap<String, Quantity>>| {
+        map.and_then(|m| m.get("storage"))
+            .and_then(quantity::units)
+            .unwrap_or(0)
+    };
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let mode = |m: &Option<String>| m.clone().unwrap_or_else(|| "Filesystem".into());
+    let modes = have.access_modes.as_deref().unwrap_or_default();
+    if size(have.capacity.as_ref()) < size(want.resources.as_ref().and_then(|r| r.requests.as_ref())) {
+        Some("requested PV is too small")
+    } else if text(&have.storage_class_name) != text(&want.storage_class_name) {
+        Some("storageClassName does not match")
+    } else if mode(&have.volume_mode) != mode(&want.volume_mode) {
+        Some("incompatible volumeMode")
+    } else if want.access_modes.iter().flatten().any(|m| !modes.contains(m)) {
+        Some("incompatible accessMode")
+    } else {
+        None
     }
 }
 
@@ -224,6 +254,10 @@ async fn bind(
         annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
     }
     annotations.insert(BIND_COMPLETED.into(), "yes".into());
+    // The node matters to whoever makes a volume; where there was one, upstream's scheduler binds without naming it.
+    if volume.annotation(PROVISIONED_BY).is_none() {
+        annotations.remove(SELECTED_NODE);
+    }
     let named = context.claims.update(claim, &bound).await?;
     let current = named.as_deref().unwrap_or(claim);
     let mut told = current.clone();
@@ -244,10 +278,10 @@ async fn pend(
     reason: &str,
     message: &str,
 ) -> Result<(), Error> {
-    if matches!(
-        reason,
-        "WaitForFirstConsumer" | "ExternalProvisioning" | "FailedBinding"
-    ) {
+    // Without a volume for it a claim just waits; with one that it cannot have, something is wrong.
+    let named = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref());
+    let waits = named.is_none_or(str::is_empty);
+    if waits && reason != "ProvisioningFailed" {
         context.events.normal(COMPONENT, claim, reason, message);
     } else {
         context.events.warning(COMPONENT, claim, reason, message);
@@ -275,4 +309,40 @@ async fn set_phase(context: &Context, claim: &PersistentVolumeClaim, phase: &str
     });
     context.claims.update_status(claim, &updated).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn why_a_volume_that_was_asked_for_does_not_serve() {
+        let volume: PersistentVolume =
+            serde_json::from_value(json!({"spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "s"}}))
+            .unwrap();
+        let why = |size: &str, class: &str, access: &str, more: Value| {
+            let mut spec = json!({"accessModes": [access], "storageClassName": class, "resources": {"requests": {"storage": size}}});
+            spec["volumeMode"] = more;
+            mismatch(&volume, &serde_json::from_value(json!({"spec": spec})).unwrap())
+        };
+        assert_eq!(why("1Gi", "s", "ReadWriteOnce", Value::Null), None);
+        assert_eq!(
+            why("2Gi", "t", "ReadWriteMany", Value::Null),
+            Some("requested PV is too small")
+        );
+        assert_eq!(
+            why("1Gi", "t", "ReadWriteMany", Value::Null),
+            Some("storageClassName does not match")
+        );
+        assert_eq!(
+            why("1Gi", "s", "ReadWriteMany", json!("Block")),
+            Some("incompatible volumeMode")
+        );
+        assert_eq!(
+            why("1Gi", "s", "ReadWriteMany", Value::Null),
+            Some("incompatible accessMode")
+        );
+    }
 }

@@ -69,7 +69,7 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
                 context.events.warning(
                     "ephemeral_volume",
                     &*pod,
-                    "EphemeralVolumeFailed",
+                    "FailedBinding",
                     format!("ephemeral volume {}: {}", volume.name, error.message()),
                 );
                 return Err(error);

@@ -15,7 +15,7 @@ pub struct Cluster {
     pub client: Client,
     kubelet: JoinHandle<()>,
     _controllers: Controllers,
-    _api: engine_api::ApiServer,
+    pub api_server: engine_api::ApiServer,
     pub removed: Arc<std::sync::Mutex<Vec<std::path::PathBuf>>>,
 }
 
@@ -62,13 +62,14 @@ impl Cluster {
         );
         config.remove_folder = Some(Arc::new(move |path| heard.lock().unwrap().push(path)));
         config.node_monitor_grace_seconds = grace_seconds;
+        config.autoscaler_period = Duration::from_millis(100);
         let controllers = config.build();
         let kubelet_client = api.client("kubernetes-admin", &["system:masters"], "kubelet/1");
         let cluster = Self {
             client: admin,
             kubelet: tokio::spawn(kubelet(kubelet_client)),
             _controllers: controllers,
-            _api: api,
+            api_server: api,
             removed,
         };
         for (name, cpu) in nodes {

@@ -36,6 +36,17 @@ async fn a_silent_node_loses_its_pods() {
                 .all(|p| p["spec"]["nodeName"] == "node-1" && p["status"]["phase"] == "Running")
     };
     cluster.list_becomes("v1/Pod", moved).await;
+    // Events are written in their order, and those about the pods have come since.
+    let events = cluster
+        .api("v1/Event", "default")
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    let told = "Node node-2 status is now: NodeNotReady";
+    assert!(
+        events.items.iter().any(|e| e.data["message"] == told),
+        "{events:#?}"
+    );
     // The node that kept reporting is left alone, and the other is welcome again.
     let alive = cluster.until("node-1", "v1/Node", "", "node-1", |_| true).await;
     assert!(is_true(&alive, "Ready") && alive["spec"]["taints"].is_null());
@@ -62,6 +73,9 @@ async fn quotas_and_budgets_are_counted() {
         .await;
     cluster
         .create(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}}))
+        .await;
+    cluster
+        .event_comes("b", "Normal NoPods No matching pods found")
         .await;
     let mut spec = pod_spec("sleep");
     spec["containers"][0]["resources"] = json!({"requests": {"cpu": "100m"}});
@@ -151,4 +165,140 @@ async fn a_cron_job_catches_up_and_its_job_goes_in_time() {
             .any(|e| e.starts_with("Normal SawCompletedJob Saw completed job: c-")),
         "{events:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_cannot_be_reckoned_allows_nothing() {
+    let cluster = Cluster::start().await;
+    let budget = |name: &str, spec: Value| json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec});
+    let pod = |name: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": pod_spec("sleep")});
+    cluster.create(pod("bare")).await;
+    let mut owned = pod("owned");
+    owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "example.com/v1", "kind": "Thing", "name": "x", "uid": "u", "controller": true}]);
+    cluster.create(owned).await;
+    for name in ["bare", "owned"] {
+        cluster
+            .becomes("v1/Pod", name, |p| p["status"]["phase"] == "Running")
+            .await;
+        let spec = json!({"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}});
+        cluster.create(budget(name, spec)).await;
+    }
+    let said = "Warning UnmanagedPods Pods selected by this PodDisruptionBudget (selector: &LabelSelector{MatchLabels:map[string]string{\
+        app: bare,},MatchExpressions:[]LabelSelectorRequirement{},}) were found to be unmanaged. As a result, the status of the PDB cannot \
+        be calculated correctly, which may result in undefined behavior. To account for these pods please set \".spec.minAvailable\" field \
+        of the PDB to an integer value.";
+    cluster.event_comes("bare", said).await;
+    let failed = cluster
+        .becomes("policy/v1/PodDisruptionBudget", "owned", |b| {
+            condition(b, "DisruptionAllowed").is_some_and(|c| c["reason"] == "SyncFailed")
+        })
+        .await;
+    let told = condition(&failed, "DisruptionAllowed").unwrap();
+    assert_eq!(
+        (&told["status"], &told["message"]),
+        (&json!("False"), &json!("found no controllers for pod \"owned\""))
+    );
+    cluster
+        .event_comes(
+            "owned",
+            "Warning CalculateExpectedPodCountFailed Failed to calculate the number of expected pods: \
+             found no controllers for pod \"owned\"",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_somebody_else_made_is_not_a_run() {
+    let cluster = Cluster::start().await;
+    let mut object = cron("0 0 31 2 *");
+    object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["sleep"]);
+    let made = cluster.create(object).await;
+    cluster
+        .event_comes(
+            "c",
+            "Warning InvalidSchedule invalid schedule: 0 0 31 2 * : time difference between two schedules is less than 1 second",
+        )
+        .await;
+    let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": made["metadata"]["uid"], "controller": true}]);
+    let mut job = made["spec"]["jobTemplate"].clone();
+    job["apiVersion"] = json!("batch/v1");
+    job["kind"] = json!("Job");
+    job["metadata"] = json!({"name": "mine", "ownerReferences": owner});
+    cluster.create(job).await;
+    cluster
+        .event_comes(
+            "c",
+            "Warning UnexpectedJob Saw a job that the controller did not create or forgot: mine",
+        )
+        .await;
+    let cron = cluster.get("batch/v1/CronJob", "c").await;
+    assert!(cron["status"]["active"].is_null(), "{cron:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_were_missed_are_told() {
+    let cluster = Cluster::start().await;
+    let mut object = cron("0 0 1 1 *");
+    object["spec"]["suspend"] = json!(true);
+    object["spec"]["startingDeadlineSeconds"] = json!(24 * 3600 * 800);
+    cluster.create(object).await;
+    let year = |back: i64| {
+        let now = Timestamp::now() - SignedDuration::from_hours(24 * 365 * back);
+        now.strftime("%Y-02-01T00:00:00Z").to_string()
+    };
+    let patch = json!({"status": {"lastScheduleTime": year(2)}});
+    cluster
+        .api("batch/v1/CronJob", "t")
+        .patch_status("c", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+    let seen = cluster
+        .patch(
+            "batch/v1/CronJob",
+            "c",
+            json!({"spec": {"suspend": false, "schedule": "0 * * * *"}}),
+        )
+        .await;
+    assert!(!seen.is_null());
+    cluster
+        .event_comes(
+            "c",
+            "Warning TooManyMissedTimes too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taint_that_goes_in_time_is_forgiven() {
+    let cluster = Cluster::start().await;
+    let mut spec = pod_spec("sleep");
+    spec["tolerations"] =
+        json!([{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}))
+        .await;
+    cluster
+        .becomes("v1/Pod", "p", |p| p["status"]["phase"] == "Running")
+        .await;
+    let tainted = |taints: Value| Patch::Merge(json!({"spec": {"taints": taints}}));
+    let nodes = cluster.api("v1/Node", "");
+    let taint = json!([{"key": "k", "effect": "NoExecute"}]);
+    nodes
+        .patch("node-1", &PatchParams::default(), &tainted(taint))
+        .await
+        .unwrap();
+    // One that tolerates nothing goes at once, so the taint has been seen by then.
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "q"}, "spec": {"nodeName": "node-1", "containers": spec["containers"]}}))
+        .await;
+    cluster
+        .event_comes("q", "Normal TaintManagerEviction Marking for deletion Pod t/q")
+        .await;
+    nodes
+        .patch("node-1", &PatchParams::default(), &tainted(json!([])))
+        .await
+        .unwrap();
+    cluster
+        .event_comes("p", "Normal TaintManagerEviction Cancelling deletion of Pod t/p")
+        .await;
 }

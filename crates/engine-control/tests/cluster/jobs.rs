@@ -148,3 +148,143 @@ async fn the_second_try_waits_ten_seconds() {
     assert!(start.elapsed().as_secs() >= 8, "{:?}", start.elapsed());
     assert_eq!(done["status"]["failed"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_wanted_has_not_failed() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job("held", "sleep", json!({"completions": 3, "parallelism": 3})))
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "held", |j| j["status"]["ready"] == 3)
+        .await;
+    let spec = |field: &str, value: Value| json!({"spec": {field: value}});
+    cluster
+        .patch("batch/v1/Job", "held", spec("parallelism", json!(1)))
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "held", |j| {
+            j["status"]["active"] == 1 && j["status"]["terminating"] == 0
+        })
+        .await;
+    cluster
+        .patch("batch/v1/Job", "held", spec("suspend", json!(true)))
+        .await;
+    let held = cluster
+        .becomes("batch/v1/Job", "held", |j| {
+            is_true(j, "Suspended") && j["status"]["terminating"] == 0
+        })
+        .await;
+    assert!(held["status"]["failed"].is_null(), "{held:#}");
+    // So nothing delays the pods when it goes on.
+    cluster
+        .patch("batch/v1/Job", "held", spec("suspend", json!(false)))
+        .await;
+    let before = std::time::Instant::now();
+    let resumed = cluster
+        .becomes("batch/v1/Job", "held", |j| j["status"]["ready"] == 1)
+        .await;
+    assert!(before.elapsed().as_secs() < 9, "it did not back off");
+    assert!(resumed["status"]["failed"].is_null(), "{resumed:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_policy_ends_the_others_without_blame() {
+    let cluster = Cluster::start().await;
+    let spec = json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed",
+        "successPolicy": {"rules": [{"succeededCount": 1}]}});
+    cluster.create(job("one", "sleep", spec)).await;
+    cluster
+        .becomes("batch/v1/Job", "one", |j| j["status"]["ready"] == 3)
+        .await;
+    let pods = cluster.list("v1/Pod").await;
+    let first = pods[0]["metadata"]["name"].as_str().unwrap();
+    let succeeded: kube::core::DynamicObject = cluster
+        .api("v1/Pod", "t")
+        .patch_status(
+            first,
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(json!({"status": {"phase": "Succeeded"}})),
+        )
+        .await
+        .unwrap();
+    let index = &succeeded.metadata.annotations.unwrap()["batch.kubernetes.io/job-completion-index"];
+    let done = cluster
+        .becomes("batch/v1/Job", "one", |j| is_true(j, "Complete"))
+        .await;
+    assert_eq!(condition(&done, "Complete").unwrap()["reason"], "SuccessPolicy");
+    let status = &done["status"];
+    assert_eq!(
+        (
+            &status["succeeded"],
+            &status["failed"],
+            &status["completedIndexes"]
+        ),
+        (&json!(1), &Value::Null, &json!(index))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_index_is_kept_until_its_replacement_knows() {
+    let cluster = Cluster::start().await;
+    let spec = json!({"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1});
+    cluster.create(job("idx", "false", spec)).await;
+    cluster
+        .list_becomes("v1/Pod", |pods| {
+            pods.iter().any(|p| p["status"]["phase"] == "Failed")
+        })
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "idx", |j| j["status"]["active"].is_null())
+        .await;
+    let pods = cluster.list("v1/Pod").await;
+    assert_eq!(
+        pods[0]["metadata"]["finalizers"],
+        json!(["batch.kubernetes.io/job-tracking"])
+    );
+    let done = cluster
+        .becomes("batch/v1/Job", "idx", |j| is_true(j, "Failed"))
+        .await;
+    assert_eq!(
+        (&done["status"]["failed"], &done["status"]["failedIndexes"]),
+        (&json!(2), &json!("0"))
+    );
+    let mut counts: Vec<String> = cluster
+        .list("v1/Pod")
+        .await
+        .iter()
+        .map(|p| p["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"].to_string())
+        .collect();
+    counts.sort();
+    assert_eq!(counts, ["\"0\"", "\"1\""]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_that_were_ended_have_not_failed() {
+    let cluster = Cluster::start().await;
+    let spec = json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 0,
+        "maxFailedIndexes": 0});
+    cluster.create(job("idx", "sleep", spec)).await;
+    cluster
+        .becomes("batch/v1/Job", "idx", |j| j["status"]["ready"] == 3)
+        .await;
+    let pods = cluster.list("v1/Pod").await;
+    let index = |p: &Value| p["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "1";
+    let name = pods.iter().find(|p| index(p)).unwrap()["metadata"]["name"].as_str();
+    cluster
+        .api("v1/Pod", "t")
+        .patch_status(
+            name.unwrap(),
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(json!({"status": {"phase": "Failed"}})),
+        )
+        .await
+        .unwrap();
+    let done = cluster
+        .becomes("batch/v1/Job", "idx", |j| is_true(j, "Failed"))
+        .await;
+    assert_eq!(
+        (&done["status"]["failed"], &done["status"]["failedIndexes"]),
+        (&json!(3), &json!("1"))
+    );
+}

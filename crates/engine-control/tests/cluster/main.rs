@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that cannot go on should panic, and say how long it took
 
+mod autoscaling;
 mod harness;
 mod housekeeping;
 mod jobs;

@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, pod_spec, text};
@@ -141,4 +141,69 @@ async fn a_deleted_service_account_comes_back() {
             c["data"]["ca.crt"] == "-----CA-----"
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_in_another_namespace_is_none() {
+    let cluster = Cluster::start().await;
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let owner: kube::core::DynamicObject = serde_json::from_value(map("far")).unwrap();
+    let owner = cluster
+        .api("v1/ConfigMap", "default")
+        .create(&PostParams::default(), &owner)
+        .await
+        .unwrap();
+    let uid = owner.metadata.uid.unwrap();
+    let mut dependent = map("near");
+    dependent["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "far", "uid": uid}]);
+    cluster.create(dependent).await;
+    cluster.becomes("v1/ConfigMap", "near", Value::is_null).await;
+    let said = format!(
+        "Warning OwnerRefInvalidNamespace ownerRef [v1/ConfigMap, namespace: t, name: far, uid: {uid}] \
+         does not exist in namespace \"t\""
+    );
+    cluster.event_comes("near", &said).await;
+    cluster
+        .until("far", "v1/ConfigMap", "default", "far", |m| !m.is_null())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn custom_objects_are_owned_and_go_with_their_namespace() {
+    let cluster = Cluster::start().await;
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "things", "kind": "Thing"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let definitions = cluster.api("apiextensions.k8s.io/v1/CustomResourceDefinition", "");
+    definitions
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(definition).unwrap(),
+        )
+        .await
+        .unwrap();
+    let thing = |name: &str, owners: Value| json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name, "ownerReferences": owners}});
+    let owner = cluster.create(thing("owner", json!([]))).await;
+    let reference = json!([{"apiVersion": "example.com/v1", "kind": "Thing", "name": "owner", "uid": owner["metadata"]["uid"]}]);
+    cluster.create(thing("owned", reference.clone())).await;
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map", "ownerReferences": reference}}),
+        )
+        .await;
+    cluster
+        .delete("example.com/v1/Thing", "owner", DeleteParams::background())
+        .await;
+    cluster
+        .becomes("example.com/v1/Thing", "owned", Value::is_null)
+        .await;
+    cluster.becomes("v1/ConfigMap", "map", Value::is_null).await;
+
+    cluster.create(thing("left", json!([]))).await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete("t", &DeleteParams::default()).await.unwrap();
+    cluster.until("t", "v1/Namespace", "", "t", Value::is_null).await;
+    assert!(cluster.list("example.com/v1/Thing").await.is_empty());
 }

@@ -3,7 +3,7 @@ use std::time::Instant;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, condition, pod_spec};
+use crate::harness::{Cluster, condition, pod_spec, text};
 
 fn pod(name: &str, more: Value) -> Value {
     let mut pod =
@@ -35,7 +35,7 @@ async fn what_does_not_fit_says_why_and_fits_later() {
         (&why["status"], &why["reason"]),
         (&json!("False"), &json!("Unschedulable"))
     );
-    let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let message = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(why["message"], message);
     cluster
         .event_comes("huge", &format!("Warning FailedScheduling {message}"))
@@ -83,6 +83,70 @@ async fn the_important_push_out_the_unimportant() {
         .becomes("v1/Pod", "vip", |p| p["status"]["phase"] == "Running")
         .await;
     assert!(cluster.get("v1/Pod", "victim").await.is_null());
+    let vip = cluster.get("v1/Pod", "vip").await;
+    let said = format!(
+        "Normal Preempted Preempted by pod {} on node node-1",
+        text(&vip["metadata"]["uid"])
+    );
+    cluster.event_comes("victim", &said).await;
+    let events = cluster.list("v1/Event").await;
+    let event = events.iter().find(|e| e["reason"] == "Preempted").unwrap();
+    assert_eq!(
+        (&event["related"]["kind"], &event["related"]["name"]),
+        (&json!("Pod"), &json!("vip"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_not_there_and_a_node_that_is_full_are_told() {
+    let cluster = Cluster::with_nodes(&[("node-1", "1"), ("node-2", "1")]).await;
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "nope"}}]);
+    cluster.create(pod("claims", json!({"volumes": volumes}))).await;
+    let only = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}]);
+    let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": only}}});
+    cluster
+        .create(asks("held", "2", json!({"affinity": affinity})))
+        .await;
+    for (name, message) in [
+        (
+            "claims",
+            "0/2 nodes are available: persistentvolumeclaim \"nope\" not found. not found",
+        ),
+        (
+            "held",
+            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]. no new claims to \
+             deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+        ),
+    ] {
+        cluster
+            .becomes("v1/Pod", name, |p| {
+                condition(p, "PodScheduled").is_some_and(|c| c["message"] == message)
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_behind_a_gate_says_since_when() {
+    let cluster = Cluster::start().await;
+    let gated = cluster
+        .create(pod("gated", json!({"schedulingGates": [{"name": "a/b"}]})))
+        .await;
+    let why = condition(&gated, "PodScheduled").unwrap();
+    assert_eq!(
+        (&why["reason"], &why["message"]),
+        (
+            &json!("SchedulingGated"),
+            &json!("Scheduling is blocked due to non-empty scheduling gates")
+        )
+    );
+    assert!(why["lastTransitionTime"].is_string() && why["lastProbeTime"].is_null());
+    cluster
+        .patch("v1/Pod", "gated", json!({"spec": {"schedulingGates": null}}))
+        .await;
+    cluster
+        .becomes("v1/Pod", "gated", |p| p["status"]["phase"] == "Running")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,5 +234,39 @@ async fn a_claim_waits_for_its_pod_and_goes_with_its_folder() {
     assert_eq!(
         cluster.removed.lock().unwrap().as_slice(),
         [std::path::PathBuf::from(path.as_str().unwrap())]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_is_there_is_bound_without_a_word_of_the_node() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "wait"},
+            "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}),
+        )
+        .await;
+    let storage = json!({"storage": "1Mi"});
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {"capacity": storage,
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "wait", "hostPath": {"path": "/x"}}}),
+        )
+        .await;
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "wait", "resources": {"requests": storage}}}),
+        )
+        .await;
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]);
+    cluster.create(pod("p", json!({"volumes": volumes}))).await;
+    cluster
+        .becomes("v1/Pod", "p", |p| p["status"]["phase"] == "Running")
+        .await;
+    let claim = cluster.get("v1/PersistentVolumeClaim", "c").await;
+    assert_eq!(
+        claim["metadata"]["annotations"],
+        json!({"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"})
     );
 }

@@ -50,3 +50,52 @@ async fn endpoints_follow_the_pods() {
         .list_becomes("discovery.k8s.io/v1/EndpointSlice", <[Value]>::is_empty)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_people_write_are_mirrored() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": {"ports": [{"name": "sql", "port": 5432}]}}))
+        .await;
+    let address = json!([{"ip": "10.1.2.3"}]);
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db", "labels": {"a": "b"}, "annotations": {"c": "d"}},
+            "subsets": [{"addresses": address, "ports": [{"name": "sql", "port": 5432}]}]}))
+        .await;
+    let slices = cluster
+        .list_becomes("discovery.k8s.io/v1/EndpointSlice", |s| s.len() == 1)
+        .await;
+    let slice = &slices[0];
+    assert_eq!(
+        slice["metadata"]["labels"],
+        json!({"a": "b", "kubernetes.io/service-name": "db",
+            "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io"})
+    );
+    assert_eq!(slice["metadata"]["annotations"], json!({"c": "d"}));
+    assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "Endpoints");
+    assert_eq!(
+        slice["endpoints"],
+        json!([{"addresses": ["10.1.2.3"], "conditions": {"ready": true}}])
+    );
+    assert_eq!(
+        slice["ports"],
+        json!([{"name": "sql", "port": 5432, "protocol": "TCP"}])
+    );
+    let change = json!({"subsets": [{"notReadyAddresses": address, "ports": [{"name": "sql", "port": 1}]}]});
+    cluster.patch("v1/Endpoints", "db", change).await;
+    let changed = cluster
+        .list_becomes("discovery.k8s.io/v1/EndpointSlice", |s| {
+            s.len() == 1 && s[0]["ports"][0]["port"] == 1
+        })
+        .await;
+    assert_eq!(
+        changed[0]["metadata"]["name"], slice["metadata"]["name"],
+        "used again"
+    );
+    assert_eq!(changed[0]["endpoints"][0]["conditions"]["ready"], false);
+    let skip = json!({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}});
+    cluster.patch("v1/Endpoints", "db", skip).await;
+    cluster
+        .list_becomes("discovery.k8s.io/v1/EndpointSlice", <[Value]>::is_empty)
+        .await;
+}

@@ -44,7 +44,7 @@ async fn a_stateful_set_keeps_names_and_order() {
     cluster
         .event_comes(
             "db",
-            "Normal SuccessfulDelete delete Pod db-1 in StatefulSet db successful",
+            "Normal SuccessfulDelete Delete Pod db-1 in StatefulSet db successful",
         )
         .await;
     cluster
@@ -86,6 +86,11 @@ async fn a_stateful_set_rolls_down_to_its_partition() {
         .await;
     let revisions = cluster.list("apps/v1/ControllerRevision").await;
     assert_eq!(revisions.len(), 2);
+    let labels = revisions[0]["metadata"]["labels"].as_object().unwrap();
+    assert_eq!(
+        labels.keys().collect::<Vec<_>>(),
+        ["app", "controller.kubernetes.io/hash"]
+    );
     // Back again: the first revision becomes the newest.
     cluster
         .patch(
@@ -108,6 +113,46 @@ async fn a_stateful_set_rolls_down_to_its_partition() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_pod_does_not_keep_the_ones_above_from_being_replaced() {
+    let cluster = Cluster::start().await;
+    let mut set = stateful(2);
+    set["spec"]["podManagementPolicy"] = json!("Parallel");
+    // Behind a gate that is closed, so one after the other all the same.
+    set["spec"]["updateStrategy"] = json!({"rollingUpdate": {"maxUnavailable": 2}});
+    let set = cluster.create(set).await;
+    assert_eq!(
+        set["spec"]["updateStrategy"]["rollingUpdate"],
+        json!({"partition": 0})
+    );
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| s["status"]["readyReplicas"] == 2)
+        .await;
+    let broken = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+    cluster
+        .api("v1/Pod", "t")
+        .patch_status(
+            "db-0",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(&broken),
+        )
+        .await
+        .unwrap();
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| s["status"]["readyReplicas"] == 1)
+        .await;
+    cluster
+        .patch(
+            "apps/v1/StatefulSet",
+            "db",
+            json!({"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}}),
+        )
+        .await;
+    let updated = |p: &Value| p["metadata"]["annotations"]["v"] == "2";
+    cluster.becomes("v1/Pod", "db-1", updated).await;
+    cluster.becomes("v1/Pod", "db-0", updated).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,5 +223,57 @@ async fn a_daemon_set_is_on_every_node() {
     let mut nodes: Vec<&str> = pods.iter().map(|p| text(&p["spec"]["nodeName"])).collect();
     nodes.sort_unstable();
     assert_eq!(nodes, ["node-1", "node-2", "node-3"]);
-    assert_eq!(cluster.list("apps/v1/ControllerRevision").await.len(), 2);
+    let revisions = cluster.list("apps/v1/ControllerRevision").await;
+    assert_eq!(revisions.len(), 2);
+    let labels = revisions[0]["metadata"]["labels"].as_object().unwrap();
+    assert_eq!(
+        labels.keys().collect::<Vec<_>>(),
+        ["app", "controller-revision-hash"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_go_as_their_set_says() {
+    let cluster = Cluster::start().await;
+    let mut set = stateful(2);
+    set["spec"]["persistentVolumeClaimRetentionPolicy"] =
+        json!({"whenDeleted": "Delete", "whenScaled": "Delete"});
+    set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "storageClassName": "wait", "resources": {"requests": {"storage": "1Mi"}}}}]);
+    cluster
+        .create(
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "wait"},
+            "provisioner": "cncfdemo.io/local-path", "volumeBindingMode": "WaitForFirstConsumer"}),
+        )
+        .await;
+    let set = cluster.create(set).await;
+    let claim = "v1/PersistentVolumeClaim";
+    let owned = cluster
+        .becomes(claim, "data-db-1", |c| c["status"]["phase"] == "Bound")
+        .await;
+    assert_eq!(
+        owned["metadata"]["ownerReferences"],
+        json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": set["metadata"]["uid"],
+            "controller": true, "blockOwnerDeletion": true}])
+    );
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| s["status"]["readyReplicas"] == 2)
+        .await;
+    cluster
+        .patch("apps/v1/StatefulSet", "db", json!({"spec": {"replicas": 1}}))
+        .await;
+    cluster.becomes(claim, "data-db-1", Value::is_null).await;
+    // Back at once: with a claim of its own, not with what was left.
+    cluster
+        .patch("apps/v1/StatefulSet", "db", json!({"spec": {"replicas": 2}}))
+        .await;
+    cluster
+        .becomes(claim, "data-db-1", |c| {
+            c["status"]["phase"] == "Bound" && c["metadata"]["uid"] != owned["metadata"]["uid"]
+        })
+        .await;
+    cluster
+        .delete("apps/v1/StatefulSet", "db", DeleteParams::background())
+        .await;
+    cluster.list_becomes(claim, <[Value]>::is_empty).await;
 }

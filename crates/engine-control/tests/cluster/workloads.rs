@@ -1,4 +1,4 @@
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, condition, is_true, pod_spec, text};
@@ -181,4 +181,82 @@ async fn a_replica_set_replaces_adopts_and_releases() {
     cluster
         .becomes("apps/v1/ReplicaSet", "rs", |s| s["status"]["readyReplicas"] == 3)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replication_controller_is_a_replica_set_of_old() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old"}, "spec": {"replicas": 2,
+            "template": {"metadata": {"labels": {"app": "old"}}, "spec": pod_spec("sleep")}}}))
+        .await;
+    let ready = cluster
+        .becomes("v1/ReplicationController", "old", |c| {
+            c["status"]["readyReplicas"] == 2
+        })
+        .await;
+    assert_eq!(
+        ready["spec"]["selector"],
+        json!({"app": "old"}),
+        "that of the template"
+    );
+    assert_eq!(ready["status"]["observedGeneration"], 1);
+    let pods = cluster.list("v1/Pod").await;
+    let owner = &pods[0]["metadata"]["ownerReferences"][0];
+    assert_eq!((&owner["kind"], pods.len()), (&json!("ReplicationController"), 2));
+    let created = format!(
+        "Normal SuccessfulCreate Created pod: {}",
+        text(&pods[0]["metadata"]["name"])
+    );
+    cluster.event_comes("old", &created).await;
+    cluster
+        .patch(
+            "v1/ReplicationController",
+            "old",
+            json!({"spec": {"replicas": 1}}),
+        )
+        .await;
+    cluster
+        .becomes("v1/ReplicationController", "old", |c| {
+            c["status"]["replicas"] == 1 && c["status"]["observedGeneration"] == 2
+        })
+        .await;
+    cluster.list_becomes("v1/Pod", |pods| pods.len() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_a_namespace_does_not_allow_are_told_of() {
+    let cluster = Cluster::start().await;
+    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
+    cluster
+        .api("v1/Namespace", "")
+        .patch("t", &PatchParams::default(), &Patch::Merge(&label))
+        .await
+        .unwrap();
+    let mut spec = pod_spec("sleep");
+    spec["hostNetwork"] = true.into();
+    cluster
+        .create(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "rs"}, "spec": {"replicas": 1,
+            "selector": {"matchLabels": {"app": "rs"}}, "template": {"metadata": {"labels": {"app": "rs"}}, "spec": spec}}}))
+        .await;
+    let set = cluster
+        .becomes("apps/v1/ReplicaSet", "rs", |s| is_true(s, "ReplicaFailure"))
+        .await;
+    let failure = condition(&set, "ReplicaFailure").unwrap();
+    assert_eq!(failure["reason"], "FailedCreate");
+    let message = text(&failure["message"]);
+    assert!(
+        message.starts_with("pods \"rs-")
+            && message.ends_with(
+                "is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true), hostPort (container \"c\" uses hostPort 8080)"
+            ),
+        "{message}"
+    );
+    let events = cluster.events("rs").await;
+    assert!(
+        events
+            .iter()
+            .any(|e| e.starts_with("Warning FailedCreate Error creating: pods \"rs-")),
+        "{events:?}"
+    );
 }

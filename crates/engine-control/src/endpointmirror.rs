@@ -1,0 +1,244 @@
+//! EndpointSlices that mirror the Endpoints which people write for Services without a selector
+//! (pkg/controller/endpointslicemirroring).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointSubset, Endpoints, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::context::Context;
+use crate::endpointslice::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME};
+use crate::meta::{Key, Meta, controller_ref};
+use crate::queue::{Outcome, Queue, run};
+
+const COMPONENT: &str = "endpoint-slice-mirroring-controller";
+const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
+const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
+const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Of one subset no more addresses than this are mirrored.
+const MOST: usize = 1000;
+
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let queue: Arc<Queue<Key>> = Queue::new();
+    let q = Arc::clone(&queue);
+    context.endpoints.on_change(move |change| {
+        if let Some(endpoints) = change.any() {
+            q.add(endpoints.key());
+        }
+    });
+    let q = Arc::clone(&queue);
+    context.services.on_change(move |change| {
+        if let Some(service) = change.any() {
+            q.add(service.key());
+        }
+    });
+    let q = Arc::clone(&queue);
+    context.endpoint_slices.on_change(move |change| {
+        if let Some(slice) = change.any().filter(|s| s.label(MANAGED_BY) == Some(MANAGER))
+            && let Some(service) = slice.label(SERVICE_NAME)
+        {
+            q.add(Key::new(slice.ns(), service));
+        }
+    });
+    let context = Arc::clone(context);
+    run(tasks, "endpointslice mirroring", &queue, 2, move |key| {
+        sync(Arc::clone(&context), key)
+    });
+}
+
+async fn sync(context: Arc<Context>, key: Key) -> Outcome {
+    let mut left: Vec<Arc<EndpointSlice>> = context
+        .endpoint_slices
+        .in_namespace(&key.namespace)
+        .into_iter()
+        .filter(|s| s.label(SERVICE_NAME) == Some(&key.name) && s.label(MANAGED_BY) == Some(MANAGER))
+        .collect();
+    let mirrored = context.services.get(&key).is_some_and(|s| !has_selector(&s));
+    if let Some(endpoints) = context.endpoints.get(&key).filter(|e| mirrored && is_meant(e)) {
+        let (wanted, skipped) = groups(&endpoints);
+        if skipped > 0 {
+            let message = format!(
+                "A max of {MOST} addresses can be mirrored to EndpointSlices per Endpoints subset. {skipped} addresses were skipped"
+            );
+            context
+                .events
+                .warning(COMPONENT, &*endpoints, "TooManyAddressesToMirror", message);
+        }
+        for ((family, _), (ports, members)) in wanted {
+            // The slice that has these ports already, else one that would go otherwise.
+            let of_family = |s: &&Arc<EndpointSlice>| s.address_type == family;
+            let same = left
+                .iter()
+                .filter(of_family)
+                .find(|s| s.ports.as_deref().unwrap_or_default() == ports);
+            let slice = same.or_else(|| left.iter().find(of_family)).cloned();
+            left.retain(|s| slice.as_ref().is_none_or(|taken| taken.name() != s.name()));
+            write(&context, &endpoints, slice.as_deref(), family, ports, members).await?;
+        }
+    }
+    for slice in left.iter().filter(|s| !s.deleting()) {
+        context.endpoint_slices.delete(&**slice).await?;
+    }
+    Ok(None)
+}
+
+fn has_selector(service: &Service) -> bool {
+    let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
+    selector.is_some_and(|s| !s.is_empty())
+}
+
+fn is_meant(endpoints: &Endpoints) -> bool {
+    !endpoints.deleting() && endpoints.label(SKIP) != Some("true") && endpoints.annotation(LEADER).is_none()
+}
+
+/// Address type and ports to what a slice is made of.
+type Groups = BTreeMap<(&'static str, String), (Vec<EndpointPort>, Vec<Endpoint>)>;
+
+/// A slice for each set of ports and address type, and how many addresses were too many.
+fn groups(endpoints: &Endpoints) -> (Groups, usize) {
+    let mut groups = Groups::new();
+    let mut skipped = 0;
+    for subset in endpoints.subsets.iter().flatten() {
+        let ports = ports_of(subset);
+        let ready = subset.addresses.iter().flatten().map(|a| (a, true));
+        let other = subset.not_ready_addresses.iter().flatten().map(|a| (a, false));
+        let all: Vec<_> = ready.chain(other).collect();
+        skipped += all.len().saturating_sub(MOST);
+        for (address, ready) in all.into_iter().take(MOST) {
+            let Ok(ip) = address.ip.parse::<IpAddr>() else {
+                continue;
+            };
+            let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+            let group = groups
+                .entry((family, format!("{ports:?}")))
+                .or_insert_with(|| (ports.clone(), Vec::new()));
+            group.1.push(endpoint_of(address, ip, ready));
+        }
+    }
+    (groups, skipped)
+}
+
+fn ports_of(subset: &EndpointSubset) -> Vec<EndpointPort> {
+    let ports = subset.ports.iter().flatten();
+    ports
+        .map(|port| EndpointPort {
+            name: Some(port.name.clone().unwrap_or_default()),
+            port: Some(port.port),
+            protocol: port.protocol.clone(),
+            app_protocol: port.app_protocol.clone(),
+        })
+        .collect()
+}
+
+fn endpoint_of(address: &EndpointAddress, ip: IpAddr, ready: bool) -> Endpoint {
+    Endpoint {
+        addresses: vec![ip.to_string()],
+        conditions: Some(EndpointConditions {
+            ready: Some(ready),
+            ..EndpointConditions::default()
+        }),
+        target_ref: address.target_ref.clone(),
+        node_name: address.node_name.clone(),
+        hostname: address.hostname.clone().filter(|h| !h.is_empty()),
+        ..Endpoint::default()
+    }
+}
+
+/// Makes the slice, or brings an existing one in line.
+async fn write(
+    context: &Context,
+    endpoints: &Endpoints,
+    slice: Option<&EndpointSlice>,
+    family: &str,
+    ports: Vec<EndpointPort>,
+    members: Vec<Endpoint>,
+) -> Result<(), Error> {
+    let mut labels = endpoints.metadata.labels.clone().unwrap_or_default();
+    labels.insert(SERVICE_NAME.into(), endpoints.name().to_owned());
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
+    let mut annotations = endpoints.metadata.annotations.clone().unwrap_or_default();
+    annotations.retain(|key, _| key != TRIGGER_TIME && key != LAST_APPLIED);
+    let metadata = ObjectMeta {
+        name: slice.map(|s| s.name().to_owned()),
+        generate_name: Some(format!("{}-", endpoints.name())),
+        namespace: Some(endpoints.ns().to_owned()),
+        resource_version: slice.and_then(|s| s.metadata.resource_version.clone()),
+        labels: Some(labels),
+        annotations: Some(annotations).filter(|a| !a.is_empty()),
+        owner_references: Some(vec![controller_ref(endpoints)]),
+        ..ObjectMeta::default()
+    };
+    if let Some(slice) = slice
+        && slice.endpoints.as_ref() == Some(&members)
+        && slice.ports.as_deref().unwrap_or_default() == ports
+        && slice.metadata.labels == metadata.labels
+        && slice.metadata.annotations == metadata.annotations
+        && slice.metadata.owner_references == metadata.owner_references
+    {
+        return Ok(());
+    }
+    let object = json!({"metadata": metadata, "addressType": family, "endpoints": members, "ports": ports});
+    let written = match slice {
+        Some(slice) => context.endpoint_slices.replace_value(&slice.key(), &object).await,
+        None => {
+            context
+                .endpoint_slices
+                .create_value(endpoints.ns(), &object)
+                .await
+        }
+    };
+    match written {
+        Err(error) if error.is_namespace_terminating() => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_for_each_set_of_ports_and_address_type() {
+        let endpoints: Endpoints = serde_json::from_value(json!({"subsets": [
+            {"ports": [{"port": 80}], "addresses": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "notReadyAddresses": [{"ip": "10.0.0.2"}]},
+            {"ports": [{"port": 81}], "addresses": [{"ip": "10.0.0.3"}]},
+            {"ports": [{"port": 80}], "addresses": [{"ip": "10.0.0.4"}]}]}))
+        .unwrap();
+        let (groups, skipped) = groups(&endpoints);
+        let shape: Vec<_> = groups
+            .iter()
+            .map(|((family, _), (ports, members))| {
+                let members: Vec<_> = members
+                    .iter()
+                    .map(|e| {
+                        (
+                            e.addresses[0].as_str(),
+                            e.conditions.as_ref().and_then(|c| c.ready) == Some(true),
+                        )
+                    })
+                    .collect();
+                (*family, ports[0].port.unwrap(), members)
+            })
+            .collect();
+        assert_eq!(
+            shape,
+            [
+                (
+                    "IPv4",
+                    80,
+                    vec![("10.0.0.1", true), ("10.0.0.2", false), ("10.0.0.4", true)]
+                ),
+                ("IPv4", 81, vec![("10.0.0.3", true)]),
+                ("IPv6", 80, vec![("fd00::1", true)])
+            ]
+        );
+        assert_eq!(skipped, 0);
+    }
+}
