@@ -46,9 +46,12 @@ pub(crate) struct PortInfo {
 /// A transport protocol, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub(crate) enum Protocol {
+pub enum Protocol {
+    /// TCP.
     Tcp = 6,
+    /// UDP.
     Udp = 17,
+    /// SCTP.
     Sctp = 132,
 }
 

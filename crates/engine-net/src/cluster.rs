@@ -1,7 +1,7 @@
 //! Host, backbone and nodes of one cluster.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,6 +32,8 @@ pub struct ClusterNet {
     plan: NetPlan,
     backbone: Station,
     nodes: Mutex<BTreeMap<u8, Arc<NodeNet>>>,
+    /// Nodes whose link stays down, whether they exist yet or not.
+    severed: Mutex<BTreeSet<u8>>,
     /// Bumped when a node comes or goes, so that the service proxy programs it.
     changed: tokio::sync::watch::Sender<u64>,
 }
@@ -99,6 +101,7 @@ impl ClusterNet {
             plan,
             backbone,
             nodes: Mutex::default(),
+            severed: Mutex::default(),
             changed,
         }))
     }
@@ -114,7 +117,7 @@ impl ClusterNet {
     }
 
     /// Makes the network of a node exist: its namespace, its link to the backbone, its routes. Pods that are attached
-    /// stay so. Also heals a node that was cut off. `index` is 1-based; `name` is the Node object's.
+    /// stay so. One that is cut off stays cut off. `index` is 1-based; `name` is the Node object's.
     pub async fn ensure_node(self: &Arc<Self>, index: u8, name: &str) -> Result<Arc<NodeNet>> {
         let (this, name) = (Arc::clone(self), name.to_owned());
         blocking(move || this.ensure_node_now(index, &name)).await
@@ -149,11 +152,12 @@ impl ClusterNet {
         self.nodes().values().cloned().collect()
     }
 
-    /// Takes a node out of the network: nothing gets in or out, as if its cable was pulled.
+    /// Takes a node out of the network: nothing gets in or out, as if its cable was pulled. It may be one that is made later, which
+    /// then has no link from the beginning.
     pub async fn cut(self: &Arc<Self>, index: u8) -> Result<()> {
         let this = Arc::clone(self);
         blocking(move || {
-            this.node(index).ok_or(Error::UnknownNode(index))?;
+            this.severed().insert(index);
             let route = this.backbone.route();
             if let Some(link) = route.link(&node_link(index))? {
                 let mut batch = Batch::default();
@@ -170,6 +174,7 @@ impl ClusterNet {
         let this = Arc::clone(self);
         blocking(move || {
             let node = this.node(index).ok_or(Error::UnknownNode(index))?;
+            this.severed().remove(&index);
             this.connect_node(&node)
         })
         .await
@@ -203,6 +208,10 @@ impl ClusterNet {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn severed(&self) -> MutexGuard<'_, BTreeSet<u8>> {
+        self.severed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn connect_node(&self, node: &NodeNet) -> Result<()> {
         let (plan, index) = (self.plan.addresses, node.index());
         let name = node_link(index);
@@ -232,6 +241,10 @@ impl ClusterNet {
         inner.execute(&batch)?;
 
         let mut batch = Batch::default();
+        if self.severed().contains(&index) {
+            batch.link_state(here, false);
+            return outer.execute(&batch);
+        }
         batch
             .link_state(here, true)
             .set_route(

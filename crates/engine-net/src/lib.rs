@@ -24,9 +24,10 @@ mod netlink;
 mod node;
 mod plan;
 mod proxy;
+mod published;
 mod rules;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Protocol};
 pub use cluster::ClusterNet;
 pub use destroy::destroy;
 pub use dns::{Dns, DnsConfig};
@@ -37,3 +38,4 @@ pub use namespace::{Namespace, in_netns};
 pub use node::{NodeNet, PodNet};
 pub use plan::{AddressPlan, MAX_INDEX, MAX_NODES, NetPlan, host_link};
 pub use proxy::ServiceProxy;
+pub use published::PublishedPort;

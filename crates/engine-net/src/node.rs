@@ -12,7 +12,7 @@ use std::{
 use ipnet::Ipv4Net;
 
 use crate::{
-    Error, Namespace, NetPlan, Result,
+    Error, Namespace, NetPlan, PublishedPort, Result,
     cluster::{Station, blocking},
     namespace::{set_sysctl, unmount},
     netlink::{
@@ -20,6 +20,7 @@ use crate::{
         route::{Hop, Mac, Veth},
     },
     plan::netns_dir,
+    published,
 };
 
 /// What a pod has as its gateway: no machine's address, the neighbour entry is permanent.
@@ -81,6 +82,8 @@ struct Pods {
     known: HashMap<String, (PodNet, bool)>,
     /// The last part of the address given out last: a freed address rests as long as possible.
     last: u8,
+    /// Ports on the node's address, by uid.
+    published: HashMap<String, Vec<PublishedPort>>,
 }
 
 impl NodeNet {
@@ -141,6 +144,32 @@ impl NodeNet {
         blocking(move || this.detach_now(&uid)).await
     }
 
+    /// Lets the node answer on ports of an attached pod; they go with the pod's network. An engine that was restarted is told again.
+    pub async fn publish(self: &Arc<Self>, uid: &str, ports: Vec<PublishedPort>) -> Result<()> {
+        let (this, uid) = (Arc::clone(self), uid.to_owned());
+        blocking(move || {
+            let mut pods = this.lock();
+            let before = if ports.is_empty() {
+                pods.published.remove(&uid)
+            } else {
+                pods.published.insert(uid, ports.clone())
+            };
+            if before.unwrap_or_default() == ports {
+                return Ok(());
+            }
+            this.program_published(&pods)
+        })
+        .await
+    }
+
+    fn program_published(&self, pods: &Pods) -> Result<()> {
+        let all = pods.published.iter().filter_map(|(uid, ports)| {
+            let (pod, _) = pods.known.get(uid)?;
+            Some(ports.iter().map(|port| (pod.ip, port)))
+        });
+        published::program(&self.station, self.address, all.flatten())
+    }
+
     /// The pods that have a network here, also those attached by an engine before this one.
     pub fn pods(&self) -> Vec<PodNet> {
         self.lock().known.values().map(|(pod, _)| pod.clone()).collect()
@@ -190,8 +219,12 @@ impl NodeNet {
     fn detach_now(&self, uid: &str) -> Result<()> {
         let Some(pod) = self.pod(uid) else { return Ok(()) };
         self.take_down(&pod)?;
-        self.lock().known.remove(uid);
-        Ok(())
+        let mut pods = self.lock();
+        pods.known.remove(uid);
+        match pods.published.remove(uid) {
+            Some(_) => self.program_published(&pods),
+            None => Ok(()),
+        }
     }
 
     fn reserve(&self, pods: &mut Pods, uid: &str) -> Result<PodNet> {

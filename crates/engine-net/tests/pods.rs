@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::Cluster;
-use engine_net::{ClusterNet, Namespace, NetPlan, destroy};
+use engine_net::{ClusterNet, Namespace, NetPlan, Protocol, PublishedPort, destroy};
 
 /// Answers each connection with the address it saw.
 fn serve(namespace: &Namespace, port: u16) -> SocketAddr {
@@ -84,6 +84,22 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
         .connect_tcp(SocketAddr::from((c.ip, 80)), Duration::from_secs(1))
         .await;
     assert!(via.is_ok(), "{via:?}");
+
+    // Ports on the node's own address, from everywhere, itself included; they go with the pod.
+    let port = PublishedPort {
+        protocol: Protocol::Tcp,
+        ip: None,
+        port: 8080,
+        target: 80,
+    };
+    one.publish("pod-a", vec![port]).await.unwrap();
+    let published = SocketAddr::from((one.address(), 8080));
+    assert_eq!(ask(None, published).unwrap(), plan.host().to_string());
+    assert_eq!(ask(Some(&spaces[1]), published).unwrap(), b.ip.to_string());
+    assert_eq!(ask(Some(&spaces[2]), published).unwrap(), c.ip.to_string());
+    assert!(ask(Some(&spaces[0]), published).is_ok(), "a pod reaches itself");
+    one.publish("pod-a", Vec::new()).await.unwrap();
+    assert!(ask(None, published).is_err());
 
     // A pod that is gone answers at once, and does not circle.
     let start = Instant::now();

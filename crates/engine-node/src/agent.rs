@@ -18,10 +18,12 @@ use crate::downward::Facts;
 use crate::error::{Error, Result};
 use crate::events::Recorder;
 use crate::images::Images;
+use crate::model::own_form;
 use crate::names::Dns;
 use crate::node::{self, Capacity, Identity};
 use crate::objects::{Objects, Services};
 use crate::shared::Shared;
+use crate::stats::window::ResourceUsage;
 use crate::stats::{NodeStats, Source};
 use crate::worker::{self, Link, Message, View, Worker};
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Our version.
     pub version: String,
+    /// How long the node's lease is valid (the kubelet's `nodeLeaseDurationSeconds`, upstream 40).
+    pub lease_seconds: u32,
 }
 
 impl std::fmt::Debug for Config {
@@ -94,13 +98,19 @@ pub struct NodeAgent {
     pub(crate) shared: Arc<Shared>,
     pub(crate) links: Arc<Mutex<HashMap<String, Link>>>,
     source: Source,
-    _tasks: Arc<Tasks>,
+    tasks: Arc<Tasks>,
 }
 
 /// The agent's own tasks; its workers end by the token.
 struct Tasks {
-    _set: JoinSet<()>,
+    set: tokio::sync::Mutex<JoinSet<()>>,
     _stop: DropGuard,
+}
+
+impl Tasks {
+    async fn end(&self) {
+        self.set.lock().await.shutdown().await;
+    }
 }
 
 impl std::fmt::Debug for NodeAgent {
@@ -117,7 +127,7 @@ impl Config {
         let name = self.net.name().to_owned();
         let node_ip = IpAddr::V4(self.net.address());
         let recorder = Recorder::new(self.client.clone(), &name);
-        let images = Images::new(self.images.clone(), recorder.clone());
+        let images = Images::new(self.images.clone(), self.client.clone(), recorder.clone());
         let node_dir = self.cluster_dir.join("nodes").join(&name);
         let memory_dir = node_dir.join("memory");
         prepare_folders(&node_dir, &memory_dir)?;
@@ -129,6 +139,7 @@ impl Config {
             capacity: self.capacity.clone(),
             control_plane: self.control_plane,
             runtime_version: self.version.clone(),
+            lease_seconds: self.lease_seconds.max(1),
         };
         let shared = Arc::new(Shared {
             objects: Objects::new(self.client.clone()),
@@ -148,7 +159,8 @@ impl Config {
             node_dir,
             memory_dir,
             volumes_root: self.cluster_dir.join("volumes"),
-            cgroup_root: format!("cncfdemo/{}/{name}", self.cluster_name),
+            profiles: self.cluster_dir.join("seccomp"),
+            cgroup: format!("{}/{name}", self.cluster_name),
             facts: Facts {
                 pod_ip: None,
                 host_ip: Some(node_ip),
@@ -171,26 +183,33 @@ impl Config {
         );
         let links: Arc<Mutex<HashMap<String, Link>>> = Arc::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(node::keep(self.client.clone(), identity, images, node));
+        let (pressure, pressed) = watch::channel(false);
+        tasks.spawn(node::keep(self.client.clone(), identity, images, node, pressed));
+        tasks.spawn(crate::disk::keep(
+            Arc::clone(&shared),
+            Arc::clone(&links),
+            pressure,
+        ));
         tasks.spawn(follow(Arc::clone(&shared), Arc::clone(&links), exits));
         let source = Source {
             shared: Arc::clone(&shared),
             links: Arc::clone(&links),
             before: Arc::default(),
+            window: Arc::default(),
         };
         if let Some(tls) = self.tls {
             let listener = crate::server::listen(&source)?;
             tasks.spawn(crate::server::serve(source.clone(), listener, tls));
         }
         let tasks = Arc::new(Tasks {
-            _set: tasks,
+            set: tokio::sync::Mutex::new(tasks),
             _stop: shared.stop.clone().drop_guard(),
         });
         Ok(NodeAgent {
             shared,
             links,
             source,
-            _tasks: tasks,
+            tasks,
         })
     }
 }
@@ -217,9 +236,25 @@ impl NodeAgent {
         &self.shared.node_name
     }
 
+    /// Ends the agent, whoever else has clones of it, and waits until none of its workers does anything any more. Containers go on.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        self.tasks.end().await;
+        let views: Vec<_> = lock(&self.links).values().map(|link| link.view.clone()).collect();
+        for mut view in views {
+            // Its sender goes with the worker.
+            while view.changed().await.is_ok() {}
+        }
+    }
+
     /// What containers, pods and the node use now.
     pub async fn stats(&self) -> NodeStats {
         self.source.read().await
+    }
+
+    /// CPU over a window and memory, as the resource metrics API shows them.
+    pub async fn resources(&self) -> ResourceUsage {
+        self.source.resources().await
     }
 
     /// Answers a GET for a path of the node's endpoint (`/metrics/cadvisor`, `/stats/summary`, …) without asking who wants it: for the
@@ -259,7 +294,7 @@ async fn follow(
             Some(event) = events.next() => match event {
                 Ok(watcher::Event::Init) => listed.clear(),
                 Ok(watcher::Event::InitApply(pod)) => {
-                    listed.insert(uid_of(&pod), Arc::new(pod));
+                    listed.insert(uid_of(&pod), Arc::new(own_form(pod)));
                 }
                 Ok(watcher::Event::InitDone) => {
                     let known = match shared.runtime.list().await {
@@ -281,10 +316,10 @@ async fn follow(
                         apply(&shared, &links, uid, pod, &known, &finished);
                     }
                 }
-                Ok(watcher::Event::Apply(pod)) => apply(&shared, &links, uid_of(&pod), Arc::new(pod), &[], &finished),
+                Ok(watcher::Event::Apply(pod)) => apply(&shared, &links, uid_of(&pod), Arc::new(own_form(pod)), &[], &finished),
                 Ok(watcher::Event::Delete(pod)) => {
                     let uid = uid_of(&pod);
-                    send(&links, &uid, Message::Update(Arc::new(pod)));
+                    send(&links, &uid, Message::Update(Arc::new(own_form(pod))));
                     send(&links, &uid, Message::Gone);
                 }
                 Err(err) => tracing::debug!(%err, "pod watch"),
@@ -304,10 +339,9 @@ fn uid_of(pod: &Pod) -> String {
 }
 
 fn mine(shared: &Shared, known: Vec<Info>) -> Vec<Info> {
-    let prefix = format!("{}/", shared.cgroup_root);
     known
         .into_iter()
-        .filter(|info| info.cgroup.starts_with(&prefix))
+        .filter(|info| shared.owns_cgroup(&info.cgroup))
         .collect()
 }
 

@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine_runtime::proto::{
-    ContainerSpec, IpcMode, LogLimits, Mount, MountSource, PidMode, Propagation, User,
+    ContainerSpec, IpcMode, LogLimits, Mount, MountSource, PidMode, Propagation, Seccomp, User,
 };
 use image::ImageConfig;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, SeccompProfile};
 
 use crate::env::expand;
 use crate::model::RunAs;
@@ -42,6 +42,10 @@ pub struct Inputs<'a> {
     pub hostname: String,
     /// `cncfdemo/NAME/NODE/QOS/podUID`.
     pub pod_cgroup: &'a str,
+    /// Where profiles of type Localhost are.
+    pub profiles: &'a Path,
+    /// The runtime's name of the container whose processes this one sees.
+    pub target: Option<&'a str>,
     /// Memory of the node, for the OOM score.
     pub memory_capacity: i64,
 }
@@ -87,8 +91,13 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ContainerSpec, String> {
     if args.is_empty() {
         return Err("no command specified".into());
     }
-    let caps = security.capabilities.unwrap_or_default();
     let pod_security = spec.security_context.unwrap_or_default();
+    let profile = security
+        .seccomp_profile
+        .as_ref()
+        .or(pod_security.seccomp_profile.as_ref());
+    let seccomp = seccomp(profile, inputs.profiles);
+    let caps = security.capabilities.unwrap_or_default();
     let sysctls = pod_security
         .sysctls
         .into_iter()
@@ -116,13 +125,15 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ContainerSpec, String> {
         cap_drop: caps.drop.unwrap_or_default(),
         privileged,
         no_new_privs: security.allow_privilege_escalation == Some(false),
+        seccomp,
         unmasked_proc: security.proc_mount.as_deref() == Some("Unmasked"),
         mounts: mounts(inputs)?,
         hostname: Some(inputs.hostname.clone()),
         netns: Some(inputs.netns.clone()),
-        pid: match (spec.host_pid, spec.share_process_namespace) {
-            (Some(true), _) => PidMode::Host,
-            (_, Some(true)) => PidMode::Pod,
+        pid: match (spec.host_pid, spec.share_process_namespace, inputs.target) {
+            (Some(true), ..) => PidMode::Host,
+            (_, Some(true), _) => PidMode::Pod(inputs.pod_dir.to_path_buf()),
+            (.., Some(target)) => PidMode::Container(target.to_owned()),
             _ => PidMode::Private,
         },
         ipc: if spec.host_ipc == Some(true) {
@@ -143,6 +154,15 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ContainerSpec, String> {
         log_path: log_path(inputs.pod_dir, &container.name, inputs.attempt),
         log_limits: LogLimits::default(),
     })
+}
+
+/// The container's own profile or the pod's. Where neither says anything, the default profile, as by a kubelet with `seccompDefault: true`.
+fn seccomp(profile: Option<&SeccompProfile>, folder: &Path) -> Seccomp {
+    match profile.map(|profile| (profile.type_.as_str(), profile.localhost_profile.as_deref())) {
+        Some(("Unconfined", _)) => Seccomp::Unconfined,
+        Some(("Localhost", Some(name))) => Seccomp::Localhost(folder.join(name)),
+        _ => Seccomp::RuntimeDefault,
+    }
 }
 
 /// Entrypoint and command of the image, command and arguments of the container (the table in upstream's documentation,
@@ -316,6 +336,18 @@ mod tests {
             environment(&image(), &env, "h"),
             ["HOSTNAME=h", "PATH=/bin", "A=spec"]
         );
+    }
+
+    #[test]
+    fn profiles_of_system_calls() {
+        let of = |json| {
+            let profile: Option<SeccompProfile> = serde_json::from_value(json).unwrap();
+            seccomp(profile.as_ref(), Path::new("/s"))
+        };
+        assert_eq!(of(serde_json::json!(null)), Seccomp::RuntimeDefault);
+        assert_eq!(of(serde_json::json!({"type": "Unconfined"})), Seccomp::Unconfined);
+        let own = serde_json::json!({"type": "Localhost", "localhostProfile": "a/b.json"});
+        assert_eq!(of(own), Seccomp::Localhost("/s/a/b.json".into()));
     }
 
     #[test]

@@ -70,8 +70,12 @@ impl Recorder {
                     .as_ref()
                     .and_then(|spec| spec.init_containers.as_deref())
                     .unwrap_or_default();
+                let spec = pod.spec.as_ref();
+                let added = spec.and_then(|spec| spec.ephemeral_containers.as_deref());
                 let field = if init.iter().any(|c| c.name == name) {
                     "initContainers"
+                } else if added.unwrap_or_default().iter().any(|c| c.name == name) {
+                    "ephemeralContainers"
                 } else {
                     "containers"
                 };

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, Secret};
+use kube::{Api, Client};
 
 use crate::backoff::Backoff;
 use crate::events::Recorder;
@@ -29,6 +30,16 @@ pub struct Missing {
     pub retry_at: Timestamp,
 }
 
+/// Docker's configuration in a Secret of either type; the older one is just what the newer has below `auths`.
+fn docker_config(secret: Secret) -> Option<Vec<u8>> {
+    let data = secret.data?;
+    if let Some(config) = data.get(".dockerconfigjson") {
+        return Some(config.0.clone());
+    }
+    let auths: serde_json::Value = serde_json::from_slice(&data.get(".dockercfg")?.0).ok()?;
+    serde_json::to_vec(&serde_json::json!({"auths": auths})).ok()
+}
+
 #[derive(Debug, Clone)]
 struct Failed {
     backoff: Backoff,
@@ -37,18 +48,28 @@ struct Failed {
 }
 
 /// The node's view of the image store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Images {
     store: image::Store,
+    client: Client,
     recorder: Recorder,
     failed: Arc<Mutex<HashMap<(String, String), Failed>>>,
 }
 
+impl std::fmt::Debug for Images {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Images")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Images {
     /// Over a store.
-    pub fn new(store: image::Store, recorder: Recorder) -> Self {
+    pub fn new(store: image::Store, client: Client, recorder: Recorder) -> Self {
         Self {
             store,
+            client,
             recorder,
             failed: Arc::default(),
         }
@@ -59,6 +80,17 @@ impl Images {
         let store = self.store.clone();
         let listed = tokio::task::spawn_blocking(move || store.list()).await;
         listed.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Removes blobs and layers that no image needs any more. Images that have a name stay: they may have been built here, and where there
+    /// is no network nobody could bring them back.
+    pub async fn prune(&self) {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.prune()).await {
+            Ok(Ok(pruned)) => tracing::info!(?pruned, "image store"),
+            Ok(Err(err)) => tracing::warn!(%err, "image store not pruned"),
+            Err(err) => tracing::error!(%err, "image store not pruned"),
+        }
     }
 
     /// Forgets the back-offs of a pod.
@@ -142,11 +174,13 @@ impl Images {
         note(false, "Pulling", format!("Pulling image \"{name}\""));
         let began = std::time::Instant::now();
         let (store, wanted) = (self.store.clone(), name.to_owned());
+        let options = image::PullOptions {
+            docker_configs: self.pull_secrets(pod, note).await,
+            ..image::PullOptions::default()
+        };
         // On a thread of its own: unpacking blocks, and the future of a pull cannot move between threads.
         let handle = tokio::runtime::Handle::current();
-        let pulled = tokio::task::spawn_blocking(move || {
-            handle.block_on(store.pull(&wanted, &image::PullOptions::default()))
-        });
+        let pulled = tokio::task::spawn_blocking(move || handle.block_on(store.pull(&wanted, &options)));
         let error = match pulled.await.unwrap_or(Err(image::Error::Task)) {
             Ok(image) => match self.unpack(image).await {
                 Ok(ready) => {
@@ -192,6 +226,32 @@ impl Images {
         failed.message.clone_from(&error);
         // Soon again: that is when upstream's next sync turns the reason into ImagePullBackOff.
         Err(missing("ErrImagePull", error, later(1)))
+    }
+
+    /// Credentials of the pod's `imagePullSecrets`. One that is missing is told of, and the pull tried without it (pkg/kubelet,
+    /// `getPullSecretsForPod`).
+    async fn pull_secrets(&self, pod: &Pod, note: &(dyn Fn(bool, &str, String) + Sync)) -> Vec<Vec<u8>> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let references = pod
+            .spec
+            .iter()
+            .flat_map(|s| s.image_pull_secrets.iter().flatten());
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        for reference in references {
+            match api.get(&reference.name).await.map(docker_config) {
+                Ok(config) => found.extend(config),
+                Err(_) => lost.push(reference.name.as_str()),
+            }
+        }
+        if !lost.is_empty() {
+            let text = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                lost.join(", ")
+            );
+            note(true, "FailedToRetrieveImagePullSecret", text);
+        }
+        found
     }
 
     async fn find(&self, name: &str) -> Result<Option<Ready>, image::Error> {

@@ -8,9 +8,11 @@
 //!
 //! Behaviour, reasons, messages and events follow upstream's kubelet 1.36; where a file of it was the source, its path is named.
 
+mod admission;
 mod agent;
 mod backoff;
 mod container;
+mod disk;
 mod downward;
 mod env;
 mod error;
@@ -34,9 +36,10 @@ mod volumes;
 mod worker;
 
 pub use agent::{Config, NodeAgent};
+pub use engine_runtime::usage::Usage;
 pub use error::{Error, Result};
 pub use node::{Capacity, KUBELET_VERSION};
 pub use server::PORT;
-pub use stats::cgroup::Usage;
+pub use stats::window::{PodResources, Rate, ResourceUsage};
 pub use stats::{ContainerStats, Network, NodeStats, PodStats};
 pub use streams::Nodes;

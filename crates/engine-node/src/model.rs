@@ -1,6 +1,6 @@
 //! What a pod worker knows about each container of its pod.
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -14,7 +14,12 @@ pub enum Role {
     Sidecar,
     /// A regular container.
     Main,
+    /// One that was added to the running pod to look into it: started once, and what it does counts for nothing.
+    Ephemeral,
 }
+
+/// How the node's own form of a pod marks an ephemeral container; no restart policy of the API.
+const EPHEMERAL: &str = "Ephemeral";
 
 /// How an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +196,29 @@ impl Unit {
     }
 }
 
+/// The node's own form of a pod: ephemeral containers, which have a type of their own in the API, stand behind the regular ones, where
+/// [`specs`] finds them. Nothing of a spec is ever written back.
+pub fn own_form(mut pod: Pod) -> Pod {
+    if let Some(spec) = &mut pod.spec {
+        let added = spec.ephemeral_containers.iter().flatten();
+        let added: Vec<Container> = added.filter_map(as_container).collect();
+        spec.containers.extend(added);
+    }
+    pod
+}
+
+fn as_container(ephemeral: &EphemeralContainer) -> Option<Container> {
+    let fields = serde_json::to_value(ephemeral).ok()?;
+    let mut container: Container = serde_json::from_value(fields).ok()?;
+    container.restart_policy = Some(EPHEMERAL.to_owned());
+    Some(container)
+}
+
+/// Whether a container of the node's own form was added to the running pod.
+pub fn is_ephemeral(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some(EPHEMERAL)
+}
+
 /// The units of a pod: init containers in order, then the regular ones.
 pub fn units(pod: &Pod) -> Vec<Unit> {
     specs(pod)
@@ -198,7 +226,7 @@ pub fn units(pod: &Pod) -> Vec<Unit> {
         .collect()
 }
 
-/// The containers of a pod with their roles, in the order of [`units`].
+/// The containers of a pod with their roles, in the order of [`units`]: init, regular, ephemeral.
 pub fn specs(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
     let spec = pod.spec.as_ref();
     let init = spec
@@ -214,5 +242,12 @@ pub fn specs(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
     };
     init.iter()
         .map(move |container| (container, role(container)))
-        .chain(main.iter().map(|c| (c, Role::Main)))
+        .chain(main.iter().map(|c| {
+            let role = if is_ephemeral(c) {
+                Role::Ephemeral
+            } else {
+                Role::Main
+            };
+            (c, role)
+        }))
 }

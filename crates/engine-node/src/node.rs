@@ -14,14 +14,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Owne
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::error::{Error, Result, is_not_found};
 use crate::images::Images;
 use crate::status::time;
 
-/// As upstream: a lease of 40 s, renewed every 10 s.
-const LEASE_SECONDS: i32 = 40;
-const RENEW: Duration = Duration::from_secs(10);
+/// A renewal that failed is tried again after this, doubled each time up to the usual interval (component-helpers, lease controller).
+const RENEW_AGAIN: Duration = Duration::from_millis(200);
 /// Status is reported anew after five minutes even if nothing has changed.
 const REPORT: Duration = Duration::from_mins(5);
 const MAX_IMAGES: usize = 50;
@@ -58,6 +58,8 @@ pub struct Identity {
     pub control_plane: bool,
     /// Version of our program, for the container runtime's name.
     pub runtime_version: String,
+    /// How long its lease is valid; it is renewed four times as often (pkg/kubelet, nodeLeaseRenewIntervalFraction).
+    pub lease_seconds: u32,
 }
 
 /// Creates the Node, or brings its spec and labels up to date, and reports it ready.
@@ -77,41 +79,82 @@ pub async fn register(client: &Client, identity: &Identity, images: &Images) -> 
         Err(err) => Err(err),
     };
     let node = node.map_err(|err| Error::api(what(), err))?;
-    report(client, identity, images, node.status.as_ref())
+    report(client, identity, images, false, node.status.as_ref())
         .await
         .map_err(|err| Error::api(what(), err))
 }
 
 /// Renews the lease, and reports the status when it has changed or is old. Never ends.
-pub async fn keep(client: Client, identity: Identity, images: Images, node: Node) {
+/// `pressure` says whether the disk is nearly full.
+pub async fn keep(
+    client: Client,
+    identity: Identity,
+    images: Images,
+    node: Node,
+    mut pressure: watch::Receiver<bool>,
+) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+    let nodes: Api<Node> = Api::all(client.clone());
     let mut reported = tokio::time::Instant::now();
     let mut status = node.status.clone();
     let mut shown = image_list(&images).await;
-    let mut ticks = tokio::time::interval(RENEW);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let every = Duration::from_secs(u64::from(identity.lease_seconds)) / 4;
+    let mut again = RENEW_AGAIN;
+    let mut told = false;
     loop {
-        ticks.tick().await;
-        if let Err(err) = renew(&leases, &identity.name, &node).await {
-            tracing::warn!(node = identity.name, %err, "lease not renewed");
-        }
+        let pause = match renew(&leases, &identity, &node).await {
+            Ok(()) => {
+                again = RENEW_AGAIN;
+                every
+            }
+            Err(err) => {
+                tracing::warn!(node = identity.name, %err, "lease not renewed");
+                again = (again * 2).min(every);
+                again
+            }
+        };
         let now = image_list(&images).await;
-        if now != shown || reported.elapsed() >= REPORT {
-            match report(&client, &identity, &images, status.as_ref()).await {
+        // Whoever took this node for lost has said so in its status: that is to be put right as soon as it is seen.
+        let taken_for_lost = match nodes.get(&identity.name).await {
+            Ok(node) => {
+                let lost = is_lost(&node);
+                status = node.status;
+                lost
+            }
+            Err(_) => false,
+        };
+        let pressed = *pressure.borrow_and_update();
+        if now != shown || pressed != told || taken_for_lost || reported.elapsed() >= REPORT {
+            match report(&client, &identity, &images, pressed, status.as_ref()).await {
                 Ok(node) => {
                     status = node.status;
                     shown = now;
+                    told = pressed;
                     reported = tokio::time::Instant::now();
                 }
                 Err(err) => tracing::warn!(node = identity.name, %err, "node status not reported"),
             }
         }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = pressure.changed() => {}
+        }
     }
 }
 
-async fn renew(leases: &Api<Lease>, name: &str, node: &Node) -> kube::Result<()> {
+fn is_lost(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|c| c.status == "Unknown")
+}
+
+async fn renew(leases: &Api<Lease>, identity: &Identity, node: &Node) -> kube::Result<()> {
+    let name = &identity.name;
     let now = MicroTime(Timestamp::now());
-    let patch = json!({"spec": {"renewTime": now}});
+    let seconds = identity.lease_seconds as i32;
+    let patch = json!({"spec": {"renewTime": now, "leaseDurationSeconds": seconds}});
     match leases
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await
@@ -120,20 +163,20 @@ async fn renew(leases: &Api<Lease>, name: &str, node: &Node) -> kube::Result<()>
         Err(err) if is_not_found(&err) => {
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(name.to_owned()),
+                    name: Some(name.clone()),
                     namespace: Some("kube-node-lease".into()),
                     owner_references: Some(vec![OwnerReference {
                         api_version: "v1".into(),
                         kind: "Node".into(),
-                        name: name.to_owned(),
+                        name: name.clone(),
                         uid: node.metadata.uid.clone().unwrap_or_default(),
                         ..OwnerReference::default()
                     }]),
                     ..ObjectMeta::default()
                 },
                 spec: Some(LeaseSpec {
-                    holder_identity: Some(name.to_owned()),
-                    lease_duration_seconds: Some(LEASE_SECONDS),
+                    holder_identity: Some(name.clone()),
+                    lease_duration_seconds: Some(seconds),
                     renew_time: Some(now),
                     ..LeaseSpec::default()
                 }),
@@ -148,10 +191,11 @@ async fn report(
     client: &Client,
     identity: &Identity,
     images: &Images,
+    disk_pressure: bool,
     old: Option<&NodeStatus>,
 ) -> kube::Result<Node> {
     let api: Api<Node> = Api::all(client.clone());
-    let mut status = status(identity, old);
+    let mut status = status(identity, disk_pressure, old);
     status.images = Some(image_list(images).await);
     let patch = json!({"status": status});
     api.patch_status(&identity.name, &PatchParams::default(), &Patch::Strategic(patch))
@@ -214,15 +258,30 @@ fn object(identity: &Identity) -> Node {
             pod_cidrs: Some(vec![identity.pod_cidr.clone()]),
             ..NodeSpec::default()
         }),
-        status: Some(status(identity, None)),
+        status: Some(status(identity, false, None)),
     }
 }
 
-fn status(identity: &Identity, old: Option<&NodeStatus>) -> NodeStatus {
+fn status(identity: &Identity, disk_pressure: bool, old: Option<&NodeStatus>) -> NodeStatus {
     let now = Timestamp::now();
     let address = |kind: &str, value: String| NodeAddress {
         type_: kind.into(),
         address: value,
+    };
+    let disk = if disk_pressure {
+        (
+            "DiskPressure",
+            "True",
+            "KubeletHasDiskPressure",
+            "kubelet has disk pressure",
+        )
+    } else {
+        (
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        )
     };
     let conditions = [
         (
@@ -231,12 +290,7 @@ fn status(identity: &Identity, old: Option<&NodeStatus>) -> NodeStatus {
             "KubeletHasSufficientMemory",
             "kubelet has sufficient memory available",
         ),
-        (
-            "DiskPressure",
-            "False",
-            "KubeletHasNoDiskPressure",
-            "kubelet has no disk pressure",
-        ),
+        disk,
         (
             "PIDPressure",
             "False",

@@ -51,6 +51,12 @@ pub fn wants_start(container: &Container, pod: &Pod, unit: &Unit) -> bool {
 pub fn plan(pod: &Pod, units: &[Unit]) -> Plan {
     let mut plan = Plan::default();
     let containers: Vec<(&Container, Role)> = specs(pod).collect();
+    // Whatever the others do, and once only.
+    if pod.metadata.deletion_timestamp.is_none() {
+        let ephemeral = (0..containers.len()).filter(|index| containers[*index].1 == Role::Ephemeral);
+        plan.start
+            .extend(ephemeral.filter(|index| units[*index].current.is_none()));
+    }
     let initialized = init(pod, units, &containers, &mut plan);
     if plan.finish || !initialized {
         return plan;
@@ -88,13 +94,15 @@ pub fn plan(pod: &Pod, units: &[Unit]) -> Plan {
 fn init(pod: &Pod, units: &[Unit], containers: &[(&Container, Role)], plan: &mut Plan) -> bool {
     let count = containers
         .iter()
-        .take_while(|(_, role)| *role != Role::Main)
+        .take_while(|(_, role)| matches!(role, Role::Init | Role::Sidecar))
         .count();
     if count == 0 {
         return true;
     }
     // A regular container that runs means that initialisation is over; only sidecars are kept alive then.
-    let over = units[count..].iter().any(|unit| unit.current.is_some());
+    let over = units[count..]
+        .iter()
+        .any(|unit| unit.role == Role::Main && unit.current.is_some());
     for index in 0..count {
         let (container, role) = containers[index];
         let unit = &units[index];
@@ -232,6 +240,26 @@ mod tests {
         let never =
             pod(serde_json::json!({"restartPolicy": "Never", "containers": [{"name": "a"}, {"name": "b"}]}));
         assert_eq!(plan(&never, &all).kill, [(1, KillReason::Liveness, false)]);
+    }
+
+    #[test]
+    fn ephemeral_containers_start_once_whatever_the_others_do() {
+        let pod = crate::model::own_form(pod(serde_json::json!({"restartPolicy": "Never",
+            "initContainers": [{"name": "init"}], "containers": [{"name": "main"}],
+            "ephemeralContainers": [{"name": "debug", "targetContainerName": "main"}]})));
+        let mut all = units(&pod);
+        assert_eq!(plan(&pod, &all).start, [2, 0]);
+        run(&mut all[0]);
+        exit(&mut all[2], 1);
+        assert_eq!(plan(&pod, &all).start, [0; 0]);
+        exit(&mut all[0], 0);
+        assert_eq!(
+            plan(&pod, &all).start,
+            [1],
+            "the init containers are over, not skipped"
+        );
+        exit(&mut all[1], 0);
+        assert!(plan(&pod, &all).finish);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use engine_runtime::proto::Limits;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::model::is_ephemeral;
+
 const PERIOD: i64 = 100_000;
 const MIN_QUOTA: i64 = 1_000;
 
@@ -75,14 +77,15 @@ pub fn limit(resources: Option<&ResourceRequirements>, name: &str) -> Option<i64
     part(resources?.limits.as_ref(), name)
 }
 
-/// All containers of a pod, init containers first.
+/// All containers of a pod that count, init containers first: not those that were added to the running pod.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
     let spec = pod.spec.as_ref();
     let init = spec
         .and_then(|spec| spec.init_containers.as_deref())
         .unwrap_or_default();
     let main = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
-    init.iter().chain(main)
+    init.iter()
+        .chain(main.iter().filter(|container| !is_ephemeral(container)))
 }
 
 /// Class of a pod.
@@ -113,6 +116,13 @@ pub fn qos(pod: &Pod) -> Qos {
         (true, true) => Qos::Guaranteed,
         (true, false) => Qos::Burstable,
     }
+}
+
+/// Whether a pod is background work, which runs on CPU time that nobody else asks for: its priority is negative. Upstream's kubelet
+/// knows shares only.
+pub fn is_background(pod: &Pod) -> bool {
+    let priority = pod.spec.as_ref().and_then(|spec| spec.priority);
+    priority.is_some_and(|priority| priority < 0)
 }
 
 /// CPU shares of a request in thousandths.
@@ -239,6 +249,14 @@ mod tests {
         let all = pod(serde_json::json!({"containers": [{"name": "a", "resources":
             {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}}]}));
         assert_eq!(qos(&all), Qos::Guaranteed);
+    }
+
+    #[test]
+    fn background_is_what_has_a_negative_priority() {
+        let of = |priority: serde_json::Value| is_background(&pod(priority));
+        assert!(of(serde_json::json!({"containers": [], "priority": -1})));
+        assert!(!of(serde_json::json!({"containers": [], "priority": 0})));
+        assert!(!of(serde_json::json!({"containers": []})));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The node's HTTPS endpoint on port 10250: metrics, statistics, pods. Callers show a bearer token, which the API server reviews and
-//! for which it is asked whether its owner may (pkg/kubelet/server, authentication and authorisation by webhook).
+//! The node's HTTPS endpoint on port 10250: metrics, statistics, pods. Callers show a client certificate of the cluster's authority or
+//! a bearer token, which the API server reviews; it is asked whether they may (pkg/kubelet/server, authentication by x509 and
+//! webhook, authorisation by webhook).
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -65,9 +67,11 @@ pub async fn serve(source: Source, listener: TcpListener, tls: Arc<rustls::Serve
             let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
                 return;
             };
+            let certificates = stream.get_ref().1.peer_certificates();
+            let user = certificates.and_then(|all| user_of(all.first()?));
             let service = service_fn(move |request| {
-                let server = Arc::clone(&server);
-                async move { Ok::<_, Infallible>(server.handle(request).await) }
+                let (server, user) = (Arc::clone(&server), user.clone());
+                async move { Ok::<_, Infallible>(server.handle(request, user).await) }
             });
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -75,8 +79,34 @@ pub async fn serve(source: Source, listener: TcpListener, tls: Arc<rustls::Serve
     }
 }
 
-/// A decision by token and subresource, and until when it holds.
-type Decisions = HashMap<(String, &'static str), (Instant, Option<Refusal>)>;
+/// The user of a client certificate, which the TLS layer has verified: common name and organisations.
+fn user_of(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?;
+    let mut groups: Vec<String> = subject
+        .iter_organization()
+        .filter_map(|group| group.as_str().ok().map(str::to_owned))
+        .collect();
+    groups.push("system:authenticated".to_owned());
+    Some(UserInfo {
+        username: Some(name.to_owned()),
+        groups: Some(groups),
+        ..UserInfo::default()
+    })
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Credential {
+    /// By a bearer token.
+    Token(String),
+    /// By a certificate: name and groups.
+    Certificate(String, Vec<String>),
+}
+
+/// A decision by credential and subresource, and until when it holds.
+type Decisions = HashMap<(Credential, &'static str), (Instant, Option<Refusal>)>;
 
 #[derive(Debug, Clone)]
 struct Refusal {
@@ -90,7 +120,7 @@ struct Server {
 }
 
 impl Server {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, user: Option<UserInfo>) -> Response<Full<Bytes>> {
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let Some(subresource) = subresource(&path) else {
             return plain(StatusCode::NOT_FOUND, "404 page not found\n");
@@ -102,10 +132,14 @@ impl Server {
         let token = authorization
             .and_then(|value| value.strip_prefix("Bearer "))
             .map(str::trim);
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
+        let credential = match (user, token) {
+            (Some(user), _) => {
+                Credential::Certificate(user.username.unwrap_or_default(), user.groups.unwrap_or_default())
+            }
+            (None, Some(token)) if !token.is_empty() => Credential::Token(token.to_owned()),
+            _ => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         };
-        if let Some(refusal) = self.decide(token, subresource).await {
+        if let Some(refusal) = self.decide(credential, subresource).await {
             return plain(refusal.code, &refusal.message);
         }
         if request.method() != Method::GET {
@@ -115,15 +149,15 @@ impl Server {
         respond(code, kind, body)
     }
 
-    async fn decide(&self, token: &str, subresource: &'static str) -> Option<Refusal> {
-        let key = (token.to_owned(), subresource);
+    async fn decide(&self, credential: Credential, subresource: &'static str) -> Option<Refusal> {
+        let key = (credential, subresource);
         let now = Instant::now();
         if let Some((until, decision)) = self.lock().get(&key)
             && now < *until
         {
             return decision.clone();
         }
-        let decision = self.ask(token, subresource).await;
+        let decision = self.ask(&key.0, subresource).await;
         let mut decisions = self.lock();
         if decisions.len() >= MAX_DECISIONS {
             decisions.retain(|_, (until, _)| now < *until);
@@ -135,33 +169,25 @@ impl Server {
         decision
     }
 
-    async fn ask(&self, token: &str, subresource: &'static str) -> Option<Refusal> {
+    async fn ask(&self, credential: &Credential, subresource: &'static str) -> Option<Refusal> {
         let client = &self.source.shared.client;
-        let review = TokenReview {
-            spec: TokenReviewSpec {
-                token: token.to_owned(),
-                audiences: None,
-            },
-            ..TokenReview::default()
-        };
-        let reviews: Api<TokenReview> = Api::all(client.clone());
         let refuse = |code, message: &str| {
             Some(Refusal {
                 code,
                 message: message.to_owned(),
             })
         };
-        let user = match reviews.create(&PostParams::default(), &review).await {
-            Ok(TokenReview {
-                status: Some(status), ..
-            }) if status.authenticated == Some(true) => status.user,
-            Ok(_) => return refuse(StatusCode::UNAUTHORIZED, "Unauthorized"),
-            Err(err) => {
-                tracing::warn!(%err, "token not reviewed");
-                return refuse(StatusCode::UNAUTHORIZED, "Unauthorized");
-            }
+        let user = match credential {
+            Credential::Certificate(name, groups) => UserInfo {
+                username: Some(name.clone()),
+                groups: Some(groups.clone()),
+                ..UserInfo::default()
+            },
+            Credential::Token(token) => match self.review(token).await {
+                Some(user) => user,
+                None => return refuse(StatusCode::UNAUTHORIZED, "Unauthorized"),
+            },
         };
-        let user: UserInfo = user.unwrap_or_default();
         let name = user.username.clone().unwrap_or_default();
         // As upstream's fine-grained kubelet authorisation: the narrow subresource, or else the wide one.
         for wanted in [subresource, "proxy"] {
@@ -201,6 +227,28 @@ impl Server {
             StatusCode::FORBIDDEN,
             &format!("Forbidden (user={name}, verb=get, resource=nodes, subresource(s)=[{subresource}])"),
         )
+    }
+
+    /// The owner of a token, if it is good.
+    async fn review(&self, token: &str) -> Option<UserInfo> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: token.to_owned(),
+                audiences: None,
+            },
+            ..TokenReview::default()
+        };
+        let reviews: Api<TokenReview> = Api::all(self.source.shared.client.clone());
+        match reviews.create(&PostParams::default(), &review).await {
+            Ok(review) => {
+                let status = review.status.filter(|s| s.authenticated == Some(true))?;
+                Some(status.user.unwrap_or_default())
+            }
+            Err(err) => {
+                tracing::warn!(%err, "token not reviewed");
+                None
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Decisions> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine_net::NodeNet;
+use engine_runtime::cgroup::{GROUP, IDLE_GROUP};
 use k8s_openapi::api::core::v1::Pod;
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +44,10 @@ pub struct Shared {
     pub memory_dir: PathBuf,
     /// `clusters/NAME/volumes`.
     pub volumes_root: PathBuf,
-    /// `cncfdemo/NAME/NODE`.
-    pub cgroup_root: String,
+    /// `clusters/NAME/seccomp`: profiles of type Localhost.
+    pub profiles: PathBuf,
+    /// `NAME/NODE`, the node's part of a cgroup's path.
+    pub cgroup: String,
     /// Allocatable resources.
     pub facts: Facts,
     /// Most tasks of one pod.
@@ -59,17 +62,37 @@ impl Shared {
         self.node_dir.join("pods").join(uid)
     }
 
+    /// The node's cgroups: of its pods, and of those that run on idle CPU.
+    pub fn cgroups(&self) -> [String; 2] {
+        [GROUP, IDLE_GROUP].map(|top| format!("{top}/{}", self.cgroup))
+    }
+
+    /// Whether a cgroup is below the node's.
+    pub fn owns_cgroup(&self, cgroup: &str) -> bool {
+        let below = |own: &String| {
+            cgroup
+                .strip_prefix(own.as_str())
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.cgroups().iter().any(below)
+    }
+
     /// A pod's cgroup.
     pub fn pod_cgroup(&self, pod: &Pod) -> String {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        format!("{}/{}/pod{uid}", self.cgroup_root, resources::qos(pod).cgroup())
+        let [plain, idle] = self.cgroups();
+        let node = if resources::is_background(pod) {
+            idle
+        } else {
+            plain
+        };
+        format!("{node}/{}/pod{uid}", resources::qos(pod).cgroup())
     }
 
     /// Where a pod's cgroup may be when only its uid is known.
     pub fn pod_cgroups(&self, uid: &str) -> Vec<String> {
-        ["guaranteed", "burstable", "besteffort"]
-            .iter()
-            .map(|class| format!("{}/{class}/pod{uid}", self.cgroup_root))
-            .collect()
+        let classes = ["guaranteed", "burstable", "besteffort"];
+        let below = |node: String| classes.map(|class| format!("{node}/{class}/pod{uid}"));
+        self.cgroups().into_iter().flat_map(below).collect()
     }
 }

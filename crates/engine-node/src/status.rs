@@ -1,29 +1,23 @@
 //! The status of a pod as upstream's kubelet computes it (pkg/kubelet/kubelet_pods.go, getPhase and convertToAPIContainerStatuses;
 //! pkg/kubelet/status/generate.go). Pure.
+mod conditions;
+
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodCondition, PodIP, PodStatus,
-    VolumeMountStatus,
+    ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+pub use self::conditions::OWNED;
+use self::conditions::conditions;
 use crate::model::{Role, Terminated, Unit, specs};
 use crate::{policy, resources};
 
 /// Scheme of container ids.
 pub const SCHEME: &str = "cncfdemo://";
-
-/// Conditions that the kubelet owns, in the order in which upstream writes them.
-pub const OWNED: [&str; 5] = [
-    "PodReadyToStartContainers",
-    "Initialized",
-    "Ready",
-    "ContainersReady",
-    "PodScheduled",
-];
 
 /// What a status is made from besides the pod.
 #[derive(Debug)]
@@ -57,13 +51,13 @@ pub fn time(at: Timestamp) -> Time {
 pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     let generation = pod.metadata.generation;
     let mut init = Vec::new();
-    let mut main = Vec::new();
+    let (mut main, mut ephemeral) = (Vec::new(), Vec::new());
     for ((container, role), unit) in specs(pod).zip(inputs.units) {
         let status = container_status(pod, container, unit, inputs);
-        if role == Role::Main {
-            main.push(status);
-        } else {
-            init.push(status);
+        match role {
+            Role::Main => main.push(status),
+            Role::Ephemeral => ephemeral.push(status),
+            Role::Init | Role::Sidecar => init.push(status),
         }
     }
     main.sort_by(|a, b| a.name.cmp(&b.name));
@@ -97,6 +91,7 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
         conditions: Some(conditions),
         container_statuses: Some(main),
         init_container_statuses: (!init.is_empty()).then_some(init),
+        ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
         host_ips: Some(vec![HostIP { ip: host_ip.clone() }]),
         host_ip: Some(host_ip),
         pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
@@ -243,7 +238,7 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
     let (mut pending_init, mut pending_sidecars, mut failed_init) = (0, 0, 0);
     let (mut unknown, mut running, mut waiting, mut stopped, mut stopped_for_good, mut succeeded) =
         (0, 0, 0, 0, 0, 0);
-    for (container, role) in specs(pod) {
+    for (container, role) in specs(pod).filter(|(_, role)| *role != Role::Ephemeral) {
         let list = if role == Role::Main { main } else { init };
         let Some(status) = find(list, &container.name).map(|index| &list[index]) else {
             unknown += 1;
@@ -272,7 +267,7 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
                     waiting += 1;
                 }
             }
-            Role::Main => {
+            Role::Main | Role::Ephemeral => {
                 if is_running {
                     running += 1;
                 } else if let Some(code) = ended {
@@ -312,169 +307,6 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
         };
     }
     "Pending"
-}
-
-fn conditions(
-    pod: &Pod,
-    inputs: &Inputs<'_>,
-    init: &[ContainerStatus],
-    main: &[ContainerStatus],
-    phase: &str,
-) -> Vec<PodCondition> {
-    let kept: Vec<PodCondition> = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .filter(|condition| !OWNED.contains(&condition.type_.as_str()))
-        .cloned()
-        .collect();
-    let containers_ready = containers_ready(pod, init, main, phase);
-    let mut ready = containers_ready.clone();
-    if ready.is_none() {
-        ready = readiness_gates(pod, &kept);
-    }
-    let owned = [
-        (!inputs.sandbox_ready).then(Why::default),
-        initialized(pod, inputs, init, phase),
-        ready,
-        containers_ready,
-        None,
-    ];
-    let mut all = kept;
-    for (name, why) in OWNED.iter().zip(owned) {
-        let (status, why) = match why {
-            Some(why) if why.true_anyway => ("True", why),
-            Some(why) => ("False", why),
-            None => ("True", Why::default()),
-        };
-        let before = inputs
-            .old
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == *name);
-        let since = before
-            .filter(|condition| condition.status == status)
-            .and_then(|condition| condition.last_transition_time.clone())
-            .unwrap_or_else(|| time(inputs.now));
-        all.push(PodCondition {
-            type_: (*name).to_owned(),
-            status: status.to_owned(),
-            reason: why.reason.map(str::to_owned),
-            message: why.message,
-            last_transition_time: Some(since),
-            observed_generation: pod.metadata.generation,
-            last_probe_time: None,
-        });
-    }
-    all
-}
-
-#[derive(Debug, Default, Clone)]
-struct Why {
-    reason: Option<&'static str>,
-    message: Option<String>,
-    true_anyway: bool,
-}
-
-impl Why {
-    fn not(reason: &'static str, message: Option<String>) -> Self {
-        Self {
-            reason: Some(reason),
-            message,
-            true_anyway: false,
-        }
-    }
-}
-
-fn containers_ready(
-    pod: &Pod,
-    init: &[ContainerStatus],
-    main: &[ContainerStatus],
-    phase: &str,
-) -> Option<Why> {
-    match phase {
-        "Succeeded" => return Some(Why::not("PodCompleted", None)),
-        "Failed" => return Some(Why::not("PodFailed", None)),
-        _ => {}
-    }
-    let unready: Vec<&str> = specs(pod)
-        .filter(|(_, role)| *role != Role::Init)
-        .filter(|(container, role)| {
-            let list = if *role == Role::Main { main } else { init };
-            !list
-                .iter()
-                .any(|status| status.name == container.name && status.ready)
-        })
-        .map(|(container, _)| container.name.as_str())
-        .collect();
-    if unready.is_empty() {
-        return None;
-    }
-    let message = format!("containers with unready status: [{}]", unready.join(" "));
-    Some(Why::not("ContainersNotReady", Some(message)))
-}
-
-fn readiness_gates(pod: &Pod, conditions: &[PodCondition]) -> Option<Why> {
-    let gates = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.readiness_gates.as_deref())
-        .unwrap_or_default();
-    let messages: Vec<String> = gates
-        .iter()
-        .filter_map(|gate| {
-            let name = &gate.condition_type;
-            match conditions.iter().find(|condition| condition.type_ == *name) {
-                None => Some(format!(
-                    "corresponding condition of pod readiness gate \"{name}\" does not exist."
-                )),
-                Some(found) if found.status != "True" => Some(format!(
-                    "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
-                    found.status
-                )),
-                Some(_) => None,
-            }
-        })
-        .collect();
-    if messages.is_empty() {
-        None
-    } else {
-        Some(Why::not("ReadinessGatesNotReady", Some(messages.join(", "))))
-    }
-}
-
-fn initialized(pod: &Pod, inputs: &Inputs<'_>, init: &[ContainerStatus], phase: &str) -> Option<Why> {
-    let incomplete: Vec<&str> = specs(pod)
-        .filter(|(_, role)| *role != Role::Main)
-        .filter(|(container, role)| {
-            !init.iter().any(|status| {
-                status.name == container.name
-                    && if *role == Role::Sidecar {
-                        status.started == Some(true)
-                    } else {
-                        status.ready
-                    }
-            })
-        })
-        .map(|(container, _)| container.name.as_str())
-        .collect();
-    if phase == "Succeeded" {
-        return Some(Why {
-            reason: Some("PodCompleted"),
-            message: None,
-            true_anyway: true,
-        });
-    }
-    let begun = inputs
-        .units
-        .iter()
-        .any(|unit| unit.role == Role::Main && unit.current.is_some());
-    if begun || incomplete.is_empty() {
-        return None;
-    }
-    let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
-    Some(Why::not("ContainersNotInitialized", Some(message)))
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::agent::NodeAgent;
+use crate::container;
+use crate::model::specs;
 use crate::worker::View;
-use crate::{container, resources};
 
 const CHUNK: usize = 32 << 10;
 /// How long output may take to come after the process that wrote it has ended.
@@ -48,6 +49,12 @@ impl Nodes {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name, agent);
+    }
+
+    /// All agents.
+    pub fn agents(&self) -> Vec<NodeAgent> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.values().cloned().collect()
     }
 
     /// Takes an agent out; dropping it stops it.
@@ -110,7 +117,7 @@ fn internal(err: impl std::fmt::Display) -> StreamError {
 }
 
 fn check_container(target: &Target, view: &View) -> Result<(), StreamError> {
-    if resources::containers(&view.pod).any(|container| container.name == target.container) {
+    if specs(&view.pod).any(|(container, _)| container.name == target.container) {
         return Ok(());
     }
     Err(failure(
@@ -259,7 +266,9 @@ impl NodeStreams for Nodes {
         let (_, mut view) = self.find(target)?;
         let (tty, has_stdin) = {
             let view = view.borrow();
-            let spec = resources::containers(&view.pod).find(|container| container.name == target.container);
+            let spec = specs(&view.pod)
+                .map(|(container, _)| container)
+                .find(|container| container.name == target.container);
             (
                 spec.is_some_and(|c| c.tty == Some(true)),
                 spec.is_some_and(|c| c.stdin == Some(true)),

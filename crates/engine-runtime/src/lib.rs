@@ -5,8 +5,8 @@
 //!   that libcontainer's clones never come from a threaded process, and stays the parent of every container.
 //! - [`client`]: the async side that the node agent uses; it reconnects, and replays exits that were missed.
 //!
-//! What is deliberately not here yet: a default seccomp profile (libcontainer is built without libseccomp), device filtering on
-//! pure cgroup v2 (there `CAP_MKNOD` is left out of the default capabilities instead), `shareProcessNamespace`.
+//! What is deliberately not here: device filtering on pure cgroup v2 (there `CAP_MKNOD` is left out of the default capabilities
+//! instead).
 //!
 //! What a dead daemon costs: containers go on. Their output waits in the FIFOs (64 KiB, then writers block) until the daemon is back.
 //! A container that ends meanwhile is reported with the code 137 and `unknown: true` unless the kernel still tells the real code
@@ -17,8 +17,10 @@ pub mod client;
 pub mod daemon;
 mod error;
 pub mod proto;
+mod seccomp;
 mod spec;
 mod sys;
+pub mod usage;
 mod wire;
 mod worker;
 

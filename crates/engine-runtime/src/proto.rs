@@ -39,6 +39,8 @@ pub struct ContainerSpec {
     pub privileged: bool,
     /// `allowPrivilegeEscalation: false`.
     pub no_new_privs: bool,
+    /// Which system calls are let through. A privileged container may use all of them.
+    pub seccomp: Seccomp,
     /// `procMount: Unmasked`: nothing in `/proc` is masked or read-only.
     pub unmasked_proc: bool,
     /// Bind and tmpfs mounts, applied in this order.
@@ -136,6 +138,18 @@ pub enum Propagation {
     Bidirectional,
 }
 
+/// `seccompProfile`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// All system calls.
+    Unconfined,
+    /// Those that Docker and containerd allow by default.
+    #[default]
+    RuntimeDefault,
+    /// Those of an OCI profile in this file.
+    Localhost(PathBuf),
+}
+
 /// Which processes a container sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PidMode {
@@ -146,8 +160,8 @@ pub enum PidMode {
     Host,
     /// Those of a running container (`kubectl debug --target`).
     Container(Id),
-    /// `shareProcessNamespace`: answered with [`crate::Error::Unsupported`].
-    Pod,
+    /// One that all containers of a pod have together (`shareProcessNamespace`). Who holds it is recorded in this folder, the pod's.
+    Pod(PathBuf),
 }
 
 /// Which System V and POSIX message objects a container sees.

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use crate::cgroup::Layout;
 use crate::proto::{ContainerSpec, ExecSpec, IpcMode, MountSource, PidMode, Propagation, User};
-use crate::{Error, Result};
+use crate::{Error, Result, seccomp};
+
+/// Annotation of a `config.json`: capabilities that are the executor's and not the container's, separated by blanks.
+pub const LENT: &str = "io.cncfdemo.lent-capabilities";
 
 /// containerd's default.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -97,11 +100,6 @@ pub fn check(spec: &ContainerSpec) -> Result<()> {
     if !spec.cwd.is_empty() && !spec.cwd.starts_with('/') {
         return invalid(format!("working directory {:?} is not absolute", spec.cwd));
     }
-    if spec.pid == PidMode::Pod {
-        return Err(Error::Unsupported(
-            "shareProcessNamespace is not supported by this runtime".into(),
-        ));
-    }
     for mount in &spec.mounts {
         let Some(rest) = mount.destination.strip_prefix('/') else {
             return invalid(format!(
@@ -126,7 +124,18 @@ pub fn check(spec: &ContainerSpec) -> Result<()> {
 
 /// The container's `config.json`.
 pub fn config(spec: &ContainerSpec, facts: &Facts<'_>) -> Result<Value> {
-    let capabilities: Vec<_> = capabilities::names(spec, facts.own_capabilities, facts.layout)?;
+    let own: Vec<_> = capabilities::names(spec, facts.own_capabilities, facts.layout)?;
+    let filter = if spec.privileged {
+        None
+    } else {
+        seccomp::profile(&spec.seccomp, &own)?
+    };
+    // The executor loads the filter when everything else is done, for which it needs capabilities; it gives them up afterwards.
+    let lent = match filter {
+        Some(_) if !spec.no_new_privs => capabilities::lent(&own),
+        _ => Vec::new(),
+    };
+    let capabilities = [own, lent.clone()].concat();
     let cwd = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
     let mut process = json!({
         "terminal": spec.tty,
@@ -158,12 +167,17 @@ pub fn config(spec: &ContainerSpec, facts: &Facts<'_>) -> Result<Value> {
         linux["readonlyPaths"] = json!(READ_ONLY);
     }
 
+    if let Some(filter) = filter {
+        linux["seccomp"] = filter;
+    }
+
     let mut config = json!({
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": "rootfs", "readonly": spec.read_only_root_fs},
         "mounts": mounts(spec, facts),
         "linux": linux,
+        "annotations": {LENT: lent.join(" ")},
     });
     if let Some(hostname) = &spec.hostname {
         config["hostname"] = json!(hostname);

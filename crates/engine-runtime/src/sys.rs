@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
+use rustix::thread::{CapabilitySet, UnshareFlags};
+
 /// Sets a terminal's size.
 pub fn resize(terminal: BorrowedFd<'_>, width: u16, height: u16) -> io::Result<()> {
     let size = libc::winsize {
@@ -67,6 +69,38 @@ pub fn reset_signals() {
     }
 }
 
+/// Loads a system call filter for this thread and whatever it becomes.
+pub fn load_filter(program: &[seccompiler::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    // Without the flag, older kernels slow filtered processes down against speculation, which nobody asked for (as runc does).
+    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    // SAFETY: the pointer is to a program that lives beyond the call and that the kernel copies; both structures are the kernel's own.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    check(result as i32).map(drop)
+}
+
+/// Gives up capabilities for good: this process and whatever it becomes can never have them again.
+pub fn give_up(capabilities: CapabilitySet) -> io::Result<()> {
+    for one in capabilities.iter() {
+        rustix::thread::remove_capability_from_bounding_set(one)?;
+    }
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.effective -= capabilities;
+    sets.permitted -= capabilities;
+    sets.inheritable -= capabilities;
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
 /// Forks; 0 in the child. Only for the daemon, which has one thread.
 pub fn fork() -> io::Result<i32> {
     // SAFETY: the caller has one thread, so the child may do whatever the parent may.
@@ -92,6 +126,31 @@ pub fn close_all_but(keep: &[i32]) {
             unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) };
         }
         from = from.max(fd.saturating_add(1));
+    }
+}
+
+/// Moves this process, or with `NEWPID` its next child, into new namespaces.
+pub fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: the process has one thread and shares no descriptor table with anybody.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
+/// Closes all descriptors from this one on; for a child that will never use one again.
+pub fn close_from(first: u32) {
+    // SAFETY: integers; nothing of this process is used after it but system calls without descriptors.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Lives until it is killed, as the first process of a PID namespace: children of others that end there are not kept as zombies.
+pub fn wait_for_ever() -> ! {
+    // SAFETY: constants, and no memory is touched.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, c"pause".as_ptr());
+        libc::setsid();
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        loop {
+            libc::pause();
+        }
     }
 }
 

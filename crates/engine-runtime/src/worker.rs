@@ -8,6 +8,7 @@ mod create;
 mod exec;
 mod executor;
 mod files;
+mod holder;
 mod rootfs;
 
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,7 +1,10 @@
-//! The cluster's cgroups, `cncfdemo/NAME`, in whatever hierarchies this machine has (v1, hybrid, v2).
+//! The cluster's cgroups, `cncfdemo/NAME` and `cncfdemo-idle/NAME`, in whatever hierarchies this machine has (v1, hybrid, v2).
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use engine_runtime::cgroup::{GROUP, IDLE_GROUP, Layout};
 
 /// Mount points of all cgroup hierarchies, from `/proc/self/mountinfo`.
 pub(crate) fn hierarchies() -> Vec<PathBuf> {
@@ -26,13 +29,37 @@ fn parse_hierarchies(mountinfo: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The folders of `cncfdemo/NAME` that exist.
+/// The folders of all clusters, whether they exist or not.
+fn tops() -> impl Iterator<Item = PathBuf> {
+    let both = |hierarchy: PathBuf| [GROUP, IDLE_GROUP].map(|top| hierarchy.join(top));
+    hierarchies().into_iter().flat_map(both)
+}
+
+/// The cluster's folders that exist.
 pub(crate) fn roots(name: &str) -> Vec<PathBuf> {
-    hierarchies()
-        .into_iter()
-        .map(|h| h.join("cncfdemo").join(name))
-        .filter(|p| p.is_dir())
-        .collect()
+    tops().map(|top| top.join(name)).filter(|p| p.is_dir()).collect()
+}
+
+/// CPU time that a cluster has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuTime {
+    /// Of the engine and of all pods but those below.
+    pub ordinary: Duration,
+    /// Of pods that run on idle CPU.
+    pub idle: Duration,
+}
+
+/// What the cluster of this name has used; `None` when none runs on this machine.
+pub fn cpu_time(name: &str) -> Option<CpuTime> {
+    if roots(name).is_empty() {
+        return None;
+    }
+    let layout = Layout::detect().ok()?;
+    let of = |top: &str| Duration::from_nanos(layout.usage(&format!("{top}/{name}")).cpu_nanos);
+    Some(CpuTime {
+        ordinary: of(GROUP),
+        idle: of(IDLE_GROUP),
+    })
 }
 
 /// Every process below the cluster's cgroups.
@@ -51,7 +78,7 @@ pub(crate) fn processes(name: &str) -> BTreeSet<i32> {
     pids
 }
 
-/// Removes the cluster's cgroups, deepest first, and `cncfdemo` itself where it is empty. Returns what would not go.
+/// Removes the cluster's cgroups, deepest first, and those of all clusters where they are empty. Returns what would not go.
 pub(crate) fn remove(name: &str) -> Vec<String> {
     let mut left = Vec::new();
     for root in roots(name) {
@@ -65,9 +92,9 @@ pub(crate) fn remove(name: &str) -> Vec<String> {
             }
         }
     }
-    for hierarchy in hierarchies() {
+    for top in tops() {
         // Fails while another cluster lives, as it should.
-        let _ = fs::remove_dir(hierarchy.join("cncfdemo"));
+        let _ = fs::remove_dir(top);
     }
     left
 }

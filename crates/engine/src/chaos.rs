@@ -1,4 +1,8 @@
 //! Faults of the harshest kind, for local clusters only: what no API can do.
+mod control;
+
+pub use control::{LONGEST, NodeState, State, cut_node, nodes, restore_node, stop_node};
+
 use std::collections::BTreeSet;
 use std::fs;
 

@@ -43,15 +43,15 @@ pub enum Error {
     },
     /// An existing cluster differs from what was asked for.
     #[error(
-        "cluster `{name}` exists with {existing} node(s), {asked} asked for: destroy it first, or choose another --name"
+        "cluster `{name}` exists with {existing}, {asked} asked for: destroy it first, or choose another --name"
     )]
     Different {
         /// Cluster name.
         name: String,
-        /// Nodes it has.
-        existing: u32,
-        /// Nodes asked for.
-        asked: u32,
+        /// What it has, such as `2 node(s)`.
+        existing: String,
+        /// What is asked for.
+        asked: String,
     },
     /// A cluster of this name lives below another state root.
     #[error(
@@ -84,6 +84,14 @@ pub enum Error {
         /// Which part: `API server`, `pod network`, …
         part: &'static str,
         /// Why.
+        reason: String,
+    },
+    /// The running engine was asked something by its control socket and did not do it.
+    #[error("failed to {action}: {reason}")]
+    Control {
+        /// What was asked, such as `stop node a-2`.
+        action: String,
+        /// Why not, in the engine's words.
         reason: String,
     },
     /// Something of the cluster could not be taken away.

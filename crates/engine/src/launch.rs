@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::lock::Lock;
-use crate::plan::FORMAT;
+use crate::outages::Outages;
+use crate::plan::{FORMAT, Lifecycle};
 use crate::{Error, Paths, Plan, kubeconfig, owner, pki, status};
 
 /// What is asked for.
@@ -15,10 +16,33 @@ pub struct Request {
     pub nodes: Option<u32>,
     /// Port of the API server on 127.0.0.1; `None` chooses a free one.
     pub api_port: Option<u16>,
+    /// How soon the loss of a node is acted upon; what is `None` is taken from an existing cluster, else from upstream.
+    pub lifecycle: AskedLifecycle,
     /// This program, to be run as `PROGRAM __runtime DIR` and `PROGRAM __engine DIR`.
     pub program: PathBuf,
     /// How long to wait for the nodes to be Ready.
     pub patience: Duration,
+}
+
+/// What is asked of [`Lifecycle`], in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AskedLifecycle {
+    /// Silence after which a node counts as lost.
+    pub node_monitor_grace: Option<u32>,
+    /// How long pods stay on a node that is not ready.
+    pub not_ready_toleration: Option<u32>,
+    /// How long pods stay on a node that cannot be reached.
+    pub unreachable_toleration: Option<u32>,
+}
+
+impl AskedLifecycle {
+    fn over(self, base: Lifecycle) -> Lifecycle {
+        Lifecycle {
+            node_monitor_grace: self.node_monitor_grace.unwrap_or(base.node_monitor_grace),
+            not_ready_toleration: self.not_ready_toleration.unwrap_or(base.not_ready_toleration),
+            unreachable_toleration: self.unreachable_toleration.unwrap_or(base.unreachable_toleration),
+        }
+    }
 }
 
 /// What came of it.
@@ -36,14 +60,8 @@ pub struct Launched {
 pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
     owner::check(paths)?;
     if let Some(plan) = Plan::read(paths)? {
-        return match request.nodes {
-            Some(asked) if asked != plan.nodes => Err(Error::Different {
-                name: plan.name,
-                existing: plan.nodes,
-                asked,
-            }),
-            _ => Ok((plan, false)),
-        };
+        check_same(&plan, request)?;
+        return Ok((plan, false));
     }
     let others: Vec<Plan> = Paths::existing(paths.state())
         .into_iter()
@@ -58,6 +76,7 @@ pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
         index,
         nodes: request.nodes.unwrap_or(1),
         api_port: api_port(request.api_port, index, &others)?,
+        lifecycle: request.lifecycle.over(Lifecycle::default()),
         created_by: env!("CARGO_PKG_VERSION").to_owned(),
         created: jiff::Timestamp::now()
             .round(jiff::Unit::Second)
@@ -65,6 +84,41 @@ pub fn plan(paths: &Paths, request: &Request) -> Result<(Plan, bool), Error> {
             .to_string(),
     };
     Ok((plan, true))
+}
+
+/// An existing cluster is what it is: whoever asks for something else is told.
+fn check_same(plan: &Plan, request: &Request) -> Result<(), Error> {
+    let different = |existing: String, asked: String| Error::Different {
+        name: plan.name.clone(),
+        existing,
+        asked,
+    };
+    if let Some(asked) = request.nodes.filter(|asked| *asked != plan.nodes) {
+        return Err(different(format!("{} node(s)", plan.nodes), asked.to_string()));
+    }
+    let (has, wants) = (plan.lifecycle, request.lifecycle.over(plan.lifecycle));
+    for (flag, has, wants) in [
+        (
+            "--node-monitor-grace-period",
+            has.node_monitor_grace,
+            wants.node_monitor_grace,
+        ),
+        (
+            "--default-not-ready-toleration-seconds",
+            has.not_ready_toleration,
+            wants.not_ready_toleration,
+        ),
+        (
+            "--default-unreachable-toleration-seconds",
+            has.unreachable_toleration,
+            wants.unreachable_toleration,
+        ),
+    ] {
+        if has != wants {
+            return Err(different(format!("{flag} {has} s"), format!("{wants} s")));
+        }
+    }
+    Ok(())
 }
 
 /// The asked port if it is free, else the first free one from 7443 on that no other cluster has.
@@ -121,7 +175,7 @@ fn forget_before_reboot(paths: &Paths) -> Result<(), Error> {
     match fs::read_to_string(&path) {
         Ok(then) if then == now => return Ok(()),
         Ok(_) => {
-            for stale in ["netns", "runtime.sock", "pids"] {
+            for stale in ["netns", "runtime.sock", "control.sock", "outages.json", "pids"] {
                 let stale = paths.run().join(stale);
                 let removed = if stale.is_dir() {
                     fs::remove_dir_all(&stale)
@@ -156,10 +210,13 @@ const HOPELESS: usize = 4;
 fn wait_ready(paths: &Paths, plan: &Plan, patience: Duration) -> Result<(), Error> {
     let begun = Instant::now();
     let log_before = fs::metadata(paths.engine_log()).map_or(0, |m| m.len());
+    // Nodes that somebody has taken out for a while are not waited for.
+    let out = Outages::read(paths)?.len() as u32;
+    let wanted = plan.nodes.saturating_sub(out);
     loop {
         let reason = match status::ready_nodes(paths) {
-            Ok(ready) if ready >= plan.nodes => return Ok(()),
-            Ok(ready) => format!("{ready} of {} nodes are Ready", plan.nodes),
+            Ok(ready) if ready >= wanted => return Ok(()),
+            Ok(ready) => format!("{ready} of {wanted} nodes are Ready"),
             Err(reason) => reason,
         };
         let failures = failures_since(paths, log_before);

@@ -9,6 +9,7 @@ mod error;
 pub mod kubeconfig;
 pub mod launch;
 mod lock;
+mod outages;
 mod owner;
 mod paths;
 pub mod pki;
@@ -17,6 +18,7 @@ mod process;
 pub mod run;
 pub mod status;
 
+pub use cgroup::{CpuTime, cpu_time};
 pub use error::Error;
 pub use paths::Paths;
 pub use plan::Plan;

@@ -89,6 +89,14 @@ impl Paths {
     pub fn enabled(&self) -> PathBuf {
         self.run().join("enabled")
     }
+    /// Where the running engine can be asked to take nodes out; see [`crate::chaos`].
+    pub fn control_socket(&self) -> PathBuf {
+        self.run().join("control.sock")
+    }
+    /// Nodes that are out on purpose.
+    pub(crate) fn outages(&self) -> PathBuf {
+        self.run().join("outages.json")
+    }
     /// The engine's own log.
     pub fn engine_log(&self) -> PathBuf {
         self.dir().join("engine.log")

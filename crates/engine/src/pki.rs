@@ -30,6 +30,11 @@ pub struct Pki {
     pub server: Pair,
     /// Client certificate of `kubernetes-admin` in `system:masters`.
     pub admin: Pair,
+    /// Client certificate by which the API server shows itself to node agents.
+    pub node_client: Pair,
+    /// The authority of the front proxy, and the one certificate that it has signed: by it extension API servers recognise
+    /// requests that the API server passes on.
+    pub front_proxy: (Pair, Pair),
     /// ES256 key of service account tokens, PKCS #8 PEM.
     pub service_accounts: String,
 }
@@ -39,14 +44,24 @@ impl Pki {
     pub fn ensure(paths: &Paths, plan: &Plan) -> Result<Pki, Error> {
         let dir = paths.pki();
         fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
-        let ca = ensure_pair(&dir, "ca", || authority(plan))?;
+        let ca = ensure_pair(&dir, "ca", || authority(&format!("cncfdemo-{}", plan.name)))?;
+        let front_ca = ensure_pair(&dir, "front-proxy-ca", || authority("front-proxy-ca"))?;
+        let front_key = KeyPair::from_pem(&front_ca.key).map_err(pki)?;
+        let front_issuer = Issuer::from_ca_cert_pem(&front_ca.cert, front_key).map_err(pki)?;
+        let front_client = ensure_pair(&dir, "front-proxy-client", || {
+            client("front-proxy-client", None, &front_issuer)
+        })?;
         let issuer_key = KeyPair::from_pem(&ca.key).map_err(pki)?;
         let issuer = Issuer::from_ca_cert_pem(&ca.cert, issuer_key).map_err(pki)?;
         Ok(Pki {
             server: ensure_pair(&dir, "server", || server(plan, &issuer))?,
             admin: ensure_pair(&dir, "admin", || {
-                client("kubernetes-admin", "system:masters", &issuer)
+                client("kubernetes-admin", Some("system:masters"), &issuer)
             })?,
+            node_client: ensure_pair(&dir, "apiserver-kubelet-client", || {
+                client("kube-apiserver-kubelet-client", Some("system:masters"), &issuer)
+            })?,
+            front_proxy: (front_ca, front_client),
             service_accounts: ensure_file(&dir.join("sa.key"), || {
                 Ok(KeyPair::generate().map_err(pki)?.serialize_pem())
             })?,
@@ -67,12 +82,10 @@ fn lasting(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
-fn authority(plan: &Plan) -> Result<Pair, Error> {
+fn authority(name: &str) -> Result<Pair, Error> {
     let mut params = lasting(CertificateParams::new(Vec::new()).map_err(pki)?);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("cncfdemo-{}", plan.name));
+    params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
         KeyUsagePurpose::DigitalSignature,
@@ -115,9 +128,11 @@ fn server(plan: &Plan, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
     sign(params, issuer)
 }
 
-fn client(user: &str, group: &str, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
+fn client(user: &str, group: Option<&str>, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, Error> {
     let mut params = lasting(CertificateParams::new(Vec::new()).map_err(pki)?);
-    params.distinguished_name.push(DnType::OrganizationName, group);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
     params.distinguished_name.push(DnType::CommonName, user);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(params, issuer)

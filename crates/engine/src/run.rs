@@ -1,6 +1,10 @@
 //! The engine's own processes: what `PROGRAM __runtime DIR` and `PROGRAM __engine DIR` do.
 mod audit;
+mod control;
 mod dns_service;
+mod fleet;
+mod hooks;
+mod line;
 mod readiness;
 mod watchdog;
 
@@ -17,12 +21,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::fleet::{Fleet, Parts};
 use crate::lock::Lock;
-use crate::pki::Pki;
+use crate::pki::{Pair, Pki};
 use crate::{Error, Paths, Plan};
-
-/// Pods that a node takes.
-const PODS_PER_NODE: i64 = 250;
 
 /// Runs the runtime daemon of the cluster in this folder. Must be called before the process has a second thread.
 pub fn runtime_daemon(dir: &Path, program: PathBuf) -> Result<(), Error> {
@@ -40,7 +42,11 @@ pub fn runtime_daemon(dir: &Path, program: PathBuf) -> Result<(), Error> {
         paths.dir().into_os_string(),
     ];
     let mut config = engine_runtime::DaemonConfig::new(paths.dir(), engine_argv);
-    config.system_cgroup = Some(format!("cncfdemo/{}/system", paths.name()));
+    config.system_cgroup = Some(format!(
+        "{}/{}/system",
+        engine_runtime::cgroup::GROUP,
+        paths.name()
+    ));
     engine_runtime::run(config).map_err(|e| Error::part("runtime daemon")(Box::new(e)))
 }
 
@@ -72,7 +78,8 @@ pub fn engine(dir: &Path, program: PathBuf) -> Result<(), Error> {
 struct Engine {
     _readiness: tokio::task::JoinHandle<()>,
     _watchdog: tokio::task::JoinHandle<()>,
-    _nodes: Vec<engine_node::NodeAgent>,
+    _control: tokio::task::JoinHandle<()>,
+    _deadlines: tokio::task::JoinHandle<()>,
     _controllers: engine_control::Controllers,
     _host_ports: HostPorts,
     _dns: Dns,
@@ -91,7 +98,10 @@ impl Engine {
             run_dir: paths.run(),
             addresses,
         };
-        let (net, api) = tokio::join!(ClusterNet::ensure(net_plan), build_api(paths, addresses, &pki));
+        let (net, api) = tokio::join!(
+            ClusterNet::ensure(net_plan),
+            build_api(paths, &plan, addresses, &pki)
+        );
         let net = net.map_err(|e| Error::part("pod network")(Box::new(e)))?;
         let api = api?;
         let tls = server_tls(&pki)?;
@@ -112,17 +122,25 @@ impl Engine {
             client(&api, "system:service-controller", "service-controller"),
         );
 
-        let controllers = controllers(paths, &api, &pki);
-        let mut nodes = Vec::new();
+        let controllers = controllers(paths, &plan, &api, &pki);
         let runtime = watchdog::connect(paths, &program).await?;
-        for (n, name) in (1u8..).zip(plan.node_names()) {
-            nodes.push(node(paths, &plan, &api, &net, &runtime, &tls, n, &name).await?);
-        }
-        api.set_node_streams(Arc::new(engine_node::Nodes::new(nodes.clone())));
+        let fleet = Fleet::start(Parts {
+            paths: paths.clone(),
+            plan,
+            api: api.clone(),
+            net: net.clone(),
+            runtime: runtime.clone(),
+            tls,
+        })
+        .await?;
+        api.set_metrics_source(Arc::new(hooks::Metrics(fleet.reachable().clone())));
+        api.set_network(Arc::new(hooks::Backbone(net)));
+        api.set_node_streams(Arc::new(fleet.reachable().clone()));
         Ok(Engine {
             _readiness: readiness::report(paths.clone(), client(&api, "system:apiserver", "cncfdemo-engine")),
             _watchdog: watchdog::keep(paths.clone(), program, runtime),
-            _nodes: nodes,
+            _deadlines: fleet.keep_deadlines(),
+            _control: control::serve(paths, fleet)?,
             _controllers: controllers,
             _host_ports: host_ports,
             _dns: dns,
@@ -133,21 +151,40 @@ impl Engine {
     }
 }
 
-async fn build_api(paths: &Paths, addresses: AddressPlan, pki: &Pki) -> Result<ApiServer, Error> {
+async fn build_api(
+    paths: &Paths,
+    plan: &Plan,
+    addresses: AddressPlan,
+    pki: &Pki,
+) -> Result<ApiServer, Error> {
     let config = engine_api::Config {
         store_dir: Some(paths.store()),
         service_cidr: addresses.services(),
         dns_ip: Some(addresses.dns_service()),
         service_account_keys: vec![pki.service_accounts.clone()],
         ca_pem: pki.ca.cert.clone(),
+        front_proxy: Some(engine_api::FrontProxy {
+            ca_pem: pki.front_proxy.0.cert.clone(),
+            identity: identity(&pki.front_proxy.1),
+        }),
+        node_client: Some(identity(&pki.node_client)),
         advertise: Some((addresses.backbone(), 6443)),
         audit: Some(audit::to_file(paths)?),
+        not_ready_toleration_seconds: plan.lifecycle.not_ready_toleration,
+        unreachable_toleration_seconds: plan.lifecycle.unreachable_toleration,
         ..engine_api::Config::default()
     };
     config
         .build()
         .await
         .map_err(|e| Error::part("API server")(Box::new(e)))
+}
+
+fn identity(pair: &Pair) -> engine_api::ClientIdentity {
+    engine_api::ClientIdentity {
+        cert_pem: pair.cert.clone(),
+        key_pem: pair.key.clone(),
+    }
 }
 
 /// A client of one of the engine's own parts: trusted, since they are one process.
@@ -159,13 +196,15 @@ fn client(api: &ApiServer, user: &str, agent: &str) -> Client {
     )
 }
 
-fn controllers(paths: &Paths, api: &ApiServer, pki: &Pki) -> engine_control::Controllers {
+fn controllers(paths: &Paths, plan: &Plan, api: &ApiServer, pki: &Pki) -> engine_control::Controllers {
     let mut config = engine_control::Config::new(
         client(api, "system:kube-controller-manager", "kube-controller-manager"),
         client(api, "system:kube-scheduler", "kube-scheduler"),
         pki.ca.cert.clone(),
         paths.volumes(),
     );
+    config.ca_key = Some(pki.ca.key.clone());
+    config.node_monitor_grace_seconds = plan.lifecycle.node_monitor_grace;
     let volumes = paths.volumes();
     config.remove_folder = Some(Arc::new(move |folder: PathBuf| {
         // Only what lies below the cluster's own folder of volumes, whatever a PersistentVolume says.
@@ -178,48 +217,6 @@ fn controllers(paths: &Paths, api: &ApiServer, pki: &Pki) -> engine_control::Con
         }
     }));
     config.build()
-}
-
-#[allow(
-    clippy::too_many_arguments,
-    reason = "each is another part of the engine, named once"
-)]
-async fn node(
-    paths: &Paths,
-    plan: &Plan,
-    api: &ApiServer,
-    net: &Arc<ClusterNet>,
-    runtime: &engine_runtime::Client,
-    tls: &Arc<rustls::ServerConfig>,
-    n: u8,
-    name: &str,
-) -> Result<engine_node::NodeAgent, Error> {
-    let node_net = net
-        .ensure_node(n, name)
-        .await
-        .map_err(|e| Error::part("node network")(Box::new(e)))?;
-    let images = image::Store::open(paths.images()).map_err(|e| Error::part("image store")(Box::new(e)))?;
-    let groups = ["system:nodes", "system:masters", "system:authenticated"];
-    let config = engine_node::Config {
-        client: api.client(&format!("system:node:{name}"), &groups, "kubelet/v1.36.2"),
-        runtime: runtime.clone(),
-        net: node_net,
-        images,
-        cluster_name: plan.name.clone(),
-        cluster_dir: paths.dir(),
-        cluster_dns: plan.addresses()?.dns_service().into(),
-        cluster_domain: "cluster.local".to_owned(),
-        capacity: engine_node::Capacity::of_this_machine(&paths.dir(), PODS_PER_NODE),
-        labels: std::collections::BTreeMap::new(),
-        control_plane: n == 1,
-        pod_pids: None,
-        tls: Some(tls.clone()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    config
-        .build()
-        .await
-        .map_err(|e| Error::part("node agent")(Box::new(e)))
 }
 
 /// Listens on the host's loopback and on the backbone.

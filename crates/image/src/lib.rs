@@ -15,6 +15,8 @@ mod debian;
 mod digest;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod model;
 mod options;
 mod recipe;

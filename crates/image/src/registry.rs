@@ -28,6 +28,8 @@ pub struct PullOptions {
     pub plain_http: Vec<String>,
     /// Docker's `config.json` with credentials, if there is one.
     pub docker_config: Option<PathBuf>,
+    /// More of such documents, as Secrets of type `kubernetes.io/dockerconfigjson` hold them; the first that knows the registry counts.
+    pub docker_configs: Vec<Vec<u8>>,
     /// How long a registry may take for its first answer; default 12 s.
     pub patience: Option<Duration>,
 }
@@ -40,6 +42,14 @@ impl Store {
         let store = self.clone();
         let _content = tokio::task::spawn_blocking(move || store.lock_content()).await??;
         pull.run().await
+    }
+}
+
+impl Store {
+    /// Whether a registry would give an image: asks for its manifest, and keeps nothing.
+    pub async fn reach(&self, reference: &str, options: &PullOptions) -> Result<()> {
+        let pull = Pull::new(self.clone(), reference.parse()?, options)?;
+        pull.first().await.map(drop)
     }
 }
 
@@ -91,10 +101,15 @@ impl Pull {
             ))
         })?;
         let client = Client::try_from(config).map_err(|e| failed(chain(&e)))?;
-        let auth = options
+        let file = options
             .docker_config
             .as_ref()
-            .and_then(|path| credentials(path, name.registry()))
+            .and_then(|path| std::fs::read(path).ok());
+        let auth = options
+            .docker_configs
+            .iter()
+            .chain(&file)
+            .find_map(|config| credentials(config, name.registry()))
             .unwrap_or(RegistryAuth::Anonymous);
         Ok(Self {
             store,
@@ -106,7 +121,8 @@ impl Pull {
         })
     }
 
-    async fn run(self) -> Result<Image> {
+    /// The manifest or index that the name means; a registry that does not answer at all is not waited for long.
+    async fn first(&self) -> Result<(Vec<u8>, String, Digest)> {
         let answered = tokio::time::timeout(self.patience, async {
             self.client
                 .auth(&self.remote, &self.auth, RegistryOperation::Pull)
@@ -121,7 +137,11 @@ impl Pull {
                 self.patience.as_secs()
             ))
         };
-        let (mut bytes, mut media_type, mut digest) = answered.await.map_err(quiet)??;
+        answered.await.map_err(quiet)?
+    }
+
+    async fn run(self) -> Result<Image> {
+        let (mut bytes, mut media_type, mut digest) = self.first().await?;
         let mut source = None;
         if matches!(media_type.as_str(), INDEX | DOCKER_LIST) {
             let chosen = self.choose(bytes).await?;
@@ -248,14 +268,17 @@ struct Kind {
 }
 
 /// Credentials as `docker login` keeps them without a helper program.
-fn credentials(path: &std::path::Path, registry: &str) -> Option<RegistryAuth> {
-    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+fn credentials(config: &[u8], registry: &str) -> Option<RegistryAuth> {
+    let config: serde_json::Value = serde_json::from_slice(config).ok()?;
     let names: &[&str] = if registry == "docker.io" {
         &["https://index.docker.io/v1/", "docker.io"]
     } else {
         &[registry]
     };
     let entry = names.iter().find_map(|name| config["auths"].get(name))?;
+    if let (Some(user), Some(password)) = (entry["username"].as_str(), entry["password"].as_str()) {
+        return Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()));
+    }
     let decoded = decode_base64(entry["auth"].as_str()?)?;
     let (user, password) = decoded.split_once(':')?;
     Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
@@ -272,18 +295,17 @@ mod tests {
 
     #[test]
     fn docker_credentials() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        std::fs::write(
-            &path,
-            r#"{"auths": {"r.example": {"auth": "dTpwOnE="}, "https://index.docker.io/v1/": {}}}"#,
-        )
-        .unwrap();
+        let config = br#"{"auths": {"r.example": {"auth": "dTpwOnE="}, "https://index.docker.io/v1/": {},
+            "s.example": {"username": "u", "password": "p"}}}"#;
         assert_eq!(
-            credentials(&path, "r.example"),
+            credentials(config, "r.example"),
             Some(RegistryAuth::Basic("u".into(), "p:q".into()))
         );
-        assert_eq!(credentials(&path, "docker.io"), None);
-        assert_eq!(credentials(&path, "other.example"), None);
+        assert_eq!(
+            credentials(config, "s.example"),
+            Some(RegistryAuth::Basic("u".into(), "p".into()))
+        );
+        assert_eq!(credentials(config, "docker.io"), None);
+        assert_eq!(credentials(config, "other.example"), None);
     }
 }

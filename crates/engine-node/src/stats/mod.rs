@@ -1,12 +1,14 @@
 //! What containers, pods and the node use, read from cgroups (v1, v2, and v1 beside v2) and from the pods' network devices.
-pub mod cgroup;
 pub mod text;
+pub mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine_runtime::cgroup::Layout;
 use engine_runtime::proto::Info;
+use engine_runtime::usage::Usage;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::agent::lock;
 use crate::resources;
 use crate::shared::Shared;
 use crate::worker::Link;
-use cgroup::{Hierarchies, Usage};
+use window::{ResourceUsage, SHORTEST, Window};
 
 /// An earlier look: when, CPU time in nanoseconds, and the rate seen then.
 pub(crate) type Look = (Timestamp, u64, u64);
@@ -26,6 +28,7 @@ pub struct Source {
     pub(crate) shared: Arc<Shared>,
     pub(crate) links: Arc<Mutex<HashMap<String, Link>>>,
     pub(crate) before: Arc<Mutex<HashMap<String, Look>>>,
+    pub(crate) window: Arc<Mutex<Window>>,
 }
 
 /// Use of one container.
@@ -104,10 +107,9 @@ impl Source {
     /// Reads everything now.
     pub async fn read(&self) -> NodeStats {
         let listed = self.shared.runtime.list().await.unwrap_or_default();
-        let prefix = format!("{}/", self.shared.cgroup_root);
         let listed: Vec<Info> = listed
             .into_iter()
-            .filter(|info| info.pid > 0 && info.cgroup.starts_with(&prefix))
+            .filter(|info| info.pid > 0 && self.shared.owns_cgroup(&info.cgroup))
             .collect();
         let pods: HashMap<String, Arc<Pod>> = lock(&self.links)
             .iter()
@@ -141,6 +143,19 @@ impl Source {
         }
     }
 
+    /// CPU use over a window of about 15 seconds, and memory. When nobody has asked for a while, this takes a second.
+    pub async fn resources(&self) -> ResourceUsage {
+        let stats = self.read().await;
+        let window = || self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window().look(&stats) {
+            return ResourceUsage::new(&stats, &window());
+        }
+        tokio::time::sleep(SHORTEST).await;
+        let stats = self.read().await;
+        window().look(&stats);
+        ResourceUsage::new(&stats, &window())
+    }
+
     /// The pods of the node.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         lock(&self.links)
@@ -150,7 +165,9 @@ impl Source {
     }
 
     fn read_now(&self, mut stats: NodeStats, listed: &[Info], pods: &HashMap<String, Arc<Pod>>) -> NodeStats {
-        let hierarchies = Hierarchies::find();
+        let Ok(layout) = Layout::detect() else {
+            return stats;
+        };
         let mut by_pod: BTreeMap<&str, Vec<&Info>> = BTreeMap::new();
         for info in listed {
             by_pod
@@ -158,12 +175,13 @@ impl Source {
                 .or_default()
                 .push(info);
         }
-        stats.usage = hierarchies.read(&self.shared.cgroup_root);
+        let [plain, idle] = self.shared.cgroups();
+        stats.usage = layout.usage(&plain).and(&layout.usage(&idle));
         stats.nano_cores = self.rate("/", stats.usage.cpu_nanos);
         for (uid, infos) in by_pod {
             let Some(pod) = pods.get(uid) else { continue };
             let cgroup = self.shared.pod_cgroup(pod);
-            let usage = hierarchies.read(&cgroup);
+            let usage = layout.usage(&cgroup);
             let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
             let network = infos
                 .first()
@@ -171,7 +189,7 @@ impl Source {
                 .and_then(|info| network_of(info.pid));
             let containers = infos
                 .iter()
-                .filter_map(|info| self.container(&hierarchies, pod, info))
+                .filter_map(|info| self.container(&layout, pod, info))
                 .collect();
             stats.pods.push(PodStats {
                 namespace: pod.metadata.namespace.clone().unwrap_or_default(),
@@ -196,10 +214,10 @@ impl Source {
         stats
     }
 
-    fn container(&self, hierarchies: &Hierarchies, pod: &Pod, info: &Info) -> Option<ContainerStats> {
+    fn container(&self, layout: &Layout, pod: &Pod, info: &Info) -> Option<ContainerStats> {
         let name = info.id.split('.').nth(1)?;
         let spec = resources::containers(pod).find(|container| container.name == name)?;
-        let usage = hierarchies.read(&info.cgroup);
+        let usage = layout.usage(&info.cgroup);
         let list = spec.resources.as_ref();
         Some(ContainerStats {
             name: name.to_owned(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccount, ServiceAccountTokenProjection, Volume,
+    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, Pod, SecretProjection,
+    ServiceAccount, ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 use kube::Api;
 use kube::api::PostParams;
@@ -24,82 +25,38 @@ impl Volumes {
         facts: &Facts,
         volume: &Volume,
     ) -> Result<Option<Payload>, String> {
-        let mut files = Payload::new();
-        if let Some(map) = &volume.config_map {
-            let mode = map.default_mode.unwrap_or(DEFAULT_MODE);
-            self.object(
-                &mut files,
-                Kind::ConfigMap,
-                &map.name,
-                map.items.as_deref(),
-                mode,
-                map.optional,
-            )
-            .await?;
-        } else if let Some(secret) = &volume.secret {
-            let mode = secret.default_mode.unwrap_or(DEFAULT_MODE);
-            let name = secret.secret_name.as_deref().unwrap_or_default();
-            self.object(
-                &mut files,
-                Kind::Secret,
-                name,
-                secret.items.as_deref(),
-                mode,
-                secret.optional,
-            )
-            .await?;
-        } else if let Some(downward) = &volume.downward_api {
-            let mode = downward.default_mode.unwrap_or(DEFAULT_MODE);
-            from_pod(
-                pod,
-                facts,
-                &mut files,
-                downward.items.as_deref().unwrap_or_default(),
-                mode,
-            )?;
-        } else if let Some(projected) = &volume.projected {
-            let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
-            for source in projected.sources.iter().flatten() {
-                if let Some(map) = &source.config_map {
-                    self.object(
-                        &mut files,
-                        Kind::ConfigMap,
-                        &map.name,
-                        map.items.as_deref(),
-                        mode,
-                        map.optional,
-                    )
-                    .await?;
-                } else if let Some(secret) = &source.secret {
-                    let items = secret.items.as_deref();
-                    self.object(
-                        &mut files,
-                        Kind::Secret,
-                        &secret.name,
-                        items,
-                        mode,
-                        secret.optional,
-                    )
-                    .await?;
-                } else if let Some(downward) = &source.downward_api {
-                    from_pod(
-                        pod,
-                        facts,
-                        &mut files,
-                        downward.items.as_deref().unwrap_or_default(),
-                        mode,
-                    )?;
-                } else if let Some(token) = &source.service_account_token {
-                    let file = self.token(pod, &volume.name, token, mode).await?;
-                    files.insert(token.path.clone(), file);
-                } else if source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some() {
-                    return Err(
-                        "clusterTrustBundle and podCertificate sources are not supported by this node".into(),
-                    );
-                }
-            }
-        } else {
+        let Some((sources, mode)) = sources(volume) else {
             return Ok(None);
+        };
+        let mut files = Payload::new();
+        let mode = mode.unwrap_or(DEFAULT_MODE);
+        for source in &sources {
+            if let Some(map) = &source.config_map {
+                let items = map.items.as_deref();
+                self.object(&mut files, Kind::ConfigMap, &map.name, items, mode, map.optional)
+                    .await?;
+            } else if let Some(secret) = &source.secret {
+                let items = secret.items.as_deref();
+                self.object(
+                    &mut files,
+                    Kind::Secret,
+                    &secret.name,
+                    items,
+                    mode,
+                    secret.optional,
+                )
+                .await?;
+            } else if let Some(downward) = &source.downward_api {
+                let items = downward.items.as_deref().unwrap_or_default();
+                from_pod(pod, facts, &mut files, items, mode)?;
+            } else if let Some(token) = &source.service_account_token {
+                let file = self.token(pod, &volume.name, token, mode).await?;
+                files.insert(token.path.clone(), file);
+            } else if source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some() {
+                return Err(
+                    "clusterTrustBundle and podCertificate sources are not supported by this node".into(),
+                );
+            }
         }
         Ok(Some(files))
     }
@@ -238,6 +195,55 @@ impl Volumes {
             refresh_at: renewal(now, expires.0),
         })
     }
+}
+
+/// What a volume is projected from, one source or several, and the mode of its files; `None` when it is made of something else.
+fn sources(volume: &Volume) -> Option<(Vec<VolumeProjection>, Option<i32>)> {
+    let (source, mode) = if let Some(map) = &volume.config_map {
+        let config_map = Some(ConfigMapProjection {
+            items: map.items.clone(),
+            name: map.name.clone(),
+            optional: map.optional,
+        });
+        (
+            VolumeProjection {
+                config_map,
+                ..VolumeProjection::default()
+            },
+            map.default_mode,
+        )
+    } else if let Some(secret) = &volume.secret {
+        let projection = Some(SecretProjection {
+            items: secret.items.clone(),
+            name: secret.secret_name.clone().unwrap_or_default(),
+            optional: secret.optional,
+        });
+        (
+            VolumeProjection {
+                secret: projection,
+                ..VolumeProjection::default()
+            },
+            secret.default_mode,
+        )
+    } else if let Some(downward) = &volume.downward_api {
+        let downward_api = Some(DownwardAPIProjection {
+            items: downward.items.clone(),
+        });
+        (
+            VolumeProjection {
+                downward_api,
+                ..VolumeProjection::default()
+            },
+            downward.default_mode,
+        )
+    } else {
+        let projected = volume.projected.as_ref()?;
+        return Some((
+            projected.sources.clone().unwrap_or_default(),
+            projected.default_mode,
+        ));
+    };
+    Some((vec![source], mode))
 }
 
 fn file(content: Vec<u8>, mode: i32) -> File {

@@ -1,6 +1,7 @@
 //! One task per pod: it owns all that is known of the pod, hears of changes as messages, decides (see [`crate::policy`]) and lets
 //! operations run beside it. Nothing here sleeps or polls; timers exist only where upstream has a deadline.
 mod adopt;
+mod hear;
 mod prepare;
 mod publish;
 mod start;
@@ -14,16 +15,16 @@ use std::time::Duration;
 
 use engine_runtime::proto::{Exit, Info};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::backoff::{Backoff, go_seconds};
-use crate::model::{Instance, KillReason, Role, State, Terminated, Unit, Waiting, specs, units};
+use crate::model::{Instance, Role, State, Terminated, Unit, Waiting, specs, units};
 use crate::probe;
 use crate::shared::Shared;
 use crate::volumes::{Context, Failure, Volumes};
-use crate::{container, policy, status};
+use crate::{policy, status};
 
 pub use prepare::remove_pod;
 
@@ -38,6 +39,8 @@ pub enum Message {
     Exit(Exit),
     /// A probe crossed its threshold.
     Probe(probe::Report),
+    /// The node takes the pod's resources back, with the reason.
+    Evict(String),
 }
 
 /// What others may know of a pod: for logs, exec and metrics.
@@ -194,11 +197,23 @@ impl Worker {
             ops: JoinSet::new(),
         };
         worker.adopt(known);
+        worker.admit();
         tokio::spawn(async move {
             worker.run().await;
             let _ = finished.send(uid);
         });
         Link { sender, view: seen }
+    }
+
+    /// Refuses a pod that is new here and asks for what this node does not have.
+    fn admit(&mut self) {
+        let is_new = self.life == Life::Active && self.units.iter().all(|unit| unit.current.is_none());
+        if let Some((reason, why)) = crate::admission::refuse(&self.pod).filter(|_| is_new) {
+            self.shared
+                .recorder
+                .pod(&self.pod, None, true, reason, why.clone());
+            self.evicted = Some((reason, why));
+        }
     }
 
     async fn run(&mut self) {
@@ -230,80 +245,6 @@ impl Worker {
             while let Ok(message) = self.mailbox.try_recv() {
                 self.hear(message);
             }
-        }
-    }
-
-    fn hear(&mut self, message: Message) {
-        match message {
-            Message::Update(pod) => {
-                let changed = self.pod.metadata.labels != pod.metadata.labels
-                    || self.pod.metadata.annotations != pod.metadata.annotations;
-                self.volumes_stale |= changed;
-                if let (Some(was), Some(is)) = (
-                    self.pod.metadata.deletion_grace_period_seconds,
-                    pod.metadata.deletion_grace_period_seconds,
-                ) && is < was
-                {
-                    let soon = tokio::time::Instant::now() + Duration::from_secs(is.max(0) as u64);
-                    self.kill_by.send_replace(Some(soon));
-                }
-                self.pod = pod;
-            }
-            Message::Gone => self.gone = true,
-            Message::Exit(exit) => self.exited(exit),
-            Message::Probe(report) => self.probed(&report),
-        }
-    }
-
-    fn finish(&mut self, done: Done) {
-        match done {
-            Done::Network(Ok(network)) => {
-                self.network_busy = false;
-                self.network = Some(network);
-                self.network_retry = None;
-            }
-            Done::Network(Err(why)) => {
-                self.network_busy = false;
-                self.network_retry = Some(Timestamp::now() + SignedDuration::from_secs(1));
-                let message = format!("Failed to create pod sandbox: {why}");
-                self.shared
-                    .recorder
-                    .pod(&self.pod, None, true, "FailedCreatePodSandBox", message);
-            }
-            Done::Volumes(result, refresh_at) => self.volumes_done(result, refresh_at),
-            Done::Changed => {
-                self.volumes_stale = true;
-                self.volumes_retry = None;
-                for unit in &mut self.units {
-                    if unit
-                        .waiting
-                        .as_ref()
-                        .is_some_and(|waiting| waiting.reason == "CreateContainerConfigError")
-                    {
-                        unit.not_before = None;
-                    }
-                }
-                self.watch_objects();
-            }
-            Done::Began(index, result) => self.began(index, result),
-            Done::Hooked(index, result) => self.hooked(index, result),
-            Done::Stopped(index) => self.units[index].stopping = false,
-            Done::TornDown(result) => {
-                if let Err(why) = result {
-                    tracing::warn!(pod = self.label(), why, "clean-up is not complete");
-                }
-                self.network = None;
-                self.life = Life::Over;
-                // What is over needs no watches.
-                if let Some(task) = self.watching.take() {
-                    task.abort();
-                }
-                if let Ok(mut volumes) = self.volumes.try_lock() {
-                    volumes.release();
-                }
-            }
-            Done::Published(result) => self.published(result),
-            Done::Deleted(result) => self.deletion_done(result),
         }
     }
 
@@ -428,69 +369,22 @@ impl Worker {
         }
     }
 
+    /// Ends the pod at once and says why (pkg/kubelet/eviction, `evictPod` with a grace of one second).
+    fn evict(&mut self, why: String) {
+        if self.evicted.is_some() || self.life != Life::Active {
+            return;
+        }
+        self.shared
+            .recorder
+            .pod(&self.pod, None, true, "Evicted", why.clone());
+        let soon = tokio::time::Instant::now() + Duration::from_secs(1);
+        self.kill_by.send_replace(Some(soon));
+        self.evicted = Some(("Evicted", why));
+    }
+
     fn deadline(&self) -> Option<Timestamp> {
         let seconds = self.pod.spec.as_ref()?.active_deadline_seconds?;
         Some(self.start_time + SignedDuration::from_secs(seconds))
-    }
-
-    /// A container has ended.
-    fn exited(&mut self, exit: Exit) {
-        let Some(index) = self
-            .units
-            .iter()
-            .position(|unit| unit.current.as_ref().is_some_and(|i| i.id == exit.id))
-        else {
-            self.early_exits.insert(exit.id.clone(), exit);
-            return;
-        };
-        let unit = &mut self.units[index];
-        let Some(instance) = unit
-            .current
-            .as_mut()
-            .filter(|instance| instance.running_since().is_some())
-        else {
-            return;
-        };
-        let spec = specs(&self.pod).nth(index).map(|(container, _)| container);
-        let end = adopt::terminated(&self.pod_dir, spec, instance, &exit);
-        instance.state = State::Exited(end);
-        instance.exited.cancel();
-        adopt::Record::of(instance).write(&container::attempt_dir(
-            &self.pod_dir,
-            &unit.name,
-            instance.attempt,
-        ));
-        unit.started = false;
-        unit.ready = false;
-        unit.unhealthy = None;
-        unit.waiting = None;
-        unit.not_before = None;
-        let name = unit.name.clone();
-        self.stop_probes(&name, None);
-    }
-
-    fn probed(&mut self, report: &probe::Report) {
-        let Some(index) = self.units.iter().position(|unit| unit.name == report.container) else {
-            return;
-        };
-        let unit = &mut self.units[index];
-        let current = unit
-            .current
-            .as_ref()
-            .is_some_and(|instance| instance.attempt == report.attempt && instance.running_since().is_some());
-        if !current {
-            return;
-        }
-        match (report.kind, report.success) {
-            (probe::Kind::Readiness, ready) => unit.ready = ready,
-            (probe::Kind::Startup, true) => {
-                unit.started = true;
-                self.start_probes(index);
-            }
-            (probe::Kind::Startup, false) => unit.unhealthy = Some(KillReason::Startup),
-            (probe::Kind::Liveness, false) => unit.unhealthy = Some(KillReason::Liveness),
-            (probe::Kind::Liveness, true) => {}
-        }
     }
 
     /// Computes the status and has it written if it is new.
@@ -584,6 +478,21 @@ impl Worker {
     fn pod_cgroup(&self) -> String {
         self.shared.pod_cgroup(&self.pod)
     }
+}
+
+/// Ephemeral containers may come in any order (a patch puts new ones first): those that are known keep their places.
+fn in_order(pod: Arc<Pod>, units: &[Unit]) -> Arc<Pod> {
+    let is_plain = |spec: &PodSpec| spec.ephemeral_containers.as_ref().is_none_or(Vec::is_empty);
+    if pod.spec.as_ref().is_none_or(is_plain) {
+        return pod;
+    }
+    let place = |name: &str| units.iter().position(|unit| unit.name == name);
+    let mut pod = Arc::unwrap_or_clone(pod);
+    if let Some(spec) = &mut pod.spec {
+        spec.containers
+            .sort_by_key(|container| place(&container.name).unwrap_or(usize::MAX));
+    }
+    Arc::new(pod)
 }
 
 /// Whether a moment has come; no moment is now.

@@ -1,9 +1,10 @@
 //! What a pod needs before its containers, and what is taken away after them: network, files, volumes, cgroup.
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
+use engine_net::{Protocol, PublishedPort};
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -164,18 +165,19 @@ async fn prepare(
     let network = async {
         if host_network {
             let netns = shared.net.namespace().path().to_owned();
-            return Ok(Network {
+            return Ok::<_, String>(Network {
                 ip: shared.node_ip,
                 netns,
             });
         }
-        match shared.net.attach_pod(&uid).await {
-            Ok(pod) => Ok(Network {
-                ip: IpAddr::V4(pod.ip),
-                netns: pod.netns,
-            }),
-            Err(err) => Err(err.to_string()),
-        }
+        let attached = shared.net.attach_pod(&uid).await;
+        let attached = attached.map_err(|err| err.to_string())?;
+        let published = shared.net.publish(&uid, host_ports(pod)).await;
+        published.map_err(|err| err.to_string())?;
+        Ok(Network {
+            ip: IpAddr::V4(attached.ip),
+            netns: attached.netns,
+        })
     };
     let (cgroup, network) = tokio::join!(cgroup, network);
     let network = network?;
@@ -187,6 +189,27 @@ async fn prepare(
         .unwrap_or_else(|err| Err(std::io::Error::other(err)))
         .map_err(|err| err.to_string())?;
     Ok(network)
+}
+
+/// Ports that the pod has on its node's address.
+fn host_ports(pod: &Pod) -> Vec<PublishedPort> {
+    let ports = resources::containers(pod).flat_map(|container| container.ports.iter().flatten());
+    ports
+        .filter_map(|port| {
+            let number = |value: i32| u16::try_from(value).ok().filter(|number| *number > 0);
+            let ip = port.host_ip.as_deref().and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+            Some(PublishedPort {
+                protocol: match port.protocol.as_deref() {
+                    Some("UDP") => Protocol::Udp,
+                    Some("SCTP") => return None,
+                    _ => Protocol::Tcp,
+                },
+                ip: ip.filter(|ip| !ip.is_unspecified()),
+                port: number(port.host_port?)?,
+                target: number(port.container_port)?,
+            })
+        })
+        .collect()
 }
 
 /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` and the shared memory of a pod.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Done, Message, Network, Worker, adopt, is_probed, start_error};
 use crate::env::{self, Sources};
-use crate::model::{Instance, RunAs, State, Waiting, specs};
+use crate::model::{Instance, Role, RunAs, State, Waiting, specs};
 use crate::probe;
 use crate::shared::Shared;
 use crate::volumes::Volumes;
@@ -43,9 +43,23 @@ struct Job {
     volumes: Arc<Mutex<Volumes>>,
     network: Network,
     pod_cgroup: String,
+    /// The container whose processes an ephemeral one sees.
+    target: Option<String>,
 }
 
 impl Worker {
+    /// The runtime's name of the container that an ephemeral one is aimed at.
+    fn debugged(&self, name: &str) -> Option<String> {
+        let all = self.pod.spec.as_ref()?.ephemeral_containers.as_deref()?;
+        let target = all
+            .iter()
+            .find(|c| c.name == name)?
+            .target_container_name
+            .as_deref()?;
+        let unit = self.units.iter().find(|unit| unit.name == target)?;
+        Some(unit.current.as_ref()?.id.clone())
+    }
+
     /// Begins to start a container.
     pub(super) fn start(&mut self, index: usize) {
         let Some(network) = self.network.clone() else {
@@ -55,6 +69,7 @@ impl Worker {
             return;
         };
         let container = container.clone();
+        let target = self.debugged(&container.name);
         let unit = &mut self.units[index];
         unit.starting = true;
         unit.not_before = None;
@@ -67,6 +82,7 @@ impl Worker {
             volumes: Arc::clone(&self.volumes),
             network,
             pod_cgroup: self.pod_cgroup(),
+            target,
         };
         self.ops.spawn(async move { Done::Began(index, job.run().await) });
     }
@@ -178,7 +194,7 @@ impl Worker {
         };
         let gated = is_probed(role) && container.startup_probe.is_some();
         self.units[index].started = !gated;
-        self.units[index].ready = container.readiness_probe.is_none();
+        self.units[index].ready = container.readiness_probe.is_none() && role != Role::Ephemeral;
         self.start_probes(index);
     }
 
@@ -364,7 +380,7 @@ impl Job {
             self.container.clone(),
         );
         let (ready, network, attempt) = (ready.clone(), self.network.clone(), self.attempt);
-        let pod_cgroup = self.pod_cgroup.clone();
+        let (pod_cgroup, target) = (self.pod_cgroup.clone(), self.target.clone());
         let built = tokio::task::spawn_blocking(move || {
             let uid = pod.metadata.uid.as_deref().unwrap_or_default();
             let pod_dir = shared.pod_dir(uid);
@@ -390,6 +406,8 @@ impl Job {
                 netns: network.netns.clone(),
                 hostname,
                 pod_cgroup: &pod_cgroup,
+                profiles: &shared.profiles,
+                target: target.as_deref(),
                 memory_capacity: shared.facts.memory,
             })?;
             adopt::remember_stop_signal(&spec.dir, ready.image.config.stop_signal.as_deref());

@@ -113,6 +113,15 @@ pub fn names(spec: &ContainerSpec, own: u64, layout: &Layout) -> Result<Vec<Stri
         .collect())
 }
 
+/// What loading a filter and giving up what it took takes, and the container does not have.
+pub fn lent(own: &[String]) -> Vec<String> {
+    ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
+        .into_iter()
+        .filter(|name| !own.iter().any(|c| c == name))
+        .map(str::to_owned)
+        .collect()
+}
+
 fn everything() -> u64 {
     (1 << ALL.len()) - 1
 }

@@ -8,9 +8,9 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
 use super::executor::Program;
-use super::{CreateJob, Files, Outcome, Paths, capture, exec, rootfs};
+use super::{CreateJob, Files, Outcome, Paths, capture, exec, holder, rootfs};
 use crate::cgroup::Layout;
-use crate::proto::ContainerSpec;
+use crate::proto::{ContainerSpec, PidMode};
 use crate::spec::{self, Facts};
 use crate::worker::State;
 use crate::{Error, Result, sys};
@@ -44,6 +44,10 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
     if !spec.cwd.is_empty() && spec.cwd != "/" {
         rootfs::ensure_cwd(&files.rootfs(), &spec.cwd)?;
     }
+    let pid_target = match &spec.pid {
+        PidMode::Pod(folder) => Some(holder::ensure(folder, &spec.cgroup, layout)?),
+        _ => pid_target,
+    };
     let facts = Facts {
         layout,
         pid_target,

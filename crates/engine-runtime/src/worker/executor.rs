@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 use rustix::fs::{Access, AtFlags, CWD};
+use rustix::thread::CapabilitySet;
 
-use crate::sys;
+use crate::spec::LENT;
+use crate::{Error, seccomp, sys};
 
 /// Runs the program of the process in the spec.
 #[derive(Clone)]
@@ -42,6 +44,7 @@ impl Executor for Program {
             CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
         let (c_args, c_env) = (c_strings(args)?, c_strings(env)?);
         sys::reset_signals();
+        confine(spec).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let Err(errno) = nix::unistd::execve(&program, &c_args, &c_env);
         let text = format!("exec {}: {}", path.display(), words(errno as i32));
         if self.first {
@@ -51,6 +54,25 @@ impl Executor for Program {
         }
         Err(ExecutorError::Other(text))
     }
+}
+
+/// Loads the system call filter, and gives up the capabilities that were there for it.
+fn confine(spec: &Spec) -> crate::Result<()> {
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let Some(profile) = profile else { return Ok(()) };
+    seccomp::load(profile)?;
+    let annotations = spec.annotations().as_ref();
+    let lent = annotations
+        .and_then(|all| all.get(LENT))
+        .map_or("", String::as_str);
+    let lent = lent
+        .split(' ')
+        .fold(CapabilitySet::empty(), |set, name| match name {
+            "CAP_SYS_ADMIN" => set | CapabilitySet::SYS_ADMIN,
+            "CAP_SETPCAP" => set | CapabilitySet::SETPCAP,
+            _ => set,
+        });
+    sys::give_up(lent).map_err(|e| Error::io("give up capabilities", e))
 }
 
 fn command(spec: &Spec) -> (&[String], &[String]) {

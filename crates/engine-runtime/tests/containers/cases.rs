@@ -6,6 +6,7 @@ use crate::death::{
     dies_while_it_creates, ends_with_its_code_and_log, out_of_memory, signals_and_kill_all,
     starts_are_limited, survives_the_daemon, the_engine_is_kept,
 };
+use crate::filters::system_calls_are_filtered;
 use crate::inside::{failures_are_worded, is_isolated, mounts_and_users};
 use crate::namespaces::{
     is_made_of_many_layers, privileges_and_devices, scores_and_propagation, shares_what_is_asked,
@@ -31,6 +32,7 @@ cases![
     ends_with_its_code_and_log,
     failures_are_worded,
     is_isolated,
+    system_calls_are_filtered,
     mounts_and_users,
     shares_what_is_asked,
     privileges_and_devices,

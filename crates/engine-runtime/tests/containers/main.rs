@@ -6,6 +6,7 @@
 mod bench;
 mod cases;
 mod death;
+mod filters;
 mod inside;
 mod namespaces;
 mod speed;

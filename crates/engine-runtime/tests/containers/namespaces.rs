@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use engine_runtime::Error;
 use engine_runtime::proto::{IpcMode, Mount, MountSource, PidMode, Propagation};
 
 use crate::world::World;
@@ -58,12 +57,26 @@ pub async fn shares_what_is_asked(w: &mut World) {
             .to_string_lossy()
     );
 
-    let mut pod = w.spec("pod", "true");
-    pod.pid = PidMode::Pod;
-    assert!(matches!(
-        w.client.create_start(pod).await,
-        Err(Error::Unsupported(_))
-    ));
+    // Two containers of one pod: each sees the other, neither is the first process, and one may end without the other.
+    let folder = w.dir.join("nodes/n1/pods/uid");
+    let mut first = w.spec("first", "echo $$; sleep 1001");
+    first.pid = PidMode::Pod(folder.clone());
+    w.client.create_start(first).await.expect("start");
+    for name in ["second", "third"] {
+        let mut other = w.spec(
+            name,
+            "ps | grep -c '[s]leep 1001'; ls -a /proc/1/root/ 2>&1 | wc -l",
+        );
+        other.pid = PidMode::Pod(folder.clone());
+        assert_eq!(w.complete(other).await.code, 0);
+        let log = w.log(name);
+        assert_eq!(
+            out(&log),
+            ["1", "1"],
+            "what holds the namespace gives nothing away"
+        );
+    }
+    assert_ne!(out(&w.log("first")), ["1"]);
     let mut sysctl = w.spec("sysctl", "true");
     sysctl.sysctls.insert("kernel.panic".into(), "1".into());
     let error = w.client.create_start(sysctl).await.expect_err("not namespaced");

@@ -40,10 +40,13 @@ pub(super) fn to_file(paths: &Paths) -> Result<AuditHook, Error> {
         if matches!(event.verb, "get" | "list" | "watch") {
             return;
         }
-        let line = json!({
+        let mut line = json!({
             "time": event.time, "user": event.user, "agent": event.agent, "verb": event.verb, "uri": event.uri,
             "code": event.code, "ms": event.took.as_micros() as f64 / 1000.0,
         });
+        if !event.annotations.is_empty() {
+            line["annotations"] = json!(event.annotations);
+        }
         if send.try_send(format!("{line}\n")).is_err() {
             tracing::warn!("an audit line was dropped: the disk is too slow");
         }

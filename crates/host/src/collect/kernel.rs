@@ -7,7 +7,7 @@ use preflight::facts::{Cgroup, Kernel, Modules, Sysctl};
 use super::files::{conf_folders, names, read, word};
 
 /// Parameters that some check looks at.
-const PARAMETERS: [&str; 24] = [
+const PARAMETERS: [&str; 27] = [
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
     "net.bridge.bridge-nf-call-arptables",
@@ -27,8 +27,11 @@ const PARAMETERS: [&str; 24] = [
     "kernel.threads-max",
     "kernel.panic",
     "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
     "kernel.osrelease",
     "vm.overcommit_memory",
+    "vm.panic_on_oom",
     "vm.max_map_count",
     "vm.swappiness",
     "user.max_user_namespaces",

@@ -26,12 +26,21 @@ pub(crate) enum Entry {
 
 /// Reads a package file. `package` names it in errors; `wanted` says which paths are kept.
 pub(crate) fn read(path: &Path, package: &str, wanted: impl Fn(&str) -> bool) -> Result<Contents> {
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    read_from(BufReader::with_capacity(128 << 10, file), package, wanted)
+}
+
+/// The same from wherever its bytes are.
+pub(crate) fn read_from(
+    reader: impl Read + Send,
+    package: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Contents> {
     let failed = |reason: String| Error::Package {
         package: package.to_owned(),
         reason,
     };
-    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-    let mut archive = ar::Archive::new(BufReader::with_capacity(128 << 10, file));
+    let mut archive = ar::Archive::new(reader);
     let mut control = None;
     let mut files = None;
     while let Some(member) = archive.next_entry() {

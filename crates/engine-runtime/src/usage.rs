@@ -1,6 +1,8 @@
 //! Counters of a cgroup, wherever its controllers are mounted.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::cgroup::Layout;
 
 /// What a cgroup has used, and uses now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,70 +37,54 @@ pub struct Usage {
     pub processes: u64,
 }
 
-/// Mount points of the controllers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hierarchies {
-    unified: Option<PathBuf>,
-    cpu: Option<PathBuf>,
-    cpuacct: Option<PathBuf>,
-    memory: Option<PathBuf>,
-    pids: Option<PathBuf>,
+impl Usage {
+    /// What two cgroups have used together; of their peaks the sum, which may be more than there ever was at a time.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let [mut lost, more] = [self.throttled, other.throttled];
+        for (sum, part) in lost.iter_mut().zip(more) {
+            *sum += part;
+        }
+        Self {
+            cpu_nanos: self.cpu_nanos + other.cpu_nanos,
+            cpu_user_nanos: self.cpu_user_nanos + other.cpu_user_nanos,
+            cpu_system_nanos: self.cpu_system_nanos + other.cpu_system_nanos,
+            throttled: lost,
+            memory: self.memory + other.memory,
+            working_set: self.working_set + other.working_set,
+            rss: self.rss + other.rss,
+            cache: self.cache + other.cache,
+            mapped: self.mapped + other.mapped,
+            peak: self.peak + other.peak,
+            faults: self.faults + other.faults,
+            major_faults: self.major_faults + other.major_faults,
+            oom_kills: self.oom_kills + other.oom_kills,
+            processes: self.processes + other.processes,
+        }
+    }
 }
 
-impl Hierarchies {
-    /// As they are mounted now.
-    pub fn find() -> Self {
-        Self::parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
-    }
-
-    fn parse(table: &str) -> Self {
-        let mut found = Self::default();
-        for line in table.lines() {
-            let Some((before, after)) = line.split_once(" - ") else {
-                continue;
-            };
-            let Some(point) = before.split(' ').nth(4) else {
-                continue;
-            };
-            let mut after = after.split(' ');
-            let (kind, options) = (after.next().unwrap_or_default(), after.nth(1).unwrap_or_default());
-            let point = || Some(PathBuf::from(point));
-            if kind == "cgroup2" && found.unified.is_none() {
-                found.unified = point();
-            } else if kind == "cgroup" {
-                for option in options.split(',') {
-                    match option {
-                        "cpu" => found.cpu = found.cpu.take().or_else(point),
-                        "cpuacct" => found.cpuacct = found.cpuacct.take().or_else(point),
-                        "memory" => found.memory = found.memory.take().or_else(point),
-                        "pids" => found.pids = found.pids.take().or_else(point),
-                        _ => {}
-                    }
-                }
+impl Layout {
+    /// Counters of a cgroup by its relative path; what is missing is 0.
+    pub fn usage(&self, cgroup: &str) -> Usage {
+        let mut usage = Usage::default();
+        let with = |controller: &str, read: fn(&Path, &mut Usage), usage: &mut Usage| {
+            if let Some(folder) = self.folder(controller, cgroup) {
+                read(&folder, usage);
+            }
+        };
+        match self {
+            Self::Unified { .. } => {
+                with("cpu", v2_cpu, &mut usage);
+                with("memory", v2_memory, &mut usage);
+            }
+            Self::Legacy { .. } => {
+                with("cpuacct", v1_cpu, &mut usage);
+                with("cpu", |folder, usage| throttling(folder, 1, usage), &mut usage);
+                with("memory", v1_memory, &mut usage);
             }
         }
-        found
-    }
-
-    /// Counters of a cgroup by its relative path; what is missing is 0.
-    pub fn read(&self, cgroup: &str) -> Usage {
-        let mut usage = Usage::default();
-        let unified = self.unified.as_ref().map(|root| root.join(cgroup));
-        match (&self.cpuacct, &unified) {
-            (Some(root), _) => v1_cpu(&root.join(cgroup), &mut usage),
-            (None, Some(path)) => v2_cpu(path, &mut usage),
-            (None, None) => {}
-        }
-        if let Some(root) = &self.cpu {
-            throttling(&root.join(cgroup), 1, &mut usage);
-        }
-        match (&self.memory, &unified) {
-            (Some(root), _) => v1_memory(&root.join(cgroup), &mut usage),
-            (None, Some(path)) => v2_memory(path, &mut usage),
-            (None, None) => {}
-        }
-        let pids = self.pids.as_ref().map(|root| root.join(cgroup)).or(unified);
-        usage.processes = pids.map_or(0, |path| number(&path.join("pids.current")));
+        with("pids", tasks, &mut usage);
         usage
     }
 }
@@ -153,6 +139,10 @@ fn v2_memory(path: &Path, usage: &mut Usage) {
     usage.oom_kills = table(&path.join("memory.events"))("oom_kill");
 }
 
+fn tasks(path: &Path, usage: &mut Usage) {
+    usage.processes = number(&path.join("pids.current"));
+}
+
 fn number(path: &Path) -> u64 {
     fs::read_to_string(path)
         .ok()
@@ -177,18 +167,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_controllers_in_a_hybrid_layout() {
-        let table = "30 1 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
-            31 1 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
-            32 1 0:28 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n";
-        let found = Hierarchies::parse(table);
-        assert_eq!(found.unified, Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(found.cpuacct, Some("/sys/fs/cgroup/cpu,cpuacct".into()));
-        assert_eq!(found.memory, Some("/sys/fs/cgroup/memory".into()));
-        assert_eq!(found.pids, None);
-    }
-
-    #[test]
     fn reads_both_versions() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
@@ -199,11 +177,8 @@ mod tests {
         write("memory.current", "1000\n");
         write("memory.stat", "anon 300\nfile 600\ninactive_file 400\n");
         write("pids.current", "4\n");
-        let v2 = Hierarchies {
-            unified: Some(dir.path().to_owned()),
-            ..Hierarchies::default()
-        }
-        .read("");
+        let root = dir.path().to_owned();
+        let v2 = Layout::Unified { root: root.clone() }.usage("");
         assert_eq!(
             (v2.cpu_nanos, v2.working_set, v2.rss, v2.processes),
             (5000, 600, 300, 4)
@@ -212,13 +187,11 @@ mod tests {
         write("cpuacct.usage", "77\n");
         write("memory.usage_in_bytes", "900\n");
         write("memory.stat", "total_inactive_file 100\ntotal_rss 50\n");
-        let root = Some(dir.path().to_owned());
-        let v1 = Hierarchies {
-            cpuacct: root.clone(),
-            memory: root,
-            ..Hierarchies::default()
+        let hierarchies = ["cpuacct", "memory"].map(|c| (c.to_owned(), root.clone()));
+        let v1 = Layout::Legacy {
+            hierarchies: hierarchies.into(),
         }
-        .read("");
+        .usage("");
         assert_eq!((v1.cpu_nanos, v1.working_set, v1.rss), (77, 800, 50));
     }
 }

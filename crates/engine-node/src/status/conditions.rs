@@ -1,0 +1,178 @@
+//! The conditions of a pod (pkg/kubelet/status/generate.go).
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+
+use super::{Inputs, time};
+use crate::model::{Role, specs};
+
+/// Conditions that the kubelet owns, in the order in which upstream writes them.
+pub const OWNED: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
+
+/// What the kubelet owns, and before it what others wrote.
+pub(super) fn conditions(
+    pod: &Pod,
+    inputs: &Inputs<'_>,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+    phase: &str,
+) -> Vec<PodCondition> {
+    let kept: Vec<PodCondition> = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .filter(|condition| !OWNED.contains(&condition.type_.as_str()))
+        .cloned()
+        .collect();
+    let containers_ready = containers_ready(pod, init, main, phase);
+    let mut ready = containers_ready.clone();
+    if ready.is_none() {
+        ready = readiness_gates(pod, &kept);
+    }
+    let owned = [
+        (!inputs.sandbox_ready).then(Why::default),
+        initialized(pod, inputs, init, phase),
+        ready,
+        containers_ready,
+        None,
+    ];
+    let mut all = kept;
+    for (name, why) in OWNED.iter().zip(owned) {
+        let (status, why) = match why {
+            Some(why) if why.true_anyway => ("True", why),
+            Some(why) => ("False", why),
+            None => ("True", Why::default()),
+        };
+        let before = inputs
+            .old
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == *name);
+        let since = before
+            .filter(|condition| condition.status == status)
+            .and_then(|condition| condition.last_transition_time.clone())
+            .unwrap_or_else(|| time(inputs.now));
+        all.push(PodCondition {
+            type_: (*name).to_owned(),
+            status: status.to_owned(),
+            reason: why.reason.map(str::to_owned),
+            message: why.message,
+            last_transition_time: Some(since),
+            observed_generation: pod.metadata.generation,
+            last_probe_time: None,
+        });
+    }
+    all
+}
+
+#[derive(Debug, Default, Clone)]
+struct Why {
+    reason: Option<&'static str>,
+    message: Option<String>,
+    true_anyway: bool,
+}
+
+impl Why {
+    fn not(reason: &'static str, message: Option<String>) -> Self {
+        Self {
+            reason: Some(reason),
+            message,
+            true_anyway: false,
+        }
+    }
+}
+
+fn containers_ready(
+    pod: &Pod,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+    phase: &str,
+) -> Option<Why> {
+    match phase {
+        "Succeeded" => return Some(Why::not("PodCompleted", None)),
+        "Failed" => return Some(Why::not("PodFailed", None)),
+        _ => {}
+    }
+    let unready: Vec<&str> = specs(pod)
+        .filter(|(_, role)| matches!(role, Role::Main | Role::Sidecar))
+        .filter(|(container, role)| {
+            let list = if *role == Role::Main { main } else { init };
+            !list
+                .iter()
+                .any(|status| status.name == container.name && status.ready)
+        })
+        .map(|(container, _)| container.name.as_str())
+        .collect();
+    if unready.is_empty() {
+        return None;
+    }
+    let message = format!("containers with unready status: [{}]", unready.join(" "));
+    Some(Why::not("ContainersNotReady", Some(message)))
+}
+
+fn readiness_gates(pod: &Pod, conditions: &[PodCondition]) -> Option<Why> {
+    let gates = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.readiness_gates.as_deref())
+        .unwrap_or_default();
+    let messages: Vec<String> = gates
+        .iter()
+        .filter_map(|gate| {
+            let name = &gate.condition_type;
+            match conditions.iter().find(|condition| condition.type_ == *name) {
+                None => Some(format!(
+                    "corresponding condition of pod readiness gate \"{name}\" does not exist."
+                )),
+                Some(found) if found.status != "True" => Some(format!(
+                    "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
+                    found.status
+                )),
+                Some(_) => None,
+            }
+        })
+        .collect();
+    if messages.is_empty() {
+        None
+    } else {
+        Some(Why::not("ReadinessGatesNotReady", Some(messages.join(", "))))
+    }
+}
+
+fn initialized(pod: &Pod, inputs: &Inputs<'_>, init: &[ContainerStatus], phase: &str) -> Option<Why> {
+    let incomplete: Vec<&str> = specs(pod)
+        .filter(|(_, role)| matches!(role, Role::Init | Role::Sidecar))
+        .filter(|(container, role)| {
+            !init.iter().any(|status| {
+                status.name == container.name
+                    && if *role == Role::Sidecar {
+                        status.started == Some(true)
+                    } else {
+                        status.ready
+                    }
+            })
+        })
+        .map(|(container, _)| container.name.as_str())
+        .collect();
+    if phase == "Succeeded" {
+        return Some(Why {
+            reason: Some("PodCompleted"),
+            message: None,
+            true_anyway: true,
+        });
+    }
+    let begun = inputs
+        .units
+        .iter()
+        .any(|unit| unit.role == Role::Main && unit.current.is_some());
+    if begun || incomplete.is_empty() {
+        return None;
+    }
+    let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
+    Some(Why::not("ContainersNotInitialized", Some(message)))
+}
