@@ -1,7 +1,14 @@
-//! The demo's offline background work: Lucas-Lehmer tests of Mersenne numbers, 2^p - 1 for primes p, as the Great Internet
-//! Mersenne Prime Search does with far larger ones. The work is real and checkable: the exponents that it finds are known.
-mod mersenne;
-mod server;
+//! The demo's low-priority work, and what is told of it.
+//!
+//! [`docking`] docks drug molecules to a protein with AutoDock Vina, the program that the search for Zika drugs on World Community
+//! Grid ran: real work that needs no network.
+//! [`boinc`] tells what a BOINC client does for World Community Grid or any other project, where there is a network.
+//! [`primes`] is work that needs nothing but this program: what the engine's tests keep a CPU busy with.
+//! Each role serves `/metrics` for Prometheus and `/healthz`.
+pub mod boinc;
+pub mod docking;
+mod error;
+mod page;
+pub mod primes;
 
-pub use mersenne::{is_mersenne_prime, is_prime};
-pub use server::{Config, Error};
+pub use error::Error;

@@ -103,6 +103,20 @@ impl Applier {
         stream::iter(deletions).buffered(CONCURRENCY).collect().await
     }
 
+    /// Whether the object is there and part of the same whole as the manifest, by its label.
+    pub async fn owns(&self, manifest: &Manifest) -> Result<bool, Error> {
+        const PART_OF: &str = "app.kubernetes.io/part-of";
+        let found = self
+            .api(manifest)
+            .await?
+            .get_opt(manifest.name())
+            .await
+            .map_err(|e| refused(manifest, e))?;
+        let wanted = &manifest.object["metadata"]["labels"][PART_OF];
+        let label = found.and_then(|o| o.metadata.labels?.remove(PART_OF));
+        Ok(label.is_some_and(|label| *wanted == label))
+    }
+
     async fn each<'a, F, R>(&'a self, manifests: &'a [Manifest], act: F) -> Vec<Result<Outcome, Error>>
     where
         F: Fn(Api<DynamicObject>, &'a Manifest) -> R,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -8,6 +9,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::{Deserialize, Serialize};
 
 use crate::configmap::Entries;
+use crate::wait::reached;
 use crate::{Applier, Bundle, Error, Manifest, Readiness, Templates, Values, explain, parse, readiness};
 
 /// The order in which a bundle's apps are deployed, from its `steps.toml`.
@@ -28,7 +30,16 @@ pub struct Step {
     /// What a person reads beside it.
     pub title: String,
     /// App folders of the bundle.
+    #[serde(default)]
     pub apps: Vec<String>,
+    /// The step is taken when each of these values, by its dotted path, is this.
+    #[serde(default)]
+    pub when: BTreeMap<String, serde_json::Value>,
+    /// Objects of the namespace that must not be there, as `apps/v1/Deployment/NAME`.
+    #[serde(default)]
+    pub absent: Vec<Absent>,
+    /// An API (`group/version`) that makes this step unnecessary where somebody else serves it.
+    pub unless_api: Option<String>,
     /// How long everything may take to become ready, in seconds.
     #[serde(default = "default_patience")]
     pub patience_seconds: u64,
@@ -38,9 +49,32 @@ fn default_patience() -> u64 {
     180
 }
 
+/// An object that must not be there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Absent(Manifest);
+
+impl TryFrom<String> for Absent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts: Vec<&str> = text.rsplitn(3, '/').collect();
+        let [name, kind, version] = parts.as_slice() else {
+            return Err(format!(
+                "`{text}` is not API version, kind and name with slashes between"
+            ));
+        };
+        let object = serde_json::json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
+        Ok(Absent(Manifest {
+            origin: "steps.toml".to_owned(),
+            object,
+        }))
+    }
+}
+
 impl Steps {
-    /// Reads `steps.toml` and checks that every app it names is in the bundle.
-    pub fn read(bundle: &Bundle) -> Result<Steps, Error> {
+    /// Reads `steps.toml`, checks that every app it names is in the bundle, and keeps the steps that these values ask for.
+    pub fn read(bundle: &Bundle, values: &Values) -> Result<Steps, Error> {
         let failed = |reason: String| Error::Steps {
             origin: "steps.toml".to_owned(),
             reason,
@@ -49,7 +83,8 @@ impl Steps {
             .get("steps.toml")
             .ok_or_else(|| failed("the bundle has none".to_owned()))?;
         let text = std::str::from_utf8(bytes).map_err(|e| failed(e.to_string()))?;
-        let steps: Steps = toml::from_str(text).map_err(|e| failed(e.to_string().trim_end().to_owned()))?;
+        let mut steps: Steps =
+            toml::from_str(text).map_err(|e| failed(e.to_string().trim_end().to_owned()))?;
         for app in steps.steps.iter().flat_map(|s| &s.apps) {
             if !bundle.folders().contains(&app.as_str()) {
                 return Err(failed(format!(
@@ -58,6 +93,19 @@ impl Steps {
                 )));
             }
         }
+        for (path, _) in steps.steps.iter().flat_map(|s| &s.when) {
+            if values.get(path).is_none() {
+                return Err(failed(format!(
+                    "`when` names the value `{path}`, which is not there"
+                )));
+            }
+        }
+        let taken = |step: &Step| {
+            step.when
+                .iter()
+                .all(|(path, wanted)| values.get(path) == Some(wanted))
+        };
+        steps.steps.retain(taken);
         Ok(steps)
     }
 }
@@ -100,6 +148,8 @@ pub struct StepTiming {
     pub ready_s: f64,
     /// Objects applied.
     pub objects: usize,
+    /// What was waited for and what it came to, such as `redis 6/6`, `redis-init done`.
+    pub reached: Vec<String>,
 }
 
 /// Renders one app's manifests, and the ConfigMap `APP-config` of the files in its `config/` folder if it has one.
@@ -165,7 +215,7 @@ pub async fn run(
     values: &Values,
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<StepTiming>, Error> {
-    let steps = Steps::read(bundle)?;
+    let steps = Steps::read(bundle, values)?;
     let mut rendered = Vec::new();
     for step in &steps.steps {
         let mut manifests = Vec::new();
@@ -178,16 +228,23 @@ pub async fn run(
     let applier = Applier::new(client.clone(), namespace, false);
     let mut timings = Vec::new();
     for (step, manifests) in rendered {
+        if is_unnecessary(client, &applier, step, &manifests).await? {
+            continue;
+        }
         on_event(Event::Started {
             step: step.name.clone(),
             title: step.title.clone(),
         });
         let step_begun = Instant::now();
+        let absent: Vec<Manifest> = step.absent.iter().map(|a| a.0.clone()).collect();
+        for result in applier.delete(&absent).await {
+            result?;
+        }
         for result in applier.apply(&manifests).await {
             result?;
         }
         let applied_s = step_begun.elapsed().as_secs_f64();
-        wait_all(client, step, namespace, &manifests, on_event).await?;
+        let reached = wait_all(client, step, namespace, &manifests, on_event).await?;
         let timing = StepTiming {
             name: step.name.clone(),
             title: step.title.clone(),
@@ -195,6 +252,7 @@ pub async fn run(
             applied_s,
             ready_s: step_begun.elapsed().as_secs_f64(),
             objects: manifests.len(),
+            reached,
         };
         on_event(Event::Done(timing.clone()));
         timings.push(timing);
@@ -211,9 +269,12 @@ pub async fn teardown(
 ) -> Result<usize, Error> {
     let applier = Applier::new(client.clone(), namespace, false);
     let mut count = 0;
-    for step in Steps::read(bundle)?.steps.iter().rev() {
+    for step in Steps::read(bundle, values)?.steps.iter().rev() {
         for app in &step.apps {
-            let manifests = render_app(bundle, app, namespace, values)?;
+            let mut manifests = render_app(bundle, app, namespace, values)?;
+            if step.unless_api.is_some() {
+                manifests = owned(&applier, manifests).await?;
+            }
             count += manifests.len();
             for result in applier.delete(&manifests).await {
                 result?;
@@ -223,29 +284,62 @@ pub async fn teardown(
     Ok(count)
 }
 
+/// Whether somebody else serves the API that a step would bring.
+async fn is_unnecessary(
+    client: &Client,
+    applier: &Applier,
+    step: &Step,
+    manifests: &[Manifest],
+) -> Result<bool, Error> {
+    let Some(api) = &step.unless_api else {
+        return Ok(false);
+    };
+    let groups = client
+        .list_api_groups()
+        .await
+        .map_err(Error::api("ask for the API groups"))?;
+    let mut versions = groups.groups.iter().flat_map(|group| &group.versions);
+    if versions.all(|version| version.group_version != *api) {
+        return Ok(false);
+    }
+    // Served, but perhaps because of an earlier run of this step.
+    Ok(owned(applier, manifests.to_vec()).await?.is_empty())
+}
+
+/// The manifests whose objects are there and are ours.
+async fn owned(applier: &Applier, manifests: Vec<Manifest>) -> Result<Vec<Manifest>, Error> {
+    let mut ours = Vec::new();
+    for manifest in manifests {
+        if applier.owns(&manifest).await? {
+            ours.push(manifest);
+        }
+    }
+    Ok(ours)
+}
+
 async fn wait_all(
     client: &Client,
     step: &Step,
     namespace: &str,
     manifests: &[Manifest],
     on_event: &(dyn Fn(Event) + Sync),
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let waits = manifests
         .iter()
         .filter(|m| matches!(m.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job"))
         .map(|m| wait_one(client, step, m.namespace().unwrap_or(namespace), m, on_event));
-    try_join_all(waits).await.map(drop)
+    try_join_all(waits).await
 }
 
 /// Follows one workload by a watch until it is ready, has failed, or the step's patience is over. After three seconds it
-/// tells what it waits for, and again whenever that changes.
+/// tells what it waits for, and again whenever that changes. Returns its name and what it came to.
 async fn wait_one(
     client: &Client,
     step: &Step,
     namespace: &str,
     manifest: &Manifest,
     on_event: &(dyn Fn(Event) + Sync),
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     use futures::StreamExt as _;
     let (group, version) = manifest
         .api_version()
@@ -272,7 +366,7 @@ async fn wait_one(
                     let mut value = serde_json::to_value(&object).unwrap_or_default();
                     value["kind"] = manifest.kind().into();
                     match readiness(&value) {
-                        Readiness::Ready => return Ok(()),
+                        Readiness::Ready => return Ok(format!("{} {}", manifest.name(), reached(&value))),
                         Readiness::Failed(reason) => return Err(not_ready(format!("failed: {reason}"))),
                         Readiness::Waiting(reason) => last = reason,
                     }
@@ -359,17 +453,51 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_names_no_folder_is_refused() {
-        assert!(Steps::read(&bundle()).is_ok());
-        let broken = Bundle::new([File {
-            path: "steps.toml".into(),
-            bytes: b"[[step]]\nname='a'\ntitle='A'\napps=['nope']\n".to_vec(),
-        }]);
-        assert!(
-            Steps::read(&broken)
-                .unwrap_err()
-                .to_string()
-                .contains("no folder `nope`")
+    fn a_step_that_names_no_folder_or_no_object_is_refused() {
+        let values = Values::new();
+        assert!(Steps::read(&bundle(), &values).is_ok());
+        for (step, says) in [
+            ("apps=['nope']", "no folder `nope`"),
+            ("absent=['Deployment']", "is not API version, kind and name"),
+            ("when={ 'a.b' = 1 }", "names the value `a.b`"),
+        ] {
+            let broken = steps(&format!("[[step]]\nname='a'\ntitle='A'\n{step}\n"));
+            let error = Steps::read(&broken, &values).unwrap_err().to_string();
+            assert!(error.contains(says), "{step}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_choose_steps() {
+        let bundle = steps(
+            "[[step]]\nname='on'\ntitle='A'\nwhen={ 'work.kind' = 'a' }\n[[step]]\nname='off'\ntitle='B'\nwhen={ 'work.kind' = 'none' }\nabsent=['apps/v1/Deployment/work', 'v1/Service/work']\n",
         );
+        let mut values = Values::new();
+        let mut names = |kind: &str| {
+            values.insert("work.kind", kind.into());
+            let steps = Steps::read(&bundle, &values).unwrap().steps;
+            steps
+                .iter()
+                .map(|s| {
+                    (
+                        s.name.clone(),
+                        s.absent.iter().map(|a| a.0.api_version().to_owned()).collect(),
+                    )
+                })
+                .collect::<Vec<(String, Vec<String>)>>()
+        };
+        assert_eq!(names("a"), [("on".to_owned(), vec![])]);
+        assert_eq!(
+            names("none"),
+            [("off".to_owned(), vec!["apps/v1".to_owned(), "v1".to_owned()])]
+        );
+        assert_eq!(names("b"), []);
+    }
+
+    fn steps(text: &str) -> Bundle {
+        Bundle::new([File {
+            path: "steps.toml".into(),
+            bytes: text.as_bytes().to_vec(),
+        }])
     }
 }

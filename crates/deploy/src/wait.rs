@@ -82,6 +82,18 @@ pub fn readiness(object: &Value) -> Readiness {
     }
 }
 
+/// What a workload that is [`Readiness::Ready`] has come to: `6/6` of its replicas, or `done`.
+pub fn reached(object: &Value) -> String {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
+    let (have, want) = match object["kind"].as_str().unwrap_or_default() {
+        "Deployment" => ("/status/availableReplicas", "/spec/replicas"),
+        "StatefulSet" => ("/status/readyReplicas", "/spec/replicas"),
+        "DaemonSet" => ("/status/numberAvailable", "/status/desiredNumberScheduled"),
+        _ => return "done".to_owned(),
+    };
+    format!("{}/{}", number(have).unwrap_or(0), number(want).unwrap_or(1))
+}
+
 fn condition(object: &Value, kind: &str, status: &str) -> Option<String> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
     let found = conditions
@@ -196,6 +208,15 @@ mod tests {
             readiness(&object),
             Readiness::Failed("ProgressDeadlineExceeded: m".into())
         );
+    }
+
+    #[test]
+    fn what_was_reached_is_told_in_few_words() {
+        let set = json!({"kind": "StatefulSet", "spec": {"replicas": 6}, "status": {"readyReplicas": 6}});
+        assert_eq!(reached(&set), "6/6");
+        let none = json!({"kind": "Deployment", "spec": {"replicas": 0}, "status": {}});
+        assert_eq!(reached(&none), "0/0");
+        assert_eq!(reached(&json!({"kind": "Job"})), "done");
     }
 
     #[test]

@@ -6,6 +6,9 @@
     reason = "a test kit; each test uses a part of it"
 )]
 
+pub mod crowd;
+pub mod members;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -243,9 +246,14 @@ impl Tally {
     }
 
     pub async fn start_with(redis: &Redis, adjust: impl FnOnce(&mut tally::Config)) -> Tally {
+        Tally::on(redis.nodes(), adjust).await
+    }
+
+    /// One on any store.
+    pub async fn on(nodes: Vec<String>, adjust: impl FnOnce(&mut tally::Config)) -> Tally {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut config = tally::Config::new(address, redis.nodes(), tally::Apps::from_json(APPS).unwrap());
+        let mut config = tally::Config::new(address, nodes, tally::Apps::from_json(APPS).unwrap());
         adjust(&mut config);
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move {

@@ -6,11 +6,15 @@ const sleep = ms => new Promise(done => setTimeout(done, ms));
 // Node 20 has no navigator; 21 and later have one that says "Node.js".
 globalThis.navigator ??= { userAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", language: "en", platform: "Linux" };
 const { ledger, sent } = require("./ledger.cjs");
-let failed = 0;
+let failed = 0, down = false, dropAnswer = false;
 const fetchNow = globalThis.fetch;
+// An outage as a browser shows it: the request fails, or was counted and its answer is lost.
 globalThis.fetch = async (url, options) => {
-  sent(options.body || String(url).split("?")[1]);
+  if (down) throw new TypeError("Failed to fetch");
+  const text = options.body || String(url).split("?")[1];
+  sent(text);
   const answer = await fetchNow(url, options);
+  if (dropAnswer && text.includes("after_outage")) { dropAnswer = false; throw new TypeError("Failed to fetch"); }
   if (!answer.ok) failed += 1;
   return answer;
 };
@@ -29,8 +33,14 @@ const Countly = require("countly-sdk-web").default;
   Countly.userData.save();
   Countly.log_error(new Error("boom"));
   await sleep(2500);
+  down = true;
+  Countly.add_event({ key: "after_outage" });
+  await sleep(1500);
+  down = false;
+  dropAnswer = true;
+  await sleep(6000);
   Countly.end_session();
   await sleep(1500);
   console.log(JSON.stringify(ledger));
-  process.exit(failed ? 1 : 0);
+  process.exit(failed || dropAnswer || !ledger.repeated ? 1 : 0);
 })();

@@ -2,16 +2,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use axum::Router;
-use axum::http::header;
-use axum::response::IntoResponse as _;
-use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::{is_mersenne_prime, is_prime};
+use super::{is_mersenne_prime, is_prime};
+use crate::{Error, page};
 
 /// How the work runs.
 #[derive(Debug, Clone)]
@@ -22,27 +18,12 @@ pub struct Config {
     pub threads: usize,
 }
 
-/// Why it does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The address cannot be listened on, or serving failed.
-    #[error("failed to serve on {address}: {source}")]
-    Serve {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
 /// Exponents are tested from here on: small enough that tests end in seconds, large enough that each is some work.
 const FIRST_EXPONENT: u32 = 4001;
 
 impl Config {
     /// Works and serves until `shutdown` completes.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-        let address = self.listen;
-        let failed = |source| Error::Serve { address, source };
         let mut registry = Registry::with_prefix("background");
         let (tests, found, exponent) = (
             Counter::<u64>::default(),
@@ -80,27 +61,12 @@ impl Config {
             })
             .collect();
         let registry = Arc::new(registry);
-        let metrics = move || async move {
-            let mut text = String::new();
-            // Writing to a String does not fail.
-            let _ = encode(&mut text, &registry);
-            (
-                [(
-                    header::CONTENT_TYPE,
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                )],
-                text,
-            )
-                .into_response()
-        };
-        let router = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/healthz", get(|| async { "ok" }));
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(shutdown)
-            .await
-            .map_err(failed);
+        let served = page::serve(
+            self.listen,
+            move || std::future::ready(Arc::clone(&registry)),
+            shutdown,
+        )
+        .await;
         stopped.store(true, Ordering::Relaxed);
         for worker in workers {
             // A worker that panicked has said so in the log already.
