@@ -5,9 +5,13 @@ use hdrhistogram::Histogram;
 
 /// Two minutes in nanoseconds: longer waits are recorded as this.
 pub(crate) const LONGEST: u64 = 120_000_000_000;
+/// Significant digits of a run's latencies.
+pub(crate) const LATENCY_DIGITS: u8 = 3;
+/// Significant digits of a second's latencies.
+pub(crate) const SECOND_DIGITS: u8 = 2;
 
 /// One second of a run, by the time at which answers arrived.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Second {
     /// Answers with a 2xx status.
     pub completed: u64,
@@ -22,13 +26,13 @@ impl Default for Second {
         Self {
             completed: 0,
             failed: 0,
-            latency: histogram(2),
+            latency: histogram(SECOND_DIGITS),
         }
     }
 }
 
 /// What a run measured. All latencies are nanoseconds, in open loop from the intended time of sending.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// Latencies of all completed requests.
     pub latency: Histogram<u64>,
@@ -44,8 +48,12 @@ pub struct Recording {
     pub sent: u64,
     /// Answers with a 2xx status.
     pub completed: u64,
+    /// Requests that were answered before anything counted.
+    pub warm_up: u64,
     /// CPU time the generator used, all threads.
     pub cpu: Duration,
+    /// Time in which its threads could have run and had no processor, all threads.
+    pub waited: Duration,
     /// Wall-clock time of the run.
     pub wall: Duration,
     /// Threads.
@@ -59,16 +67,19 @@ pub(crate) fn histogram(digits: u8) -> Histogram<u64> {
 }
 
 impl Recording {
-    pub(crate) fn empty() -> Self {
+    /// Nothing yet.
+    pub fn empty() -> Self {
         Self {
-            latency: histogram(3),
-            lag: histogram(3),
+            latency: histogram(LATENCY_DIGITS),
+            lag: histogram(LATENCY_DIGITS),
             series: Vec::new(),
             errors: BTreeMap::new(),
             scheduled: 0,
             sent: 0,
             completed: 0,
+            warm_up: 0,
             cpu: Duration::ZERO,
+            waited: Duration::ZERO,
             wall: Duration::ZERO,
             threads: 0,
         }
@@ -82,7 +93,8 @@ impl Recording {
         &mut self.series[index]
     }
 
-    pub(crate) fn complete(&mut self, at: Duration, latency: Duration) {
+    /// Counts an answer at a time since the start.
+    pub fn complete(&mut self, at: Duration, latency: Duration) {
         let nanoseconds = (latency.as_nanos() as u64).min(LONGEST);
         self.completed += 1;
         self.latency.saturating_record(nanoseconds);
@@ -91,7 +103,8 @@ impl Recording {
         second.latency.saturating_record(nanoseconds);
     }
 
-    pub(crate) fn fail(&mut self, at: Duration, kind: &str) {
+    /// Counts a failure at a time since the start.
+    pub fn fail(&mut self, at: Duration, kind: &str) {
         self.second(at).failed += 1;
         match self.errors.get_mut(kind) {
             Some(count) => *count += 1,
@@ -99,9 +112,9 @@ impl Recording {
         }
     }
 
-    /// Adds another thread's recording of the same run; nothing is lost.
+    /// Adds another thread's or worker's recording of the same run; nothing is lost, and the order does not matter.
     pub fn merge(&mut self, other: &Recording) {
-        // Both have the same bounds, so nothing can be out of range.
+        // All recordings have the same bounds, so nothing can be out of range.
         let _ = self.latency.add(&other.latency);
         let _ = self.lag.add(&other.lag);
         for (index, theirs) in other.series.iter().enumerate() {
@@ -116,7 +129,9 @@ impl Recording {
         self.scheduled += other.scheduled;
         self.sent += other.sent;
         self.completed += other.completed;
+        self.warm_up += other.warm_up;
         self.cpu += other.cpu;
+        self.waited += other.waited;
         self.wall = self.wall.max(other.wall);
         self.threads += other.threads;
     }
@@ -131,15 +146,31 @@ impl Recording {
         self.completed as f64 / self.wall.as_secs_f64().max(1e-9)
     }
 
+    /// A time of all threads as a share of the run's length.
+    fn of_the_time(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / (self.wall.as_secs_f64() * f64::from(self.threads.max(1))).max(1e-9)
+    }
+
+    /// The share of the time in which a thread could have run and had no processor, 0 to 1.
+    pub fn starved(&self) -> f64 {
+        self.of_the_time(self.waited).min(1.0)
+    }
+
     /// Why this run says more about the generator than about the server; empty when it is sound.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
-        let share =
-            self.cpu.as_secs_f64() / (self.wall.as_secs_f64() * f64::from(self.threads.max(1))).max(1e-9);
+        let share = self.of_the_time(self.cpu);
         if share > 0.85 {
             doubts.push(format!(
                 "the generator used {:.0} % of a core per thread",
                 share * 100.0
+            ));
+        }
+        let starved = self.starved();
+        if starved > 0.1 {
+            doubts.push(format!(
+                "the generator was starved: {:.0} % of the time it could have run and was given no processor",
+                starved * 100.0
             ));
         }
         if self.scheduled > 0 && (self.sent as f64) < 0.99 * self.scheduled as f64 {
@@ -185,8 +216,9 @@ mod tests {
         let mut run = Recording::empty();
         (run.threads, run.wall, run.cpu) = (1, Duration::from_secs(10), Duration::from_secs(9));
         (run.scheduled, run.sent) = (1000, 900);
-        assert_eq!(run.doubts().len(), 2);
-        run.cpu = Duration::from_secs(1);
+        run.waited = Duration::from_secs(2);
+        assert_eq!(run.doubts().len(), 3);
+        (run.cpu, run.waited) = (Duration::from_secs(1), Duration::ZERO);
         run.sent = 1000;
         assert!(run.doubts().is_empty());
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use load::{Mode, Plan, http_request, run};
+use load::{Arrivals, Mix, Mode, Plan, Step, ceiling, run, run_told};
 
 /// Answers every request; `stall` may make it wait before an answer, given the time since the start.
 fn server(stall: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
@@ -46,26 +46,29 @@ fn server(stall: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> (Sock
     (address, served)
 }
 
-fn plan(address: SocketAddr, mode: Mode, milliseconds: u64) -> Plan {
+fn plan(address: SocketAddr, mode: Mode) -> Plan {
     Plan {
-        address,
-        requests: vec![http_request("t", "/", None)].into(),
+        lanes: Mix::single(&format!("http://{address}/"))
+            .lanes(None)
+            .expect("a sound mix")
+            .into(),
         mode,
-        duration: Duration::from_millis(milliseconds),
+        warm_up: Duration::ZERO,
         connections: 8,
         threads: 2,
         timeout: Duration::from_secs(5),
+        start: None,
     }
+}
+
+fn open(rate: f64, milliseconds: u64) -> Mode {
+    Mode::Open(Arrivals::constant(rate, Duration::from_millis(milliseconds)))
 }
 
 #[test]
 fn an_open_loop_sends_what_was_asked_and_every_answer_is_counted() {
     let (address, served) = server(|_| Duration::ZERO);
-    let recording = run(
-        &plan(address, Mode::Open { rate: 400.0 }, 1000),
-        &AtomicBool::new(false),
-    )
-    .unwrap();
+    let recording = run(&plan(address, open(400.0, 1000)), &AtomicBool::new(false)).unwrap();
     assert_eq!(recording.scheduled, recording.completed + recording.failed());
     assert_eq!(recording.completed, served.load(Ordering::Relaxed));
     assert!(
@@ -87,11 +90,7 @@ fn a_stall_counts_for_every_request_that_should_have_been_sent_in_it() {
             Duration::ZERO
         }
     });
-    let recording = run(
-        &plan(address, Mode::Open { rate: 400.0 }, 2500),
-        &AtomicBool::new(false),
-    )
-    .unwrap();
+    let recording = run(&plan(address, open(400.0, 2500)), &AtomicBool::new(false)).unwrap();
     let slow = recording.latency.count_between(100_000_000, 600_000_000);
     assert!((100..=220).contains(&slow), "{slow} slow requests");
 }
@@ -105,7 +104,7 @@ fn a_closed_loop_counts_and_can_be_stopped() {
             std::thread::sleep(Duration::from_millis(300));
             stop.store(true, Ordering::Relaxed);
         });
-        run(&plan(address, Mode::Closed, 60_000), &stop).unwrap()
+        run(&plan(address, Mode::Closed(Duration::from_secs(60))), &stop).unwrap()
     });
     assert!(recording.wall < Duration::from_secs(5));
     assert!(recording.completed > 0 && recording.completed <= served.load(Ordering::Relaxed));
@@ -114,11 +113,7 @@ fn a_closed_loop_counts_and_can_be_stopped() {
 #[test]
 fn a_server_that_is_not_there_is_reported_as_unsent() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let recording = run(
-        &plan(address, Mode::Open { rate: 100.0 }, 200),
-        &AtomicBool::new(false),
-    )
-    .unwrap();
+    let recording = run(&plan(address, open(100.0, 200)), &AtomicBool::new(false)).unwrap();
     assert_eq!(
         (recording.completed, recording.errors["not sent"]),
         (0, recording.scheduled)
@@ -129,7 +124,64 @@ fn a_server_that_is_not_there_is_reported_as_unsent() {
 #[test]
 fn plans_that_make_no_sense_are_refused() {
     let address = "127.0.0.1:1".parse().unwrap();
-    for mode in [Mode::Open { rate: 0.0 }, Mode::Open { rate: f64::NAN }] {
-        assert!(run(&plan(address, mode, 100), &AtomicBool::new(false)).is_err());
+    for mode in [open(0.0, 100), open(f64::NAN, 100)] {
+        assert!(run(&plan(address, mode), &AtomicBool::new(false)).is_err());
     }
+}
+
+#[test]
+fn steps_are_followed_after_a_warm_up_that_does_not_count_and_seconds_are_told() {
+    let (address, served) = server(|_| Duration::ZERO);
+    let step = |rate| Step {
+        rate,
+        time: Duration::from_secs(1),
+    };
+    let mode = Mode::Open(Arrivals::steps(vec![step(200.0), step(600.0)]));
+    let plan = Plan {
+        warm_up: Duration::from_millis(500),
+        ..plan(address, mode)
+    };
+    let told = Mutex::new(vec![0u64; 3]);
+    let recording = run_told(&plan, &AtomicBool::new(false), &|second, one| {
+        told.lock().unwrap()[second.min(2)] += one.completed;
+    })
+    .unwrap();
+    // A machine that is busy may leave some unanswered, and nothing uncounted.
+    assert_eq!(recording.scheduled, 800);
+    assert_eq!(recording.completed + recording.failed(), 800);
+    assert!((50..=100).contains(&recording.warm_up), "{}", recording.warm_up);
+    assert!(recording.completed + recording.warm_up <= served.load(Ordering::Relaxed));
+    let first = recording.series[0].completed;
+    assert!(
+        first <= 200 && 3 * first < 2 * recording.completed,
+        "{first} in the first second"
+    );
+    assert_eq!(told.lock().unwrap().iter().sum::<u64>(), recording.completed);
+}
+
+#[test]
+fn a_lane_that_stalls_holds_up_no_other_and_weights_share_the_rate() {
+    let (quick, quick_served) = server(|_| Duration::ZERO);
+    let (slow, _) = server(|_| Duration::from_millis(400));
+    let mix: Mix = serde_json::from_str(&format!(
+        r#"{{"request": [{{"url": "http://{quick}/", "weight": 3}}, {{"url": "http://{slow}/"}}]}}"#
+    ))
+    .unwrap();
+    let plan = Plan {
+        lanes: mix.lanes(None).unwrap().into(),
+        ..plan(quick, open(200.0, 1000))
+    };
+    let recording = run(&plan, &AtomicBool::new(false)).unwrap();
+    assert_eq!(recording.scheduled, 200);
+    assert_eq!(quick_served.load(Ordering::Relaxed), 150);
+    // Behind the slow lane, most of them would have had to wait for hundreds of milliseconds.
+    let fast = recording.latency.count_between(0, 100_000_000);
+    assert!(fast >= 75, "{fast} of 150 requests were answered at once");
+}
+
+#[test]
+fn the_ceiling_is_above_what_a_plan_asks_for() {
+    let plan = plan("127.0.0.1:1".parse().unwrap(), open(100.0, 100));
+    let most = ceiling(&plan).unwrap();
+    assert!(most > 1_000.0, "{most}");
 }

@@ -108,9 +108,11 @@ impl Chart {
         for (t, label) in self.x_ticks(x_max) {
             let _ = write!(
                 out,
-                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{label}</text>",
                 x(t),
-                HEIGHT - 8.0
+                HEIGHT - 8.0,
+                // What is written at the right end would run out of the picture.
+                if t >= x_max { "end" } else { "middle" }
             );
         }
         for (at, label) in &self.marks {

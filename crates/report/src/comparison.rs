@@ -85,7 +85,7 @@ fn verdict(change: &Change) -> String {
         Verdict::Worse => "worse".to_owned(),
         Verdict::NoDifferenceDetectable => format!("no difference detectable ({settle})"),
         Verdict::TooFew if change.repeats.is_some() => format!("too few loads to tell ({settle})"),
-        Verdict::TooFew => "too few loads to tell: at least 4 of each, see --repeat".to_owned(),
+        Verdict::TooFew => "too few loads to tell: at least 5 of each, see --repeat".to_owned(),
     }
 }
 

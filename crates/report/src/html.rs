@@ -3,6 +3,8 @@ use results::{PodSeries, Run, Sample};
 
 use crate::chart::{Along, Chart, Line};
 use crate::events::{Folded, fold};
+use crate::flame::Flame;
+use crate::recovery;
 use crate::text::ms;
 
 #[derive(Template)]
@@ -12,7 +14,11 @@ struct Page<'a> {
     headline: String,
     percentiles: Vec<(&'static str, String)>,
     charts: Vec<Drawn>,
-    phases: Vec<Bar<'a>>,
+    flame: Option<Flame<'a>>,
+    faults: Vec<Broken<'a>>,
+    reactions: Vec<String>,
+    counted: Option<String>,
+    background_hours: Option<f64>,
     events: Vec<Folded>,
     facts: Vec<(&'static str, String)>,
     cost: Option<String>,
@@ -47,13 +53,12 @@ struct Row {
     cells: Vec<String>,
 }
 
-/// One phase as a bar, in percent of the whole.
-struct Bar<'a> {
-    name: &'a str,
-    title: &'a str,
-    left: f64,
-    width: f64,
-    seconds: f64,
+/// A fault, and both sides of it in words.
+struct Broken<'a> {
+    at: f64,
+    what: &'a str,
+    client: String,
+    server: String,
 }
 
 /// The page: one file, no network. Charts are pictures with tables behind them; a script of its own adds a cursor.
@@ -78,7 +83,20 @@ pub fn html(run: &Run) -> Result<String, askama::Error> {
             .into_iter()
             .map(|(chart, rest)| draw(chart, rest))
             .collect(),
-        phases: phases(run),
+        flame: Flame::of(&run.phases),
+        faults: run
+            .faults
+            .iter()
+            .map(|f| Broken {
+                at: f.t,
+                what: &f.what,
+                client: recovery::client(f),
+                server: recovery::server(f),
+            })
+            .collect(),
+        reactions: run.scaling.iter().map(recovery::reaction).collect(),
+        counted: run.counted.as_ref().map(results::Counted::verdict),
+        background_hours: recovery::background_hours(run),
         events: fold(&run.events),
         facts: facts(run),
         cost: run.cost.as_ref().map(crate::text::cost),
@@ -92,7 +110,8 @@ pub fn html(run: &Run) -> Result<String, askama::Error> {
     .render()
 }
 
-pub(crate) fn headline(run: &Run) -> String {
+/// The run in one sentence.
+pub fn headline(run: &Run) -> String {
     let load = &run.load;
     let share = if load.scheduled == 0 {
         0.0
@@ -165,7 +184,18 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
 
 /// Charts, each with lines that are in its table only.
 fn charts(run: &Run) -> Vec<(Chart, Vec<Line>)> {
-    let marks: Vec<(f64, String)> = run.faults.iter().map(|f| (f.t, f.what.clone())).collect();
+    let steps = run
+        .load
+        .steps
+        .iter()
+        .skip(1)
+        .map(|s| (s.from_s, format!("{:.0}/s from here on", s.rate)));
+    let marks: Vec<(f64, String)> = run
+        .faults
+        .iter()
+        .map(|f| (f.t, f.what.clone()))
+        .chain(steps)
+        .collect();
     let series = |name: &str, value: &dyn Fn(&results::Second) -> Option<f64>| Line {
         name: name.to_owned(),
         points: run
@@ -211,6 +241,10 @@ fn charts(run: &Run) -> Vec<(Chart, Vec<Line>)> {
             Vec::new(),
         ),
     ];
+    let replicas = recovery::replicas(run);
+    if !replicas.is_empty() {
+        charts.push((chart("Replicas", "pods", false, replicas), Vec::new()));
+    }
     if let Ok(curve) = run.load.latency.curve()
         && curve.len() > 8
     {
@@ -314,24 +348,6 @@ fn draw(chart: Chart, rest: Vec<Line>) -> Drawn {
 fn percentile(nines: f64) -> String {
     let digits = (nines.ceil() as usize).saturating_sub(1);
     format!("p{:.digits$}", 100.0 * (1.0 - 10f64.powf(-nines)))
-}
-
-fn phases(run: &Run) -> Vec<Bar<'_>> {
-    let whole = run
-        .phases
-        .iter()
-        .map(|p| p.begun_s + p.seconds)
-        .fold(1e-9, f64::max);
-    run.phases
-        .iter()
-        .map(|p| Bar {
-            name: &p.name,
-            title: &p.title,
-            left: 100.0 * p.begun_s / whole,
-            width: (100.0 * p.seconds / whole).max(0.3),
-            seconds: p.seconds,
-        })
-        .collect()
 }
 
 #[cfg(test)]

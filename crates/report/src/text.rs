@@ -30,17 +30,7 @@ pub fn text(run: &Run) -> String {
     for (kind, count) in &load.errors {
         let _ = writeln!(out, "{:<12} {count} × {kind}", "failed");
     }
-    for fault in &run.faults {
-        let ready = fault
-            .ready_s
-            .map(|s| format!(", replacement ready after {s:.1} s"))
-            .unwrap_or_default();
-        let _ = writeln!(
-            out,
-            "{:<12} {} after {:.1} s: {} requests lost, {} s degraded{ready}",
-            "fault", fault.what, fault.t, fault.failed, fault.degraded_s
-        );
-    }
+    crate::recovery::text(run, &mut out);
     if !run.repeats.is_empty() {
         let values: Vec<String> = run.loads().map(|l| format!("{:.2}", l.latency.p99_ms)).collect();
         let _ = writeln!(
@@ -59,6 +49,14 @@ pub fn text(run: &Run) -> String {
     }
     if let Some(priced) = &run.cost {
         let _ = writeln!(out, "{:<12} {}", "cost", cost(priced));
+    }
+    if let Some(steady) = &load.steady {
+        let text = match steady.from_s {
+            Some(0) => "from the first second on".to_owned(),
+            Some(from) => format!("from second {from} on: --warm-up {from}s leaves out what was before"),
+            None => "never: throughput or latency drifted to the end".to_owned(),
+        };
+        let _ = writeln!(out, "{:<12} {text}", "steady");
     }
     for doubt in &load.doubts {
         let _ = writeln!(out, "{:<12} {doubt}", "void");
@@ -82,8 +80,12 @@ pub(crate) fn cost(cost: &Cost) -> String {
             years,
             watts,
             usd_per_kwh,
+            electricity,
         } => {
-            format!("own machine: ${usd} over {years} years, {watts} W at ${usd_per_kwh}/kWh")
+            let from = electricity
+                .as_ref()
+                .map_or_else(String::new, |e| format!(" ({e})"));
+            format!("own machine: ${usd} over {years} years, {watts} W at ${usd_per_kwh}/kWh{from}")
         }
     };
     let (Some(hour), Some(run)) = (cost.usd_per_hour, cost.usd_for_run) else {
@@ -92,8 +94,12 @@ pub(crate) fn cost(cost: &Cost) -> String {
     let million = cost
         .usd_per_million
         .map_or_else(|| "unknown".to_owned(), |m| format!("${m:.4}"));
+    let objective = cost
+        .objective
+        .as_ref()
+        .map_or_else(String::new, |o| format!(" at {o}"));
     format!(
-        "{million} per million requests, ${run:.4} for the run, ${hour:.4}/h for {} node(s) ({from})",
+        "{million} per million requests{objective}, ${run:.4} for the run, ${hour:.4}/h for {} node(s) ({from})",
         cost.nodes
     )
 }

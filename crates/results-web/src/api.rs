@@ -51,6 +51,7 @@ pub fn router(store: Arc<Store>, config: Config) -> Router {
         .route("/", get(index))
         .route("/runs/{id}", get(run_page))
         .route("/compare", get(compare_page))
+        .route("/demos/{id}", get(demo_page))
         .route("/openapi.json", get(async || Json(openapi::document())))
         .route("/api/v1/runs", get(list).post(submit))
         .route("/api/v1/runs/{id}", get(run))
@@ -146,12 +147,17 @@ fn told(body: Told) -> Result<Map<String, Value>, Response> {
 
 async fn index(Shared(server): Shared<Server>, query: Listed) -> Result<Response, Error> {
     let query = listed(query)?;
-    let page = server.store.list(&query)?;
-    pages::index(&query, &page)
+    server
+        .blocking(move |store| {
+            let running = store.demos()?.into_iter().filter(|d| d.state == State::Running);
+            pages::index(&query, &store.list(&query)?, store.choices()?, running.collect())
+        })
+        .await
 }
 
 async fn list(Shared(server): Shared<Server>, query: Listed) -> Result<Json<Page>, Error> {
-    Ok(Json(server.store.list(&listed(query)?)?))
+    let query = listed(query)?;
+    Ok(Json(server.blocking(move |store| store.list(&query)).await?))
 }
 
 async fn run(Shared(server): Shared<Server>, Path(id): Path<String>) -> Result<Json<Run>, Error> {
@@ -174,11 +180,6 @@ async fn submit(
         Err(e) => return Ok((e.status(), Json(json!({"error": e.body_text()}))).into_response()),
     };
     let run = Run::read(&text).map_err(|e| Error::Invalid(format!("not a run document: {e}")))?;
-    if run.started.parse::<jiff::Timestamp>().is_err() {
-        return Err(Error::Invalid(
-            "not a run document: `started` is not a time of RFC 3339".to_owned(),
-        ));
-    }
     if let Some(wrong) = results::verify(&run).first() {
         let (place, written, computed) = (&wrong.place, &wrong.written, &wrong.computed);
         return Err(Error::Invalid(format!(
@@ -195,22 +196,46 @@ async fn submit(
     Ok((status, Json(json!({"id": id, "page": format!("/runs/{id}")}))).into_response())
 }
 
-#[derive(Deserialize)]
 struct Sides {
     base: String,
-    /// One id, or several with commas.
-    other: String,
+    others: Vec<String>,
 }
 
-async fn comparisons(
-    server: &Server,
-    sides: Result<Params<Sides>, QueryRejection>,
-) -> Result<Vec<results::Comparison>, Error> {
+impl Sides {
+    /// From a query: `base` once, `other` as often as there are others (each may be several ids with commas); or `pick` for each
+    /// of two or more, of which the first is the base.
+    fn read(query: &[(String, String)]) -> Result<Sides, Error> {
+        let all = |name: &str| -> Vec<String> {
+            let values = query.iter().filter(|(key, _)| key == name);
+            values
+                .flat_map(|(_, v)| v.split(','))
+                .map(str::to_owned)
+                .collect()
+        };
+        let mut picked = all("pick").into_iter();
+        let base = all("base").into_iter().next().or_else(|| picked.next());
+        let others: Vec<String> = all("other").into_iter().chain(picked).take(MOST_SIDES).collect();
+        match base {
+            Some(base) if !others.is_empty() => Ok(Sides { base, others }),
+            _ => Err(Error::Invalid(
+                "say what to compare: `base` and `other`, or two or more `pick`".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Compared at once.
+const MOST_SIDES: usize = 20;
+
+type Picked = Result<Params<Vec<(String, String)>>, QueryRejection>;
+
+async fn comparisons(server: &Server, sides: Picked) -> Result<Vec<results::Comparison>, Error> {
     let Params(sides) = sides.map_err(|e| Error::Invalid(e.body_text()))?;
+    let sides = Sides::read(&sides)?;
     server
         .blocking(move |store| {
             let base = store.get(&sides.base)?;
-            let others = sides.other.split(',').take(20);
+            let others = sides.others.iter();
             others
                 .map(|id| Ok(results::compare(&[&base], &[&store.get(id)?], Rules::default())))
                 .collect()
@@ -220,15 +245,12 @@ async fn comparisons(
 
 async fn compare(
     Shared(server): Shared<Server>,
-    sides: Result<Params<Sides>, QueryRejection>,
+    sides: Picked,
 ) -> Result<Json<Vec<results::Comparison>>, Error> {
     Ok(Json(comparisons(&server, sides).await?))
 }
 
-async fn compare_page(
-    Shared(server): Shared<Server>,
-    sides: Result<Params<Sides>, QueryRejection>,
-) -> Result<Response, Error> {
+async fn compare_page(Shared(server): Shared<Server>, sides: Picked) -> Result<Response, Error> {
     let comparisons = comparisons(&server, sides).await?;
     pages::html(report::comparison_html(&comparisons))
 }
@@ -244,6 +266,12 @@ async fn demo(Shared(server): Shared<Server>, Path(id): Path<String>) -> Result<
         .await?
         .map(Json)
         .ok_or(Error::NotFound(named))
+}
+
+async fn demo_page(Shared(server): Shared<Server>, Path(id): Path<String>) -> Result<Response, Error> {
+    let named = format!("demo `{id}`");
+    let demo = server.blocking(move |store| store.demo(&id)).await?;
+    pages::demo(&demo.ok_or(Error::NotFound(named))?)
 }
 
 async fn new_demo(Shared(server): Shared<Server>, headers: HeaderMap, body: Told) -> Result<Response, Error> {
@@ -307,13 +335,21 @@ async fn finish_demo(
     end(server, id, &headers, State::Finished).await
 }
 
-/// Every change of every demo, from now on.
+#[derive(Deserialize)]
+struct Which {
+    /// Only of this one.
+    demo: Option<String>,
+}
+
+/// Every change of every demo, or of one, from now on.
 async fn events(
     Shared(server): Shared<Server>,
+    Params(which): Params<Which>,
 ) -> Sse<impl tokio_stream::Stream<Item = Result<Event, Infallible>>> {
     // Who is too slow misses some news, and sees where things stand with the next.
     let news = BroadcastStream::new(server.news.subscribe()).filter_map(Result::ok);
-    let events = news.filter_map(|demo| {
+    let wanted = news.filter(move |demo| which.demo.as_ref().is_none_or(|id| *id == demo.id));
+    let events = wanted.filter_map(|demo| {
         Event::default()
             .event("demo")
             .id(&demo.id)

@@ -48,20 +48,14 @@ impl IntoResponse for Error {
     }
 }
 
-macro_rules! from_redb {
-    ($($kind:ty),*) => {
-        $(impl From<$kind> for Error {
-            fn from(e: $kind) -> Self {
-                Error::Store(e.to_string())
-            }
-        })*
-    };
+impl From<rusqlite::Error> for Error {
+    fn from(e: rusqlite::Error) -> Self {
+        Error::Store(e.to_string())
+    }
 }
-from_redb!(
-    redb::DatabaseError,
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError,
-    serde_json::Error
-);
+
+impl From<serde_json::Error> for Error {
+    fn from(e: serde_json::Error) -> Self {
+        Error::Store(e.to_string())
+    }
+}

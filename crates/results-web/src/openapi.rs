@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use crate::list::{FARTHEST, MOST};
+
 /// The OpenAPI document of the server. The run document itself is described by its own published schema.
 pub fn document() -> Value {
     let error = json!({"description": "What is wrong, in words", "content": {"application/json": {"schema": {
@@ -13,24 +15,27 @@ pub fn document() -> Value {
     let parameter =
         |name: &str, schema: Value| json!({"name": name, "in": "query", "required": false, "schema": schema});
     let text = || json!({"type": "string"});
-    let number = || json!({"type": "integer", "minimum": 0, "maximum": 9_000_000_000_000_000_000u64});
+    let number = |least: usize, most: usize| json!({"type": "integer", "minimum": least, "maximum": most});
+    // A form sends what was left empty too.
+    let date = json!({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}]});
     let query = json!([
         parameter("q", text()),
         parameter("provider", text()),
         parameter("version", text()),
-        parameter("from", text()),
-        parameter("until", text()),
+        parameter("from", date.clone()),
+        parameter("until", date),
         parameter(
             "sort",
-            json!({"type": "string", "enum": ["started", "throughput", "p50", "p99"]})
+            json!({"type": "string", "enum": ["", "started", "throughput", "p50", "p99"]})
         ),
         parameter("reverse", json!({"type": "boolean"})),
-        parameter("offset", number()),
-        parameter("limit", number()),
+        parameter("offset", number(0, FARTHEST)),
+        parameter("limit", number(1, MOST)),
     ]);
     let sides = json!([
         {"name": "base", "in": "query", "required": true, "schema": text()},
-        {"name": "other", "in": "query", "required": true, "schema": text()},
+        {"name": "other", "in": "query", "required": true, "explode": true,
+            "schema": {"type": "array", "items": text(), "minItems": 1, "maxItems": 20}},
     ]);
     let body = json!({"required": true, "content": {"application/json": {"schema": {"type": "object"}}}});
     let new_body = json!({"required": true, "content": {"application/json": {"schema": {
@@ -62,6 +67,7 @@ pub fn document() -> Value {
             },
             "/api/v1/runs/{id}": {"get": {"summary": "A run document", "parameters": [id], "responses": refusals(json!({"200": object("The document")}), &["400", "404"])}},
             "/api/v1/compare": {"get": {"summary": "Runs compared", "parameters": sides, "responses": refusals(json!({"200": list("One comparison for each other run")}), &["400", "404"])}},
+            "/demos/{id}": {"get": {"summary": "The page that follows a demo", "parameters": [id], "responses": refusals(json!({"200": page}), &["400", "404"])}},
             "/api/v1/demos": {
                 "get": {"summary": "All demos", "responses": {"200": list("Demos")}},
                 "post": {"summary": "A new demo", "security": token, "requestBody": new_body, "responses": refusals(json!({"201": demo}), &writes)},
@@ -73,7 +79,7 @@ pub fn document() -> Value {
             },
             "/api/v1/demos/{id}/stop": end("The demo was taken down before its end"),
             "/api/v1/demos/{id}/finish": end("The demo is done"),
-            "/api/v1/events": {"get": {"summary": "Every change of every demo from now on (server-sent events)",
+            "/api/v1/events": {"get": {"summary": "Every change of every demo, or of one, from now on (server-sent events)", "parameters": [parameter("demo", text())],
                 "responses": {"200": {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}}},
         },
         "components": {

@@ -1,22 +1,18 @@
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::RwLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use results::Run;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::{Demo, Error, Page, Query, Summary};
+use crate::list::{self, Page, Query};
+use crate::{Demo, Error, Summary};
 
-const RUNS: TableDefinition<'_, &str, &str> = TableDefinition::new("runs");
-const SUMMARIES: TableDefinition<'_, &str, &str> = TableDefinition::new("summaries");
-const DEMOS: TableDefinition<'_, &str, &str> = TableDefinition::new("demos");
-
-/// All documents, in one file.
+/// All documents, in one SQLite file. One connection writes; readers have their own and wait for nobody (write-ahead log).
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
-    /// By time and id.
-    summaries: RwLock<BTreeMap<(String, String), Summary>>,
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
 }
 
 /// What became of a document that was handed in.
@@ -28,91 +24,152 @@ pub enum Added {
     Same,
 }
 
+/// The version of the file's form that this program writes and reads.
+const FORM: i64 = 1;
+/// Runs that may have begun in one microsecond.
+const TWINS: i64 = 1024;
+
 impl Store {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Store, Error> {
-        let database = Database::create(path)?;
-        let write = database.begin_write()?;
-        let mut summaries = BTreeMap::new();
-        {
-            write.open_table(RUNS)?;
-            write.open_table(DEMOS)?;
-            let table = write.open_table(SUMMARIES)?;
-            for row in table.iter()? {
-                let summary: Summary = serde_json::from_str(row?.1.value())?;
-                summaries.insert((summary.started.clone(), summary.id.clone()), summary);
+        let mut writer = Connection::open(path)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // What is acknowledged is on the disk, also when the power goes.
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        let write = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match write.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
+            0 => write.execute_batch(include_str!("schema.sql"))?,
+            FORM => {}
+            newer => {
+                return Err(Error::Store(format!(
+                    "{} is of form {newer}, and this program knows {FORM}",
+                    path.display()
+                )));
             }
         }
         write.commit()?;
         Ok(Store {
-            database,
-            summaries: RwLock::new(summaries),
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
         })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads with a connection of its own.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = |store: &Store| store.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle(self) {
+            Some(reader) => reader,
+            None => Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        };
+        let done = work(&reader);
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(reader);
+        done
     }
 
     /// Keeps a run; when this returns, it is on the disk.
     pub fn add(&self, run: &Run) -> Result<Added, Error> {
         let text = serde_json::to_string(run)?;
         let summary = Summary::of(run);
-        let write = self.database.begin_write()?;
-        {
-            let mut runs = write.open_table(RUNS)?;
-            if let Some(there) = runs.get(run.id.as_str())? {
-                let same = there.value() == text;
-                return if same {
-                    Ok(Added::Same)
-                } else {
-                    Err(Error::Taken(run.id.clone()))
-                };
-            }
-            runs.insert(run.id.as_str(), text.as_str())?;
-            write
-                .open_table(SUMMARIES)?
-                .insert(run.id.as_str(), serde_json::to_string(&summary)?.as_str())?;
+        let first = list::place(&run.started)
+            .ok_or_else(|| Error::Invalid("`started` is not a time of RFC 3339 in this age".to_owned()))?;
+        let mut writer = self.writer();
+        let write = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let there: Option<String> = write
+            .query_row("SELECT text FROM documents WHERE id = ?", [&run.id], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if let Some(there) = there {
+            return if there == text {
+                Ok(Added::Same)
+            } else {
+                Err(Error::Taken(run.id.clone()))
+            };
         }
+        let last: Option<i64> = write.query_row(
+            "SELECT max(at) FROM runs WHERE at >= ? AND at < ?",
+            [first, first + TWINS],
+            |row| row.get(0),
+        )?;
+        let at = last.map_or(first, |last| last + 1);
+        if at >= first + TWINS {
+            return Err(Error::Conflict(format!(
+                "{TWINS} runs that began at {} are there already",
+                run.started
+            )));
+        }
+        write.execute(
+            "INSERT INTO runs (at, id, version, provider, throughput, p50, p99, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                at,
+                summary.id,
+                summary.version,
+                summary.provider,
+                summary.throughput,
+                summary.p50_ms,
+                summary.p99_ms,
+                serde_json::to_string(&summary)?
+            ],
+        )?;
+        write.execute(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)",
+            params![at, summary.words()],
+        )?;
+        write.execute(
+            "INSERT INTO documents (id, text) VALUES (?, ?)",
+            params![summary.id, text],
+        )?;
         write.commit()?;
-        let mut summaries = self
-            .summaries
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        summaries.insert((summary.started.clone(), summary.id.clone()), summary);
         Ok(Added::New)
     }
 
     /// A run's document.
     pub fn get(&self, id: &str) -> Result<Run, Error> {
-        let table = self.database.begin_read()?.open_table(RUNS)?;
-        let found = table
-            .get(id)?
-            .ok_or_else(|| Error::NotFound(format!("run `{id}`")))?;
-        Ok(serde_json::from_str(found.value())?)
+        let found: Option<String> = self.read(|reader| {
+            Ok(reader
+                .prepare("SELECT text FROM documents WHERE id = ?")?
+                .query_row([id], |row| row.get(0))
+                .optional()?)
+        })?;
+        let text = found.ok_or_else(|| Error::NotFound(format!("run `{id}`")))?;
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// A part of the list.
     pub fn list(&self, query: &Query) -> Result<Page, Error> {
-        let summaries = self
-            .summaries
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        query.pick(summaries.values().rev())
+        self.read(|reader| query.ask(reader))
+    }
+
+    /// Providers and versions that there are, for choosing among them.
+    pub fn choices(&self) -> Result<(Vec<String>, Vec<String>), Error> {
+        self.read(|reader| {
+            Ok((
+                list::distinct(reader, "provider")?,
+                list::distinct(reader, "version")?,
+            ))
+        })
     }
 
     /// A demo.
     pub fn demo(&self, id: &str) -> Result<Option<Demo>, Error> {
-        let table = self.database.begin_read()?.open_table(DEMOS)?;
-        Ok(table
-            .get(id)?
-            .map(|found| serde_json::from_str(found.value()))
-            .transpose()?)
+        self.read(|reader| demo(reader, id))
     }
 
     /// All demos.
     pub fn demos(&self) -> Result<Vec<Demo>, Error> {
-        let table = self.database.begin_read()?.open_table(DEMOS)?;
-        table
-            .iter()?
-            .map(|row| Ok(serde_json::from_str(row?.1.value())?))
-            .collect()
+        self.read(|reader| {
+            let mut statement = reader.prepare("SELECT demo FROM demos ORDER BY id")?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
+        })
     }
 
     /// Changes a demo, or makes it, in one transaction.
@@ -121,18 +178,22 @@ impl Store {
         id: &str,
         change: impl FnOnce(Option<Demo>) -> Result<Demo, Error>,
     ) -> Result<Demo, Error> {
-        let write = self.database.begin_write()?;
-        let demo;
-        {
-            let mut table = write.open_table(DEMOS)?;
-            let old = table
-                .get(id)?
-                .map(|found| serde_json::from_str(found.value()))
-                .transpose()?;
-            demo = change(old)?;
-            table.insert(id, serde_json::to_string(&demo)?.as_str())?;
-        }
+        let mut writer = self.writer();
+        let write = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = change(demo(&write, id)?)?;
+        write.execute(
+            "INSERT INTO demos (id, demo) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET demo = excluded.demo",
+            params![id, serde_json::to_string(&changed)?],
+        )?;
         write.commit()?;
-        Ok(demo)
+        Ok(changed)
     }
+}
+
+fn demo(connection: &Connection, id: &str) -> Result<Option<Demo>, Error> {
+    let found: Option<String> = connection
+        .prepare("SELECT demo FROM demos WHERE id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(|text| serde_json::from_str(&text)).transpose()?)
 }

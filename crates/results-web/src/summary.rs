@@ -1,8 +1,6 @@
 use results::Run;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-
 /// What the list shows of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -28,6 +26,9 @@ pub struct Summary {
     pub p99_ms: f64,
     /// Failed requests.
     pub failed: u64,
+    /// The command that would run it again.
+    #[serde(default)]
+    pub command: String,
     /// Whether a load says more about the generator than about the server.
     pub void: bool,
 }
@@ -40,10 +41,19 @@ impl Summary {
             .and_then(|c| c.nodes.first())
             .map(|n| n.runtime.as_str())
             .unwrap_or_default();
-        let provider = match runtime.split_once("://") {
-            Some(("cncfdemo", _)) => "local",
-            Some(_) => "other cluster",
-            None => "address",
+        let node = cluster.and_then(|c| c.nodes.first());
+        let by_id = node
+            .and_then(|n| n.provider_id.as_deref())
+            .and_then(|id| id.split_once("://"))
+            .map(|(provider, _)| provider);
+        let provider = match (runtime.split_once("://"), by_id) {
+            (Some(("cncfdemo", _)), _) => "local",
+            // As Kubernetes' cloud providers name themselves in `spec.providerID`.
+            (_, Some("gce")) => "gcp",
+            (_, Some("equinixmetal")) => "packet",
+            (_, Some(provider)) => provider,
+            (Some(_), None) => "other cluster",
+            (None, None) => "address",
         };
         Summary {
             id: run.id.clone(),
@@ -57,11 +67,18 @@ impl Summary {
             p50_ms: run.load.latency.p50_ms,
             p99_ms: run.load.latency.p99_ms,
             failed: run.load.failed,
+            command: run.command.iter().skip(1).cloned().collect::<Vec<_>>().join(" "),
             void: run.loads().any(|l| !l.doubts.is_empty()),
         }
     }
 
-    fn has(&self, word: &str) -> bool {
+    /// When it began, for people.
+    pub(crate) fn day(&self) -> String {
+        results::to_the_second(&self.started)
+    }
+
+    /// What it can be found by, in lower case; every token has two spaces before it (see `list`).
+    pub(crate) fn words(&self) -> String {
         let kubernetes = self.kubernetes.as_deref().unwrap_or_default();
         let texts = [
             self.id.as_str(),
@@ -69,93 +86,31 @@ impl Summary {
             &self.version,
             &self.provider,
             kubernetes,
+            &self.command,
         ];
-        let holds = |text: &str| {
-            text.as_bytes()
-                .windows(word.len())
-                .any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        texts.into_iter().any(holds) || (word == "void" && self.void)
+        let tokens = texts.iter().flat_map(|text| text.split_whitespace());
+        tokens.fold(String::new(), |all, token| all + "  " + token)
     }
 }
 
-/// What is listed.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Query {
-    /// Words that all must be in it.
-    pub q: String,
-    /// Only of this provider.
-    pub provider: Option<String>,
-    /// Only of this version of the program.
-    pub version: Option<String>,
-    /// Not before this time.
-    pub from: Option<String>,
-    /// Before this time.
-    pub until: Option<String>,
-    /// `started` (newest first), `throughput` (highest first), `p50` or `p99` (lowest first).
-    pub sort: Option<String>,
-    /// The other way round.
-    pub reverse: bool,
-    /// Skip so many.
-    pub offset: usize,
-    /// Give so many, at most 500 (50 when nothing is said).
-    pub limit: Option<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A part of the list.
-#[derive(Debug, Clone, Serialize)]
-pub struct Page {
-    /// How many there are in all.
-    pub total: usize,
-    /// Where this part begins.
-    pub offset: usize,
-    /// The part.
-    pub runs: Vec<Summary>,
-}
-
-impl Query {
-    /// Picks from summaries that are sorted by time, newest first.
-    pub(crate) fn pick<'a>(&self, all: impl Iterator<Item = &'a Summary>) -> Result<Page, Error> {
-        let words: Vec<&str> = self.q.split_whitespace().collect();
-        let is = |wanted: &Option<String>, value: &str| {
-            wanted.as_deref().is_none_or(|w| w.is_empty() || w == value)
+    #[test]
+    fn the_provider_is_what_the_nodes_say() {
+        let run = |id: &str| {
+            let mut run =
+                Run::read(include_str!("../../results/tests/data/run-of-0.1.0.json")).expect("a run");
+            let cluster = run.target.cluster.as_mut().expect("a cluster");
+            cluster.nodes[0].runtime = "containerd://2.1.0".to_owned();
+            cluster.nodes[0].provider_id = (!id.is_empty()).then(|| id.to_owned());
+            Summary::of(&run).provider
         };
-        let mut found: Vec<&Summary> = all
-            .filter(|s| is(&self.provider, &s.provider) && is(&self.version, &s.version))
-            .filter(|s| self.from.as_deref().is_none_or(|from| s.started.as_str() >= from))
-            .filter(|s| {
-                self.until
-                    .as_deref()
-                    .is_none_or(|until| until.is_empty() || s.started.as_str() < until)
-            })
-            .filter(|s| words.iter().all(|word| s.has(word)))
-            .collect();
-        match self.sort.as_deref().unwrap_or("started") {
-            "" | "started" => {}
-            "throughput" => found.sort_by(|a, b| b.throughput.total_cmp(&a.throughput)),
-            "p50" => found.sort_by(|a, b| a.p50_ms.total_cmp(&b.p50_ms)),
-            "p99" => found.sort_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms)),
-            other => {
-                return Err(Error::Invalid(format!(
-                    "cannot sort by `{other}`: started, throughput, p50 or p99"
-                )));
-            }
-        }
-        if self.reverse {
-            found.reverse();
-        }
-        let limit = self.limit.unwrap_or(50).clamp(1, 500);
-        let runs = found
-            .iter()
-            .skip(self.offset)
-            .take(limit)
-            .map(|s| (*s).clone())
-            .collect();
-        Ok(Page {
-            total: found.len(),
-            offset: self.offset,
-            runs,
-        })
+        assert_eq!(run("aws:///us-east-1a/i-0abc"), "aws");
+        assert_eq!(run("gce://project/zone/name"), "gcp");
+        assert_eq!(run("azure:///subscriptions/x"), "azure");
+        assert_eq!(run("kind://docker/kind/kind-worker"), "kind");
+        assert_eq!(run(""), "other cluster");
     }
 }

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use results::Run;
-use results_web::{Config, Store, router};
+use results_web::{Config, Query, Store, Summary, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -25,7 +25,7 @@ struct Server {
 
 fn server(per_minute: u32) -> Server {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(&folder.path().join("runs.redb")).unwrap());
+    let store = Arc::new(Store::open(&folder.path().join("runs.db")).unwrap());
     let config = Config {
         token: TOKEN.to_owned(),
         largest: 1 << 20,
@@ -239,12 +239,12 @@ async fn a_demo_is_new_told_of_stopped_and_finished_once() {
 #[test]
 fn what_was_kept_is_there_after_the_file_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.redb");
+    let path = folder.path().join("runs.db");
     let kept = Run::read(&run("kept", "2026-11-22T20:00:00Z")).unwrap();
     Store::open(&path).unwrap().add(&kept).unwrap();
     let store = Store::open(&path).unwrap();
     assert_eq!(store.get("kept").unwrap(), kept);
-    assert_eq!(store.list(&results_web::Query::default()).unwrap().total, 1);
+    assert_eq!(store.list(&Query::default()).unwrap().total, 1);
 }
 
 /// Every path of the OpenAPI document is answered by a handler, and every handler is in the document.
@@ -264,4 +264,103 @@ async fn the_openapi_document_and_the_routes_agree() {
             assert!(routed, "{method} {path}: {status} {text:.200}");
         }
     }
+}
+
+/// Whatever is asked for in whatever order: the list has what a look at every run finds, part by part.
+#[tokio::test]
+async fn searches_filters_and_orders_agree_with_a_look_at_every_run() {
+    let server = server(1);
+    let recorded = Run::read(RUN).unwrap();
+    for n in 0..60_i32 {
+        let mut run = recorded.clone();
+        run.id = format!("{}-{n}", ["alpha", "beta", "gamma"][n as usize % 3]);
+        run.started = format!("2026-11-{:02}T{:02}:00:00Z", 1 + n * 7 % 20, n % 24);
+        run.program.version = format!("0.{}.0", n % 4);
+        if n % 5 == 0 {
+            run.target.cluster = None;
+        }
+        run.load.throughput = f64::from(n * 37 % 101);
+        run.load.latency.p50_ms = f64::from(n * 53 % 97);
+        run.load.latency.p99_ms = f64::from(n * 71 % 89);
+        server.store.add(&run).unwrap();
+    }
+    let all = Query {
+        limit: Some(500),
+        ..Query::default()
+    };
+    let all = server.store.list(&all).unwrap().runs;
+    assert_eq!(all.len(), 60);
+
+    let some = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+    let mut found = 0;
+    for (number, q) in [
+        "",
+        "alpha",
+        "2026-11",
+        "ALPHA benchmark",
+        "beta-1 0.3.0",
+        "nothing",
+    ]
+    .iter()
+    .cycle()
+    .take(600)
+    .enumerate()
+    {
+        let pick = |step: usize, of: &[&'static str]| some(of[number / 6 / step % of.len()]);
+        let query = Query {
+            q: (*q).to_owned(),
+            provider: pick(1, &["", "local", "address"]),
+            version: pick(3, &["", "0.1.0"]),
+            from: pick(2, &["", "2026-11-05"]),
+            until: pick(5, &["", "2026-11-15T12:00:00Z"]),
+            sort: pick(1, &["", "throughput", "p50", "p99"]),
+            reverse: number % 5 == 0,
+            offset: number % 7,
+            limit: Some(1 + number % 11),
+        };
+        let mut expected: Vec<&Summary> = all
+            .iter()
+            .filter(|run| {
+                let text = format!(
+                    "{} {} {} {} {}",
+                    run.id, run.started, run.version, run.provider, run.command
+                );
+                let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|w| w == value);
+                q.split(' ')
+                    .all(|word| text.to_lowercase().contains(&word.to_lowercase()))
+                    && is(&query.provider, &run.provider)
+                    && is(&query.version, &run.version)
+                    && query.from.as_ref().is_none_or(|from| run.started >= *from)
+                    && query.until.as_ref().is_none_or(|until| run.started < *until)
+            })
+            .collect();
+        let (by, down): (fn(&Summary) -> f64, bool) = match query.sort.as_deref() {
+            Some("throughput") => (|run| run.throughput, true),
+            Some("p50") => (|run| run.p50_ms, false),
+            Some("p99") => (|run| run.p99_ms, false),
+            _ => (
+                |run| run.started.parse::<jiff::Timestamp>().unwrap().as_second() as f64,
+                true,
+            ),
+        };
+        expected.sort_by(|a, b| by(a).total_cmp(&by(b)));
+        if down != query.reverse {
+            expected.reverse();
+        }
+        let page = server.store.list(&query).unwrap();
+        assert_eq!(page.total, expected.len(), "{query:?}");
+        let part: Vec<&Summary> = expected
+            .into_iter()
+            .skip(query.offset)
+            .take(query.limit.unwrap())
+            .collect();
+        let keys = |runs: &[&Summary]| runs.iter().map(|run| by(run)).collect::<Vec<f64>>();
+        assert_eq!(
+            keys(&page.runs.iter().collect::<Vec<_>>()),
+            keys(&part),
+            "{query:?}"
+        );
+        found += page.runs.len();
+    }
+    assert!(found > 500, "most questions found nothing: {found}");
 }

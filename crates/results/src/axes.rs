@@ -51,6 +51,7 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let environment = run.environment.clone().unwrap_or_default();
     let machine = environment.generator;
     let cluster = run.target.cluster.as_ref();
+    let made = run.load.generator.as_ref();
     let of_nodes = |value: fn(&crate::Node) -> String| {
         let values: BTreeSet<String> = cluster.into_iter().flat_map(|c| &c.nodes).map(value).collect();
         if values.is_empty() {
@@ -71,6 +72,15 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         ("connections", run.load.connections.to_string()),
         ("threads", run.load.threads.to_string()),
         ("length", known(run.load.planned_s)),
+        ("warm-up", known(made.map(|g| format!("{} s", g.warm_up_s)))),
+        (
+            "workers",
+            known(made.map(|g| g.workers.map_or_else(|| "outside".to_owned(), |n| n.to_string()))),
+        ),
+        (
+            "requests",
+            known(made.filter(|g| !g.mix.is_null()).map(|g| g.mix.to_string())),
+        ),
         ("faults", run.faults.len().to_string()),
         ("cpu", known(machine.cpu)),
         ("cpus", known(machine.cpus)),
@@ -83,6 +93,10 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         ("shared-machine", known(environment.shared_with_cluster)),
         ("kubernetes", known(cluster.map(|c| c.version.clone()))),
         ("nodes", known(cluster.map(|c| c.nodes.len()))),
+        (
+            "machine",
+            of_nodes(|n| n.machine.clone().unwrap_or_else(|| "unknown".to_owned())),
+        ),
         ("node-cpus", of_nodes(|n| n.cpu.clone())),
         ("node-memory", of_nodes(|n| n.memory.clone())),
         ("node-kernel", of_nodes(|n| n.kernel.clone())),

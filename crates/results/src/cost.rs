@@ -12,8 +12,12 @@ pub struct Cost {
     pub nodes: u32,
     /// All nodes, US dollars per hour.
     pub usd_per_hour: Option<f64>,
-    /// US dollars per million completed requests at the first load's throughput.
+    /// US dollars per million completed requests at the first load's throughput. After a search that is the highest rate that
+    /// kept the objective; unknown when none did.
     pub usd_per_million: Option<f64>,
+    /// The objective that was kept at that throughput, such as `p99 < 50 ms`, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
     /// US dollars for all loads of the run.
     pub usd_for_run: Option<f64>,
 }
@@ -49,6 +53,9 @@ pub enum NodePrice {
         watts: f64,
         /// US dollars per kilowatt-hour.
         usd_per_kwh: f64,
+        /// Where the price of electricity is from, when it is the price book's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        electricity: Option<String>,
     },
 }
 
@@ -57,6 +64,21 @@ pub enum NodePrice {
 pub struct PriceBook {
     /// Machines.
     pub machines: Vec<ListedMachine>,
+    /// Electricity.
+    pub electricity: Vec<ListedElectricity>,
+}
+
+/// What a kilowatt-hour costs somewhere.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListedElectricity {
+    /// `region/customer`.
+    pub id: String,
+    /// US dollars per kilowatt-hour, if somebody has looked it up.
+    pub usd_per_kwh: Option<f64>,
+    /// When.
+    pub date: Option<String>,
+    /// Where.
+    pub source: String,
 }
 
 /// A line of the price book.
@@ -90,6 +112,13 @@ impl PriceBook {
     }
 }
 
+impl PriceBook {
+    /// The price of electricity somewhere.
+    pub fn electricity(&self, id: &str) -> Option<&ListedElectricity> {
+        self.electricity.iter().find(|e| e.id == id)
+    }
+}
+
 impl NodePrice {
     /// US dollars per hour.
     pub fn usd_per_hour(&self) -> Option<f64> {
@@ -101,6 +130,7 @@ impl NodePrice {
                 years,
                 watts,
                 usd_per_kwh,
+                ..
             } => {
                 let hours = years * 365.25 * 24.0;
                 let price = usd / hours + watts / 1000.0 * usd_per_kwh;
@@ -116,11 +146,15 @@ impl Cost {
         let usd_per_hour = node.usd_per_hour().map(|p| p * f64::from(nodes));
         let per_second = usd_per_hour.map(|p| p / 3600.0);
         let throughput = run.load.throughput;
+        let search = run.search.as_ref();
+        let kept = search.is_none_or(|s| s.best_rate.is_some());
+        let objective = search.filter(|_| kept).map(|s| &s.objective);
         let seconds: f64 = run.loads().map(|l| l.seconds).sum();
         Cost {
             usd_per_million: per_second
-                .filter(|_| throughput > 0.0)
+                .filter(|_| kept && throughput > 0.0)
                 .map(|p| p / throughput * 1e6),
+            objective: objective.map(|o| format!("{} < {} ms", o.percentile, o.below_ms)),
             usd_for_run: per_second.map(|p| p * seconds),
             node,
             nodes,
@@ -140,14 +174,23 @@ mod tests {
 
     #[test]
     fn every_known_price_has_a_source_and_a_date() {
-        for machine in PriceBook::built_in().unwrap().machines {
-            assert!(machine.source.starts_with("https://"), "{}", machine.id);
-            assert_eq!(
-                machine.usd_per_hour.is_some(),
-                machine.date.is_some(),
-                "{}",
-                machine.id
-            );
+        let book = PriceBook::built_in().unwrap();
+        let machines = book
+            .machines
+            .iter()
+            .map(|m| (&m.id, m.usd_per_hour, &m.date, &m.source));
+        let electricity = book
+            .electricity
+            .iter()
+            .map(|e| (&e.id, e.usd_per_kwh, &e.date, &e.source));
+        for (id, price, date, source) in machines.chain(electricity) {
+            assert!(source.starts_with("https://"), "{id}");
+            assert_eq!(price.is_some(), date.is_some(), "{id}");
+            assert!(price.is_none_or(|p| p > 0.0), "{id}");
+        }
+        for cloud in ["aws/", "azure/", "gcp/"] {
+            let known = |m: &&ListedMachine| m.id.starts_with(cloud) && m.usd_per_hour.is_some();
+            assert!(book.machines.iter().filter(known).count() >= 3, "{cloud}");
         }
     }
 
@@ -164,6 +207,7 @@ mod tests {
             years: 1.0,
             watts: 100.0,
             usd_per_kwh: 0.3,
+            electricity: None,
         };
         assert!((own.usd_per_hour().unwrap() - 0.13).abs() < 1e-9);
     }

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Environment, Latency, Search};
+use crate::{
+    Cost, Counted, Environment, Generator, Happening, Latency, RateStep, Reaction, Recovery, Search, Steady,
+    reactions,
+};
 
 /// Version of the document's form.
 pub const SCHEMA: &str = "cncfdemo.io/run/v1";
@@ -52,6 +55,16 @@ pub struct Run {
     /// What the nodes cost while this ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// What the cluster did, moment by moment, while the first load ran: from watches, where `events` are what the cluster wrote
+    /// down. Only of runs with faults or steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Happening>,
+    /// How autoscalers followed the first load's steps; follows from its steps and the timeline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<Reaction>,
+    /// What the application's own counters say of the requests of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
 }
 
 /// Why a document cannot be read.
@@ -66,6 +79,11 @@ pub enum ReadError {
     /// A figure that cannot be.
     #[error("{0}")]
     Figure(String),
+}
+
+/// A time of RFC 3339 in UTC to the second, for people: `2026-11-22 20:00:00`. What is none stays as it is.
+pub fn to_the_second(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
 }
 
 impl Run {
@@ -103,6 +121,22 @@ impl Run {
     /// All loads, in the order in which they ran.
     pub fn loads(&self) -> impl Iterator<Item = &Load> {
         std::iter::once(&self.load).chain(&self.repeats)
+    }
+
+    /// Enters what the application had counted before the first load and after the last.
+    pub fn count(&mut self, before: u64, after: u64) {
+        let sum = |of: fn(&Load) -> u64| self.loads().map(of).fold(0, u64::saturating_add);
+        self.counted = Some(Counted {
+            acknowledged: sum(|l| l.completed),
+            uncertain: sum(|l| l.sent.saturating_sub(l.completed)),
+            before,
+            after,
+        });
+    }
+
+    /// Computes how autoscalers followed the load, from its steps and the timeline.
+    pub fn measure_scaling(&mut self) {
+        self.scaling = reactions(&self.load, &self.timeline);
     }
 
     /// CPU microseconds of the pods whose name begins so, per completed request, over the first load. A sample is the mean of
@@ -168,6 +202,12 @@ pub struct Node {
     pub os: String,
     /// Container runtime and version.
     pub runtime: String,
+    /// `spec.providerID`, where the cluster says who made the node, such as `aws:///us-east-1a/i-0abc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// The machine type, where the cluster says it (label `node.kubernetes.io/instance-type`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 /// A part of bringing things up.
@@ -226,6 +266,18 @@ pub struct Load {
     /// Which side of an interleaved comparison this load belongs to, such as `background on`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arm: Option<String>,
+    /// The rates that were asked for, one after the other, when there was more than one; `rate` is their mean then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RateStep>,
+    /// CPU seconds that pods of negative priority got while this load ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background_cpu_s: Option<f64>,
+    /// How it was made; absent in documents of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<Generator>,
+    /// When it settled; follows from its series. Absent for loads too short to tell and for those whose rate changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady: Option<Steady>,
 }
 
 impl Load {
@@ -320,6 +372,21 @@ pub struct Fault {
     pub degraded_s: u64,
     /// Seconds until the replacement was Ready, if it was.
     pub ready_s: Option<f64>,
+    /// `pod`, `node`, `network`, `disk` or `stress`; absent in documents of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The app whose pods were meant, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// What was broken: `pod/NAME`, `node/NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub victims: Vec<String>,
+    /// When it was undone, in seconds since the load began; absent for what is over in an instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_s: Option<f64>,
+    /// What it cost, and what the cluster did; follows from the series and the timeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 impl Fault {
@@ -363,6 +430,11 @@ mod tests {
             failed: 0,
             degraded_s: 0,
             ready_s: None,
+            kind: None,
+            app: None,
+            victims: Vec::new(),
+            ended_s: None,
+            recovery: None,
         };
         fault.measure(&series);
         assert_eq!((fault.failed, fault.degraded_s), (7, 2));

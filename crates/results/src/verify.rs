@@ -1,6 +1,9 @@
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-use crate::{Latency, Load, Run, SCHEMA, Search};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Latency, Load, Run, SCHEMA, Search, Steady};
 
 /// A figure that the raw data do not bear out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,15 +30,26 @@ pub fn verify(run: &Run) -> Vec<Finding> {
         };
         verify_load(&place, load, &mut findings);
     }
-    for (index, fault) in run.faults.iter().enumerate() {
-        let mut again = fault.clone();
-        again.measure(run.load.full_seconds());
+    let mut again = run.clone();
+    again.measure_faults();
+    for (index, (fault, again)) in run.faults.iter().zip(&again.faults).enumerate() {
         findings.same(&format!("faults[{index}].failed"), &fault.failed, &again.failed);
         findings.same(
             &format!("faults[{index}].degraded_s"),
             &fault.degraded_s,
             &again.degraded_s,
         );
+        // Documents of 0.1.0 have none.
+        if fault.recovery.is_some() {
+            let place = format!("faults[{index}].recovery");
+            findings.same_parts(&place, &fault.recovery, &again.recovery);
+        }
+    }
+    again.measure_scaling();
+    findings.same_parts("scaling", &run.scaling, &again.scaling);
+    if let Some(counted) = &run.counted {
+        again.count(counted.before, counted.after);
+        findings.same_parts("counted", &run.counted, &again.counted);
     }
     if let Some(search) = &run.search {
         let again = Search::conclude(search.objective.clone(), search.probes.clone(), None);
@@ -92,6 +106,10 @@ fn verify_load(place: &str, load: &Load, findings: &mut Findings) {
         &sums.0,
     );
     findings.same(&format!("{place}.series, sum of failed"), &load.failed, &sums.1);
+    // Documents of 0.1.0 have none.
+    if load.steady.is_some() {
+        findings.same(&format!("{place}.steady"), &load.steady, &Steady::of(load));
+    }
     let errors = load.errors.values().fold(0u64, |sum, n| sum.saturating_add(*n));
     findings.same(&format!("{place}.errors, sum"), &load.failed, &errors);
     let throughput = load.completed as f64 / load.seconds.max(1e-9);
@@ -117,6 +135,32 @@ impl Findings {
     fn same<T: PartialEq + std::fmt::Debug>(&mut self, place: &str, written: &T, computed: &T) {
         if written != computed {
             self.add(place, &format!("{written:?}"), &format!("{computed:?}"));
+        }
+    }
+
+    /// Field by field, so that a finding names the field and numbers may differ in their last digits.
+    fn same_parts<T: Serialize>(&mut self, place: &str, written: &T, computed: &T) {
+        let value = |part: &T| serde_json::to_value(part).unwrap_or_default();
+        self.same_values(place, &value(written), &value(computed));
+    }
+
+    fn same_values(&mut self, place: &str, written: &Value, computed: &Value) {
+        match (written, computed) {
+            (Value::Object(a), Value::Object(b)) => {
+                let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+                for key in keys {
+                    let part = |of: &Map<String, Value>| of.get(key).cloned().unwrap_or_default();
+                    self.same_values(&format!("{place}.{key}"), &part(a), &part(b));
+                }
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                    self.same_values(&format!("{place}[{index}]"), a, b);
+                }
+            }
+            (Value::Number(a), Value::Number(b)) => self.close(place, a.as_f64(), b.as_f64()),
+            _ if written == computed => {}
+            _ => self.add(place, written, computed),
         }
     }
 
