@@ -26,9 +26,37 @@ pub struct Cli {
     /// Wait at most this many seconds before each group for other programs to leave the processors alone
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
     settle: u64,
+    #[command(flatten)]
+    peer: PeerArgs,
     /// What to measure
     #[command(subcommand)]
     pub suite: Suite,
+}
+
+/// Another cluster, measured in the same run for a column beside ours.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_field_names, reason = "they are the flags' names")]
+struct PeerArgs {
+    /// Kubeconfig of another cluster, such as upstream Kubernetes on this machine, to fill a second column [data inline]
+    #[arg(long, global = true, value_name = "FILE")]
+    peer_kubeconfig: Option<PathBuf>,
+    /// Image that the other cluster has, with a `sleep` in it
+    #[arg(
+        long,
+        global = true,
+        value_name = "IMAGE",
+        default_value = "demo.local/busybox:1"
+    )]
+    peer_image: String,
+    /// Processes that the other cluster consists of, for its memory and CPU time
+    #[arg(
+        long,
+        global = true,
+        value_name = "PID",
+        value_delimiter = ',',
+        requires = "peer_kubeconfig"
+    )]
+    peer_pids: Vec<i32>,
 }
 
 /// What to measure.
@@ -38,22 +66,65 @@ pub enum Suite {
     Engine,
     /// Image builds: cold, warm, unchanged
     Images,
-    /// The load generator against wrk
+    /// The load generator against wrk, and against a server that stalls
     Load,
-    /// Everything
+    /// The demo's analytics server beside nginx, and its memory by devices
+    Tally,
+    /// The results server with 100,000 runs
+    Results,
+    /// Everything but the soak
     All,
+    /// Endurance: pods and watches come and go; what the engine holds must not grow
+    Soak(Soak),
     /// This program's own helpers
     #[command(subcommand, hide = true)]
     Internal(Internal),
+}
+
+/// How long and how hard.
+#[derive(Debug, Clone, Args)]
+pub struct Soak {
+    /// For how long, such as 10m
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub time: Duration,
+    /// Pods a second
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+    /// How often figures go to stderr
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub every: Duration,
+}
+
+/// `90s`, `10m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a duration: write 90s, 10m or 1h");
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    Ok(Duration::from_secs(number * unit))
 }
 
 /// Helpers that run as processes of their own, so that their CPU time can be told apart.
 #[derive(Debug, Subcommand)]
 pub enum Internal {
     /// Answers every request with two bytes, until its input ends
-    NullServer,
-    /// Closed-loop load by the crate `load`
+    NullServer(NullServer),
+    /// Load by the crate `load`
     Generate(Generate),
+}
+
+/// The null server.
+#[derive(Debug, Args)]
+pub struct NullServer {
+    /// Milliseconds at the end of every period in which nothing is answered
+    pub stall: Option<u64>,
+    /// The period in milliseconds
+    #[arg(requires = "stall")]
+    pub period: Option<u64>,
 }
 
 /// One run of the generator.
@@ -65,6 +136,8 @@ pub struct Generate {
     pub connections: u32,
     /// Seconds
     pub seconds: u64,
+    /// Requests per second; closed loop without it
+    pub rate: Option<f64>,
 }
 
 /// Form of the table.
@@ -89,6 +162,19 @@ pub struct Settings {
     pub quick: bool,
     /// How long to wait for a quiet machine.
     pub settle: Duration,
+    /// The cluster of the second column.
+    pub peer: Option<Peer>,
+}
+
+/// A cluster that somebody else brought up.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its admin's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// An image that it has.
+    pub image: String,
+    /// Its processes; may be none, then their memory and CPU time stay unknown.
+    pub pids: Vec<i32>,
 }
 
 impl Cli {
@@ -110,6 +196,11 @@ impl Cli {
             only: self.only.clone(),
             quick: self.quick,
             settle: Duration::from_secs(self.settle),
+            peer: self.peer.peer_kubeconfig.as_ref().map(|kubeconfig| Peer {
+                kubeconfig: kubeconfig.clone(),
+                image: self.peer.peer_image.clone(),
+                pids: self.peer.peer_pids.clone(),
+            }),
         })
     }
 }

@@ -14,11 +14,14 @@ mod generator;
 mod images;
 mod machine;
 mod process;
+mod results;
 mod row;
+mod soak;
 mod startup;
 mod stats;
 mod subject;
 mod table;
+mod tally;
 mod wire;
 
 use std::process::ExitCode;
@@ -41,8 +44,13 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.suite {
-        Suite::Internal(Internal::NullServer) => {
-            return generator::null_server::serve().map(|()| ExitCode::SUCCESS);
+        Suite::Internal(Internal::NullServer(args)) => {
+            let milliseconds = std::time::Duration::from_millis;
+            let stall = args.stall.zip(args.period).map(|(time, period)| load::Stall {
+                time: milliseconds(time),
+                period: milliseconds(period),
+            });
+            return generator::serve(stall).map(|()| ExitCode::SUCCESS);
         }
         Suite::Internal(Internal::Generate(args)) => {
             return generator::own::generate(args).map(|()| ExitCode::SUCCESS);
@@ -99,11 +107,24 @@ async fn measure(cli: &Cli) -> anyhow::Result<Table> {
     if matches!(cli.suite, Suite::Load | Suite::All) {
         generator::measure(&settings, &mut table).await;
     }
+    if matches!(cli.suite, Suite::Tally | Suite::All) {
+        tally::measure(&settings, &mut table).await;
+    }
+    if matches!(cli.suite, Suite::Results | Suite::All) {
+        results::measure(&settings, &mut table).await;
+    }
     if matches!(cli.suite, Suite::Images | Suite::All) {
         images::measure(&settings, &mut table).await;
     }
     if matches!(cli.suite, Suite::Engine | Suite::All) {
         Box::pin(engine::measure(&settings, &mut table)).await;
+    }
+    if let Suite::Soak(args) = &cli.suite {
+        table
+            .group(&settings, "soak", async || {
+                Box::pin(soak::measure(&settings, args)).await
+            })
+            .await;
     }
     Ok(table)
 }

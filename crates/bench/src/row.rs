@@ -2,6 +2,18 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// What was measured on the other cluster.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// The figures, for people.
+    pub measured: String,
+    /// The figures by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, f64>,
+    /// How many runs or samples they are from.
+    pub runs: usize,
+}
+
 /// One line of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
@@ -22,6 +34,9 @@ pub struct Row {
     pub met: Option<bool>,
     /// Percent of the machine that other programs kept busy just before or after.
     pub others_percent: f64,
+    /// The same, measured on the other cluster in this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Figures>,
     /// How it was taken, and what to know about it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -38,6 +53,7 @@ impl Row {
             goal: None,
             met: None,
             others_percent: 0.0,
+            peer: None,
             note: String::new(),
         }
     }
@@ -46,6 +62,14 @@ impl Row {
     pub fn value(mut self, name: &str, value: f64) -> Row {
         self.values.insert(name.to_owned(), value);
         self
+    }
+
+    /// Adds a figure for machines, where it is known.
+    pub fn known(self, name: &str, value: Option<f64>) -> Row {
+        match value {
+            Some(value) => self.value(name, value),
+            None => self,
+        }
     }
 
     /// Adds the goal and whether it was met.

@@ -84,13 +84,6 @@ impl Subject {
         Ok(self.run(&["destroy"])?.0)
     }
 
-    /// A client of the cluster, as any other program would have it.
-    pub async fn client(&self) -> anyhow::Result<kube::Client> {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(kube::Client::try_from(config)?)
-    }
-
     /// Builds an image of the demo and gives its reference.
     pub fn build(&self, recipe: &str) -> anyhow::Result<(Duration, Value)> {
         let (took, built) = self.run(&["image", "build", recipe])?;
@@ -115,6 +108,13 @@ impl Drop for Subject {
             std::thread::sleep(Duration::from_secs(1));
         }
     }
+}
+
+/// A client of a cluster, as any other program would have it.
+pub async fn client(kubeconfig: &Path) -> anyhow::Result<kube::Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
 }
 
 /// Runs a command to its end; an exit status other than 0 is an error with what it said.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::Settings;
 use crate::machine::{self, Machine};
-use crate::row::Row;
+use crate::row::{Figures, Row};
 
 /// Everything that was measured in one invocation.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,9 @@ pub struct Table {
     pub binary: String,
     /// Its size in bytes.
     pub binary_bytes: u64,
+    /// The kubeconfig of the cluster that was measured beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// The lines.
     pub rows: Vec<Row>,
     /// What was not measured, and why.
@@ -32,11 +35,13 @@ impl Table {
             binary: settings.binary.display().to_string(),
             binary_bytes: settings.binary.metadata().map_or(0, |m| m.len()),
             rows: Vec::new(),
-            not_measured: vec![
-                "kind, k3d, minikube, upstream's components and mmdebstrap on this machine: not at hand; the goals were \
-                 set against the figures recorded in the design's targets"
+            not_measured: vec![match &settings.peer {
+                None => "kind, k3d, minikube, upstream's components and mmdebstrap on this machine: not at hand; the goals \
+                         were set against the figures recorded in the design's targets"
                     .to_owned(),
-            ],
+                Some(_) => "kind, k3d, minikube and mmdebstrap on this machine: not at hand".to_owned(),
+            }],
+            peer: settings.peer.as_ref().map(|p| p.kubeconfig.display().to_string()),
             failures: 0,
         }
     }
@@ -65,6 +70,33 @@ impl Table {
         }
     }
 
+    /// Runs a group on the peer and puts its figures beside ours of the same name.
+    pub async fn peer<F>(&mut self, settings: &Settings, name: &str, measure: F)
+    where
+        F: AsyncFnOnce() -> anyhow::Result<Vec<Row>>,
+    {
+        if !settings.wants(name) {
+            return;
+        }
+        machine::settle(settings.settle).await;
+        eprintln!("{name}, the peer …");
+        match Box::pin(measure()).await {
+            Ok(rows) => rows.into_iter().for_each(|row| self.beside(row)),
+            Err(failure) => self.fail(&format!("{name}, the peer"), &failure),
+        }
+    }
+
+    fn beside(&mut self, theirs: Row) {
+        eprintln!("  {:<58} {}", theirs.what, theirs.measured);
+        if let Some(ours) = self.rows.iter_mut().find(|row| row.what == theirs.what) {
+            ours.peer = Some(Figures {
+                measured: theirs.measured,
+                values: theirs.values,
+                runs: theirs.runs,
+            });
+        }
+    }
+
     /// Leaves a line that this could not be measured.
     pub fn fail(&mut self, name: &str, failure: &anyhow::Error) {
         self.failures += 1;
@@ -89,11 +121,22 @@ impl Table {
             |of: fn(&Row) -> usize, least: usize| self.rows.iter().map(of).max().unwrap_or(0).max(least);
         let what = width(|r| r.what.chars().count(), 4);
         let measured = width(|r| r.measured.chars().count(), 8);
+        let peer = width(|r| r.peer.as_ref().map_or(0, |p| p.measured.chars().count()), 0);
         let goal = width(|r| r.goal.as_ref().map_or(0, |g| g.chars().count()), 4);
+        // The column is there only where another cluster was measured.
+        let beside = |figures: &str| match peer {
+            0 => String::new(),
+            width => format!("{figures:<width$}  ", width = width.max(8)),
+        };
         let _ = writeln!(
             text,
-            "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  {:<3}  others",
-            "what", "measured", "runs", "goal", "met"
+            "{:<what$}  {:<measured$}  {:>5}  {}{:<goal$}  {:<3}  others",
+            "what",
+            "measured",
+            "runs",
+            beside("the peer"),
+            "goal",
+            "met"
         );
         let mut notes: Vec<&str> = Vec::new();
         for row in &self.rows {
@@ -112,10 +155,11 @@ impl Table {
                 format!(" [{}]", number + 1)
             };
             let line = format!(
-                "{:<what$}  {:<measured$}  {:>5}  {:<goal$}  {met:<3}  {:>4.0} %{mark}",
+                "{:<what$}  {:<measured$}  {:>5}  {}{:<goal$}  {met:<3}  {:>4.0} %{mark}",
                 row.what,
                 row.measured,
                 row.runs,
+                beside(row.peer.as_ref().map_or("", |p| &p.measured)),
                 row.goal.as_deref().unwrap_or(""),
                 row.others_percent
             );
@@ -139,10 +183,11 @@ mod tests {
     #[test]
     fn lines_show_goals_notes_once_and_what_is_missing() {
         let row = |what: &str| Row::new(what, "1 s", 3).goal("< 2 s", true).note("shared");
-        let table = Table {
+        let mut table = Table {
             machine: Machine::look(),
             binary: "x".into(),
             binary_bytes: 0,
+            peer: None,
             rows: vec![row("a"), row("b"), Row::new("c", "9", 1).goal("< 2 s", false)],
             not_measured: vec!["wrk: absent".into()],
             failures: 1,
@@ -155,5 +200,13 @@ mod tests {
             "{text}"
         );
         assert!(!table.complete());
+
+        assert!(!text.contains("the peer"), "{text}");
+        table.beside(Row::new("b", "7 s", 1));
+        let text = table.text();
+        assert!(
+            text.contains("runs  the peer  goal") && text.contains("3  7 s       < 2 s"),
+            "{text}"
+        );
     }
 }

@@ -96,13 +96,23 @@ impl Connection {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Incoming)> {
+        self.send(method, path, "application/json", body).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Incoming)> {
         self.sender.ready().await?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.host)
             .header(header::USER_AGENT, "bench/1")
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
@@ -112,13 +122,24 @@ impl Connection {
     /// Sends a request and gives the whole body of an answer that is a success.
     pub async fn call(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let (status, body) = self.begin(method, path, body).await?;
-        let body = body.collect().await?.to_bytes();
-        if !status.is_success() {
-            bail!(
-                "{path} answered {status}: {}",
-                String::from_utf8_lossy(&body[..body.len().min(300)])
-            );
-        }
-        Ok(body)
+        whole(path, status, body).await
     }
+
+    /// Gets something in the form that is asked for.
+    pub async fn get_as(&mut self, accept: &str, path: &str) -> anyhow::Result<Bytes> {
+        let (status, body) = self.send(Method::GET, path, accept, Bytes::new()).await?;
+        whole(path, status, body).await
+    }
+}
+
+/// The whole body of an answer that is a success.
+async fn whole(path: &str, status: StatusCode, body: Incoming) -> anyhow::Result<Bytes> {
+    let body = body.collect().await?.to_bytes();
+    if !status.is_success() {
+        bail!(
+            "{path} answered {status}: {}",
+            String::from_utf8_lossy(&body[..body.len().min(300)])
+        );
+    }
+    Ok(body)
 }

@@ -20,6 +20,11 @@ pub const INTERRUPTED: u8 = 130;
 #[error("interrupted: what was begun is left as it is, and running the command again goes on from there")]
 pub struct Interrupted;
 
+/// Ctrl-C of what has been undone.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: the fault is over, and nothing of it is left")]
+pub struct InterruptedAndMended;
+
 /// The machine lacks something; the list has been printed.
 #[derive(Debug, thiserror::Error)]
 #[error("this machine cannot host a local cluster yet")]
@@ -62,7 +67,7 @@ pub struct Hinted {
 
 /// The exit code of a failure.
 pub fn code(failure: &anyhow::Error) -> u8 {
-    if failure.is::<Interrupted>() {
+    if failure.is::<Interrupted>() || failure.is::<InterruptedAndMended>() {
         INTERRUPTED
     } else if failure.is::<Unsuitable>() {
         UNSUITABLE

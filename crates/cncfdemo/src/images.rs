@@ -10,15 +10,28 @@ use image::{BuildOptions, Builder, Mirrors, Progress, Recipes, Store};
 use crate::printer::Printer;
 use crate::settings::Settings;
 
-/// Images that `start` needs: the recipe's folder, which is also the name that templates use.
-pub const OF_THE_DEMO: [&str; 6] = [
+/// Images that `start` can need: the recipe's folder, which is also the name that templates use.
+pub const OF_THE_DEMO: [&str; 8] = [
     "self",
     "prometheus",
     "pushgateway",
     "node-exporter",
     "redis",
     "wrk",
+    "docking",
+    "boinc",
 ];
+
+/// The images that the steps of these values use.
+fn needed(values: &Values) -> Vec<&'static str> {
+    let work = values.get("background.work").and_then(|v| v.as_str());
+    let is_needed = |name: &&str| match *name {
+        "docking" => work == Some("vina"),
+        "boinc" => work == Some("boinc"),
+        _ => true,
+    };
+    OF_THE_DEMO.into_iter().filter(is_needed).collect()
+}
 
 /// Opens the store.
 pub fn store(settings: &Settings) -> anyhow::Result<Store> {
@@ -55,6 +68,7 @@ pub fn builder(
     options.progress = Arc::new(move |progress| match progress {
         Progress::Metadata => tell("reading and verifying repository metadata".to_owned()),
         Progress::Downloading { done, total } => tell(format!("downloading package {done} of {total}")),
+        Progress::Unpacking { packages: 0 } => tell("packing this program".to_owned()),
         Progress::Unpacking { packages } => tell(format!("unpacking {packages} packages")),
         Progress::Note(note) => tell(note),
         _ => {}
@@ -81,7 +95,8 @@ pub async fn build_all(
         })?
     };
     // Metadata and the base layer are shared by builds of one builder, downloads overlap with unpacking.
-    let builds = OF_THE_DEMO.map(|name| {
+    let names = needed(values);
+    let builds = names.iter().map(|&name| {
         let builder = &builder;
         async move {
             builder
@@ -91,16 +106,13 @@ pub async fn build_all(
         }
     });
     let mut fresh = 0;
-    for (name, built) in OF_THE_DEMO
-        .into_iter()
-        .zip(futures::future::try_join_all(builds).await?)
-    {
+    for (name, built) in names.iter().zip(futures::future::try_join_all(builds).await?) {
         fresh += usize::from(!built.cached);
         values.insert(&format!("images.{name}"), built.reference.to_string().into());
     }
     let summary = match fresh {
-        0 => format!("{} images, all built before", OF_THE_DEMO.len()),
-        n => format!("{} images, {n} built now", OF_THE_DEMO.len()),
+        0 => format!("{} images, all built before", names.len()),
+        n => format!("{} images, {n} built now", names.len()),
     };
     let took = begun.elapsed();
     drop(builder);

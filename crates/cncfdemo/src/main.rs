@@ -1,14 +1,18 @@
 //! cncfdemo: stands up a Kubernetes cluster, runs a real demo on it, loads it, breaks it and reports.
 //!
 //! `main` parses, wires, waits and maps exit codes. One command, one file, below `commands`.
+mod activity;
 mod apps;
 mod bench;
 mod cli;
 mod cluster;
 mod commands;
 mod exit;
+mod faults;
 mod images;
+mod names;
 mod printer;
+mod profile;
 mod settings;
 
 use std::ffi::OsString;

@@ -121,7 +121,8 @@ impl StepLine {
     /// What the step is doing or waiting for now.
     pub fn waiting(&self, what: &str) {
         if self.moving {
-            self.bar.set_message(format!("{}  {what}", self.title));
+            // In place of the title: what is waited for is often as long as the line.
+            self.bar.set_message(what.to_owned());
         } else {
             let _ = writeln!(std::io::stderr(), "{:<10} {what}", self.name);
         }

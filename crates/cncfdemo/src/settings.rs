@@ -8,9 +8,17 @@
 //! | `NO_COLOR` | no colours |
 //! | `http_proxy`, `https_proxy`, `no_proxy` | used for package mirrors and registries |
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{Command, Global, Output};
+
+/// Name of the local cluster, unless somebody says otherwise.
+const DEFAULT_NAME: &str = "cncfdemo";
+/// Where clusters, images and caches are kept, unless somebody says otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/cncfdemo";
+
+/// What kube's client logs as errors is told by whoever asked, or expected: a cluster that is not there yet.
+const QUIET: &str = "warn,kube_client=off";
 
 /// Resolved settings of one invocation.
 #[derive(Debug, Clone)]
@@ -49,7 +57,7 @@ impl Settings {
         Settings {
             // The engine's processes run in `/`.
             state: std::path::absolute(&global.state_dir).unwrap_or_else(|_| global.state_dir.clone()),
-            name: global.name.clone().unwrap_or_else(|| "cncfdemo".to_owned()),
+            name: global.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
             context: global.context.clone(),
             kubeconfig,
             output: global.output,
@@ -57,8 +65,13 @@ impl Settings {
             colour: terminal && variable("NO_COLOR").is_none(),
             verbose: global.verbose,
             log: variable("CNCFDEMO_LOG")
-                .unwrap_or_else(|| if global.verbose { "info" } else { "warn" }.to_owned()),
+                .unwrap_or_else(|| if global.verbose { "info" } else { QUIET }.to_owned()),
         }
+    }
+
+    /// Whether the local cluster is the one that commands mean without `--name` and `--state-dir`.
+    pub fn are_default(&self) -> bool {
+        self.name == DEFAULT_NAME && self.state == Path::new(DEFAULT_STATE)
     }
 
     /// The paths of the local cluster that `--name` means.
@@ -67,8 +80,12 @@ impl Settings {
     }
 }
 
-/// Logs go to stderr. The servers of the demo write JSON lines, as programs in containers do.
+/// Logs go to stderr. The servers of the demo write JSON lines, as programs in containers do. The terminal view has the screen
+/// for itself.
 pub fn start_logging(settings: &Settings, command: &Command) {
+    if matches!(command, Command::Dashboard(dashboard) if dashboard.terminal) {
+        return;
+    }
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).unwrap_or_default();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,6 +13,7 @@ use kube::runtime::wait::{Condition, await_condition};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::{PATIENCE, State, Test, eventually};
 
@@ -82,6 +83,14 @@ impl Cluster {
             .runtime
             .block_on(async { tokio::time::timeout(PATIENCE, future).await });
         done.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    }
+
+    /// Lets a future run beside the test, until it ends or is aborted.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(future)
     }
 
     /// A client of its admin.
@@ -208,14 +217,20 @@ impl Cluster {
 
     /// Processes in a cgroup of the cluster: `system`, a node's name, or all with the empty name.
     pub fn processes(&self, below: &str) -> Vec<i32> {
-        let ours = format!("/cncfdemo/{}/{below}", self.name);
-        let ours = ours.trim_end_matches('/');
+        let ours = crate::CGROUPS.map(|top| {
+            format!("/{top}/{}/{below}", self.name)
+                .trim_end_matches('/')
+                .to_owned()
+        });
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         let inside = |pid: &i32| {
             let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            text.lines()
-                .any(|line| line.ends_with(ours) || line.contains(&format!("{ours}/")))
+            let inside = |line: &str| {
+                ours.iter()
+                    .any(|ours| line.ends_with(ours) || line.contains(&format!("{ours}/")))
+            };
+            text.lines().any(inside)
         };
         let mut found: Vec<i32> = pids.filter(inside).collect();
         found.sort_unstable();
@@ -299,7 +314,8 @@ pub(crate) fn kill(pid: i32) {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Whether a pod says that it is ready.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     status
         .conditions

@@ -2,21 +2,26 @@
 //!
 //! [`Test`] runs the program once and checks what a person sees. [`Cluster`] is a local cluster of a test's own, taken down
 //! when dropped. [`Snapshot`] is what the machine looks like, so that a test can show that nothing is left behind.
-//! [`machine`] lets tests that look at the whole machine have it for themselves.
+//! [`Case`] is a script of kubectl commands with what upstream answered. [`machine`] lets tests that look at the whole machine have it for themselves.
 mod cluster;
 pub mod machine;
 mod snapshot;
 mod state;
 mod test;
+mod transcript;
 mod wait;
 
 pub use cluster::Cluster;
 pub use snapshot::{Difference, Snapshot};
 pub use state::State;
 pub use test::{Outcome, Running, Test, program};
+pub use transcript::Case;
 pub use wait::{PATIENCE, eventually};
 
 use std::io::Write as _;
+
+/// Groups of all clusters, in every cgroup hierarchy; the latter is what runs on idle CPU.
+pub(crate) const CGROUPS: [&str; 2] = ["cncfdemo", "cncfdemo-idle"];
 
 /// Whether a test that needs root has to be passed over; says so, also when the test's output is captured.
 ///
@@ -43,6 +48,11 @@ pub fn skipped(test: &str, reason: &str) {
 /// When it may not be killed.
 pub fn kill(pid: i32) {
     cluster::kill(pid);
+}
+
+/// Whether a pod says that it is Ready.
+pub fn is_ready(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
+    cluster::is_ready(pod)
 }
 
 /// Asks for a page by HTTP/1.0 and gives the answer's body.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -9,7 +10,7 @@ use crate::Test;
 #[derive(Debug)]
 pub struct State {
     folder: TempDir,
-    image: Mutex<Option<String>>,
+    images: Mutex<BTreeMap<String, String>>,
 }
 
 static SHARED: Mutex<Weak<State>> = Mutex::new(Weak::new());
@@ -28,7 +29,7 @@ impl State {
             .expect("a temporary folder can be made");
         Arc::new(State {
             folder,
-            image: Mutex::new(None),
+            images: Mutex::default(),
         })
     }
 
@@ -60,18 +61,23 @@ impl State {
     /// # Panics
     /// When it cannot be built.
     pub fn image(self: &Arc<Self>) -> String {
-        let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
-        image
-            .get_or_insert_with(|| {
-                let built = Test::in_state(self)
-                    .args(["--output", "json", "image", "build", "self"])
-                    .success()
-                    .json();
-                built[0]["name"]
-                    .as_str()
-                    .expect("the build names its image")
-                    .to_owned()
-            })
-            .clone()
+        self.build("self")
+    }
+
+    /// The reference of an image of the demo's, built once; all but `self` need Debian's mirror.
+    ///
+    /// # Panics
+    /// When it cannot be built.
+    pub fn build(self: &Arc<Self>, recipe: &str) -> String {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let build = || {
+            let built = Test::in_state(self)
+                .args(["--output", "json", "image", "build", recipe])
+                .success()
+                .json();
+            let name = built[0]["name"].as_str();
+            name.expect("the build names its image").to_owned()
+        };
+        images.entry(recipe.to_owned()).or_insert_with(build).clone()
     }
 }

@@ -14,6 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("patch", &["kube-types", "schema"]),
     ("validation", &["kube-types", "schema"]),
     ("printers", &["kube-types", "schema"]),
+    ("structural", &["kube-types"]),
+    ("pod-security", &[]),
     ("results", &[]),
     ("report", &["results"]),
     ("preflight", &[]),
@@ -31,6 +33,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "patch",
             "validation",
             "printers",
+            "structural",
+            "pod-security",
             "streaming",
             "engine-store",
         ],
@@ -44,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "engine",
         &[
             "kube-types",
+            "streaming",
             "engine-api",
             "engine-control",
             "engine-node",
@@ -55,11 +60,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What works on any cluster.
     ("deploy", &["kube-types"]),
     ("load", &[]),
+    ("chaos", &["results", "kube-types"]),
     ("results-web", &["results", "report"]),
+    ("dashboard", &["results"]),
     // The rest.
     ("host", &["preflight"]),
     ("tally", &[]),
     ("background", &[]),
+    ("metrics-adapter", &["kube-types"]),
     ("testkit", &[]),
     // The binary wires; the engine's inner rooms are not its business. (`engine-runtime` is: its daemon has to begin before
     // anything else in `main` does.)
@@ -72,17 +80,20 @@ const ROOMS: &[(&str, &[&str])] = &[
             "image",
             "deploy",
             "load",
+            "dashboard",
+            "chaos",
             "results",
             "report",
             "results-web",
             "tally",
             "background",
+            "metrics-adapter",
             "host",
             "preflight",
         ],
     ),
-    // The benchmark table: drives the binary from outside; the store and the generator also by themselves.
-    ("bench", &["engine-store", "load"]),
+    // The benchmark table: drives the binary from outside; the stores and the generator also by themselves.
+    ("bench", &["engine-store", "load", "results", "results-web"]),
 ];
 
 /// Rooms that compute and do nothing else: no async runtime, no network, no kernel.
@@ -92,6 +103,7 @@ const PURE: &[&str] = &[
     "patch",
     "validation",
     "printers",
+    "pod-security",
     "results",
     "report",
     "preflight",

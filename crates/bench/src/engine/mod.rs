@@ -10,11 +10,12 @@ mod writes;
 mod zero;
 
 use crate::cli::Settings;
+use crate::row::Row;
 use crate::startup;
 use crate::subject::Subject;
 use crate::table::Table;
 
-use workbench::Workbench;
+pub use workbench::{Place, Workbench};
 
 /// Measures everything about the engine. Each group that changes much has a cluster of its own.
 pub async fn measure(settings: &Settings, table: &mut Table) {
@@ -50,42 +51,65 @@ pub async fn measure(settings: &Settings, table: &mut Table) {
     table
         .group(settings, "idle", async || idle::measure(&subject, settings).await)
         .await;
-    table
-        .group(settings, "pods", async || {
-            pods::one_by_one(&Workbench::open(&subject).await?, settings).await
-        })
-        .await;
-    for count in [50, 100] {
-        let group = format!("pods at once {count}");
+    if let Some(peer) = settings.peer.as_ref().filter(|peer| !peer.pids.is_empty()) {
         table
-            .group(settings, &group, async || {
-                pods::at_once(&Workbench::open(&subject).await?, settings, count).await
-            })
+            .peer(settings, "idle", async || idle::of_peer(peer, settings).await)
             .await;
     }
-    table
-        .group(settings, "create", async || {
-            create::measure(&Workbench::open(&subject).await?, settings).await
+    beside(table, settings, &subject, "pods", async |bench| {
+        pods::one_by_one(bench, settings).await
+    })
+    .await;
+    for count in [50, 100] {
+        let group = format!("pods at once {count}");
+        beside(table, settings, &subject, &group, async |bench| {
+            pods::at_once(bench, settings, count).await
         })
         .await;
+    }
+    beside(table, settings, &subject, "create", async |bench| {
+        create::measure(bench, settings).await
+    })
+    .await;
+    beside(table, settings, &subject, "watch latency", async |bench| {
+        watches::latency(bench, settings).await
+    })
+    .await;
+    beside(table, settings, &subject, "watchers", async |bench| {
+        watches::many(bench, settings).await
+    })
+    .await;
+    beside(table, settings, &subject, "lists", async |bench| {
+        lists::measure(bench, settings).await
+    })
+    .await;
+    beside(table, settings, &subject, "pod lists", async |bench| {
+        lists::pods(bench, settings).await
+    })
+    .await;
+    beside(table, settings, &subject, "writes", async |bench| {
+        writes::over_https(bench, settings).await
+    })
+    .await;
+}
+
+/// Measures our own cluster, and then the peer's for the column beside, where there is one.
+async fn beside<F>(table: &mut Table, settings: &Settings, subject: &Subject, group: &str, measure: F)
+where
+    F: AsyncFn(&Workbench<'_>) -> anyhow::Result<Vec<Row>>,
+{
     table
-        .group(settings, "watch latency", async || {
-            watches::latency(&Workbench::open(&subject).await?, settings).await
+        .group(settings, group, async || {
+            measure(&Workbench::open(Place::Own(subject)).await?).await
         })
         .await;
+    let Some(peer) = &settings.peer else { return };
     table
-        .group(settings, "watchers", async || {
-            watches::many(&Workbench::open(&subject).await?, settings).await
-        })
-        .await;
-    table
-        .group(settings, "lists", async || {
-            lists::measure(&Workbench::open(&subject).await?, settings).await
-        })
-        .await;
-    table
-        .group(settings, "writes", async || {
-            writes::over_https(&Workbench::open(&subject).await?, settings).await
+        .peer(settings, group, async || {
+            let bench = Workbench::open(Place::Peer(peer)).await?;
+            let rows = measure(&bench).await;
+            bench.tidy().await?;
+            rows
         })
         .await;
 }

@@ -2,7 +2,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams, WatchEvent, WatchParams};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A hundred pods, each created when the one before is Ready; they stay until the end.
 pub async fn one_by_one(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<Vec<Row>> {
-    let image = image(bench)?;
+    let image = bench.place.image()?;
     let namespace = "bench-pods";
     bench.namespace(namespace).await?;
     let pods: Api<Pod> = Api::namespaced(bench.client.clone(), namespace);
@@ -52,7 +52,7 @@ pub async fn one_by_one(bench: &Workbench<'_>, settings: &Settings) -> anyhow::R
 
 /// So many pods as fast as they can be posted, until the last is Ready.
 pub async fn at_once(bench: &Workbench<'_>, settings: &Settings, count: usize) -> anyhow::Result<Vec<Row>> {
-    let image = image(bench)?;
+    let image = bench.place.image()?;
     let (mut totals, mut middles) = (Vec::new(), Vec::new());
     for round in 0..settings.runs(3, 1) {
         let namespace = format!("bench-pods-{count}-{round}");
@@ -102,14 +102,6 @@ pub async fn at_once(bench: &Workbench<'_>, settings: &Settings, count: usize) -
         .goal("> 50 real pods/s", rate > 50.0)
         .note("real containers; median of the rounds, each in a namespace of its own"),
     ])
-}
-
-fn image(bench: &Workbench<'_>) -> anyhow::Result<String> {
-    let (_, built) = tokio::task::block_in_place(|| bench.subject.build("busybox"))?;
-    built["name"]
-        .as_str()
-        .map(str::to_owned)
-        .context("the image has no name")
 }
 
 /// A pod that only sleeps.

@@ -11,7 +11,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::Workbench;
 use super::writes::config_map;
 use crate::cli::Settings;
-use crate::process;
 use crate::row::Row;
 use crate::stats::{Samples, time};
 
@@ -55,18 +54,14 @@ pub async fn latency(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Resu
 pub async fn many(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let (path, mut changes) = prepare(bench, "bench-watchers").await?;
     let (tell, mut told) = unbounded_channel();
-    let rss = || {
-        let engines = process::of_cluster(&bench.subject.cluster_dir(), "__engine");
-        engines
-            .into_iter()
-            .map(|pid| process::memory(pid).map(|m| m.rss))
-            .sum::<anyhow::Result<u64>>()
-    };
-    let (before, begun) = (rss()?, Instant::now());
+    let (before, begun) = (bench.resident()?, Instant::now());
     let connecting = stream::iter(0..MANY).map(|_| watch(bench, &path, tell.clone()));
     let watchers: Vec<Watcher> = connecting.buffer_unordered(64).try_collect().await?;
     let connected = begun.elapsed();
-    let each = rss()?.saturating_sub(before) as f64 / MANY as f64;
+    let each = bench
+        .resident()?
+        .zip(before)
+        .map(|(now, before)| now.saturating_sub(before) as f64 / MANY as f64);
 
     let (mut halves, mut lasts) = (Vec::new(), Vec::new());
     for n in 0..settings.runs(20, 5) {
@@ -89,15 +84,18 @@ pub async fn many(bench: &Workbench<'_>, settings: &Settings) -> anyhow::Result<
         Row::new(
             "5,000 watchers of one resource: a change until all have it",
             format!(
-                "median {} (half of them {}), {:.0} events/s, {:.0} kB each",
-                time(last.median()), time(half.median()), MANY as f64 / last.median(), each / 1e3
+                "median {} (half of them {}), {:.0} events/s{}",
+                time(last.median()),
+                time(half.median()),
+                MANY as f64 / last.median(),
+                each.map_or(String::new(), |bytes| format!(", {:.0} kB each", bytes / 1e3))
             ),
             last.len(),
         )
         .value("last_median_s", last.median())
         .value("half_median_s", half.median())
         .value("connect_s", connected.as_secs_f64())
-        .value("engine_bytes_per_watcher", each)
+        .known("engine_bytes_per_watcher", each)
         .note(format!(
             "{MANY} TLS connections, opened in {}; all clients run on the same processors as the engine; kB are resident memory \
              of the engine per watcher",

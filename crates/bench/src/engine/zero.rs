@@ -45,7 +45,7 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
 }
 
 async fn answer(subject: &Subject, image: &str) -> anyhow::Result<()> {
-    let client = subject.client().await?;
+    let client = crate::subject::client(&subject.kubeconfig()).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
     let services: Api<Service> = Api::namespaced(client, "default");
     let serve = "echo hello > /tmp/index.html && exec httpd -f -p 8080 -h /tmp";

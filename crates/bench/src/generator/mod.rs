@@ -2,14 +2,16 @@
 //!
 //! Server and generator are processes of their own, each on a processor of its own where there are two. Rounds alternate
 //! which of the two goes first, so that a drift of the machine hits both.
-pub mod null_server;
 pub mod own;
 mod peer;
+mod stall;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use load::{NullServer, Stall};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::cli::Settings;
@@ -46,12 +48,24 @@ pub async fn measure(settings: &Settings, table: &mut Table) {
             })
             .await;
     }
+    table
+        .group(settings, "load stall", async || {
+            tokio::task::block_in_place(|| stall::measure(settings))
+        })
+        .await;
+}
+
+/// The child's part of [`Server`]: prints its address, then serves until its standard input ends.
+pub fn serve(stall: Option<Stall>) -> anyhow::Result<()> {
+    let server = NullServer::bind(stall)?;
+    println!("{}", server.address()?);
+    Ok(server.serve(&std::io::stdin())?)
 }
 
 fn level(settings: &Settings, connections: u32) -> anyhow::Result<Vec<Row>> {
     let seconds = if settings.quick { 2 } else { 4 };
-    let rounds = settings.runs(6, 2);
-    let server = Server::start()?;
+    let rounds = settings.runs(10, 2);
+    let server = Server::start(None)?;
     let wrk = find("wrk");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -67,7 +81,10 @@ fn level(settings: &Settings, connections: u32) -> anyhow::Result<Vec<Row>> {
                     peer::parse,
                 )?),
                 (None, true) => {}
-                (_, false) => ours.push(run(own::command(&server.url, connections, seconds)?, own::parse)?),
+                (_, false) => ours.push(run(
+                    own::command(&server.url, connections, seconds, None)?,
+                    own::parse,
+                )?),
             }
         }
     }
@@ -105,18 +122,24 @@ fn level(settings: &Settings, connections: u32) -> anyhow::Result<Vec<Row>> {
     Ok(vec![row])
 }
 
-fn run(mut command: Command, parse: fn(&str) -> anyhow::Result<(f64, f64)>) -> anyhow::Result<Outcome> {
+fn run(command: Command, parse: fn(&str) -> anyhow::Result<(f64, f64)>) -> anyhow::Result<Outcome> {
+    let (text, cpu) = output(command)?;
+    let (requests, rate) = parse(&text)?;
+    Ok(Outcome {
+        rate,
+        cpu: cpu.as_secs_f64() * 1e6 / requests,
+    })
+}
+
+/// Runs a generator on its processor; gives what it printed and the CPU time it used.
+fn output(mut command: Command) -> anyhow::Result<(String, Duration)> {
     let mut child = on_processor(1, || command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn())?;
     let output = child.stdout.take().context("no output")?;
     // Its few lines fit into the pipe, so it can be waited for first.
     let (status, cpu) = wait_with_cpu(&mut child)?;
     let text = std::io::read_to_string(output)?;
     anyhow::ensure!(status.success(), "{command:?} ended with {status}");
-    let (requests, rate) = parse(&text)?;
-    Ok(Outcome {
-        rate,
-        cpu: cpu.as_secs_f64() * 1e6 / requests,
-    })
+    Ok((text, cpu))
 }
 
 /// The null server as a process; ends when dropped.
@@ -126,13 +149,15 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> anyhow::Result<Server> {
+    fn start(stall: Option<Stall>) -> anyhow::Result<Server> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command
-            .args(["internal", "null-server"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.args(["internal", "null-server"]);
+        if let Some(stall) = stall {
+            let milliseconds = |d: Duration| d.as_millis().to_string();
+            command.args([milliseconds(stall.time), milliseconds(stall.period)]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = on_processor(0, || command.spawn())?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;

@@ -4,13 +4,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::ensure;
-use load::{Mode, Plan, Target, http_request};
+use load::{Arrivals, Mix, Mode, Plan};
 use serde_json::{Value, json};
 
 use crate::cli::Generate;
 
-/// One run with one thread.
-pub fn command(url: &str, connections: u32, seconds: u64) -> anyhow::Result<Command> {
+/// One run with one thread, in closed loop or at a rate.
+pub fn command(url: &str, connections: u32, seconds: u64, rate: Option<f64>) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([
         "internal",
@@ -19,6 +19,9 @@ pub fn command(url: &str, connections: u32, seconds: u64) -> anyhow::Result<Comm
         &connections.to_string(),
         &seconds.to_string(),
     ]);
+    if let Some(rate) = rate {
+        command.arg(rate.to_string());
+    }
     Ok(command)
 }
 
@@ -32,17 +35,27 @@ pub fn parse(text: &str) -> anyhow::Result<(f64, f64)> {
     ))
 }
 
+/// The 99th percentile in milliseconds.
+pub fn parse_p99(text: &str) -> anyhow::Result<f64> {
+    let printed: Value = serde_json::from_str(text)?;
+    ensure!(printed["failed"] == 0, "the generator saw errors: {text}");
+    Ok(printed["p99Us"].as_f64().unwrap_or(f64::NAN) / 1e3)
+}
+
 /// The child's part.
 pub fn generate(args: &Generate) -> anyhow::Result<()> {
-    let target = Target::parse(&args.url)?;
+    let time = Duration::from_secs(args.seconds);
     let plan = Plan {
-        address: target.resolve()?,
-        requests: vec![http_request(&target.host, &target.path, None)].into(),
-        mode: Mode::Closed,
-        duration: Duration::from_secs(args.seconds),
+        lanes: Mix::single(&args.url).lanes(None)?.into(),
+        mode: match args.rate {
+            Some(rate) => Mode::Open(Arrivals::constant(rate, time)),
+            None => Mode::Closed(time),
+        },
+        warm_up: Duration::ZERO,
         connections: args.connections,
         threads: 1,
         timeout: Duration::from_secs(2),
+        start: None,
     };
     let recording = load::run(&plan, &AtomicBool::new(false))?;
     println!(

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 /// One run of wrk with one thread.
 pub fn command(wrk: &Path, url: &str, connections: u32, seconds: u64) -> Command {
     let mut command = Command::new(wrk);
-    command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), url]);
+    let (connections, seconds) = (format!("-c{connections}"), format!("-d{seconds}s"));
+    command.args(["-t1", &connections, &seconds, "--latency", url]);
     command
 }
 
@@ -33,6 +34,20 @@ pub fn parse(text: &str) -> anyhow::Result<(f64, f64)> {
     Ok((requests, rate))
 }
 
+/// The 99th percentile in milliseconds from what it printed.
+pub fn parse_p99(text: &str) -> anyhow::Result<f64> {
+    let line = text.lines().find_map(|l| l.trim().strip_prefix("99%"));
+    let value = line.context("wrk printed no 99th percentile")?.trim();
+    for (unit, factor) in [("us", 1e-3), ("ms", 1.0), ("s", 1e3)] {
+        if let Some(number) = value.strip_suffix(unit)
+            && let Ok(number) = number.parse::<f64>()
+        {
+            return Ok(number * factor);
+        }
+    }
+    anyhow::bail!("wrk's 99th percentile is `{value}`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +64,12 @@ mod tests {
             .is_err()
         );
         assert!(parse("unable to connect").is_err());
+        for (value, milliseconds) in [("28.44us", 0.02844), ("5.25ms", 5.25), ("1.05s", 1050.0)] {
+            let read = parse_p99(&format!(
+                "  Latency Distribution\n     90%   1.00us\n     99%  {value}\n"
+            ))
+            .unwrap();
+            assert!((read - milliseconds).abs() < 1e-9, "{value}: {read}");
+        }
     }
 }

@@ -12,6 +12,24 @@ const BEFORE: &str = "cncfdemo.io/replicas-before-benchmark";
 /// How long pods may take to come or go.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// CPU seconds that pods of negative priority have got since an instant, from Prometheus.
+pub async fn cpu_seconds(client: &Client, namespace: &str, since: jiff::Timestamp) -> anyhow::Result<f64> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let low = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.priority).is_some_and(|p| p < 0);
+    let names: Vec<String> = pods
+        .list(&ListParams::default())
+        .await?
+        .into_iter()
+        .filter(low)
+        .filter_map(|pod| pod.metadata.name)
+        .collect();
+    if names.is_empty() {
+        return Ok(0.0);
+    }
+    let base = super::endpoint(client, namespace, "prometheus").await?;
+    super::prometheus::cpu_seconds(&base, namespace, &names, since, jiff::Timestamp::now()).await
+}
+
 /// The low-priority work that can be switched.
 pub struct Background {
     deployments: Api<Deployment>,

@@ -13,7 +13,10 @@ pub async fn cluster(client: &Client) -> Result<Cluster, kube::Error> {
         let capacity = status.capacity.unwrap_or_default();
         let quantity = |name: &str| capacity.get(name).map(|q| q.0.clone()).unwrap_or_default();
         let info = status.node_info.unwrap_or_default();
+        let label = |name: &str| node.metadata.labels.as_ref()?.get(name).cloned();
         results::Node {
+            provider_id: node.spec.and_then(|s| s.provider_id),
+            machine: label("node.kubernetes.io/instance-type"),
             name: node.metadata.name.unwrap_or_default(),
             cpu: quantity("cpu"),
             memory: quantity("memory"),

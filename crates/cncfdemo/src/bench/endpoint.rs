@@ -61,3 +61,45 @@ pub async fn endpoint(client: &Client, namespace: &str, name: &str) -> anyhow::R
         }
     )
 }
+
+/// The application that the demo has: its Service, and the label of the pods that do its work.
+pub struct Application {
+    /// The Service's name.
+    pub service: &'static str,
+    /// The pods' `app.kubernetes.io/name`.
+    pub pods: &'static str,
+}
+
+const APPLICATIONS: [Application; 2] = [
+    Application {
+        service: "tally",
+        pods: "tally",
+    },
+    Application {
+        service: "countly",
+        pods: "countly-api",
+    },
+];
+
+/// Finds it.
+pub async fn application(client: &Client, namespace: &str) -> anyhow::Result<Application> {
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    for application in APPLICATIONS {
+        if services.get_opt(application.service).await?.is_some() {
+            return Ok(application);
+        }
+    }
+    anyhow::bail!("namespace {namespace} has no service tally or countly: cncfdemo start deploys one")
+}
+
+/// `http://HOST:PORT` of a Service for whoever is inside the cluster.
+pub async fn inside(client: &Client, namespace: &str, name: &str) -> anyhow::Result<String> {
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let service = services
+        .get(name)
+        .await
+        .with_context(|| format!("failed to find service {namespace}/{name}"))?;
+    let ports = service.spec.and_then(|s| s.ports).unwrap_or_default();
+    let port = ports.first().context("the service has no port")?.port;
+    Ok(format!("http://{name}.{namespace}.svc:{port}"))
+}

@@ -1,10 +1,13 @@
 //! Plans of more than one load: repeats, background work on and off in turn, the search for the highest rate.
+use std::time::Duration;
+
 use anyhow::Context as _;
 use results::{Load, Objective, Probe, Run, Search};
 
 use super::background::Background;
 use super::interrupt::Interrupt;
 use super::load_run::{self, Order, Subject};
+use super::{application, count};
 
 /// Arms of an interleaved plan.
 pub const WITH: &str = "background on";
@@ -107,11 +110,12 @@ async fn loads(
         }
         None => None,
     };
+    let before = counted(&order, subject).await;
     let mut run = load_run::run_until(&order, subject, Vec::new(), command, interrupt).await?;
     run.search = search;
     run.load.arm = arms[0].map(str::to_owned);
     // Faults belong to the first load only: it is the one whose course is drawn.
-    order.kill_pod_after = None;
+    order.faults = None;
     for (index, arm) in arms.iter().enumerate().skip(1) {
         if interrupt.came() {
             run.missing.push(format!(
@@ -128,9 +132,16 @@ async fn loads(
             arms.len(),
             arm.map(|a| format!(", {a}")).unwrap_or_default()
         ));
-        let mut load = load_run::one_load(&order, &run.target.url, subject, interrupt).await?;
+        let mut load = load_run::one_load(&order, &run.target.url, subject, interrupt, &|_| ()).await?;
         load.arm = arm.map(str::to_owned);
         run.repeats.push(load);
+    }
+    match (before, counted(&order, subject).await) {
+        (Some(Ok(before)), Some(Ok(after))) => run.count(before, after),
+        (Some(Err(e)), _) | (_, Some(Err(e))) => {
+            run.missing.push(format!("requests counted in the store: {e:#}"))
+        }
+        _ => {}
     }
     if let Some(environment) = &mut run.environment {
         let known = match plan.background {
@@ -142,6 +153,30 @@ async fn loads(
         environment.background = known;
     }
     Ok(run)
+}
+
+/// Requests that the demo has counted so far.
+async fn counted(order: &Order, subject: &Subject) -> Option<anyhow::Result<u64>> {
+    let Subject::Demo {
+        app_key,
+        client,
+        namespace,
+        ..
+    } = subject
+    else {
+        return None;
+    };
+    let ours = application(client, namespace)
+        .await
+        .is_ok_and(|a| a.service == "tally");
+    // What came before the part that counts would be counted too.
+    if !ours || order.warm_up > Duration::ZERO {
+        return None;
+    }
+    Some(match load_run::url(subject).await {
+        Ok(base) => count::requests(&base, app_key).await,
+        Err(e) => Err(e),
+    })
 }
 
 /// Which arm each load belongs to.
@@ -175,7 +210,7 @@ async fn find_max(
     const MOST: usize = 60;
     let url = load_run::url(subject).await?;
     let order = Order {
-        kill_pod_after: None,
+        faults: None,
         ..order.clone()
     };
     let first = order.rate.unwrap_or(1000.0);
@@ -190,6 +225,7 @@ async fn find_max(
             &url,
             subject,
             interrupt,
+            &|_| (),
         )
         .await?;
         if interrupt.came() {
@@ -208,7 +244,7 @@ async fn find_max(
         let doubts: Vec<&String> = load
             .doubts
             .iter()
-            .filter(|d| d.contains("generator used") || d.contains("late"))
+            .filter(|d| !d.contains("of the asked rate"))
             .collect();
         if let (false, Some(doubt)) = (probe.held, doubts.first()) {
             limit = Some(format!(
@@ -227,19 +263,11 @@ async fn find_max(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn both_settings_take_turns_and_a_drift_falls_on_both() {
-        let order = Order {
-            time: Duration::from_secs(1),
-            rate: None,
-            connections: 1,
-            threads: 1,
-            kill_pod_after: None,
-        };
+        let order = Order::plain(Duration::from_secs(1), None);
         let plan = Plan {
             order,
             repeat: 4,

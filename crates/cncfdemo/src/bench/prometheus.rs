@@ -43,6 +43,38 @@ pub async fn pods(
     Ok(pods.into_iter().map(series).collect())
 }
 
+/// CPU seconds that these pods have used between two instants.
+pub async fn cpu_seconds(
+    base: &str,
+    namespace: &str,
+    pods: &[String],
+    from: jiff::Timestamp,
+    to: jiff::Timestamp,
+) -> anyhow::Result<f64> {
+    let length = to.duration_since(from).as_secs_f64();
+    // A rate needs two scrapes, which are 2 s apart.
+    let window = length.ceil().max(6.0);
+    let query = format!(
+        "sum(rate(container_cpu_usage_seconds_total{{namespace=\"{namespace}\",container!=\"\",pod=~\"{}\"}}[{window}s]))",
+        pods.join("|")
+    );
+    let time = format!("{:.3}", to.as_millisecond() as f64 / 1000.0);
+    let answer = get(
+        &format!("{base}/api/v1/query"),
+        &[("query", &query), ("time", &time)],
+    )
+    .await?;
+    let result = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+    let rate: f64 = match result.first() {
+        Some(sample) => sample["value"][1]
+            .as_str()
+            .and_then(|v| v.parse().ok())
+            .context("Prometheus answered no number")?,
+        None => anyhow::bail!("Prometheus has no CPU of these pods yet"),
+    };
+    Ok(rate * length)
+}
+
 /// How many of Prometheus' targets are up, and how many there are.
 pub async fn targets(base: &str) -> anyhow::Result<(usize, usize)> {
     let answer = get(&format!("{base}/api/v1/targets?state=active"), &[]).await?;

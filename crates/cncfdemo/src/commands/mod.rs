@@ -1,13 +1,17 @@
 //! One command, one file.
+mod addresses;
 mod benchmark;
 mod bootstrap;
+mod chaos;
 mod completions;
 mod create;
+mod dashboard;
 mod destroy;
 mod doctor;
 mod image;
 pub mod internal;
 mod kubeconfig;
+mod load_worker;
 mod results;
 mod serve;
 mod start;
@@ -22,8 +26,13 @@ use crate::settings::Settings;
 pub async fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     match command {
         Command::Bootstrap(args) => bootstrap::run(&args, settings, printer).await,
-        Command::Start(args) => start::run(&args, settings, printer).await,
-        Command::Benchmark(args) => benchmark::run(&args, settings, printer).await,
+        Command::Start(args) => match args.dashboard {
+            Some(port) => dashboard::around_start(port, &args, settings, printer).await,
+            None => start::run(&args, settings, printer).await,
+        },
+        Command::Dashboard(args) => dashboard::run(&args, settings, printer).await,
+        Command::Benchmark(args) => Box::pin(benchmark::run(&args, settings, printer)).await,
+        Command::Chaos(command) => Box::pin(chaos::run(&command, settings, printer)).await,
         Command::Results(command) => results::run(command, printer).await,
         Command::Create(args) => create::run(*args, settings, printer).await,
         Command::Status => status::run(settings, printer).await,

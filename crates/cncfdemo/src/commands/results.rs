@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use results::{Comparison, Cost, NodePrice, PriceBook, Rules, Run};
 use serde_json::json;
 
-use crate::cli::{CompareRules, FailOn, PriceArgs, ResultsCommand};
+use crate::bench::publish::Server;
+use crate::cli::{CompareRules, FailOn, PriceArgs, ResultsCommand, parse_positive};
 use crate::exit::{Hinted, Judged, NotFound};
 use crate::printer::Printer;
 
@@ -20,6 +21,7 @@ pub async fn run(command: ResultsCommand, printer: &Printer) -> anyhow::Result<(
             rules,
             html,
         } => compare(&base, &others, &rules, html.as_deref(), printer),
+        ResultsCommand::Publish { runs, to, token_file } => publish(&runs, &to, &token_file, printer).await,
         ResultsCommand::Price { runs, price } => reprice(&runs, &price, printer),
         ResultsCommand::Site { runs, out } => site(&runs, &out, printer),
         ResultsCommand::Serve {
@@ -203,17 +205,56 @@ pub fn price(args: &PriceArgs) -> anyhow::Result<Option<NodePrice>> {
         })?;
         return Ok(Some(found));
     }
-    if let [usd, years, watts, usd_per_kwh] = args.own[..] {
+    if let [usd, years, watts, electricity] = &args.own[..] {
+        let number = |text: &str| parse_positive(text).map_err(crate::exit::Usage);
+        let (usd_per_kwh, electricity) = match number(electricity) {
+            Ok(price) => (price, None),
+            Err(_) => power(electricity).map(|(price, source)| (price, Some(source)))?,
+        };
         return Ok(Some(NodePrice::Own {
-            usd,
-            years,
-            watts,
+            usd: number(usd)?,
+            years: number(years)?,
+            watts: number(watts)?,
             usd_per_kwh,
+            electricity,
         }));
     }
     Ok(args
         .usd_per_hour
         .map(|usd_per_hour| NodePrice::Given { usd_per_hour }))
+}
+
+/// The price book's price of electricity, with where it is from.
+fn power(id: &str) -> anyhow::Result<(f64, String)> {
+    let book = PriceBook::built_in().context("the price book is damaged")?;
+    let known: Vec<&str> = book
+        .electricity
+        .iter()
+        .filter(|e| e.usd_per_kwh.is_some())
+        .map(|e| e.id.as_str())
+        .collect();
+    let found = book.electricity(id).and_then(|e| Some((e.usd_per_kwh?, e)));
+    let (price, listed) = found.ok_or_else(|| Hinted {
+        message: format!("`{id}` is neither a price of electricity nor one that the price book knows"),
+        hint: format!("give US dollars per kWh, or one of {}", known.join(", ")),
+    })?;
+    let date = listed.date.as_deref().unwrap_or("without a date");
+    Ok((price, format!("{id}, {date}, {}", listed.source)))
+}
+
+async fn publish(paths: &[PathBuf], to: &str, token_file: &Path, printer: &Printer) -> anyhow::Result<()> {
+    let server = Server::new(to, token_file)?;
+    let mut pages = Vec::new();
+    for path in paths {
+        let page = server
+            .submit(&read(path)?)
+            .await
+            .with_context(|| format!("failed to publish {}", path.display()))?;
+        printer.text(format!("{}: {page}", path.display()));
+        pages.push(json!({"run": path, "page": page}));
+    }
+    printer.data(&json!(pages));
+    Ok(())
 }
 
 fn reprice(paths: &[PathBuf], args: &PriceArgs, printer: &Printer) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! `cncfdemo serve`: the roles that this program plays inside a cluster.
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ServeRole;
@@ -34,8 +35,46 @@ pub async fn run(role: ServeRole) -> anyhow::Result<()> {
                 () = shutdown => Err(crate::exit::Interrupted.into()),
             }
         }
-        ServeRole::Background { listen, threads } => {
-            Ok(background::Config { listen, threads }.run(shutdown).await?)
+        ServeRole::Background { listen, threads } => Ok(background::primes::Config { listen, threads }
+            .run(shutdown)
+            .await?),
+        ServeRole::Docking(args) => {
+            let config = background::docking::Config {
+                listen: args.listen,
+                workers: args.workers,
+                receptor: args.receptor,
+                site: args.site,
+                ligands: args.ligands,
+                scratch: args.scratch,
+                exhaustiveness: args.exhaustiveness,
+            };
+            Ok(config.run(shutdown).await?)
         }
+        ServeRole::BoincExporter {
+            listen,
+            client,
+            password_file,
+        } => {
+            let config = background::boinc::Config {
+                listen,
+                client,
+                password_file,
+            };
+            Ok(config.run(shutdown).await?)
+        }
+        ServeRole::MetricsAdapter(args) => {
+            let origin = args.rules.display().to_string();
+            let text =
+                std::fs::read_to_string(&args.rules).with_context(|| format!("failed to read {origin}"))?;
+            let config = metrics_adapter::Config {
+                listen: args.listen,
+                prometheus: args.prometheus,
+                rules: metrics_adapter::Rules::parse(&origin, &text)?,
+                client: kube::Client::try_default().await?,
+            };
+            Ok(config.run(shutdown).await?)
+        }
+        ServeRole::LoadWorker(args) => super::load_worker::work(&args, shutdown).await,
+        ServeRole::LoadStart { at } => super::load_worker::start(at),
     }
 }

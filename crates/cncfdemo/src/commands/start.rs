@@ -5,49 +5,83 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use deploy::{Bundle, Event, Values};
-use k8s_openapi::api::core::v1::Service;
 use kube::Client;
-use kube::api::Api;
 use results::{Phase, Run};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::addresses;
+use crate::activity::Journal;
 use crate::bench::{self, Order, Subject};
-use crate::cli::Start;
+use crate::cli::{NodeLifecycle, Start};
 use crate::exit::Hinted;
+use crate::names::{Localhost, Names as _, Zone};
 use crate::printer::{Printer, StepLine, seconds};
 use crate::settings::Settings;
-use crate::{apps, cluster, images};
+use crate::{apps, cluster, images, profile};
 
 /// Runs the command.
 pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let bundle = apps::bundle(args.apps.as_deref())?;
     let mut values = apps::values(&bundle, args.values.as_deref(), &args.set)?;
     fill(&mut values, &args.namespace, settings);
+    profile::choose(args, &mut values);
     // A mistake in a template or a value shows before anything is changed.
     let rendered = render(&bundle, &args.namespace, &values)?;
     if args.dry_run {
-        printer.text(format!("{rendered} objects render; nothing was changed"));
-        printer.data(&json!({"objects": rendered}));
+        printer.text(format!("{} objects render; nothing was changed", rendered.len()));
+        printer.data(&json!({"objects": rendered.len(), "manifests": rendered}));
         return Ok(());
     }
+    if let Some(name) = &args.dns_name {
+        match settings.context {
+            None => Localhost.check(name)?,
+            Some(_) => Zone.check(name)?,
+        }
+    }
+    profile::check(&values, settings, printer).await?;
+    let journal = Journal::new(settings, "start")?;
+    let done = everything(args, settings, printer, &bundle, values, &journal).await;
+    match &done {
+        Ok(()) => journal.done("start", "the demo is up", &[]),
+        Err(e) => journal.failed("start", &format!("{e:#}")),
+    }
+    done
+}
+
+async fn everything(
+    args: &Start,
+    settings: &Settings,
+    printer: &Printer,
+    bundle: &Bundle,
+    mut values: Values,
+    journal: &Journal,
+) -> anyhow::Result<()> {
     let mut timeline = Timeline::new();
     let local = settings.context.is_none();
+    journal.begun("start", &format!("the demo in namespace {}", args.namespace));
     if local {
+        journal.begun("cluster", &format!("local \"{}\"", settings.name));
         bring_up(args, settings, printer, &mut timeline).await?;
+        tell(journal, &timeline);
         let begun = timeline.now();
-        let took = images::build_all(settings, printer, &bundle, &mut values).await?;
+        journal.begun("images", "from signed Debian packages");
+        let took = images::build_all(settings, printer, bundle, &mut values).await?;
         timeline.add("images", "images from Debian packages", begun, took);
+        tell(journal, &timeline);
     }
     let client = cluster::client(settings).await?;
-    let url = deploy_all(&client, &bundle, args, &values, printer, &mut timeline).await?;
+    profile::keep_key(&client, &args.namespace, &mut values).await?;
+    profile::keep_shards(&client, args, &mut values, printer).await?;
+    let url = deploy_all(&client, bundle, args, &values, printer, &mut timeline, journal).await?;
+    tell(journal, &timeline);
     let app_key = values
         .get("tally.app_key")
         .and_then(|v| v.as_str())
         .unwrap_or("demo")
         .to_owned();
     let paths = if local { Some(settings.paths()?) } else { None };
-    let run = first_load(args, &client, app_key, paths, printer, &timeline).await?;
+    let run = first_load(args, &client, app_key, paths, printer, &timeline, journal).await?;
     let report = match &run {
         Some(run) => {
             let html = args.report.clone().unwrap_or_else(bench::default_name);
@@ -57,25 +91,42 @@ pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow
         None => None,
     };
     printer.text("");
-    let addresses = [("tally", "the application"), ("prometheus", "Prometheus")];
-    let mut open = HashMap::new();
-    for (index, (service, what)) in addresses.into_iter().enumerate() {
-        let address = human_address(&client, &args.namespace, service, &url).await?;
-        printer.text(format!(
-            "{:<10} {address:<34} {what}",
-            if index == 0 { "Open" } else { "" }
-        ));
-        open.insert(service, address);
+    let app = profile::app(&values);
+    let mut services = vec![(app.as_str(), "the application"), ("prometheus", "Prometheus")];
+    if values.get("grafana.enabled") == Some(&true.into()) {
+        services.push(("grafana", "Grafana"));
     }
+    let mut open = Vec::new();
+    for (index, (service, what)) in services.into_iter().enumerate() {
+        let mut address = addresses::human(&client, &args.namespace, service)
+            .await?
+            .unwrap_or_else(|| url.clone());
+        if let (0, Some(name)) = (index, &args.dns_name) {
+            address = named(&client, args, settings, service, name).await?;
+        }
+        open.push((service, what, address));
+    }
+    addresses::print(&open, args.dashboard, printer);
+    let open: HashMap<_, _> = open
+        .into_iter()
+        .map(|(service, _, address)| (service, address))
+        .collect();
     if let Some(report) = &report {
         printer.text(format!("{:<10} {}", "Report", report.display()));
     }
     printer.text(format!(
-        "{:<10} cncfdemo benchmark --time 30s --kill-pod-after 10s --save-html",
+        "{:<10} cncfdemo benchmark --time 30s --chaos pod --save-html",
         "Next"
     ));
     printer.data(&json!({"open": open, "report": report, "phases": timeline.phases, "run": run}));
     Ok(())
+}
+
+/// The last phase of a timeline is done.
+fn tell(journal: &Journal, timeline: &Timeline) {
+    if let Some(phase) = timeline.phases.last() {
+        journal.done(&phase.name, &phase.title, &[("seconds", phase.seconds)]);
+    }
 }
 
 /// Values that only the program knows. Where no images are built, those of a values file are used.
@@ -93,14 +144,15 @@ pub fn fill(values: &mut Values, namespace: &str, settings: &Settings) {
     }
 }
 
-fn render(bundle: &Bundle, namespace: &str, values: &Values) -> anyhow::Result<usize> {
-    let mut count = 0;
-    for step in deploy::Steps::read(bundle)?.steps {
+fn render(bundle: &Bundle, namespace: &str, values: &Values) -> anyhow::Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    for step in deploy::Steps::read(bundle, values)?.steps {
         for app in step.apps {
-            count += deploy::render_app(bundle, &app, namespace, values)?.len();
+            let manifests = deploy::render_app(bundle, &app, namespace, values)?;
+            objects.extend(manifests.into_iter().map(|m| m.object));
         }
     }
-    Ok(count)
+    Ok(objects)
 }
 
 /// How long what took, from the very beginning.
@@ -141,16 +193,12 @@ async fn bring_up(
     super::bootstrap::check_machine(settings, printer)?;
     let begun = timeline.now();
     let step = printer.step("cluster", &format!("local \"{}\"", settings.name));
-    let launched = super::bootstrap::launch(settings, &super::bootstrap::request(args.nodes, None)?).await?;
-    let kubeconfig = settings.paths()?.kubeconfig();
-    step.done(
-        launched.took,
-        &format!(
-            "{} node(s) Ready, kubectl --kubeconfig {}",
-            launched.plan.nodes,
-            kubeconfig.display()
-        ),
-    );
+    let launched = super::bootstrap::launch(
+        settings,
+        &super::bootstrap::request(args.nodes, None, NodeLifecycle::default())?,
+    )
+    .await?;
+    step.done(launched.took, &super::bootstrap::ready(&launched.plan, settings)?);
     timeline.add("cluster", "cluster to every node Ready", begun, launched.took);
     Ok(())
 }
@@ -162,6 +210,7 @@ async fn deploy_all(
     values: &Values,
     printer: &Printer,
     timeline: &mut Timeline,
+    journal: &Journal,
 ) -> anyhow::Result<String> {
     let begun = timeline.now();
     let line: Mutex<Option<StepLine>> = Mutex::new(None);
@@ -170,23 +219,41 @@ async fn deploy_all(
     let on_event = |event: Event| {
         let Ok(mut line) = line.lock() else { return };
         match event {
-            Event::Started { step, title } => *line = Some(printer.step(&step, &title)),
-            Event::Waiting { reason, seconds, .. } => {
+            Event::Started { step, title } => {
+                journal.begun(&step, &title);
+                *line = Some(printer.step(&step, &title));
+            }
+            Event::Waiting {
+                step,
+                reason,
+                seconds,
+            } => {
+                journal.progress(&step, &reason, &[("seconds", seconds)]);
                 if let Some(line) = line.as_ref() {
                     line.waiting(&format!("waiting {seconds:.0} s: {reason}"));
                 }
             }
             Event::Done(timing) => {
+                let figures = [("seconds", timing.ready_s), ("objects", timing.objects as f64)];
+                journal.done(&timing.name, &timing.title, &figures);
                 if let Some(line) = line.take() {
                     line.done(
                         Duration::from_secs_f64(timing.ready_s),
-                        &format!("{} objects", timing.objects),
+                        &match timing.objects {
+                            _ if !timing.reached.is_empty() => timing.reached.join(", "),
+                            1 => "1 object".to_owned(),
+                            n => format!("{n} objects"),
+                        },
                     );
                 }
                 if timing.name == "app"
                     && let Ok(mut answer) = answer.lock()
                 {
-                    *answer = Some(tokio::spawn(first_answer(client.clone(), args.namespace.clone())));
+                    *answer = Some(tokio::spawn(first_answer(
+                        client.clone(),
+                        args.namespace.clone(),
+                        profile::app(values),
+                    )));
                 }
             }
         }
@@ -232,9 +299,9 @@ struct Answer {
 }
 
 /// Asks the application once; it is Ready, so it has to answer.
-async fn first_answer(client: Client, namespace: String) -> anyhow::Result<Answer> {
+async fn first_answer(client: Client, namespace: String, app: String) -> anyhow::Result<Answer> {
     let asked = Instant::now();
-    let url = bench::endpoint(&client, &namespace, "tally").await?;
+    let url = bench::endpoint(&client, &namespace, &app).await?;
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .no_proxy()
@@ -263,17 +330,15 @@ async fn first_load(
     local: Option<engine::Paths>,
     printer: &Printer,
     timeline: &Timeline,
+    journal: &Journal,
 ) -> anyhow::Result<Option<Run>> {
     if args.load_seconds == 0 {
         return Ok(None);
     }
-    let order = Order {
-        time: Duration::from_secs(args.load_seconds),
-        rate: Some(args.load_rate as f64),
-        connections: 16,
-        threads: 1,
-        kill_pod_after: None,
-    };
+    let order = Order::plain(
+        Duration::from_secs(args.load_seconds),
+        Some(args.load_rate as f64),
+    );
     let subject = Subject::Demo {
         client: client.clone(),
         namespace: args.namespace.clone(),
@@ -281,6 +346,7 @@ async fn first_load(
         local,
     };
     let step = printer.step("first load", &super::benchmark::what(&order));
+    journal.begun("load", &super::benchmark::what(&order));
     let run = bench::run(
         &order,
         &subject,
@@ -289,6 +355,7 @@ async fn first_load(
     )
     .await?;
     step.done(order.time, "");
+    journal.done("load", "first load", &crate::activity::figures(&run.load));
     printer.note(report::text(&run).trim_end());
     if run.load.completed == 0 {
         return Err(Hinted {
@@ -300,32 +367,20 @@ async fn first_load(
     Ok(Some(run))
 }
 
-/// What a person opens: the load balancer's address, on this machine by a name of its own; else what answered.
-async fn human_address(
+/// A name made to point at the application's load balancer, and what a person opens then.
+async fn named(
     client: &Client,
-    namespace: &str,
+    args: &Start,
+    settings: &Settings,
     service: &str,
-    fallback: &str,
+    name: &str,
 ) -> anyhow::Result<String> {
-    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let found = services.get(service).await?;
-    let port = found
-        .spec
-        .and_then(|s| s.ports)
-        .and_then(|p| p.first().map(|p| p.port))
-        .unwrap_or(80);
-    let ingress = found
-        .status
-        .and_then(|s| s.load_balancer)
-        .and_then(|b| b.ingress)
-        .unwrap_or_default();
-    Ok(
-        match ingress.into_iter().next().and_then(|i| i.ip.or(i.hostname)) {
-            Some(host) if host == "127.0.0.1" => format!("http://{service}.localhost:{port}"),
-            Some(host) => format!("http://{host}:{port}"),
-            None => bench::endpoint(client, namespace, service)
-                .await
-                .unwrap_or_else(|_| fallback.to_owned()),
-        },
-    )
+    let (host, port) = addresses::balancer(client, &args.namespace, service).await?;
+    let host =
+        host.with_context(|| format!("service {service} has no load balancer that {name} could point at"))?;
+    match settings.context {
+        None => Localhost.point(name, &host).await?,
+        Some(_) => Zone.point(name, &host).await?,
+    }
+    Ok(format!("http://{name}:{port}"))
 }

@@ -1,11 +1,21 @@
 //! `cncfdemo status`: where things stand.
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
+use super::addresses;
 use crate::cluster;
 use crate::printer::Printer;
 use crate::settings::Settings;
+
+/// Services that a person may want to open.
+const OPENED: [(&str, &str); 3] = [
+    ("tally", "the application"),
+    ("prometheus", "Prometheus"),
+    ("grafana", "Grafana"),
+];
 
 /// Shows every local cluster, and the demo on the one that the settings mean.
 pub async fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
@@ -42,7 +52,7 @@ pub async fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
         }
     }
     let client = cluster::client(settings).await?;
-    let pods: Api<Pod> = Api::all(client);
+    let pods: Api<Pod> = Api::all(client.clone());
     let pods = pods
         .list(&ListParams::default().labels("app.kubernetes.io/part-of=cncfdemo"))
         .await?;
@@ -60,7 +70,21 @@ pub async fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
             row["restarts"]
         ));
     }
-    printer.data(&json!({"clusters": clusters, "demo": rows}));
+    let mut open = Vec::new();
+    if let Some(namespace) = rows.first().and_then(|row| row["namespace"].as_str()) {
+        for (service, what) in OPENED {
+            // Not every demo has every one of them.
+            if let Ok(Some(address)) = addresses::human(&client, namespace, service).await {
+                open.push((service, what, address));
+            }
+        }
+        addresses::print(&open, None, printer);
+    }
+    let open: BTreeMap<_, _> = open
+        .into_iter()
+        .map(|(service, _, address)| (service, address))
+        .collect();
+    printer.data(&json!({"clusters": clusters, "demo": rows, "open": open}));
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 mod arguments;
 mod create;
+mod dashboard;
+mod manifests;
 mod no_root;
 mod output;
 mod reference;

@@ -1,6 +1,8 @@
 //! `kill -9` of the engine, of the runtime daemon, of both: containers go on, nothing acknowledged is lost.
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
@@ -134,89 +136,147 @@ fn containers_survive_both_and_bootstrap_mends() {
     works(&cluster);
 }
 
-/// How often the engine is killed under writes.
+/// How often the engine is killed under writes, unless `CRASH_ROUNDS` says otherwise (`just crash`).
 const ROUNDS: usize = 5;
+const WRITERS: usize = 4;
+/// A writer deletes its oldest map when it has more of them, so that the store stays small in however many rounds.
+const KEPT: usize = 20;
 
-/// Several clients write while the engine is killed again and again. What was acknowledged is there, all of it.
+/// Several clients write and delete over HTTPS while the engine is killed again and again. What was acknowledged holds, all of it,
+/// and what is there is whole.
 #[test]
 fn acknowledged_writes_survive() {
     if testkit::skipped_without_root("kill -9 under writes") {
         return;
     }
+    let rounds = std::env::var("CRASH_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     let _machine = machine::shared();
     let cluster = Cluster::new(&State::shared(), "writes");
     cluster.bootstrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let client = cluster.client();
-    let acknowledged = cluster.wait("writers and a killer", async {
-        let writers: Vec<_> = (0..4)
-            .map(|writer| {
-                let (stop, maps) = (
-                    stop.clone(),
-                    Api::<ConfigMap>::namespaced(client.clone(), "default"),
-                );
-                tokio::spawn(async move {
-                    let mut done = Vec::new();
-                    for number in 0.. {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let mut map = ConfigMap::default();
-                        map.metadata.name = Some(format!("w{writer}-{number}"));
-                        match maps.create(&PostParams::default(), &map).await {
-                            Ok(made) => done.push(made.metadata.name.unwrap()),
-                            // The engine is away: not acknowledged, so nothing is known of this one.
-                            Err(_) => tokio::task::yield_now().await,
-                        }
-                    }
-                    done
-                })
-            })
-            .collect();
-        let maps = Api::<ConfigMap>::namespaced(client.clone(), "default");
-        let count = || async {
-            maps.list(&ListParams::default())
-                .await
-                .map_or(0, |l| l.items.len())
-        };
-        for _ in 0..ROUNDS {
-            // In the midst of writing: at least twenty more than before are there.
-            let before = count().await;
-            while count().await < before + 20 {
-                tokio::task::yield_now().await;
-            }
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
+    let work = Arc::new(Work::default());
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let maps = Api::namespaced(cluster.client(), "default");
+            cluster.spawn(write(writer, work.clone(), maps))
+        })
+        .collect();
+    for round in 0..rounds {
+        cluster.wait(&format!("round {round}"), async {
+            // In the midst of writing, sooner in one round and later in another.
+            work.more(20 + round * 37 % 211).await;
             let old = cluster.engine();
             testkit::kill(old);
-            while cluster.engine() == old || count().await == 0 {
-                tokio::task::yield_now().await;
+            while cluster.engine() == old {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-        }
-        stop.store(true, Ordering::Relaxed);
-        let mut acknowledged = Vec::new();
-        for writer in writers {
-            acknowledged.extend(writer.await.unwrap());
-        }
-        acknowledged
-    });
-    let maps = Api::<ConfigMap>::namespaced(cluster.client(), "default");
+            work.more(1).await;
+        });
+    }
+    work.stop.store(true, Ordering::Relaxed);
+    let wrote: Vec<Wrote> = writers
+        .into_iter()
+        .map(|writer| cluster.wait("a writer", writer).unwrap())
+        .collect();
     let there = cluster
         .wait("the list", maps.list(&ListParams::default()))
         .unwrap();
-    let there: std::collections::BTreeSet<String> =
-        there.into_iter().filter_map(|m| m.metadata.name).collect();
-    let lost: Vec<&String> = acknowledged
-        .iter()
-        .filter(|name| !there.contains(*name))
+    let ours = there
+        .into_iter()
+        .filter(|map| map.metadata.name.as_ref().is_some_and(|n| n.starts_with('w')));
+    let there: BTreeSet<String> = ours
+        .map(|map| {
+            let name = map.metadata.name.unwrap();
+            assert_eq!(map.data, Some(content(&name)), "{name} is there by half");
+            name
+        })
         .collect();
-    assert!(
-        acknowledged.len() >= 20 * ROUNDS,
-        "only {} writes",
-        acknowledged.len()
+    let lost: Vec<&String> = wrote
+        .iter()
+        .flat_map(|w| &w.kept)
+        .filter(|n| !there.contains(*n))
+        .collect();
+    assert!(lost.is_empty(), "acknowledged writes are lost: {lost:?}");
+    let back: Vec<&String> = wrote
+        .iter()
+        .flat_map(|w| &w.deleted)
+        .filter(|n| there.contains(*n))
+        .collect();
+    assert!(back.is_empty(), "what was deleted is back: {back:?}");
+    let [kept, deleted] =
+        [|w: &Wrote| w.kept.len(), |w: &Wrote| w.deleted.len()].map(|n| wrote.iter().map(n).sum::<usize>());
+    assert!(deleted > 0 && kept > 0, "{kept} kept, {deleted} deleted");
+    eprintln!(
+        "{rounds} times kill -9 of the engine, {} acknowledged writes of {WRITERS} clients: {kept} maps are there and whole, {deleted} \
+         are deleted",
+        work.acknowledged.load(Ordering::Relaxed)
     );
-    assert!(
-        lost.is_empty(),
-        "{} of {} acknowledged writes are lost: {lost:?}",
-        lost.len(),
-        acknowledged.len()
-    );
+}
+
+/// What the test and its writers share.
+#[derive(Default)]
+struct Work {
+    stop: AtomicBool,
+    /// Creations and deletions that were answered with success.
+    acknowledged: AtomicUsize,
+}
+
+impl Work {
+    /// Waits for so many more acknowledged writes.
+    async fn more(&self, count: usize) {
+        let enough = self.acknowledged.load(Ordering::Relaxed) + count;
+        while self.acknowledged.load(Ordering::Relaxed) < enough {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// What one writer was told; a map that it tried to delete without being told of success is in neither.
+#[derive(Default)]
+struct Wrote {
+    kept: VecDeque<String>,
+    deleted: Vec<String>,
+}
+
+fn content(name: &str) -> std::collections::BTreeMap<String, String> {
+    [
+        ("first".to_owned(), name.to_owned()),
+        ("last".to_owned(), name.to_owned()),
+    ]
+    .into()
+}
+
+/// Creates maps until told to stop, and deletes the oldest beyond [`KEPT`].
+async fn write(writer: usize, work: Arc<Work>, maps: Api<ConfigMap>) -> Wrote {
+    let mut wrote = Wrote::default();
+    for number in 0.. {
+        if work.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = format!("w{writer}-{number}");
+        let mut map = ConfigMap {
+            data: Some(content(&name)),
+            ..ConfigMap::default()
+        };
+        map.metadata.name = Some(name.clone());
+        // An error is the engine that is away: nothing is known of this map.
+        if maps.create(&PostParams::default(), &map).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        work.acknowledged.fetch_add(1, Ordering::Relaxed);
+        wrote.kept.push_back(name);
+        let oldest = if wrote.kept.len() > KEPT {
+            wrote.kept.pop_front()
+        } else {
+            None
+        };
+        if let Some(oldest) = oldest
+            && maps.delete(&oldest, &DeleteParams::default()).await.is_ok()
+        {
+            work.acknowledged.fetch_add(1, Ordering::Relaxed);
+            wrote.deleted.push(oldest);
+        }
+    }
+    wrote
 }

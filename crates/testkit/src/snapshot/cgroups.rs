@@ -6,13 +6,13 @@ use std::path::Path;
 use super::Scope;
 use super::files::mount_lines;
 
-/// Folders at the top of each hierarchy, and everything of the cluster below `cncfdemo`.
+/// Folders at the top of each hierarchy, and everything of the cluster below those of all clusters.
 pub(crate) fn folders(scope: &Scope) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in mount_lines().filter(|l| l.kind.starts_with("cgroup")) {
         for top in below(&line.point) {
             let path = line.point.join(&top);
-            if top == "cncfdemo" {
+            if crate::CGROUPS.contains(&top.as_str()) {
                 // The folder itself stays while another cluster lives.
                 let clusters = below(&path);
                 if clusters.iter().all(|name| *name == scope.name) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::Scope;
 use super::files::mount_lines;
-use super::processes::Process;
+use super::processes::{Process, in_any_cluster, in_cluster};
 
 /// Links of the host's namespace. Other clusters have one each, of a name that tells it.
 pub(crate) fn links(scope: &Scope) -> BTreeSet<String> {
@@ -64,8 +64,7 @@ pub(crate) fn namespaces(scope: &Scope, processes: &[Process]) -> BTreeSet<Strin
             holders.entry(inode).or_default().push(process);
         }
     }
-    let own = format!("/cncfdemo/{}", scope.name);
-    let other = |p: &&Process| p.cgroups.contains("/cncfdemo/") && !p.cgroups.contains(&own);
+    let other = |p: &&Process| in_any_cluster(p) && !in_cluster(scope, p);
     let mut found: BTreeSet<String> = holders
         .into_iter()
         .filter(|(_, by)| !by.iter().all(other))

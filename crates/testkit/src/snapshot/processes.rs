@@ -54,7 +54,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 pub(crate) fn of(scope: &Scope, processes: &[Process]) -> BTreeSet<String> {
     let state = scope.state.to_string_lossy();
     let ours = identity(&crate::program());
-    let other = |p: &Process| p.cgroups.contains("/cncfdemo/") && !in_cluster(scope, p);
+    let other = |p: &Process| in_any_cluster(p) && !in_cluster(scope, p);
     let concerns = |p: &Process| {
         in_cluster(scope, p)
             || p.command.contains(&*state)
@@ -68,10 +68,16 @@ pub(crate) fn of(scope: &Scope, processes: &[Process]) -> BTreeSet<String> {
         .collect()
 }
 
-fn in_cluster(scope: &Scope, process: &Process) -> bool {
-    let folder = format!("/cncfdemo/{}", scope.name);
-    process
-        .cgroups
-        .lines()
-        .any(|line| line.ends_with(&folder) || line.contains(&format!("{folder}/")))
+/// Of whichever cluster of ours.
+pub(crate) fn in_any_cluster(process: &Process) -> bool {
+    let inside = |top: &&str| process.cgroups.contains(&format!("/{top}/"));
+    crate::CGROUPS.iter().any(inside)
+}
+
+pub(crate) fn in_cluster(scope: &Scope, process: &Process) -> bool {
+    crate::CGROUPS.iter().any(|top| {
+        let folder = format!("/{top}/{}", scope.name);
+        let inside = |line: &str| line.ends_with(&folder) || line.contains(&format!("{folder}/"));
+        process.cgroups.lines().any(inside)
+    })
 }
