@@ -21,6 +21,13 @@ check CRATE:
 test CRATE="":
     cargo test {{ if CRATE == "" { "--workspace" } else { "-p " + CRATE } }}
 
+# The property tests with so many other seeds; one that fails is said, and tried again by PROPTEST_RNG_SEED
+properties ROUNDS="20":
+    for round in $(seq {{ROUNDS}}); do \
+        export PROPTEST_RNG_SEED=$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "seed $PROPTEST_RNG_SEED"; \
+        cargo test -q --locked $(grep -l '^proptest' crates/*/Cargo.toml | cut -d/ -f2 | sed 's/^/-p /') || exit 1; \
+    done
+
 # The end-to-end tests (root), with their output
 e2e *FILTER:
     cargo test -p cncfdemo --test e2e -- --nocapture {{FILTER}}

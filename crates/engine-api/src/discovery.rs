@@ -90,7 +90,7 @@ impl Api {
             );
         }
         for custom in self.customs.all() {
-            let kind = &custom.kind;
+            let kind = custom.kind;
             add(kind.group, kind.version, (1000, 100), Source::Custom);
         }
         let (group, version) = (resource_metrics::GROUP, resource_metrics::VERSION);
@@ -144,7 +144,7 @@ impl Api {
             }
             ["apis", group, version] if !self.customs_of(group, version).is_empty() => {
                 let kinds = self.customs_of(group, version);
-                resources(group, version, kinds.into_iter().map(|c| &c.kind))
+                resources(group, version, kinds.iter().map(|c| c.kind))
             }
             ["api" | "apis", ..] => return Some(Err(ApiError::no_such_path())),
             _ => return None,
@@ -173,14 +173,14 @@ impl Api {
         }
         for custom in self.customs.all() {
             let path = format!("apis/{}", custom.kind.api_version());
-            let hash = custom.kind.definition.replace('/', "-");
+            let hash = &custom.state;
             index["paths"][&path] = json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")});
         }
         Ok(answer::json(200, &index))
     }
 
     /// The custom kinds of a group version, by name as upstream lists them.
-    fn customs_of(&self, group: &str, version: &str) -> Vec<&'static Custom> {
+    fn customs_of(&self, group: &str, version: &str) -> Vec<Arc<Custom>> {
         let all = self.customs.all().into_iter();
         all.filter(|c| c.kind.group == group && c.kind.version == version)
             .collect()
@@ -309,7 +309,7 @@ impl Api {
             Source::Custom => {
                 let customs = self.customs_of(group, &version.name);
                 (
-                    customs.iter().map(|c| aggregated_resource(&c.kind)).collect(),
+                    customs.iter().map(|c| aggregated_resource(c.kind)).collect(),
                     true,
                 )
             }

@@ -191,7 +191,7 @@ impl Api {
         if let Some(warning) = validation::deprecation(kind.definition) {
             call.warn(warning);
         }
-        if let Some(warning) = custom::of(kind).and_then(custom::deprecation) {
+        if let Some(warning) = custom::of(kind).and_then(|c| custom::deprecation(&c)) {
             call.warn(warning);
         }
         let format = format(&call.headers)?;

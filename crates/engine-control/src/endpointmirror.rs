@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::context::Context;
-use crate::endpointslice::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME};
+use crate::endpointslice::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, enqueue_services_of_slices};
 use crate::meta::{Key, Meta, controller_ref};
 use crate::queue::{Outcome, Queue, run};
 
@@ -39,14 +39,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             q.add(service.key());
         }
     });
-    let q = Arc::clone(&queue);
-    context.endpoint_slices.on_change(move |change| {
-        if let Some(slice) = change.any().filter(|s| s.label(MANAGED_BY) == Some(MANAGER))
-            && let Some(service) = slice.label(SERVICE_NAME)
-        {
-            q.add(Key::new(slice.ns(), service));
-        }
-    });
+    enqueue_services_of_slices(context, &queue, MANAGER);
     let context = Arc::clone(context);
     run(tasks, "endpointslice mirroring", &queue, 2, move |key| {
         sync(Arc::clone(&context), key)

@@ -30,14 +30,7 @@ const PER_SLICE: usize = 100;
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
     enqueue_services(context, &queue);
-    let q = Arc::clone(&queue);
-    context.endpoint_slices.on_change(move |change| {
-        if let Some(slice) = change.any().filter(|s| s.label(MANAGED_BY) == Some(MANAGER))
-            && let Some(service) = slice.label(SERVICE_NAME)
-        {
-            q.add(Key::new(slice.ns(), service));
-        }
-    });
+    enqueue_services_of_slices(context, &queue, MANAGER);
     let context = Arc::clone(context);
     let times: Arc<TriggerTimes> = Arc::default();
     run(tasks, "endpointslice", &queue, 5, move |key| {
@@ -90,6 +83,22 @@ pub(crate) fn enqueue_services(context: &Arc<Context>, queue: &Arc<Queue<Key>>) 
             {
                 q.add(service.key());
             }
+        }
+    });
+}
+
+/// Wakes Services when slices of this manager change.
+pub(crate) fn enqueue_services_of_slices(
+    context: &Arc<Context>,
+    queue: &Arc<Queue<Key>>,
+    manager: &'static str,
+) {
+    let q = Arc::clone(queue);
+    context.endpoint_slices.on_change(move |change| {
+        if let Some(slice) = change.any().filter(|s| s.label(MANAGED_BY) == Some(manager))
+            && let Some(service) = slice.label(SERVICE_NAME)
+        {
+            q.add(Key::new(slice.ns(), service));
         }
     });
 }

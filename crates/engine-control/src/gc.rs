@@ -222,13 +222,16 @@ impl Collector {
     }
 
     async fn standing(&self, owner: &OwnerReference, dependent: &Node) -> Result<Standing, Error> {
-        let known = self.lock().nodes.get(&owner.uid).cloned();
-        if let Some(node) = known.filter(|n| n.is_meant(owner, &dependent.key)) {
-            return Ok(if node.waits_for_dependents() {
-                Standing::Waiting
-            } else {
-                Standing::Solid
-            });
+        let known = self
+            .lock()
+            .nodes
+            .get(&owner.uid)
+            .filter(|n| n.is_meant(owner, &dependent.key))
+            .map(Node::waits_for_dependents);
+        match known {
+            Some(true) => return Ok(Standing::Waiting),
+            Some(false) => return Ok(Standing::Solid),
+            None => {}
         }
         // Not seen; the watch of that kind may be behind, so ask.
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);

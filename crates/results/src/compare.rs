@@ -105,11 +105,11 @@ const METRICS: &[(&str, &str, bool, bool, Value)] = &[
     ("failed", "%", false, false, |l| 100.0 * l.failed_share()),
 ];
 
-/// Compares two groups of runs; each load of each run is one observation.
+/// Compares two groups of runs; each load of each run is one observation, but for [those with faults](Run::observed).
 pub fn compare(base: &[&Run], other: &[&Run], rules: Rules) -> Comparison {
     let loads = |runs: &[&Run]| {
         runs.iter()
-            .flat_map(|r| r.loads())
+            .flat_map(|r| r.observed())
             .cloned()
             .collect::<Vec<Load>>()
     };
@@ -138,7 +138,7 @@ pub fn compare(base: &[&Run], other: &[&Run], rules: Rules) -> Comparison {
 /// Compares two arms of one run, whose loads ran in turn: the first of one with the first of the other, and so on.
 pub fn compare_arms(run: &Run, base: &str, other: &str, rules: Rules) -> Comparison {
     let arm = |name: &str| {
-        run.loads()
+        run.observed()
             .filter(|l| l.arm.as_deref() == Some(name))
             .cloned()
             .collect::<Vec<_>>()

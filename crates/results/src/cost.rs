@@ -154,7 +154,7 @@ impl Cost {
             usd_per_million: per_second
                 .filter(|_| kept && throughput > 0.0)
                 .map(|p| p / throughput * 1e6),
-            objective: objective.map(|o| format!("{} < {} ms", o.percentile, o.below_ms)),
+            objective: objective.map(ToString::to_string),
             usd_for_run: per_second.map(|p| p * seconds),
             node,
             nodes,

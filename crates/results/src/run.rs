@@ -37,7 +37,7 @@ pub struct Run {
     /// What the cluster did while the load ran.
     #[serde(default)]
     pub events: Vec<ClusterEvent>,
-    /// What was broken on purpose.
+    /// What was broken on purpose, in the first load only.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// What could not be measured, and why.
@@ -121,6 +121,12 @@ impl Run {
     /// All loads, in the order in which they ran.
     pub fn loads(&self) -> impl Iterator<Item = &Load> {
         std::iter::once(&self.load).chain(&self.repeats)
+    }
+
+    /// The loads that are observations of one thing: all, but that with the faults where there are others.
+    pub fn observed(&self) -> impl Iterator<Item = &Load> {
+        let broken = !self.faults.is_empty() && !self.repeats.is_empty();
+        self.loads().skip(usize::from(broken))
     }
 
     /// Enters what the application had counted before the first load and after the last.

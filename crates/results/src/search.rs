@@ -55,6 +55,12 @@ pub struct Probe {
     pub why: String,
 }
 
+impl std::fmt::Display for Objective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} < {} ms", self.percentile, self.below_ms)
+    }
+}
+
 impl Objective {
     /// Reads `p99<50ms`.
     pub fn parse(text: &str) -> Result<Objective, ObjectiveError> {
@@ -185,7 +191,7 @@ impl Search {
     /// Sums the probes up.
     pub fn conclude(objective: Objective, probes: Vec<Probe>, limit: Option<String>) -> Search {
         let (best, failed_rate) = bounds(&tried(&probes));
-        let what = format!("{} < {} ms", objective.percentile, objective.below_ms);
+        let what = objective.to_string();
         let mut verdict = match best {
             None => format!("{what} held at no rate that was tried"),
             Some(Tried { rate, probes, held }) => {

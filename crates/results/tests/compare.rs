@@ -9,6 +9,7 @@ use results::{Environment, Machine, Objective, Rules, Run, Verdict, compare, com
 fn run(p99: &[f64], arm: Option<&str>) -> Run {
     let mut run = Run::read(include_str!("data/run-of-0.1.0.json")).unwrap();
     run.load.doubts.clear();
+    run.faults.clear();
     let mut loads = p99.iter().map(|p99| {
         let mut load = run.load.clone();
         load.latency.p99_ms = *p99;
@@ -108,6 +109,17 @@ fn pairs_see_through_a_drift_that_hides_the_change_from_groups() {
     assert_eq!(p99(&paired).verdict, Verdict::Worse, "{:?}", p99(&paired));
     let groups = compare(&[&without], &[&with], Rules::default());
     assert_eq!(p99(&groups).verdict, Verdict::NoDifferenceDetectable);
+}
+
+#[test]
+fn the_load_with_the_faults_is_no_observation_where_there_are_others() {
+    let mut broken = run(&[900.0, 2.0, 2.1, 2.0, 2.2, 2.1], None);
+    broken.faults = Run::read(include_str!("data/run-of-0.1.0.json")).unwrap().faults;
+    let sound = run(&[2.0, 2.1, 2.0, 2.2, 2.1], None);
+    let compared = compare(&[&sound], &[&broken], Rules::default());
+    assert_eq!((compared.other.loads, p99(&compared).change), (5, 0.0));
+    broken.repeats.clear();
+    assert_eq!(compare(&[&sound], &[&broken], Rules::default()).other.loads, 1);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum Setting {
 pub struct Plan {
     /// One load.
     pub order: Order,
-    /// How often (with both settings of the background: how many of each).
+    /// How often (with both settings of the background: how many of each), beside the load with the faults.
     pub repeat: u32,
     /// The background work.
     pub background: Setting,
@@ -90,12 +90,12 @@ async fn loads(
 ) -> anyhow::Result<Run> {
     let arms = arms(plan);
     let mut is_on = None;
-    let mut set = async |arm: Option<&'static str>| -> anyhow::Result<()> {
-        if let (Some(background), Some(arm)) = (background, arm)
-            && is_on != Some(arm == WITH)
+    let mut set = async |arm: Arm| -> anyhow::Result<()> {
+        if let (Some(background), Some(on)) = (background, arm.background)
+            && is_on != Some(on)
         {
-            background.switch(arm == WITH).await?;
-            is_on = Some(arm == WITH);
+            background.switch(on).await?;
+            is_on = Some(on);
         }
         Ok(())
     };
@@ -113,7 +113,7 @@ async fn loads(
     let before = counted(&order, subject).await;
     let mut run = load_run::run_until(&order, subject, Vec::new(), command, interrupt).await?;
     run.search = search;
-    run.load.arm = arms[0].map(str::to_owned);
+    run.load.arm = arms[0].name().map(str::to_owned);
     // Faults belong to the first load only: it is the one whose course is drawn.
     order.faults = None;
     for (index, arm) in arms.iter().enumerate().skip(1) {
@@ -130,10 +130,10 @@ async fn loads(
             "load {} of {}{}",
             index + 1,
             arms.len(),
-            arm.map(|a| format!(", {a}")).unwrap_or_default()
+            arm.name().map(|a| format!(", {a}")).unwrap_or_default()
         ));
         let mut load = load_run::one_load(&order, &run.target.url, subject, interrupt, &|_| ()).await?;
-        load.arm = arm.map(str::to_owned);
+        load.arm = arm.name().map(str::to_owned);
         run.repeats.push(load);
     }
     match (before, counted(&order, subject).await) {
@@ -179,23 +179,44 @@ async fn counted(order: &Order, subject: &Subject) -> Option<anyhow::Result<u64>
     })
 }
 
-/// Which arm each load belongs to.
-fn arms(plan: &Plan) -> Vec<Option<&'static str>> {
-    let repeat = plan.repeat.max(1) as usize;
-    match plan.background {
-        Setting::AsIs => vec![None; repeat],
-        Setting::On => vec![Some(WITH); repeat],
-        Setting::Off => vec![Some(WITHOUT); repeat],
-        Setting::Both => (0..repeat)
-            .flat_map(|pair| {
-                if pair % 2 == 0 {
-                    [Some(WITH), Some(WITHOUT)]
-                } else {
-                    [Some(WITHOUT), Some(WITH)]
-                }
-            })
-            .collect(),
+/// How one load is run, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Arm {
+    /// What the background work is set to.
+    background: Option<bool>,
+    /// Whether it is an observation, rather than the load with the faults.
+    counts: bool,
+}
+
+impl Arm {
+    fn name(self) -> Option<&'static str> {
+        self.background
+            .filter(|_| self.counts)
+            .map(|on| if on { WITH } else { WITHOUT })
     }
+}
+
+/// How each load is run. Where there are more loads than one, that with the faults is one more: what a fault costs would count as
+/// what an arm costs.
+fn arms(plan: &Plan) -> Vec<Arm> {
+    let repeat = plan.repeat.max(1) as usize;
+    let settings = match plan.background {
+        Setting::AsIs => vec![None; repeat],
+        Setting::On => vec![Some(true); repeat],
+        Setting::Off => vec![Some(false); repeat],
+        Setting::Both => (0..repeat)
+            .flat_map(|pair| [Some(pair % 2 == 0), Some(pair % 2 != 0)])
+            .collect(),
+    };
+    let broken = (plan.order.faults.is_some() && settings.len() > 1).then_some(Arm {
+        background: settings[0],
+        counts: false,
+    });
+    let observed = settings.into_iter().map(|background| Arm {
+        background,
+        counts: true,
+    });
+    broken.into_iter().chain(observed).collect()
 }
 
 /// Probes as [`Search::next`] says.
@@ -278,7 +299,7 @@ mod tests {
         let places = |wanted: &str| {
             arms.iter()
                 .enumerate()
-                .filter(|(_, a)| **a == Some(wanted))
+                .filter(|(_, a)| a.name() == Some(wanted))
                 .map(|(i, _)| i)
                 .collect::<Vec<_>>()
         };

@@ -40,9 +40,13 @@ pub async fn run(args: &Benchmark, settings: &Settings, printer: &Printer) -> an
             },
         },
     };
-    let step = printer.step("load", &what(&plan.order));
+    let what = match &plan.find_max {
+        Some(objective) => format!("the highest rate that keeps {objective}, from {}", what(&plan.order)),
+        None => what(&plan.order),
+    };
+    let step = printer.step("load", &what);
     let begun = std::time::Instant::now();
-    journal.begun("load", &what(&plan.order));
+    journal.begun("load", &what);
     let say = |what: &str| {
         journal.progress("load", what, &[]);
         step.waiting(what);
@@ -56,7 +60,7 @@ pub async fn run(args: &Benchmark, settings: &Settings, printer: &Printer) -> an
         (Err(e), true) => return Err(given_up(published, e).await),
     };
     step.done(begun.elapsed(), "");
-    journal.done("load", &what(&plan.order), &activity::figures(&run.load));
+    journal.done("load", &what, &activity::figures(&run.load));
     if let Some(node) = node {
         let nodes = run.target.cluster.as_ref().map_or(1, |c| c.nodes.len() as u32);
         run.cost = Some(results::Cost::of(&run, node, nodes));

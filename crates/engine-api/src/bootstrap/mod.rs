@@ -148,6 +148,10 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
 /// Writes an object unless there is one of its name.
 pub async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
     let (key, object) = prepare(object)?;
+    ensure_prepared(api, key, object).await
+}
+
+async fn ensure_prepared(api: &Arc<Api>, key: String, object: Value) -> Result<(), BuildError> {
     if api.store.get(&key).is_some() {
         return Ok(());
     }
@@ -161,9 +165,9 @@ pub async fn ensure(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
 /// everything where `autoupdate` is `false` (`pkg/registry/rbac/rest/storage_rbac.go` and `reconciliation`, 1.36). A role that is made of
 /// others is the aggregating controller's.
 async fn complete(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
-    let (key, wanted) = prepare(object.clone())?;
+    let (key, wanted) = prepare(object)?;
     let Some(stored) = api.store.get(&key) else {
-        return ensure(api, object).await;
+        return ensure_prepared(api, key, wanted).await;
     };
     let annotations = &stored.value["metadata"]["annotations"];
     let left_alone = annotations["rbac.authorization.kubernetes.io/autoupdate"] == "false";

@@ -12,7 +12,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// read at all.
 pub fn finish(kind: &KindInfo, value: &mut Value) -> Result<Vec<String>, String> {
     let Some(custom) = of(kind) else {
-        return Ok(Vec::new());
+        return Err("its definition is gone".to_owned());
     };
     let mut unknown = Vec::new();
     if value["metadata"].is_object() {
@@ -21,7 +21,7 @@ pub fn finish(kind: &KindInfo, value: &mut Value) -> Result<Vec<String>, String>
         }
         schema::normalise(META, &mut value["metadata"]).map_err(|e| e.message)?;
     }
-    for path in undeclared(custom, value) {
+    for path in undeclared(&custom, value) {
         unknown.push(format!("unknown field {path:?}"));
     }
     structural::set_defaults(custom.schema(), value);

@@ -144,7 +144,7 @@ async fn empty(api: &Arc<Api>, definition: &Value) -> bool {
     else {
         return true;
     };
-    let prefix = keys::prefix(&custom.kind, "");
+    let prefix = keys::prefix(custom.kind, "");
     let options = DeleteOptions::default();
     for object in api.store.list(&prefix).items {
         if meta::deleting(&object.value) {
@@ -152,7 +152,7 @@ async fn empty(api: &Arc<Api>, definition: &Value) -> bool {
         }
         let own = |field: &str| text(&object.value, field).to_owned();
         let (namespace, name) = (own("/metadata/namespace"), own("/metadata/name"));
-        if let Err(error) = api.delete(&custom.kind, &namespace, &name, &options).await {
+        if let Err(error) = api.delete(custom.kind, &namespace, &name, &options).await {
             tracing::debug!(message = error.message, "a custom object stays");
         }
     }

@@ -5,12 +5,15 @@
 //! are deleted. What a schema says as CEL rules is not evaluated, and versions are converted by name only.
 use std::{
     collections::BTreeMap,
-    sync::{PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use engine_store::Store;
 use schema::{KindInfo, Subresource};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::json::{list, text};
@@ -32,7 +35,7 @@ const MARK: &str = "custom/";
 /// A version of a custom kind.
 pub struct Custom {
     /// As discovery and the registry know it.
-    pub kind: KindInfo,
+    pub kind: &'static KindInfo,
     /// The kind of its lists.
     pub list_kind: String,
     /// The version as the definition has it.
@@ -41,6 +44,8 @@ pub struct Custom {
     pub columns: Vec<structural::Column>,
     /// Fields that selectors may name.
     pub selectable: &'static [&'static str],
+    /// Differs whenever the definition does.
+    pub state: String,
 }
 
 impl Custom {
@@ -57,16 +62,16 @@ impl Custom {
     }
 }
 
-/// Kinds are referred to for the life of the process, as built-in ones are; a definition that changes leaves its old ones behind.
-static KNOWN: RwLock<BTreeMap<&'static str, &'static Custom>> = RwLock::new(BTreeMap::new());
+/// What is served now, of all servers in this process, by the names of the definitions.
+static KNOWN: RwLock<BTreeMap<&'static str, Arc<Custom>>> = RwLock::new(BTreeMap::new());
 
-/// The custom kind behind a kind, unless it is built in.
-pub fn of(kind: &KindInfo) -> Option<&'static Custom> {
+/// The custom kind behind a kind, unless it is built in or its definition is gone.
+pub fn of(kind: &KindInfo) -> Option<Arc<Custom>> {
     if !kind.definition.starts_with(MARK) {
         return None;
     }
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    known.get(kind.definition).copied()
+    known.get(kind.definition).cloned()
 }
 
 /// Whether the kind is custom.
@@ -94,49 +99,48 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
-/// The kind of one version of a definition: the one that is known already if the definition says the same.
-fn intern(definition: &Value, version: &Value) -> &'static Custom {
-    let (uid, name) = (text(definition, "/metadata/uid"), text(version, "/name"));
-    let generation = &definition["metadata"]["generation"];
-    let known_as = format!("{MARK}{uid}/{generation}/{name}");
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(custom) = known.get(known_as.as_str()) {
-        return custom;
-    }
-    let known_as = keep(&known_as);
-    let spec = &definition["spec"];
+/// The part of a version that is referred to as built-in kinds are: for the life of the process.
+struct Shape {
+    kind: KindInfo,
+    selectable: &'static [&'static str],
+}
+
+/// Shapes by what they were made of. A definition that is changed, or deleted and created again, mostly has its old one; the new
+/// ones cost half a kilobyte each, and stay.
+static SHAPES: Mutex<BTreeMap<String, &'static Shape>> = Mutex::new(BTreeMap::new());
+
+fn shape(known_as: &str, spec: &Value, version: &Value) -> &'static Shape {
     let names = &spec["names"];
+    let has = |subresource: &str| version["subresources"][subresource].is_object();
+    let fields = &version["selectableFields"];
+    let made_of = json!([known_as, names, spec["scope"], has("status"), has("scale"), fields]).to_string();
+    let mut shapes = SHAPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = shapes.get(&made_of) {
+        return known;
+    }
     let (group, kind) = (keep(text(spec, "/group")), keep(text(names, "/kind")));
-    let version_name = keep(name);
-    let version_has = ["status", "scale"].map(|s| {
-        if version["subresources"][s].is_object() {
-            s
-        } else {
-            ""
-        }
-    });
-    let mut table = Vec::new();
-    for (name, group, kind, version) in [
+    let version_name = keep(text(version, "/name"));
+    let possible = [
         ("status", group, kind, version_name),
         ("scale", "autoscaling", "Scale", "v1"),
-    ] {
-        if !version_has.contains(&name) {
-            continue;
-        }
-        table.push(Subresource {
+    ];
+    let table: Vec<Subresource> = possible
+        .into_iter()
+        .filter(|(name, ..)| has(name))
+        .map(|(name, group, kind, version)| Subresource {
             name,
             group,
             version,
             kind,
             verbs: &["get", "patch", "update"],
-        });
-    }
+        })
+        .collect();
     let subresources: Vec<&'static str> = table.iter().map(|s| s.name).collect();
-    let paths = list(version, "/selectableFields").iter();
-    let selectable: Vec<Value> = paths
+    let selectable: Vec<Value> = list(version, "/selectableFields")
+        .iter()
         .map(|f| text(f, "/jsonPath").trim_start_matches('.').into())
         .collect();
-    let custom: &'static Custom = Box::leak(Box::new(Custom {
+    let shape: &'static Shape = Box::leak(Box::new(Shape {
         kind: KindInfo {
             group,
             version: version_name,
@@ -149,52 +153,115 @@ fn intern(definition: &Value, version: &Value) -> &'static Custom {
             subresources: Box::leak(subresources.into_boxed_slice()),
             subresource_table: Box::leak(table.into_boxed_slice()),
             verbs: VERBS,
-            definition: known_as,
+            definition: keep(known_as),
         },
-        list_kind: text(names, "/listKind").to_owned(),
-        version: version.clone(),
-        columns: structural::columns(version),
         selectable: keep_all(&selectable),
     }));
-    known.insert(known_as, custom);
-    custom
+    shapes.insert(made_of, shape);
+    shape
 }
 
-/// The custom kinds that are served now.
-#[derive(Default)]
+/// The custom kinds that one server serves now.
 pub struct Customs {
-    all: RwLock<Vec<&'static Custom>>,
+    all: RwLock<Vec<Arc<Custom>>>,
     /// An object of a custom kind is gone.
     pub removed: Notify,
+    /// Tells its kinds from those of other servers in this process.
+    server: u32,
+}
+
+impl Default for Customs {
+    fn default() -> Self {
+        static SERVERS: AtomicU32 = AtomicU32::new(0);
+        Customs {
+            all: RwLock::default(),
+            removed: Notify::default(),
+            server: SERVERS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 impl Customs {
     /// All of them.
-    pub fn all(&self) -> Vec<&'static Custom> {
+    pub fn all(&self) -> Vec<Arc<Custom>> {
         self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The kind served at this group, version and plural.
     pub fn by_resource(&self, group: &str, version: &str, plural: &str) -> Option<&'static KindInfo> {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        let found = all.iter().find(|c| {
-            let kind = &c.kind;
-            kind.group == group && kind.version == version && kind.plural == plural
-        });
-        found.map(|c| &c.kind)
+        all.iter()
+            .map(|custom| custom.kind)
+            .find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
     }
 
     /// Read the definitions again.
     pub fn refresh(&self, store: &Store) {
+        // From before the definitions are read: who reads later must not be overtaken.
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let mut served = Vec::new();
         for stored in store.list(PREFIX).items {
-            let definition = &stored.value;
-            for version in list(definition, "/spec/versions") {
+            for version in list(&stored.value, "/spec/versions") {
                 if version["served"] == true {
-                    served.push(intern(definition, version));
+                    served.push(self.custom(&all, &stored.value, version));
                 }
             }
         }
-        *self.all.write().unwrap_or_else(PoisonError::into_inner) = served;
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        for old in all.iter() {
+            known.remove(old.kind.definition);
+        }
+        for custom in &served {
+            known.insert(custom.kind.definition, Arc::clone(custom));
+        }
+        *all = served;
+    }
+
+    /// One version of a definition; the one that is there already if the definition is as it was.
+    fn custom(&self, there: &[Arc<Custom>], definition: &Value, version: &Value) -> Arc<Custom> {
+        let (uid, name) = (text(definition, "/metadata/uid"), text(version, "/name"));
+        let state = format!("{uid}-{}-{name}", definition["metadata"]["generation"]);
+        if let Some(same) = there.iter().find(|c| c.state == state) {
+            return Arc::clone(same);
+        }
+        let spec = &definition["spec"];
+        let of = text(definition, "/metadata/name");
+        let shape = shape(&format!("{MARK}{}/{of}/{name}", self.server), spec, version);
+        Arc::new(Custom {
+            kind: &shape.kind,
+            list_kind: text(spec, "/names/listKind").to_owned(),
+            version: version.clone(),
+            columns: structural::columns(version),
+            selectable: shape.selectable,
+            state,
+        })
+    }
+}
+
+impl Drop for Customs {
+    fn drop(&mut self) {
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        for custom in self.all.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            known.remove(custom.kind.definition);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_that_changes_leaves_nothing_behind_unless_its_names_change() {
+        let spec = json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab"}});
+        let version = |properties: Value| json!({"name": "v1", "schema": {"openAPIV3Schema": {"properties": properties}}});
+        let first = shape("custom/test", &spec, &version(json!({})));
+        for i in 0..100 {
+            let changed = shape("custom/test", &spec, &version(json!({"a": {"maxLength": i}})));
+            assert!(std::ptr::eq(first, changed));
+        }
+        let renamed = json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab", "singular": "tab"}});
+        let other = shape("custom/test", &renamed, &version(json!({})));
+        assert_eq!((first.kind.singular, other.kind.singular), ("", "tab"));
     }
 }

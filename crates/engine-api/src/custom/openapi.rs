@@ -1,5 +1,7 @@
 //! The OpenAPI document of a group version of custom kinds: what `kubectl explain` reads (apiextensions
 //! `pkg/controller/openapi/builder`).
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::Custom;
@@ -7,7 +9,7 @@ use super::Custom;
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The document, of all custom kinds of one group version.
-pub fn document(customs: &[&'static Custom]) -> Value {
+pub fn document(customs: &[Arc<Custom>]) -> Value {
     let (mut schemas, mut paths) = (Map::new(), Map::new());
     // Every built-in document brings the definitions of metadata.
     let core = schema::openapi_v3("apis/coordination.k8s.io/v1")
@@ -19,7 +21,7 @@ pub fn document(customs: &[&'static Custom]) -> Value {
         }
     }
     for custom in customs {
-        let kind = &custom.kind;
+        let kind = custom.kind;
         let mut parts: Vec<&str> = kind.group.split('.').collect();
         parts.reverse();
         let name = format!("{}.{}.{}", parts.join("."), kind.version, kind.kind);

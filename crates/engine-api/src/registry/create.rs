@@ -103,7 +103,7 @@ impl Api {
             strategy::prepare_create(kind, &mut candidate);
             let name = text(&candidate, "/metadata/name").to_owned();
             let causes = match custom::of(request_kind) {
-                Some(custom) => custom::causes(custom, None, &candidate),
+                Some(custom) => custom::causes(&custom, None, &candidate),
                 None => validation::validate_create(request_kind.definition, &candidate),
             };
             if !causes.is_empty() {

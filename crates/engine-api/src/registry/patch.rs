@@ -252,7 +252,7 @@ impl Api {
 /// What an applied object may not say.
 fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
     let unknown = match custom::of(kind) {
-        Some(custom) => custom::undeclared(custom, &mut applied.clone()),
+        Some(custom) => custom::undeclared(&custom, &mut applied.clone()),
         None => schema::unknown_fields(kind.definition, applied),
     };
     if let Some(first) = unknown.first() {

@@ -180,7 +180,7 @@ impl Api {
             // Checked by whoever binds; the pod's own rules forbid just this change.
             "binding" => Vec::new(),
             _ => match custom::of(request_kind) {
-                Some(custom) => custom::causes(custom, Some(old), &new),
+                Some(custom) => custom::causes(&custom, Some(old), &new),
                 None => validation::validate_update(kind.definition, subresource, old, &new),
             },
         };

@@ -27,7 +27,7 @@ fn scale_of(kind: &KindInfo, object: &Value) -> Value {
                 String::new(),
             ]
         },
-        custom::Custom::scale,
+        |custom| custom.scale(),
     );
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {

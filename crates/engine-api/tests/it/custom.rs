@@ -123,6 +123,24 @@ async fn discovery_knows_it_and_forgets_it() {
     assert_eq!(server.code("/apis/stable.example.com").await, 404);
 }
 
+#[tokio::test]
+async fn a_changed_schema_holds_from_the_next_request_on() {
+    let server = defined().await;
+    let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
+    let good = tab("a", json!({"cronSpec": "* * * * *", "replicas": 9}));
+    server.ok("POST", TABS, &good).await;
+    let at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/replicas/maximum";
+    for most in [5, 20, 5] {
+        let mut changed = server.get(&path).await;
+        *changed.pointer_mut(at).unwrap() = most.into();
+        server.ok("PUT", &path, &changed).await;
+        let mut other = good.clone();
+        other["metadata"]["name"] = format!("b{most}").into();
+        let (code, _) = send(&server.admin, "POST", &format!("{TABS}?dryRun=All"), &other).await;
+        assert_eq!(code, if most < 9 { 422 } else { 201 });
+    }
+}
+
 /// What is at the path once it is so.
 async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..1000 {
