@@ -4,7 +4,7 @@ use crate::MeansError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The cluster did not do what it was asked.
-    #[error("failed to {doing}: {source}")]
+    #[error("failed to {doing}: {}", said(source))]
     Api {
         /// What was asked for.
         doing: String,
@@ -36,6 +36,14 @@ pub enum Error {
     /// The store does not tell its roles, or does not come to rest.
     #[error("the store {0}")]
     Store(String),
+}
+
+/// What the API server said, without the rest of its answer.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

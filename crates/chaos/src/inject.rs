@@ -36,13 +36,18 @@ struct Parts {
     what: Vec<String>,
     victims: Vec<String>,
     undo: Vec<Undo>,
-    /// When the first part was done.
+    /// When the first part began.
     at: Option<Instant>,
 }
 
 impl Parts {
-    fn add(&mut self, victim: String, what: String, undo: Option<Undo>) {
+    /// A fault begins when the cluster is asked for it, not when it has answered: what it does meanwhile belongs to it.
+    fn begin(&mut self) {
         self.at.get_or_insert_with(Instant::now);
+    }
+
+    fn add(&mut self, victim: String, what: String, undo: Option<Undo>) {
+        self.begin();
         if !self.victims.contains(&victim) {
             self.victims.push(victim);
         }
@@ -79,6 +84,7 @@ impl Parts {
 async fn kill(chaos: &Chaos, victims: &[Pod], by: KillBy, parts: &mut Parts) -> Result<(), Error> {
     for pod in victims {
         let (namespace, name, uid) = identity(pod);
+        parts.begin();
         let what = match (by, &chaos.means) {
             (KillBy::Signal, Some(means)) => {
                 let killed = means

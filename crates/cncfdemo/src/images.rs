@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use deploy::{Bundle, Values};
 use image::{BuildOptions, Builder, Mirrors, Progress, Recipes, Store};
 
+use crate::exit::Hinted;
 use crate::printer::Printer;
 use crate::settings::Settings;
 
@@ -31,6 +32,40 @@ fn needed(values: &Values) -> Vec<&'static str> {
         _ => true,
     };
     OF_THE_DEMO.into_iter().filter(is_needed).collect()
+}
+
+/// Names, for images that nobody has named yet, so that templates can be rendered.
+pub fn stand_in(values: &mut Values) {
+    for name in OF_THE_DEMO {
+        if values.get(&format!("images.{name}")).is_none() {
+            values.insert(
+                &format!("images.{name}"),
+                format!("cncfdemo.local/{name}:to-be-built").into(),
+            );
+        }
+    }
+}
+
+/// Fails when the values do not name every image that their steps use: only a local cluster gets them from here.
+pub fn check(values: &Values) -> anyhow::Result<()> {
+    let is_missing = |name: &&str| values.get(&format!("images.{name}")).is_none();
+    let missing: Vec<String> = needed(values)
+        .into_iter()
+        .filter(is_missing)
+        .map(|name| format!("images.{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Hinted {
+        message: format!(
+            "this cluster gets its images from a registry or its nodes, and no value names {}: nothing was changed",
+            missing.join(", ")
+        ),
+        hint: "`cncfdemo image export --demo DIR` writes them as archives, with a file for --values; docs/design/images.md says how they get to the nodes"
+            .to_owned(),
+    }
+    .into())
 }
 
 /// Opens the store.

@@ -62,10 +62,16 @@ impl Printer {
         } else {
             ("", "")
         };
-        let mut text = failure.to_string();
-        for cause in failure.chain().skip(1) {
-            let cause = cause.to_string();
-            if !text.contains(&cause) {
+        let mut text = String::new();
+        for cause in failure.chain() {
+            // An API server's answer in its own words, without its other fields.
+            let cause = match cause.downcast_ref::<kube::Error>() {
+                Some(kube::Error::Api(status)) => status.message.clone(),
+                _ => cause.to_string(),
+            };
+            if text.is_empty() {
+                text = cause;
+            } else if !text.contains(&cause) {
                 text = format!("{text}: {cause}");
             }
         }

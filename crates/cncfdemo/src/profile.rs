@@ -7,8 +7,9 @@ use deploy::Values;
 use image::PullOptions;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use preflight::{Level, Profile, Wanted};
 
 use crate::cli::Start;
@@ -20,6 +21,8 @@ use crate::settings::Settings;
 /// Images that no Debian package is, by their names in values.
 const COUNTLY: [&str; 4] = ["mongo", "nginx", "countly-api", "countly-frontend"];
 const GRAFANA: [&str; 1] = ["grafana"];
+/// The annotation of the class that claims without one get.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Bytes of the key that MongoDB's members prove themselves with; its limit is 1024 characters of base64.
 const KEY: usize = 96;
 
@@ -47,7 +50,7 @@ pub fn app(values: &Values) -> String {
 /// what they lack is said by the cluster while its pods are waited for.
 pub async fn check(values: &Values, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     if settings.context.is_some() {
-        return Ok(());
+        return storage(values, settings).await;
     }
     if app(values) == "countly" {
         avx(settings).await?;
@@ -78,6 +81,42 @@ pub async fn check(values: &Values, settings: &Settings, printer: &Printer) -> a
     }
     step.done(begun.elapsed(), &format!("{} images can be pulled", wanted.len()));
     Ok(())
+}
+
+/// Another cluster may have no StorageClass that the store's claims get by default: they would wait for ever.
+async fn storage(values: &Values, settings: &Settings) -> anyhow::Result<()> {
+    let named = values
+        .get("redis.storage_class")
+        .and_then(|v| v.as_str())
+        .is_some_and(|name| !name.is_empty());
+    if named || app(values) != "tally" {
+        return Ok(());
+    }
+    let classes: Api<StorageClass> = Api::all(crate::cluster::client(settings).await?);
+    // Who may not list them may still be served by them.
+    let Ok(classes) = classes.list(&ListParams::default()).await else {
+        return Ok(());
+    };
+    let is_default = |class: &StorageClass| {
+        let annotations = class.metadata.annotations.as_ref();
+        annotations.is_some_and(|a| a.get(DEFAULT_CLASS).is_some_and(|v| v == "true"))
+    };
+    if classes.iter().any(is_default) {
+        return Ok(());
+    }
+    let names: Vec<String> = classes.into_iter().filter_map(|c| c.metadata.name).collect();
+    Err(Hinted {
+        message: "the cluster has no default StorageClass for the store's claims: nothing was changed"
+            .to_owned(),
+        hint: match names.as_slice() {
+            [] => "it has none at all: install one, or a provisioner that brings one".to_owned(),
+            names => format!(
+                "--set redis.storage_class=NAME uses one of its own: {}",
+                names.join(", ")
+            ),
+        },
+    }
+    .into())
 }
 
 /// The doctor's check of the processor.

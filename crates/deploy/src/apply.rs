@@ -9,6 +9,7 @@ use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::error::said;
 use crate::{Error, Manifest};
 
 /// Requests under way at once. Past a few dozen the server's commit batches are full and more only queue.
@@ -257,14 +258,10 @@ fn outcome(manifest: &Manifest, done: &DynamicObject) -> Result<Outcome, Error> 
 }
 
 fn refused(manifest: &Manifest, error: kube::Error) -> Error {
-    let reason = match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    };
     Error::Refused {
         origin: manifest.origin.clone(),
         kind: manifest.kind().to_owned(),
         name: manifest.name().to_owned(),
-        reason,
+        reason: said(&error),
     }
 }

@@ -77,13 +77,21 @@ pub enum Error {
         reason: String,
     },
     /// The API could not be reached or answered with an error.
-    #[error("failed to {action}: {source}")]
+    #[error("failed to {action}: {}", said(source))]
     Api {
         /// What was tried.
         action: String,
         /// Why it failed.
         source: Box<kube::Error>,
     },
+}
+
+/// What the API server said, without the rest of its answer.
+pub(crate) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

@@ -7,6 +7,8 @@ use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::configmap::Entries;
 use crate::wait::reached;
@@ -34,7 +36,7 @@ pub struct Step {
     pub apps: Vec<String>,
     /// The step is taken when each of these values, by its dotted path, is this.
     #[serde(default)]
-    pub when: BTreeMap<String, serde_json::Value>,
+    pub when: BTreeMap<String, Value>,
     /// Objects of the namespace that must not be there, as `apps/v1/Deployment/NAME`.
     #[serde(default)]
     pub absent: Vec<Absent>,
@@ -195,6 +197,7 @@ pub fn render_app(
         object["metadata"]["labels"] = serde_json::json!({
             "app.kubernetes.io/name": app, "app.kubernetes.io/part-of": "cncfdemo",
         });
+        mark(&mut manifests, &object);
         manifests.insert(
             0,
             Manifest {
@@ -204,6 +207,25 @@ pub fn render_app(
         );
     }
     Ok(manifests)
+}
+
+/// Marks the Deployments that mount a ConfigMap with what is in it: their programs read it once, when they begin. A StatefulSet's
+/// members stay, whose restart costs more than a setting is worth.
+fn mark(manifests: &mut [Manifest], config: &Value) {
+    let name = &config["metadata"]["name"];
+    let content = format!("{}{}", config["data"], config["binaryData"]);
+    let digest = format!("{:x}", Sha256::digest(content));
+    for manifest in manifests.iter_mut().filter(|m| m.kind() == "Deployment") {
+        let template = &mut manifest.object["spec"]["template"];
+        let volumes = template["spec"]["volumes"].as_array();
+        if volumes
+            .into_iter()
+            .flatten()
+            .any(|v| v["configMap"]["name"] == *name)
+        {
+            template["metadata"]["annotations"]["cncfdemo.io/config"] = digest.as_str().into();
+        }
+    }
 }
 
 /// Renders everything first, so that a mistake shows before anything is changed; then applies step after step, each one
@@ -402,7 +424,7 @@ fn selector(manifest: &Manifest) -> String {
     let labels = manifest
         .object
         .pointer("/spec/selector/matchLabels")
-        .and_then(serde_json::Value::as_object);
+        .and_then(Value::as_object);
     let pairs = labels
         .into_iter()
         .flatten()
@@ -433,6 +455,32 @@ mod tests {
             file("web/config/raw.bin", "x"),
             file("web/image.toml", "nothing for the cluster"),
         ])
+    }
+
+    #[test]
+    fn a_changed_configuration_changes_the_deployments_that_mount_it() {
+        let deployment = |name: &str, config: &str| Manifest {
+            origin: String::new(),
+            object: serde_json::json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"template": {"spec": {
+                "volumes": [{"name": "c", "configMap": {"name": config}}]}}}}),
+        };
+        let config =
+            |text: &str| serde_json::json!({"metadata": {"name": "web-config"}, "data": {"a": text}});
+        let marked = |text: &str| {
+            let mut manifests = [
+                deployment("web", "web-config"),
+                deployment("other", "other-config"),
+            ];
+            mark(&mut manifests, &config(text));
+            manifests.map(|m| {
+                m.object["spec"]["template"]["metadata"]["annotations"]["cncfdemo.io/config"].clone()
+            })
+        };
+        let ([one, other], [two, _]) = (marked("1"), marked("2"));
+        assert!(
+            one.is_string() && one != two && other.is_null(),
+            "{one} {two} {other}"
+        );
     }
 
     #[test]

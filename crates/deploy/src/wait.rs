@@ -130,6 +130,7 @@ pub async fn explain(
             .max_by_key(|e| e.last_timestamp.clone());
         let detail = last
             .and_then(|e| e.message)
+            .map(|m| m.trim().to_owned())
             .filter(|m| !reason.contains(m.as_str()));
         return Ok(Some(match detail {
             Some(detail) => format!("pod {name} is {reason}: {detail}"),

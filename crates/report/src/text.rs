@@ -32,7 +32,10 @@ pub fn text(run: &Run) -> String {
     }
     crate::recovery::text(run, &mut out);
     if !run.repeats.is_empty() {
-        let values: Vec<String> = run.observed().map(|l| format!("{:.2}", l.latency.p99_ms)).collect();
+        let values: Vec<String> = run
+            .observed()
+            .map(|l| format!("{:.2}", l.latency.p99_ms))
+            .collect();
         let _ = writeln!(
             out,
             "{:<12} {} loads, p99 in ms: {}",

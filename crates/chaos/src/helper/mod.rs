@@ -194,6 +194,7 @@ impl Helper<'_> {
                 "volumes": volume.iter().collect::<Vec<_>>(),
                 "containers": [{
                     "name": "chaos", "image": self.image, "command": command,
+                    "env": [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}],
                     "securityContext": {"privileged": in_network, "runAsUser": 0},
                     "volumeMounts": volume.iter().map(|_| json!({"name": "target", "mountPath": "/target"})).collect::<Vec<_>>(),
                 }],

@@ -30,14 +30,26 @@ trap over TERM INT
 mend
 [ "$(date +%s)" -lt "$until" ] || over
 say "applying"
+# A node's last word has to get out before nothing does.
+[ "$who" = node ] && sleep 2
 end=$(($(date +%s) + seconds))
 [ "$end" -lt "$until" ] && until=$end
+# A node loses what lies beyond its own interface, and keeps its pods: their probes come from the node itself.
+set -- $(ip -o address show to "${HOST_IP:-}" 2> /dev/null)
+uplink=${2:-}
+[ "$who" != node ] || [ -n "$uplink" ] || { say "failed: no interface of this node has its address ${HOST_IP:-}"; exit 1; }
 drop() {
   printf 'table inet cncfdemo_chaos {\n'
   for hook in input output forward; do
     printf ' chain %s { type filter hook %s priority -300; policy accept; ' $hook $hook
-    [ $hook = output ] && printf 'oifname "lo" accept; ' || printf 'iifname "lo" accept; '
-    printf '%s drop; }\n' "$1"
+    if [ "$who" != node ]; then
+      [ $hook = output ] && printf 'oifname "lo" accept; ' || printf 'iifname "lo" accept; '
+      printf '%s drop; }\n' "$1"
+    else
+      [ $hook = output ] || printf 'iifname "%s" %s drop; ' "$uplink" "$1"
+      [ $hook = input ] || printf 'oifname "%s" %s drop; ' "$uplink" "$1"
+      printf '}\n'
+    fi
   done
   printf '}\n'
 }

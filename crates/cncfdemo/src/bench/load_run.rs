@@ -361,18 +361,27 @@ async fn observe(run: &mut Run, client: &Client, namespace: &str, started: jiff:
     }
     let pods = async {
         let base = endpoint(client, namespace, "prometheus").await?;
-        let (up, all) = prometheus::targets(&base).await?;
+        let ended = jiff::Timestamp::now();
+        // What a fault has replaced is not scraped yet.
+        let patience = Duration::from_secs(if run.faults.is_empty() { 0 } else { 15 });
+        let (up, all) = prometheus::targets(&base, patience).await?;
         if up < all {
             run.missing
                 .push(format!("Prometheus reaches only {up} of its {all} targets"));
         }
-        prometheus::pods(&base, namespace, started, jiff::Timestamp::now()).await
+        prometheus::pods(&base, namespace, started, ended).await
     };
     match pods.await {
         Ok(pods) if pods.is_empty() => run
             .missing
             .push("CPU and memory by pod: Prometheus has none of it yet".to_owned()),
-        Ok(pods) => run.pods = pods,
+        Ok(pods) => {
+            if pods.iter().flat_map(|p| &p.samples).all(|s| s.cpu.is_none()) {
+                run.missing
+                    .push("CPU by pod: Prometheus has none of it".to_owned());
+            }
+            run.pods = pods;
+        }
         Err(e) => run.missing.push(format!("CPU and memory by pod: {e:#}")),
     }
 }

@@ -110,7 +110,11 @@ async fn loads(
         }
         None => None,
     };
-    let before = counted(&order, subject).await;
+    let counter = Counter::find(&order, subject).await;
+    let before = match &counter {
+        Some(Ok(counter)) => Some(counter.requests().await),
+        _ => None,
+    };
     let mut run = load_run::run_until(&order, subject, Vec::new(), command, interrupt).await?;
     run.search = search;
     run.load.arm = arms[0].name().map(str::to_owned);
@@ -136,12 +140,17 @@ async fn loads(
         load.arm = arm.name().map(str::to_owned);
         run.repeats.push(load);
     }
-    match (before, counted(&order, subject).await) {
-        (Some(Ok(before)), Some(Ok(after))) => run.count(before, after),
-        (Some(Err(e)), _) | (_, Some(Err(e))) => {
-            run.missing.push(format!("requests counted in the store: {e:#}"))
-        }
-        _ => {}
+    let counted = async {
+        let Some(counter) = counter.transpose()? else {
+            return anyhow::Ok(None);
+        };
+        let after = counter.requests().await?;
+        Ok(before.transpose()?.map(|before| (before, after)))
+    };
+    match counted.await {
+        Ok(Some((before, after))) => run.count(before, after),
+        Ok(None) => {}
+        Err(e) => run.missing.push(format!("requests counted in the store: {e:#}")),
     }
     if let Some(environment) = &mut run.environment {
         let known = match plan.background {
@@ -155,28 +164,41 @@ async fn loads(
     Ok(run)
 }
 
-/// Requests that the demo has counted so far.
-async fn counted(order: &Order, subject: &Subject) -> Option<anyhow::Result<u64>> {
-    let Subject::Demo {
-        app_key,
-        client,
-        namespace,
-        ..
-    } = subject
-    else {
-        return None;
-    };
-    let ours = application(client, namespace)
-        .await
-        .is_ok_and(|a| a.service == "tally");
-    // What came before the part that counts would be counted too.
-    if !ours || order.warm_up > Duration::ZERO {
-        return None;
+/// Where the demo's application tells what it has counted.
+struct Counter {
+    base: String,
+    app_key: String,
+}
+
+impl Counter {
+    /// Found before anything breaks: right after a fault there may be no endpoint for a moment, where asking has patience.
+    async fn find(order: &Order, subject: &Subject) -> Option<anyhow::Result<Counter>> {
+        let Subject::Demo {
+            app_key,
+            client,
+            namespace,
+            ..
+        } = subject
+        else {
+            return None;
+        };
+        let ours = application(client, namespace)
+            .await
+            .is_ok_and(|a| a.service == "tally");
+        // What came before the part that counts would be counted too.
+        if !ours || order.warm_up > Duration::ZERO {
+            return None;
+        }
+        let base = load_run::url(subject).await;
+        Some(base.map(|base| Counter {
+            base,
+            app_key: app_key.clone(),
+        }))
     }
-    Some(match load_run::url(subject).await {
-        Ok(base) => count::requests(&base, app_key).await,
-        Err(e) => Err(e),
-    })
+
+    async fn requests(&self) -> anyhow::Result<u64> {
+        count::requests(&self.base, &self.app_key).await
+    }
 }
 
 /// How one load is run, and what for.

@@ -24,9 +24,14 @@ pub enum ImageCommand {
     /// Export an image as an OCI archive
     Export {
         /// The image
-        reference: String,
+        #[arg(required_unless_present = "demo")]
+        reference: Option<String>,
         /// The archive to write
-        file: PathBuf,
+        #[arg(required_unless_present = "demo")]
+        file: Option<PathBuf>,
+        /// Build all that the demo needs, and write them to this folder, with a values.toml that `start --context NAME --values` takes
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["reference", "file"])]
+        demo: Option<PathBuf>,
     },
     /// Pull an image from a registry
     Pull {

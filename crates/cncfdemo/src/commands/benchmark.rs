@@ -41,7 +41,10 @@ pub async fn run(args: &Benchmark, settings: &Settings, printer: &Printer) -> an
         },
     };
     let what = match &plan.find_max {
-        Some(objective) => format!("the highest rate that keeps {objective}, from {}", what(&plan.order)),
+        Some(objective) => format!(
+            "the highest rate that keeps {objective}, from {}",
+            what(&plan.order)
+        ),
         None => what(&plan.order),
     };
     let step = printer.step("load", &what);

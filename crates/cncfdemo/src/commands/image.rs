@@ -1,9 +1,13 @@
 //! `cncfdemo image`: container images from signed Debian packages, archives and registries.
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
 use anyhow::Context as _;
 use image::{Built, Image, PullOptions};
 use serde_json::{Value, json};
 
 use crate::cli::ImageCommand;
+use crate::exit::Usage;
 use crate::images;
 use crate::printer::Printer;
 use crate::settings::Settings;
@@ -19,9 +23,15 @@ pub async fn run(command: ImageCommand, settings: &Settings, printer: &Printer) 
             show(&found, "imported", printer);
             Ok(())
         }
-        ImageCommand::Export { reference, file } => {
-            let (store, path) = (images::store(settings)?, file.clone());
-            let image = tokio::task::spawn_blocking(move || store.export(&reference, path)).await??;
+        ImageCommand::Export {
+            demo: Some(folder), ..
+        } => export_demo(&folder, settings, printer).await,
+        ImageCommand::Export { reference, file, .. } => {
+            // clap lets nothing else through.
+            let (reference, file) = reference
+                .zip(file)
+                .ok_or_else(|| Usage("an image and a file, or --demo DIR".to_owned()))?;
+            let image = export(settings, reference, file.clone()).await?;
             printer.text(format!("exported {} to {}", image.name, file.display()));
             printer.data(&json!({"image": describe(&image), "file": file}));
             Ok(())
@@ -55,6 +65,43 @@ pub async fn run(command: ImageCommand, settings: &Settings, printer: &Printer) 
             Ok(())
         }
     }
+}
+
+async fn export(settings: &Settings, reference: String, file: PathBuf) -> anyhow::Result<Image> {
+    let store = images::store(settings)?;
+    Ok(tokio::task::spawn_blocking(move || store.export(&reference, file)).await??)
+}
+
+/// Archives of everything that the demo needs, whatever the background work is to be, and the values that name them.
+async fn export_demo(folder: &Path, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    let recipes = images::recipes(&crate::apps::bundle(None)?)?;
+    let builder = images::builder(settings, recipes, false, |_| {})?;
+    let mut rows = Vec::new();
+    let mut names = toml::Table::new();
+    for name in images::OF_THE_DEMO.into_iter().chain(["chaos"]) {
+        let step = printer.step("export", name);
+        let begun = Instant::now();
+        let built = builder
+            .build(name)
+            .await
+            .with_context(|| format!("failed to build image `{name}`"))?;
+        let file = folder.join(format!("{name}.tar"));
+        let image = export(settings, built.reference.to_string(), file.clone()).await?;
+        step.done(begun.elapsed(), &image.name);
+        names.insert(name.to_owned(), image.name.clone().into());
+        rows.push(json!({"image": describe(&image), "file": file}));
+    }
+    let values = folder.join("values.toml");
+    let text = toml::to_string(&toml::Table::from_iter([("images".to_owned(), names.into())]))?;
+    std::fs::write(&values, text).with_context(|| format!("failed to write {}", values.display()))?;
+    printer.text(format!(
+        "Next       the archives to every node (ctr -n k8s.io images import FILE, kind load image-archive FILE, …), then\n           \
+         cncfdemo start --context NAME --values {}",
+        values.display()
+    ));
+    printer.data(&json!({"images": rows, "values": values}));
+    Ok(())
 }
 
 async fn build(

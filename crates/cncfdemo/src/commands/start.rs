@@ -24,8 +24,16 @@ use crate::{apps, cluster, images, profile};
 pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let bundle = apps::bundle(args.apps.as_deref())?;
     let mut values = apps::values(&bundle, args.values.as_deref(), &args.set)?;
-    fill(&mut values, &args.namespace, settings);
+    values.insert("namespace", args.namespace.as_str().into());
     profile::choose(args, &mut values);
+    match settings.context {
+        None => images::stand_in(&mut values),
+        Some(_) => {
+            // A context that there is none of is told of first.
+            cluster::config(settings).await?;
+            images::check(&values)?;
+        }
+    }
     // A mistake in a template or a value shows before anything is changed.
     let rendered = render(&bundle, &args.namespace, &values)?;
     if args.dry_run {
@@ -126,21 +134,6 @@ async fn everything(
 fn tell(journal: &Journal, timeline: &Timeline) {
     if let Some(phase) = timeline.phases.last() {
         journal.done(&phase.name, &phase.title, &[("seconds", phase.seconds)]);
-    }
-}
-
-/// Values that only the program knows. Where no images are built, those of a values file are used.
-pub fn fill(values: &mut Values, namespace: &str, settings: &Settings) {
-    values.insert("namespace", namespace.into());
-    if settings.context.is_none() {
-        for name in images::OF_THE_DEMO {
-            if values.get(&format!("images.{name}")).is_none() {
-                values.insert(
-                    &format!("images.{name}"),
-                    format!("cncfdemo.local/{name}:to-be-built").into(),
-                );
-            }
-        }
     }
 }
 
@@ -298,10 +291,31 @@ struct Answer {
     answered: Instant,
 }
 
-/// Asks the application once; it is Ready, so it has to answer.
+/// Asks the application until it answers: it is Ready, but a cluster may need a moment to lead its Service there.
 async fn first_answer(client: Client, namespace: String, app: String) -> anyhow::Result<Answer> {
+    const PATIENCE: Duration = Duration::from_secs(30);
     let asked = Instant::now();
-    let url = bench::endpoint(&client, &namespace, &app).await?;
+    loop {
+        let failure = match answering(&client, &namespace, &app).await {
+            Ok(url) => {
+                return Ok(Answer {
+                    url,
+                    asked,
+                    answered: Instant::now(),
+                });
+            }
+            Err(failure) => failure,
+        };
+        if asked.elapsed() > PATIENCE {
+            return Err(failure);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Where the application is, if it answers there.
+async fn answering(client: &Client, namespace: &str, app: &str) -> anyhow::Result<String> {
+    let url = bench::endpoint(client, namespace, app).await?;
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .no_proxy()
@@ -316,11 +330,7 @@ async fn first_answer(client: Client, namespace: String, app: String) -> anyhow:
         "{url}/o/ping answered {}",
         answer.status()
     );
-    Ok(Answer {
-        url,
-        asked,
-        answered: Instant::now(),
-    })
+    Ok(url)
 }
 
 async fn first_load(

@@ -5,16 +5,18 @@ use kube::runtime::wait::{await_condition, conditions};
 use serde_json::json;
 
 use crate::cli::Stop;
-use crate::cluster;
 use crate::printer::Printer;
 use crate::settings::Settings;
+use crate::{cluster, images};
 
 /// Deletes the demo's namespace and what it has outside of it, and waits until it is gone.
 pub async fn run(args: &Stop, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
     let client = cluster::client(settings).await?;
     let bundle = crate::apps::bundle(None)?;
     let mut values = crate::apps::values(&bundle, None, &[])?;
-    super::start::fill(&mut values, &args.namespace, settings);
+    values.insert("namespace", args.namespace.as_str().into());
+    // What is taken down has images, but nobody needs to know which.
+    images::stand_in(&mut values);
     deploy::teardown(&client, &bundle, &args.namespace, &values).await?;
     let namespaces: Api<Namespace> = Api::all(client);
     if let Some(namespace) = namespaces.get_opt(&args.namespace).await? {
@@ -26,8 +28,12 @@ pub async fn run(args: &Stop, settings: &Settings, printer: &Printer) -> anyhow:
         }
         await_condition(namespaces, &args.namespace, conditions::is_deleted(&uid)).await?;
     }
+    let cluster = match settings.context {
+        None => "the cluster stays (cncfdemo destroy takes it down)",
+        Some(_) => "the cluster is as it was",
+    };
     printer.text(format!(
-        "the demo in namespace {} is gone; the cluster stays (cncfdemo destroy takes it down)",
+        "the demo in namespace {} is gone; {cluster}",
         args.namespace
     ));
     printer.data(&json!({"stopped": args.namespace}));

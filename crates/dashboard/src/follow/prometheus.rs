@@ -86,8 +86,9 @@ fn query(namespace: &str) -> String {
         let buckets = format!("tally_http_request_duration_seconds_bucket{{{here}}}{RANGE}");
         format!("histogram_quantile({q}, sum by (le) (rate({buckets})))")
     };
-    let cpu =
-        format!("sum by (pod) (rate(container_cpu_usage_seconds_total{{{here},container!=\"\"}}{RANGE}))");
+    let used = format!("container_cpu_usage_seconds_total{{{here},container!=\"\"}}");
+    // The kubelet of upstream 1.36 looks at a container every 10 to 20 s only.
+    let cpu = format!("sum by (pod) (rate({used}{RANGE}) or rate({used}[45s]))");
     [
         named("rate", requests("")),
         named("errors", requests(",code=~\"5..\"")),

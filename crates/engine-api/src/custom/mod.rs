@@ -113,7 +113,15 @@ fn shape(known_as: &str, spec: &Value, version: &Value) -> &'static Shape {
     let names = &spec["names"];
     let has = |subresource: &str| version["subresources"][subresource].is_object();
     let fields = &version["selectableFields"];
-    let made_of = json!([known_as, names, spec["scope"], has("status"), has("scale"), fields]).to_string();
+    let made_of = json!([
+        known_as,
+        names,
+        spec["scope"],
+        has("status"),
+        has("scale"),
+        fields
+    ])
+    .to_string();
     let mut shapes = SHAPES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = shapes.get(&made_of) {
         return known;
@@ -253,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_definition_that_changes_leaves_nothing_behind_unless_its_names_change() {
-        let spec = json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab"}});
+        let spec =
+            json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab"}});
         let version = |properties: Value| json!({"name": "v1", "schema": {"openAPIV3Schema": {"properties": properties}}});
         let first = shape("custom/test", &spec, &version(json!({})));
         for i in 0..100 {
