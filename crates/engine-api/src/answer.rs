@@ -103,6 +103,23 @@ pub fn text(code: u16, body: impl Into<Bytes>) -> Response<Body> {
     bytes(code, "text/plain; charset=utf-8", body)
 }
 
+/// What Go's own server says of a path that it does not know.
+pub fn page_not_found() -> Response<Body> {
+    let mut response = text(404, "404 page not found\n");
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// A code and nothing else.
+pub fn empty(code: u16) -> Response<Body> {
+    let mut response = bytes(code, "text/plain", Bytes::new());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
 /// A failure.
 pub fn failure(error: &ApiError) -> Response<Body> {
     let mut response = status(error.code, &error.status());

@@ -2,7 +2,7 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use schema::KindInfo;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -13,7 +13,7 @@ use crate::{
     api::{Api, Call},
     convert,
     custom::{self, Custom},
-    resource_metrics,
+    negotiate, resource_metrics,
     status::{ApiError, Result},
 };
 
@@ -110,6 +110,9 @@ impl Api {
     pub fn discovery(&self, call: &Call) -> Option<Result<Response<Body>>> {
         let path = call.route.path.trim_end_matches('/');
         let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if let Some(error) = self.refused(call, &parts) {
+            return Some(Err(error));
+        }
         let body = match parts.as_slice() {
             ["api"] if wants_aggregated(&call.headers) => {
                 let core = Group {
@@ -132,7 +135,7 @@ impl Api {
             ["api", "v1"] => resources("", "v1", of("", "v1")),
             ["apis", name] => match self.groups().iter().find(|g| g.name == *name) {
                 Some(found) => group(found, true),
-                None => return Some(Err(ApiError::no_such_path())),
+                None => return Some(Ok(answer::page_not_found())),
             },
             ["apis", resource_metrics::GROUP, resource_metrics::VERSION] => resource_list(
                 resource_metrics::GROUP,
@@ -146,24 +149,49 @@ impl Api {
                 let kinds = self.customs_of(group, version);
                 resources(group, version, kinds.iter().map(|c| c.kind))
             }
-            ["api" | "apis", ..] => return Some(Err(ApiError::no_such_path())),
+            ["api" | "apis", ..] => return Some(nothing_here(&call.route.path)),
             _ => return None,
         };
         Some(Ok(answer::json(200, &body)))
     }
 
+    /// What the router refuses of a document: other methods than GET, where upstream has one, and forms that it does not have.
+    fn refused(&self, call: &Call, parts: &[&str]) -> Option<ApiError> {
+        let routed = match parts {
+            ["api"] | ["api", "v1"] => true,
+            ["apis", group, version] => of(group, version).next().is_some(),
+            ["apis"] => false,
+            ["apis", name] if self.groups().iter().any(|g| g.name == *name) => false,
+            _ => return None,
+        };
+        if routed {
+            if call.method != Method::GET {
+                return Some(ApiError::method_not_allowed());
+            }
+            if let Err(error) = negotiate::routed(&call.headers, &negotiate::OBJECTS) {
+                return Some(error);
+            }
+        }
+        let aggregated = matches!(parts, ["api" | "apis"]) && wants_aggregated(&call.headers);
+        (!aggregated)
+            .then(|| negotiate::plain(&call.headers).err())
+            .flatten()
+    }
+
     /// `/openapi/v3` and the documents below it.
-    pub fn openapi(&self, path: &str) -> Result<Response<Body>> {
+    pub fn openapi(&self, path: &str) -> Response<Body> {
         let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
         if !rest.is_empty() {
             if let Some((group, version)) = group_version(path) {
                 let customs = self.customs_of(group, version);
                 if !customs.is_empty() {
-                    return Ok(answer::json(200, &custom::document(&customs)));
+                    return answer::json(200, &custom::document(&customs));
                 }
             }
-            let document = schema::openapi_v3(rest).ok_or_else(ApiError::no_such_path)?;
-            return Ok(answer::bytes(200, "application/json", document));
+            return match schema::openapi_v3(rest) {
+                Some(document) => answer::bytes(200, "application/json", document),
+                None => answer::empty(404),
+            };
         }
         let mut index = schema::openapi_v3_index();
         for ((group, version), remote) in self.remotes.all() {
@@ -176,7 +204,7 @@ impl Api {
             let hash = &custom.state;
             index["paths"][&path] = json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")});
         }
-        Ok(answer::json(200, &index))
+        answer::json(200, &index)
     }
 
     /// The custom kinds of a group version, by name as upstream lists them.
@@ -184,6 +212,21 @@ impl Api {
         let all = self.customs.all().into_iter();
         all.filter(|c| c.kind.group == group && c.kind.version == version)
             .collect()
+    }
+}
+
+/// The answer to a path that nobody serves. Paths of the API are refused by the router that serves the rest of their version or
+/// group, others by the plain server around it.
+pub fn nothing_here(path: &str) -> Result<Response<Body>> {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match parts.as_slice() {
+        ["api", ..] => Err(ApiError::no_such_path()),
+        ["apis", group, ..]
+            if *group == resource_metrics::GROUP || schema::kinds().iter().any(|k| k.group == *group) =>
+        {
+            Err(ApiError::no_such_path())
+        }
+        _ => Ok(answer::page_not_found()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From an authenticated request to whoever answers it.
 use std::sync::{Arc, atomic::Ordering};
 
-use http::Response;
+use http::{Method, Response};
 use schema::KindInfo;
 use serde_json::json;
 
@@ -11,7 +11,8 @@ use crate::{
     api::{Api, Call},
     auth::rbac::Attributes,
     bare, convert, custom, discovery,
-    negotiate::{Format, format},
+    negotiate::{self, Format, format},
+    options,
     registry::delete::DeleteOptions,
     resource_metrics, reviews,
     status::{ApiError, Result},
@@ -34,6 +35,10 @@ impl Api {
     /// Answer an authenticated request.
     pub async fn answer(self: &Arc<Self>, call: Arc<Call>) -> Result<Response<Body>> {
         self.authorise(&call)?;
+        // Cleaned for the question who may, not for the answer.
+        if call.path.starts_with("//") {
+            return Ok(answer::page_not_found());
+        }
         if let Some((group, version)) = group_version(&call.route.path)
             && let Some(remote) = self.remotes.get(group, version)
         {
@@ -98,6 +103,17 @@ impl Api {
             return answer;
         }
         let path = call.route.path.trim_end_matches('/');
+        let form = match path {
+            "/version" | "/.well-known/openid-configuration" => "application/json",
+            "/openid/v1/jwks" => "application/jwk-set+json",
+            _ => "",
+        };
+        if !form.is_empty() {
+            if call.method != Method::GET {
+                return Err(ApiError::method_not_allowed());
+            }
+            negotiate::routed(&call.headers, &[form])?;
+        }
         match path {
             "" => {
                 let mut paths: Vec<&str> = vec![
@@ -132,9 +148,9 @@ impl Api {
                 }),
             )),
             "/openapi/v2" => Ok(discovery::openapi_v2(call)),
-            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => self.openapi(path),
+            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => Ok(self.openapi(path)),
             path if is_public(path) => Ok(health(call, path)),
-            _ => Err(ApiError::no_such_path()),
+            path => discovery::nothing_here(path),
         }
     }
 
@@ -158,14 +174,32 @@ impl Api {
         {
             return self.resource_metrics(call).await;
         }
-        let kind = self
-            .kind(&route.group, &route.version, &route.resource)
-            .ok_or_else(ApiError::no_such_path)?;
+        let Some(kind) = self.kind(&route.group, &route.version, &route.resource) else {
+            return discovery::nothing_here(&route.path);
+        };
+        let proxied = route.subresource == "proxy";
         if !route.subresource.is_empty() {
-            if !kind.subresources.contains(&route.subresource.as_str()) {
+            let known = kind.subresources.contains(&route.subresource.as_str());
+            if !known || !route.rest.is_empty() && !proxied {
                 return Err(ApiError::no_such_path());
             }
+        }
+        // No route of upstream's answers HEAD, other than what it passes on.
+        let headless = call.method == Method::HEAD && !proxied && !custom::is(kind);
+        if !route.subresource.is_empty() && !headless {
             return self.subresource(call, kind).await;
+        }
+        let across = matches!(route.verb, "list" | "watch");
+        if kind.namespaced && route.namespace.is_empty() && !across && !reviews::is_review(kind) {
+            let collection = route.name.is_empty() || route.verb == "deletecollection";
+            return Err(if collection {
+                ApiError::method_not_allowed()
+            } else {
+                ApiError::no_such_path()
+            });
+        }
+        if headless {
+            return Err(ApiError::method_not_allowed());
         }
         if reviews::is_review(kind) {
             return match route.verb {
@@ -176,15 +210,6 @@ impl Api {
         if !kind.has_verb(route.verb) {
             return Err(ApiError::method_not_allowed());
         }
-        let across = matches!(route.verb, "list" | "watch");
-        if kind.namespaced && route.namespace.is_empty() && !across {
-            let collection = matches!(route.verb, "create" | "deletecollection");
-            return Err(if collection {
-                ApiError::method_not_allowed()
-            } else {
-                ApiError::no_such_path()
-            });
-        }
         if !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces" {
             return Err(ApiError::no_such_path());
         }
@@ -194,8 +219,16 @@ impl Api {
         if let Some(warning) = custom::of(kind).and_then(|c| custom::deprecation(&c)) {
             call.warn(warning);
         }
+        if !custom::is(kind) {
+            let produced: &[&str] = if across {
+                &negotiate::LISTS
+            } else {
+                &negotiate::OBJECTS
+            };
+            negotiate::routed(&call.headers, produced)?;
+        }
         let format = format(&call.headers)?;
-        check_dry_run(call)?;
+        options::check(call)?;
         if across {
             check_numbers(call)?;
         }
@@ -278,7 +311,7 @@ impl Api {
         match (route.subresource.as_str(), route.verb) {
             (subresource @ ("status" | "ephemeralcontainers" | "approval"), verb) => {
                 let format = format(&call.headers)?;
-                check_dry_run(call)?;
+                options::check(call)?;
                 let output = match verb {
                     "get" => crate::registry::Output::Stored(self.fetch(
                         convert::stored(kind),
@@ -324,31 +357,11 @@ impl Drop for WatchGuard {
     }
 }
 
-fn check_dry_run(call: &Call) -> Result<()> {
-    match call.query.get("dryRun") {
-        None | Some("All") => Ok(()),
-        // Reading has no such option.
-        Some(_) if matches!(call.route.verb, "get" | "list" | "watch") => Ok(()),
-        Some(other) => {
-            let cause = validation::Cause {
-                reason: "FieldValueNotSupported",
-                field: "dryRun".to_owned(),
-                message: format!("Unsupported value: \"{other}\": supported values: \"All\""),
-            };
-            Err(ApiError::invalid(
-                "meta.k8s.io",
-                call.options_kind(),
-                "",
-                &[cause],
-            ))
-        }
-    }
-}
-
 /// Parameters of lists and watches that are numbers.
 fn check_numbers(call: &Call) -> Result<()> {
     for name in ["limit", "timeoutSeconds"] {
-        if let Some(text) = call.query.get(name).filter(|text| text.parse::<i64>().is_err()) {
+        let said = call.query.all(name);
+        if let Some(text) = said.first().filter(|text| text.parse::<i64>().is_err()) {
             let digits = text.trim_start_matches(['-', '+']);
             let why = if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
                 "value out of range"
@@ -371,7 +384,7 @@ fn health(call: &Call, path: &str) -> Response<Body> {
         return if checks.contains(&check) {
             answer::text(200, "ok")
         } else {
-            answer::failure(&ApiError::no_such_path())
+            answer::page_not_found()
         };
     }
     if !call.query.truth("verbose") {

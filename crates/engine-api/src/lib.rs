@@ -23,6 +23,7 @@ mod json;
 mod keys;
 mod metrics;
 mod negotiate;
+mod options;
 mod pretty;
 mod proxy;
 mod query;

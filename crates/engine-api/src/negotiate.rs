@@ -1,7 +1,66 @@
 //! What form of answer the client asks for (apiserver `endpoints/handlers/negotiation`).
 use http::{HeaderMap, header};
+use serde_json::json;
 
 use crate::status::{ApiError, Result};
+
+/// What objects are written as.
+pub const OBJECTS: [&str; 3] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
+/// What lists are written as, which may be watched.
+pub const LISTS: [&str; 5] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+
+/// What the router asks before a request gets to its handler: one of these types or any, whatever its parameters (go-restful
+/// `route.go` matchesAccept, which knows no `application/*`).
+pub fn routed(headers: &HeaderMap, produced: &[&str]) -> Result<()> {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let fits = |range: &str| {
+        let media = range.split(';').next().unwrap_or_default().trim();
+        media == "*/*" || produced.contains(&media)
+    };
+    if accept.is_empty() || accept.split(',').any(fits) {
+        return Ok(());
+    }
+    Err(ApiError {
+        details: Some(json!({})),
+        ..ApiError::new(
+            406,
+            "NotAcceptable",
+            format!(
+                "406: Not Acceptable\n\nAvailable representations: {}",
+                produced.join(", ")
+            ),
+        )
+    })
+}
+
+/// A document that has no other form than its own.
+pub fn plain(headers: &HeaderMap) -> Result<()> {
+    match format(headers)? {
+        Format::Json | Format::Protobuf => Ok(()),
+        Format::Table | Format::Partial => Err(not_acceptable()),
+    }
+}
+
+fn not_acceptable() -> ApiError {
+    ApiError::new(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
+}
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +101,7 @@ pub fn format(headers: &HeaderMap) -> Result<Format> {
         match media {
             "application/json" | "application/*" | "*/*" | "text/json" | "application/yaml" => {
                 match parameter("as") {
-                    None => return Ok(Format::Json),
+                    None if parameter("g").is_none() && parameter("v").is_none() => return Ok(Format::Json),
                     Some("Table")
                         if parameter("g") == Some("meta.k8s.io") && parameter("v") == Some("v1") =>
                     {
@@ -53,7 +112,8 @@ pub fn format(headers: &HeaderMap) -> Result<Format> {
                     {
                         return Ok(Format::Partial);
                     }
-                    Some(_) => {}
+                    // Also `v` or `g` alone ask for something else.
+                    _ => {}
                 }
             }
             "application/vnd.kubernetes.protobuf" if parameter("as").is_none() => protobuf = true,
@@ -63,11 +123,7 @@ pub fn format(headers: &HeaderMap) -> Result<Format> {
     if protobuf {
         return Ok(Format::Protobuf);
     }
-    Err(ApiError::new(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-    ))
+    Err(not_acceptable())
 }
 
 /// Media types of request bodies.
@@ -133,5 +189,26 @@ mod tests {
             Format::Partial
         );
         assert_eq!(of("text/html").unwrap_err().code, 406);
+        assert_eq!(of("application/json;v=v1").unwrap_err().code, 406);
+    }
+
+    #[test]
+    fn routes() {
+        let said = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            routed(&headers, &OBJECTS).map_err(|e| e.message)
+        };
+        for fine in ["", "*/*", "text/html, application/json;q=0.1", "application/yaml"] {
+            assert_eq!(said(fine), Ok(()), "{fine}");
+        }
+        for bad in ["text/html", "application/*", "x", "text/json"] {
+            assert_eq!(
+                said(bad).unwrap_err(),
+                "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf",
+                "{bad}"
+            );
+        }
     }
 }

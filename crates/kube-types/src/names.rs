@@ -29,13 +29,17 @@ pub fn is_dns1123_label(value: &str) -> Vec<String> {
 pub fn is_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut errors = too_long(value, SUBDOMAIN_MAX);
     if !subdomain_matches(value) {
-        errors.push(regex_message(
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
-            SUBDOMAIN,
-            &["example.com"],
-        ));
+        errors.push(subdomain_words());
     }
     errors
+}
+
+fn subdomain_words() -> String {
+    regex_message(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
+        SUBDOMAIN,
+        &["example.com"],
+    )
 }
 
 /// A DNS label that starts with a letter (RFC 1035), such as a Service's name.
@@ -75,11 +79,12 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
             if prefix.is_empty() {
                 errors.push("prefix part must be non-empty".to_owned());
             } else {
-                errors.extend(
-                    is_dns1123_subdomain(prefix)
-                        .into_iter()
-                        .map(|e| format!("prefix part {e}")),
-                );
+                if prefix.len() > SUBDOMAIN_MAX {
+                    errors.push(format!("prefix part {}", max_bytes(SUBDOMAIN_MAX)));
+                }
+                if !subdomain_matches(prefix) {
+                    errors.push(format!("prefix part {}", subdomain_words()));
+                }
             }
             name
         }
@@ -93,7 +98,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".to_owned());
     } else if name.len() > LABEL_MAX {
-        errors.push(format!("name part {}", max_length_message(LABEL_MAX)));
+        errors.push(format!("name part {}", max_bytes(LABEL_MAX)));
     }
     if !key_matches(name) {
         errors.push(format!("name part {}", words()));
@@ -103,7 +108,10 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
 
 /// The value of a label.
 pub fn is_label_value(value: &str) -> Vec<String> {
-    let mut errors = too_long(value, LABEL_MAX);
+    let mut errors = Vec::new();
+    if value.len() > LABEL_MAX {
+        errors.push(max_bytes(LABEL_MAX));
+    }
     if !value.is_empty() && !key_matches(value) {
         errors.push(regex_message(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
@@ -246,6 +254,11 @@ pub fn is_decimal_integer(value: &str) -> Vec<String> {
     }
 }
 
+/// What keys and values of labels are told, whose rules have moved to `api/validate/content`.
+fn max_bytes(length: usize) -> String {
+    format!("must be no more than {length} bytes")
+}
+
 /// `must be no more than N characters`.
 pub fn max_length_message(length: usize) -> String {
     format!("must be no more than {length} characters")
@@ -359,8 +372,16 @@ mod tests {
             ]
         );
         assert_eq!(is_config_map_key(".."), ["must not be '..'"]);
+        assert_eq!(is_label_value(&"a".repeat(64)), ["must be no more than 63 bytes"]);
         assert_eq!(
-            is_label_value(&"a".repeat(64)),
+            is_qualified_name(&format!("{}/{}", "a".repeat(254), "b".repeat(64))),
+            [
+                "prefix part must be no more than 253 bytes",
+                "name part must be no more than 63 bytes"
+            ]
+        );
+        assert_eq!(
+            is_dns1123_label(&"a".repeat(64)),
             ["must be no more than 63 characters"]
         );
     }

@@ -5,12 +5,27 @@ use thiserror::Error;
 
 /// Why a text is no time, as Go words it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {element:?}")]
-pub struct TimeError {
-    text: String,
-    layout: &'static str,
-    rest: String,
-    element: &'static str,
+pub enum TimeError {
+    /// It leaves the layout.
+    #[error("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {element:?}")]
+    Misfit {
+        /// All of it.
+        text: String,
+        /// The layout.
+        layout: &'static str,
+        /// What is left where it leaves the layout.
+        rest: String,
+        /// What the layout has there.
+        element: &'static str,
+    },
+    /// It goes on after its end.
+    #[error("parsing time {text:?}: extra text: {rest:?}")]
+    Extra {
+        /// All of it.
+        text: String,
+        /// What is too much.
+        rest: String,
+    },
 }
 
 const SECONDS: &str = "2006-01-02T15:04:05Z07:00";
@@ -35,30 +50,35 @@ pub fn parse_seconds(text: &str) -> Result<Timestamp, TimeError> {
     parse(text, SECONDS)
 }
 
-/// As upstream's `MicroTime`, which also takes other fractions.
+/// `metav1.MicroTime`, which has six digits after the second.
 pub fn parse_micros(text: &str) -> Result<Timestamp, TimeError> {
     parse(text, MICROS)
 }
 
 fn parse(text: &str, layout: &'static str) -> Result<Timestamp, TimeError> {
-    if let Some((at, element)) = misfit(text) {
-        return Err(TimeError {
-            text: text.to_owned(),
-            layout,
-            rest: text.get(at..).unwrap_or_default().to_owned(),
-            element,
-        });
-    }
-    text.parse().map_err(|_| TimeError {
+    let (rest, element) = match walk(text, layout == MICROS) {
+        Ok("") => match text.parse() {
+            Ok(time) => return Ok(time),
+            Err(_) => (text, "2006"),
+        },
+        Ok(rest) => {
+            return Err(TimeError::Extra {
+                text: text.to_owned(),
+                rest: rest.to_owned(),
+            });
+        }
+        Err((at, element)) => (text.get(at..).unwrap_or_default(), element),
+    };
+    Err(TimeError::Misfit {
         text: text.to_owned(),
         layout,
-        rest: text.to_owned(),
-        element: "2006",
+        rest: rest.to_owned(),
+        element,
     })
 }
 
-/// Where the text leaves the form, and which element of Go's layout was expected there.
-fn misfit(text: &str) -> Option<(usize, &'static str)> {
+/// What is left after a time; or where the text leaves the form, and which element of Go's layout was expected there.
+fn walk(text: &str, micros: bool) -> Result<&str, (usize, &'static str)> {
     let bytes = text.as_bytes();
     let mut at = 0;
     for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
@@ -71,19 +91,31 @@ fn misfit(text: &str) -> Option<(usize, &'static str)> {
             }
         });
         if !fits {
-            return Some((at, element));
+            return Err((at, element));
         }
         at += element.len();
     }
-    if bytes.get(at) == Some(&b'.') {
-        at += 1 + bytes[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = &bytes[at..];
+    let digits = rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count();
+    if micros {
+        if rest.first() != Some(&b'.') || digits < 6 {
+            return Err((at, ".000000"));
+        }
+        at += 7;
+    } else if rest.first() == Some(&b'.') && digits > 0 {
+        at += 1 + digits;
     }
     let zone = &bytes[at..];
-    let offset = zone.len() == 6
+    let offset = zone.len() >= 6
         && matches!(zone[0], b'+' | b'-')
         && zone[3] == b':'
         && [1, 2, 4, 5].iter().all(|i| zone[*i].is_ascii_digit());
-    (zone != b"Z" && !offset).then_some((at, "Z07:00"))
+    let length = match zone.first() {
+        Some(b'Z') => 1,
+        _ if offset => 6,
+        _ => return Err((at, "Z07:00")),
+    };
+    Ok(text.get(at + length..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -106,6 +138,14 @@ mod tests {
         assert_eq!(
             parse_seconds("2026-11-22").unwrap_err().to_string(),
             r#"parsing time "2026-11-22" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#
+        );
+        assert_eq!(
+            parse_seconds("2026-11-22T00:00:00Zx").unwrap_err().to_string(),
+            r#"parsing time "2026-11-22T00:00:00Zx": extra text: "x""#
+        );
+        assert_eq!(
+            parse_micros("2026-11-22T00:00:00Z").unwrap_err().to_string(),
+            r#"parsing time "2026-11-22T00:00:00Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "Z" as ".000000""#
         );
         assert!(parse_seconds("2026-13-22T19:00:00Z").is_err());
         assert!(parse_seconds("2026-11-22T19:00:00").is_err());

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Record the fields of Kubernetes' internal types, in declaration order, for the specs whose forbidden changes upstream reports as
-a diff of those types (`ValidatePodUpdate`, `ValidatePersistentVolumeClaimUpdate`).
+a diff of those types (`ValidatePodUpdate`, `ValidatePersistentVolumeClaimUpdate`, `ValidatePersistentVolumeUpdate`).
 
     internal.py KUBERNETES > ../data/internal.tsv
 
@@ -12,7 +12,7 @@ import sys
 
 import gofacts
 
-ROOTS = ["PodSpec", "PersistentVolumeClaimSpec"]
+ROOTS = ["PodSpec", "PersistentVolumeClaimSpec", "PersistentVolumeSource"]
 # Where an internal struct holds what v1 has elsewhere; filled in by name in Rust.
 INTERNAL = "internal"
 

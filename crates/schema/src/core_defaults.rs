@@ -164,18 +164,18 @@ pub(crate) fn mirror_list(fields: &mut Fields, single: &str, list: &str, key: &s
 
 pub(crate) fn mirror_plain_list(fields: &mut Fields, single: &str, list: &str) {
     let first = fields.get(list).and_then(|l| l.get(0)).cloned();
-    match first {
-        Some(first) => {
+    let own = fields
+        .get(single)
+        .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
+        .cloned();
+    match (own, first) {
+        // For clients that know nothing of the list, the single one counts.
+        (Some(own), first) if first.as_ref() != Some(&own) => {
+            fields.insert(list.to_owned(), json!([own]));
+        }
+        (None, Some(first)) => {
             fields.insert(single.to_owned(), first);
         }
-        None => {
-            if let Some(value) = fields
-                .get(single)
-                .filter(|v| v.as_str().is_some_and(|v| !v.is_empty()))
-                .cloned()
-            {
-                fields.insert(list.to_owned(), json!([value]));
-            }
-        }
+        _ => {}
     }
 }

@@ -6,7 +6,6 @@
 
 use std::fmt::Write;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use kube_types::{IntOrString, Quantity};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -107,9 +106,11 @@ impl Decoder {
         map.retain(|key, value| !value.is_null() && definition.field(key).is_some());
         for field in &definition.fields {
             if let Some(value) = map.get_mut(field.name) {
+                let around = self.path.len();
+                self.path.extend(definition.embedding(field));
                 self.path.push(field.name);
                 self.value(&field.node, field.go_type, definition, value)?;
-                self.path.pop();
+                self.path.truncate(around);
                 if is_omitted(field, value) && !is_told_from_none(definition, field) {
                     map.remove(field.name);
                 }
@@ -201,11 +202,10 @@ impl Decoder {
             }
             _ if !fits => self.mismatch(kind_of(value), go_type, owner),
             Value::String(text) if scalar == Scalar::Bytes => {
-                text.retain(|c| c != '\r' && c != '\n');
-                if let Err(error) = STANDARD.decode(text.as_bytes()) {
-                    let offset = base64_offset(text, &error);
+                if let Some(offset) = base64_fault(text.as_bytes()) {
                     return fail(format!("illegal base64 data at input byte {offset}"));
                 }
+                text.retain(|c| c != '\r' && c != '\n');
             }
             _ => {}
         }
@@ -262,6 +262,8 @@ impl Decoder {
     fn error(&self, found: &str, go_type: &str, owner: &Definition) -> DecodeError {
         let field = self.path.join(".");
         let owner = owner.short_name();
+        // Reflection knows no alias.
+        let go_type = go_type.replace("[]byte", "[]uint8");
         DecodeError {
             message: format!(
                 "json: cannot unmarshal {found} into Go struct field {owner}.{field} of type {go_type}"
@@ -300,15 +302,32 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// Where Go's decoder stops; it reports the offset of the first byte that does not fit.
-fn base64_offset(text: &str, error: &base64::DecodeError) -> usize {
-    match error {
-        base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => {
-            *offset
+/// Where Go's decoder stops (`encoding/base64` decodeQuantum), if it does.
+fn base64_fault(text: &[u8]) -> Option<usize> {
+    let mut bytes = text
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| !matches!(b, b'\r' | b'\n'));
+    // How many characters of a group of four there are.
+    let mut filled = 0;
+    while let Some((at, byte)) = bytes.next() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/') {
+            filled = (filled + 1) % 4;
+            continue;
         }
-        base64::DecodeError::InvalidLength(_) => text.len() / 4 * 4,
-        base64::DecodeError::InvalidPadding => text.len(),
+        if *byte != b'=' || filled < 2 {
+            return Some(at);
+        }
+        if filled == 2 {
+            match bytes.next() {
+                None => return Some(text.len()),
+                Some((_, b'=')) => {}
+                Some((at, _)) => return Some(at - 1),
+            }
+        }
+        return bytes.next().map(|(at, _)| at);
     }
+    (filled > 0).then(|| text.len() - filled)
 }
 
 /// Where an empty list is not filled in, so that validation refuses it (`pkg/apis/autoscaling/v2/defaults.go` copyHPAScalingRules).

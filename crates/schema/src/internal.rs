@@ -17,7 +17,7 @@ struct Field {
 }
 
 /// What upstream appends to `spec: Forbidden: …` for a change of `definition` (`io.k8s.api.core.v1.PodSpec`,
-/// `….PersistentVolumeClaimSpec`): a unified diff of both specs, ending in a newline. `None` for other definitions.
+/// `….PersistentVolumeClaimSpec`, `….PersistentVolumeSource` of which the spec is made): a unified diff of both specs, ending in a newline. `None` for other definitions.
 pub fn internal_diff(definition: &str, old: &Value, new: &Value) -> Option<String> {
     Some(unified_diff(
         &internal_json(definition, old)?,

@@ -324,7 +324,7 @@ fn encode_special(scalar: Scalar, value: &Value) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match scalar {
         Scalar::Time | Scalar::MicroTime => {
-            let time = kube_types::parse_micros(value.as_str()?).ok()?;
+            let time = kube_types::parse_seconds(value.as_str()?).ok()?;
             put_number(&mut out, 1, time.as_second());
             put_number(&mut out, 2, i64::from(time.subsec_nanosecond()));
         }

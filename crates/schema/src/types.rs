@@ -212,6 +212,24 @@ impl Definition {
         self.go_name.rsplit('.').next().unwrap_or(self.go_name)
     }
 
+    /// The structs without a name in JSON that hold the field: Go's decoder names them in its errors all the same.
+    pub(crate) fn embedding(&self, field: &Field) -> &'static [&'static str] {
+        match (self.short_name(), field.tags) {
+            // Its message has no number for what it embeds twice (see `table::parse_tags`).
+            ("NamedRuleWithOperations", [0, 0]) => &["RuleWithOperations", "Rule"],
+            (_, [_, 0]) => &[],
+            ("NamedRuleWithOperations", _) => &["RuleWithOperations"],
+            ("RuleWithOperations", _) => &["Rule"],
+            ("Volume", _) => &["VolumeSource"],
+            ("PersistentVolumeSpec", _) => &["PersistentVolumeSource"],
+            ("Probe", _) => &["ProbeHandler"],
+            ("EphemeralContainer", _) => &["EphemeralContainerCommon"],
+            ("IngressRule", _) => &["IngressRuleValue"],
+            (owner, _) if owner.starts_with("Device") => &["DeviceConfiguration"],
+            _ => &["LocalObjectReference"],
+        }
+    }
+
     /// Its fields, sorted by name.
     pub fn fields(&self) -> &[Field] {
         &self.fields

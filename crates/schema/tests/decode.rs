@@ -41,7 +41,7 @@ fn wrong_types_are_worded_as_go_does() {
     );
     assert_eq!(
         error(POD, json!({"spec": {"volumes": [{"emptyDir": "x"}]}})),
-        "json: cannot unmarshal string into Go struct field Volume.spec.volumes.emptyDir of type v1.EmptyDirVolumeSource"
+        "json: cannot unmarshal string into Go struct field Volume.spec.volumes.VolumeSource.emptyDir of type v1.EmptyDirVolumeSource"
     );
     assert_eq!(
         error(
@@ -64,6 +64,26 @@ fn wrong_types_are_worded_as_go_does() {
     assert_eq!(
         error("io.k8s.api.core.v1.Secret", json!({"data": {"a": "b*"}})),
         "illegal base64 data at input byte 1"
+    );
+    // Each of them as Go's decoder says it.
+    for (text, at) in [
+        ("Bad_Name!", 3),
+        ("AAAAA", 4),
+        ("AA=", 3),
+        ("AA=A", 2),
+        ("AAA=A", 4),
+        ("=", 0),
+        ("AA\nA_", 4),
+    ] {
+        assert_eq!(
+            error("io.k8s.api.core.v1.Secret", json!({"data": {"a": text}})),
+            format!("illegal base64 data at input byte {at}"),
+            "{text}"
+        );
+    }
+    assert_eq!(
+        error("io.k8s.api.core.v1.Secret", json!({"data": {"a": 7}})),
+        "json: cannot unmarshal number into Go struct field Secret.data of type []uint8"
     );
     assert_eq!(
         error(POD, json!({"metadata": {"creationTimestamp": "x"}})),

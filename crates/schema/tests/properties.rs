@@ -45,7 +45,7 @@ fn value(ty: Type, depth: usize, next: &mut dyn FnMut() -> u32) -> Value {
                     json!(["2026-11-22T19:00:00Z", "1969-12-31T23:59:59.5+01:00"][n as usize % 2])
                 }
                 Scalar::MicroTime => {
-                    json!(["2026-11-22T19:00:00.000001Z", "1969-12-31T23:59:59Z"][n as usize % 2])
+                    json!(["2026-11-22T19:00:00.000001Z", "1969-12-31T23:59:59.500000+01:00"][n as usize % 2])
                 }
                 Scalar::Duration => json!("1m30s"),
                 Scalar::Quantity => match n % 6 {
@@ -91,7 +91,7 @@ fn empty_to_null(value: &mut Value) {
         Value::Array(list) => list.iter_mut().for_each(empty_to_null),
         Value::Object(map) => {
             for value in map.values_mut() {
-                if value == &json!([]) {
+                if value == &json!([]) || value == &json!({}) {
                     *value = Value::Null;
                 }
                 empty_to_null(value);

@@ -120,12 +120,30 @@ pub(crate) fn deployment(e: &mut Errors, object: &Node<'_>) {
 
 /// A strategy as upstream shows it: the internal struct has no JSON names, and its fields keep their order.
 fn strategy_struct(kind: &str, rolling: &Node<'_>) -> String {
-    let field = |name: &str| crate::field::show(rolling.get(name).value());
+    // Neither is a pointer there.
+    let field = |name: &str| match rolling.get(name).value() {
+        Value::Null => "0".to_owned(),
+        value => crate::field::show(value),
+    };
     let rolling = if rolling.present() {
         format!(
             "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
             field("maxUnavailable"),
             field("maxSurge")
+        )
+    } else {
+        "null".to_owned()
+    };
+    format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", Value::from(kind))
+}
+
+/// The same of a StatefulSet.
+fn partition_struct(kind: &str, rolling: &Node<'_>) -> String {
+    let rolling = if rolling.present() {
+        format!(
+            "{{\"Partition\":{},\"MaxUnavailable\":{}}}",
+            rolling.get("partition").int().unwrap_or(0),
+            crate::field::show(rolling.get("maxUnavailable").value())
         )
     } else {
         "null".to_owned()
@@ -202,7 +220,10 @@ pub(crate) fn stateful_set(e: &mut Errors, object: &Node<'_>, update: bool) {
                 at_most_all(e, &unavailable);
             }
         }
-        _ => e.invalid(&strategy, "must be 'RollingUpdate' or 'OnDelete'"),
+        other => {
+            let shown = partition_struct(other, &rolling);
+            e.invalid_raw(&strategy, &shown, "must be 'RollingUpdate' or 'OnDelete'");
+        }
     }
     let retention = spec.get("persistentVolumeClaimRetentionPolicy");
     if retention.present() {
@@ -226,8 +247,10 @@ pub(crate) fn stateful_set(e: &mut Errors, object: &Node<'_>, update: bool) {
     }
     required_selector(e, &spec.get("selector"), "statefulset");
     if selected_template(e, &spec, "") {
-        let template = with_claims(&spec);
-        pod::template(e, &spec.get("template").holding(&template));
+        let (own, with) = (spec.get("template"), with_claims(&spec));
+        pod::template(e, &own.holding(&with));
+        // Upstream looks at labels and annotations twice.
+        pod::template_metadata(e, &own);
     }
     always(e, &spec, "StatefulSet");
 }
@@ -241,10 +264,12 @@ fn with_claims(spec: &Node<'_>) -> Value {
     pod.remove("subdomain");
     pod.remove("hostname");
     let claims = spec.get("volumeClaimTemplates").items();
-    let names: Vec<_> = claims
-        .iter()
-        .map(|claim| claim.at(&["metadata", "name"]).text())
-        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for name in claims.iter().map(|claim| claim.at(&["metadata", "name"]).text()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let mut volumes: Vec<Value> = names
         .iter()
         .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))

@@ -26,10 +26,8 @@ pub(crate) fn job(e: &mut Errors, object: &Node<'_>) {
         let name = object.at(&["metadata", "name"]);
         let hostname = format!("{}-{}", name.text(), completions - 1);
         if !is_dns1123_label(&hostname).is_empty() {
-            e.invalid(
-                &name,
-                &format!("will not able to create pod with invalid DNS label: {hostname}"),
-            );
+            let detail = format!("will not able to create pod with invalid DNS label: {hostname}");
+            e.invalid_text(&name, name.text(), &detail);
         }
     }
 }
@@ -133,7 +131,7 @@ pub(crate) fn job_spec(e: &mut Errors, spec: &Node<'_>) {
         if completions.int().is_some_and(|n| n > MANY) && per_index.present() {
             many_completions(e, &parallelism, &max_failed);
         }
-    } else if matches!(mode.text(), "" | "NonIndexed") {
+    } else if mode.text() == "NonIndexed" || !mode.present() {
         for field in [&per_index, &max_failed] {
             if field.present() {
                 e.invalid(field, "requires indexed completion mode");

@@ -2,7 +2,7 @@
 use kube_types::is_qualified_name;
 
 use crate::{
-    field::{Errors, Node},
+    field::{Errors, Node, go_struct},
     network, pod,
 };
 
@@ -38,10 +38,10 @@ pub(crate) fn priority_class(e: &mut Errors, object: &Node<'_>) {
             "maximum allowed value of a user defined priority is 1000000000",
         );
     }
-    e.maybe_one_of(
-        &object.get("preemptionPolicy"),
-        &["PreemptLowerPriority", "Never"],
-    );
+    let policy = object.get("preemptionPolicy");
+    if policy.present() {
+        e.one_of(&policy, &["PreemptLowerPriority", "Never"]);
+    }
 }
 
 pub(crate) fn namespace(e: &mut Errors, object: &Node<'_>) {
@@ -61,11 +61,21 @@ pub(crate) fn namespace(e: &mut Errors, object: &Node<'_>) {
 pub(crate) fn node(e: &mut Errors, object: &Node<'_>) {
     // Upstream's path.
     pod::taints(e, &object.at(&["spec", "taints"]).renamed("metadata.taints"));
-    let ranges = object.at(&["spec", "podCIDRs"]);
-    for range in ranges.items() {
-        network::cidr(e, &range);
-    }
+    pod_ranges(e, object);
     resources(e, object);
+}
+
+fn pod_ranges(e: &mut Errors, object: &Node<'_>) {
+    let ranges = object.at(&["spec", "podCIDRs"]);
+    let before = e.count();
+    let items = ranges.items();
+    for range in &items {
+        network::cidr(e, range);
+    }
+    let families: Vec<bool> = items.iter().map(|range| range.text().contains(':')).collect();
+    if e.count() == before && items.len() > 1 && (items.len() > 2 || families[0] == families[1]) {
+        e.invalid(&ranges, "may specify no more than one CIDR for each IP family");
+    }
 }
 
 fn resources(e: &mut Errors, object: &Node<'_>) {
@@ -80,6 +90,7 @@ fn resources(e: &mut Errors, object: &Node<'_>) {
 }
 
 pub(crate) fn node_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    pod_ranges(e, new);
     resources(e, new);
     let addresses = new.at(&["status", "addresses"]).items();
     for (at, address) in addresses.iter().enumerate() {
@@ -87,7 +98,8 @@ pub(crate) fn node_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
             .iter()
             .any(|other| other.value() == address.value())
         {
-            e.duplicate(address);
+            let shown = go_struct(address, &[("Type", "type"), ("Address", "address")]);
+            e.duplicate_raw(address, &shown);
         }
     }
     let (before, now) = (old.at(&["spec", "podCIDRs"]), new.at(&["spec", "podCIDRs"]));
@@ -163,15 +175,25 @@ fn is_standard_quota(name: &str) -> bool {
         || name.starts_with("requests.hugepages-")
 }
 
-pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
-    let hard = spec.get("hard");
-    for (name, quantity) in hard.entries() {
+/// Resources that a quota counts, and how much of each.
+fn amounts(e: &mut Errors, list: &Node<'_>) {
+    for (name, quantity) in list.entries() {
         pod::resource_name(e, &quantity, name);
         if !name.contains('/') && !is_standard_quota(name) {
             e.invalid_text(&quantity, name, "must be a standard resource for quota");
         }
         amount(e, &quantity, name);
     }
+}
+
+pub(crate) fn quota_status(e: &mut Errors, status: &Node<'_>) {
+    amounts(e, &status.get("hard"));
+    amounts(e, &status.get("used"));
+}
+
+pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
+    let hard = spec.get("hard");
+    amounts(e, &hard);
     let scopes = spec.get("scopes");
     let listed: Vec<_> = scopes.items().iter().map(Node::text).collect();
     for scope in &listed {
@@ -252,6 +274,7 @@ pub(crate) fn quota_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
             .map(|s| s.text().to_owned())
             .collect();
         scopes.sort_unstable();
+        scopes.dedup();
         scopes
     };
     if scopes(old) != scopes(new) {

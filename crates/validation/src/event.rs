@@ -1,7 +1,7 @@
 //! Events (upstream `pkg/apis/core/validation/events.go`).
 use kube_types::{is_dns1123_subdomain, is_qualified_name};
 
-use crate::field::{Errors, Node};
+use crate::field::{Errors, Node, same};
 
 const INSTANCE_LIMIT: usize = 128;
 const ACTION_LIMIT: usize = 128;
@@ -52,8 +52,32 @@ fn limited(e: &mut Errors, node: &Node<'_>, limit: usize, required: bool) {
     }
 }
 
-/// What `events.k8s.io` asks of a new event besides.
-pub(crate) fn strict(e: &mut Errors, object: &Node<'_>) {
+/// What `events.k8s.io` lets nobody change.
+pub(crate) fn strict_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    if !same(old.get("series").value(), new.get("series").value()) {
+        series(e, new);
+    }
+    for field in [
+        "involvedObject",
+        "reason",
+        "message",
+        "source",
+        "firstTimestamp",
+        "lastTimestamp",
+        "count",
+        "type",
+        "eventTime",
+        "action",
+        "related",
+    ] {
+        e.immutable(&new.get(field), &old.get(field));
+    }
+    let controller = new.get("reportingComponent").renamed("reportingController");
+    e.immutable(&controller, &old.get("reportingComponent"));
+    e.immutable(&new.get("reportingInstance"), &old.get("reportingInstance"));
+}
+
+fn series(e: &mut Errors, object: &Node<'_>) {
     let series = object.get("series");
     if series.present() {
         if series.get("count").int().unwrap_or(0) < 2 {
@@ -63,6 +87,11 @@ pub(crate) fn strict(e: &mut Errors, object: &Node<'_>) {
             e.required(&series.get("lastObservedTime"), "");
         }
     }
+}
+
+/// What `events.k8s.io` asks of a new event besides.
+pub(crate) fn strict(e: &mut Errors, object: &Node<'_>) {
+    series(e, object);
     if !object.get("eventTime").present() {
         e.required(&object.get("eventTime"), "");
     }

@@ -1,12 +1,12 @@
 //! Kinds by which a cluster is extended: runtime classes, storage drivers, webhooks, certificates (upstream
 //! `pkg/apis/{node,storage,admissionregistration,certificates}/validation`). What their expressions say is not looked into.
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kube_types::{is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_in_range, is_qualified_name};
+use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
 use serde_json::Value;
 
 use crate::{
     field::{Errors, Node, same, show},
-    meta, pod,
+    flow, meta, pod, webhook,
 };
 
 /// The rules of a new object of one of these kinds.
@@ -23,7 +23,9 @@ pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
                 e.required(&parameters, "must contain at least one key/value pair");
             }
         }
-        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhooks(e, object),
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhook::webhooks(e, object),
+        "FlowSchema" => flow::schema(e, object),
+        "PriorityLevelConfiguration" => flow::level(e, object),
         "CertificateSigningRequest" => signing_request(e, object),
         _ => {}
     }
@@ -33,7 +35,10 @@ pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
 pub(crate) fn update(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
     let immutable = |e: &mut Errors, field: &str| e.immutable(&new.get(field), &old.get(field));
     match kind {
-        "RuntimeClass" => immutable(e, "handler"),
+        "RuntimeClass" => {
+            runtime_class(e, new);
+            immutable(e, "handler");
+        }
         "CSIDriver" => {
             let (old, new) = (old.get("spec"), new.get("spec"));
             driver(e, &new);
@@ -53,7 +58,9 @@ pub(crate) fn update(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>)
                 immutable(e, field);
             }
         }
-        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhooks(e, new),
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhook::webhooks(e, new),
+        "FlowSchema" => flow::schema(e, new),
+        "PriorityLevelConfiguration" => flow::level(e, new),
         "IPAddress" => {
             let at = ["spec", "parentRef"];
             e.immutable(&new.at(&at), &old.at(&at));
@@ -82,9 +89,22 @@ fn runtime_class(e: &mut Errors, object: &Node<'_>) {
     for (at, one) in items.iter().enumerate() {
         let key = |t: &Node<'_>| ["key", "operator", "value", "effect"].map(|f| t.get(f).text().to_owned());
         if items[..at].iter().any(|other| key(other) == key(one)) {
-            e.duplicate(one);
+            e.duplicate_raw(one, &toleration_struct(one));
         }
     }
+}
+
+/// The internal struct, which has no JSON names.
+fn toleration_struct(toleration: &Node<'_>) -> String {
+    let text = |field: &str| show(&toleration.get(field).text().into());
+    format!(
+        "{{\"Key\":{},\"Operator\":{},\"Value\":{},\"Effect\":{},\"TolerationSeconds\":{}}}",
+        text("key"),
+        text("operator"),
+        text("value"),
+        text("effect"),
+        show(toleration.get("tolerationSeconds").value())
+    )
 }
 
 fn driver_name(e: &mut Errors, name: &Node<'_>) {
@@ -182,144 +202,6 @@ fn attachment(e: &mut Errors, spec: &Node<'_>) {
     }
 }
 
-fn webhooks(e: &mut Errors, object: &Node<'_>) {
-    let hooks = object.get("webhooks").items();
-    for (at, hook) in hooks.iter().enumerate() {
-        webhook(e, hook);
-        review_versions(e, &hook.get("admissionReviewVersions"));
-        let name = hook.get("name");
-        if !name.is_empty() && hooks[..at].iter().any(|h| h.get("name").text() == name.text()) {
-            e.duplicate(&name);
-        }
-    }
-}
-
-fn webhook(e: &mut Errors, hook: &Node<'_>) {
-    let name = hook.get("name");
-    if name.is_empty() {
-        e.required(&name, "");
-    } else {
-        let complaints = is_dns1123_subdomain(name.text());
-        if complaints.is_empty() && name.text().split('.').count() < 3 {
-            e.invalid(
-                &name,
-                "should be a domain with at least three segments separated by dots",
-            );
-        }
-        e.complaints(&name, complaints);
-    }
-    for rule in hook.get("rules").items() {
-        webhook_rule(e, &rule);
-    }
-    e.maybe_one_of(&hook.get("failurePolicy"), &["Fail", "Ignore"]);
-    e.maybe_one_of(&hook.get("matchPolicy"), &["Equivalent", "Exact"]);
-    let effects = hook.get("sideEffects");
-    if !effects.present() {
-        e.required(&effects, "must specify one of None, NoneOnDryRun");
-    }
-    e.maybe_one_of(&effects, &["None", "NoneOnDryRun"]);
-    let timeout = hook.get("timeoutSeconds");
-    if timeout.int().is_some_and(|s| !(1..=30).contains(&s)) {
-        e.invalid(&timeout, "the timeout value must be between 1 and 30 seconds");
-    }
-    for selector in ["namespaceSelector", "objectSelector"] {
-        meta::selector(e, &hook.get(selector));
-    }
-    e.maybe_one_of(&hook.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
-    let client = hook.get("clientConfig");
-    let (url, service) = (client.get("url"), client.get("service"));
-    if url.present() == service.present() {
-        e.required(&client, "exactly one of url or service is required");
-    } else if url.present() {
-        if !url.text().starts_with("https://") {
-            let scheme = url.text().split_once("://").map_or("", |(scheme, _)| scheme);
-            let detail = "desired format: https://host[/path]";
-            e.invalid_text(
-                &url,
-                scheme,
-                &format!("'https' is the only allowed URL scheme; {detail}"),
-            );
-        }
-    } else {
-        for (field, detail) in [
-            ("name", "service name is required"),
-            ("namespace", "service namespace is required"),
-        ] {
-            if service.get(field).is_empty() {
-                e.required(&service.get(field), detail);
-            }
-        }
-        let port = service.get("port");
-        if let Some(number) = port.int() {
-            for complaint in is_in_range(number, 1, 65535) {
-                e.invalid(&port, &format!("port is not valid: {complaint}"));
-            }
-        }
-    }
-}
-
-fn webhook_rule(e: &mut Errors, rule: &Node<'_>) {
-    let operations = rule.get("operations");
-    if operations.is_empty() {
-        e.required(&operations, "");
-    }
-    let wild = |list: &Node<'_>| list.len() > 1 && list.items().iter().any(|i| i.text() == "*");
-    if wild(&operations) {
-        e.invalid(
-            &operations,
-            "if '*' is present, must not specify other operations",
-        );
-    }
-    for operation in operations.items() {
-        e.maybe_one_of(&operation, &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"]);
-    }
-    for (field, words) in [("apiGroups", "API groups"), ("apiVersions", "API versions")] {
-        let list = rule.get(field);
-        if list.is_empty() {
-            e.required(&list, "");
-        }
-        if wild(&list) {
-            e.invalid(
-                &list,
-                &format!("if '*' is present, must not specify other {words}"),
-            );
-        }
-    }
-    let resources = rule.get("resources");
-    if resources.is_empty() {
-        e.required(&resources, "");
-    }
-    for resource in resources.items() {
-        if resource.is_empty() {
-            e.required(&resource, "");
-        }
-    }
-    if resources.len() > 1 && resources.items().iter().any(|r| r.text() == "*/*") {
-        e.invalid(
-            &resources,
-            "if '*/*' is present, must not specify other resources",
-        );
-    }
-    e.maybe_one_of(&rule.get("scope"), &["*", "Cluster", "Namespaced"]);
-}
-
-fn review_versions(e: &mut Errors, versions: &Node<'_>) {
-    let items = versions.items();
-    if items.is_empty() {
-        return e.required(versions, "must specify one of v1, v1beta1");
-    }
-    for (at, version) in items.iter().enumerate() {
-        if items[..at].iter().any(|v| v.text() == version.text()) {
-            e.invalid(version, "duplicate version");
-            continue;
-        }
-        e.complaints(version, is_dns1035_label(version.text()));
-    }
-    if !items.iter().any(|v| matches!(v.text(), "v1" | "v1beta1")) {
-        e.invalid(versions, "must include at least one of v1, v1beta1");
-    }
-}
-
 const USAGES: [&str; 23] = [
     "any",
     "cert sign",
@@ -383,6 +265,19 @@ fn signing_request(e: &mut Errors, object: &Node<'_>) {
         );
     }
     conditions(e, object);
+    certificate(e, &object.at(&["status", "certificate"]));
+}
+
+/// What was issued; the certificates themselves are not read.
+fn certificate(e: &mut Errors, node: &Node<'_>) {
+    let pem = STANDARD.decode(node.text()).unwrap_or_default();
+    if !pem.is_empty() && !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        e.invalid_text(
+            node,
+            "<certificate data>",
+            "must contain at least one CERTIFICATE PEM block",
+        );
+    }
 }
 
 /// `ValidateSignerName` of `pkg/apis/core/validation`.

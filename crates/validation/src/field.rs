@@ -281,7 +281,12 @@ impl Errors {
     }
 
     pub(crate) fn too_many(&mut self, node: &Node<'_>, limit: usize) {
-        let message = format!("Too many: {}: must have at most {limit} items", node.len());
+        self.too_many_of(node, node.len(), limit);
+    }
+
+    /// Another number is shown.
+    pub(crate) fn too_many_of(&mut self, node: &Node<'_>, count: usize, limit: usize) {
+        let message = format!("Too many: {count}: must have at most {limit} items");
         self.add("FieldValueTooMany", node, message);
     }
 

@@ -164,7 +164,7 @@ pub(crate) fn class(e: &mut Errors, object: &Node<'_>) {
     reference(e, &parameters);
     let (scope, namespace) = (parameters.get("scope"), parameters.get("namespace"));
     match scope.text() {
-        "" => e.required(&scope, ""),
+        "" if !scope.present() => e.required(&scope, ""),
         "Cluster" if namespace.present() => e.forbidden(&namespace, "`parameters.scope` is set to 'Cluster'"),
         "Namespace" if !namespace.present() => {
             e.required(&namespace, "`parameters.scope` is set to 'Namespace'")

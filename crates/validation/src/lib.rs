@@ -12,10 +12,12 @@ mod cluster;
 mod config;
 mod cron;
 mod custom;
+mod custom_version;
 mod event;
 mod extensions;
 mod failure_policy;
 mod field;
+mod flow;
 mod ingress;
 mod job_status;
 mod limits;
@@ -24,9 +26,11 @@ mod network;
 mod pod;
 mod rbac;
 mod service;
+mod status;
 mod storage;
 mod success_policy;
 mod warnings;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +38,7 @@ mod tests;
 use serde_json::Value;
 
 use field::{Errors, Node, go_struct};
-use meta::NameRule;
+use meta::{NameRule, Rules};
 
 pub use warnings::{deprecation, warnings};
 
@@ -53,66 +57,77 @@ pub struct Cause {
 pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
     let mut errors = Errors::default();
     let object = Node::root(object);
-    let namespaced = is_namespaced(definition);
     let kind = kind_of(definition);
+    let rules = meta_rules(definition);
+    create_kind(&mut errors, definition, kind, rules, &object);
+    if errors.count() == 0 {
+        // What is asked of every kind, said only when the kind's own rules have nothing to say (apiserver
+        // `pkg/registry/rest/create.go` BeforeCreate).
+        meta::create(&mut errors, &object, general(rules));
+    }
+    errors.finish()
+}
+
+fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, object: &Node<'_>) {
     if kind == "Event" {
-        // Events of core are not held to the rules for metadata.
         let new = definition.starts_with("io.k8s.api.events.");
         let reporter = if new {
             "reportingController"
         } else {
             "reportingComponent"
         };
-        event::event(&mut errors, &object, reporter);
+        event::event(e, object, reporter);
         if new {
-            meta::create(&mut errors, &object, namespaced, name_rule(kind));
-            event::strict(&mut errors, &object);
+            meta::create(e, object, rules);
+            event::strict(e, object);
         }
-        return errors.finish();
+        return;
     }
-    meta::create(&mut errors, &object, namespaced, name_rule(kind));
+    // Nobody looks at a budget's metadata before the last.
+    if kind != "PodDisruptionBudget" {
+        meta::create(e, object, rules);
+    }
     match kind {
-        "Pod" => pod::create(&mut errors, &object),
-        "PodTemplate" => pod::template(&mut errors, &object.get("template")),
-        "ReplicationController" => apps::replication_controller(&mut errors, &object),
-        "Deployment" => apps::deployment(&mut errors, &object),
-        "ReplicaSet" => apps::replica_set(&mut errors, &object),
-        "StatefulSet" => apps::stateful_set(&mut errors, &object, false),
-        "DaemonSet" => apps::daemon_set(&mut errors, &object),
-        "ControllerRevision" => apps::controller_revision(&mut errors, &object),
-        "Job" => batch::job(&mut errors, &object),
-        "CronJob" => cron::cron_job(&mut errors, &object, None),
-        "Service" => service::service(&mut errors, &object, None),
-        "ConfigMap" => config::config_map(&mut errors, &object),
-        "Secret" => config::secret(&mut errors, &object),
-        "PersistentVolumeClaim" => storage::claim_spec(&mut errors, &object.get("spec")),
-        "PersistentVolume" => storage::volume(&mut errors, &object),
-        "StorageClass" => storage::class(&mut errors, &object),
-        "PriorityClass" => cluster::priority_class(&mut errors, &object),
-        "Namespace" => cluster::namespace(&mut errors, &object),
-        "Node" => cluster::node(&mut errors, &object),
-        "ResourceQuota" => cluster::quota_spec(&mut errors, &object.get("spec")),
-        "LimitRange" => limits::limit_range(&mut errors, &object),
-        "Lease" => cluster::lease(&mut errors, &object),
-        "Role" => rbac::rules(&mut errors, &object, true),
-        "ClusterRole" => rbac::cluster_role(&mut errors, &object),
-        "RoleBinding" => rbac::binding(&mut errors, &object, true),
-        "ClusterRoleBinding" => rbac::binding(&mut errors, &object, false),
-        "HorizontalPodAutoscaler" => autoscaling::autoscaler(&mut errors, &object, None),
-        "PodDisruptionBudget" => autoscaling::disruption_budget(&mut errors, &object),
-        "APIService" => aggregation::api_service(&mut errors, &object),
-        "EndpointSlice" => network::endpoint_slice(&mut errors, &object),
-        "Endpoints" => network::endpoints(&mut errors, &object),
-        "NetworkPolicy" => network::network_policy(&mut errors, &object),
-        "Ingress" => ingress::create(&mut errors, &object),
-        "IngressClass" => ingress::class(&mut errors, &object),
+        "Pod" => pod::create(e, object),
+        "PodTemplate" => pod::template(e, &object.get("template")),
+        "ReplicationController" => apps::replication_controller(e, object),
+        "Deployment" => apps::deployment(e, object),
+        "ReplicaSet" => apps::replica_set(e, object),
+        "StatefulSet" => apps::stateful_set(e, object, false),
+        "DaemonSet" => apps::daemon_set(e, object),
+        "ControllerRevision" => apps::controller_revision(e, object),
+        "Job" => batch::job(e, object),
+        "CronJob" => cron::cron_job(e, object, None),
+        "Service" => service::service(e, object, None),
+        "ConfigMap" => config::config_map(e, object),
+        "Secret" => config::secret(e, object),
+        "PersistentVolumeClaim" => storage::claim_spec(e, &object.get("spec")),
+        "PersistentVolume" => storage::volume(e, object),
+        "StorageClass" => storage::class(e, object),
+        "PriorityClass" => cluster::priority_class(e, object),
+        "Namespace" => cluster::namespace(e, object),
+        "Node" => cluster::node(e, object),
+        "ResourceQuota" => cluster::quota_spec(e, &object.get("spec")),
+        "LimitRange" => limits::limit_range(e, object),
+        "Lease" => cluster::lease(e, object),
+        "Role" => rbac::rules(e, object, true),
+        "ClusterRole" => rbac::cluster_role(e, object),
+        "RoleBinding" => rbac::binding(e, object, true),
+        "ClusterRoleBinding" => rbac::binding(e, object, false),
+        "HorizontalPodAutoscaler" => autoscaling::autoscaler(e, object, None),
+        "PodDisruptionBudget" => autoscaling::disruption_budget(e, object),
+        "APIService" => aggregation::api_service(e, object),
+        "EndpointSlice" => network::endpoint_slice(e, object),
+        "Endpoints" => network::endpoints(e, object),
+        "NetworkPolicy" => network::network_policy(e, object),
+        "Ingress" => ingress::create(e, object),
+        "IngressClass" => ingress::class(e, object),
         "CustomResourceDefinition" => {
-            custom::name(&mut errors, &object);
-            custom::definition(&mut errors, &object);
+            custom::name(e, object);
+            custom::definition(e, object);
         }
-        _ => extensions::create(&mut errors, kind, &object),
+        _ => extensions::create(e, kind, object),
     }
-    errors.finish()
 }
 
 /// Everything wrong with replacing `old` by `new`, immutable fields included. `subresource` is empty, `status`, `scale`, …
@@ -121,18 +136,21 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
     let (old, new) = (Node::root(old), Node::root(new));
     let e = &mut errors;
     let kind = kind_of(definition);
-    let namespaced = is_namespaced(definition);
+    let rules = meta_rules(definition);
+    // Said of every kind before its own rules, which say it again (apiserver `pkg/registry/rest/update.go` validateCommonFields).
+    meta::create(e, &new, general(rules));
+    meta::update(e, &old, &new, general(rules));
     if matches!(
         kind,
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding"
     ) {
-        meta::create(e, &new, namespaced, name_rule(kind));
+        meta::create(e, &new, rules);
         match kind {
             "Role" => rbac::rules(e, &new, true),
             "ClusterRole" => rbac::cluster_role(e, &new),
             _ => rbac::binding(e, &new, kind == "RoleBinding"),
         }
-        meta::update(e, &old, &new);
+        meta::update(e, &old, &new, rules);
         if old.get("roleRef").value() != new.get("roleRef").value() {
             let reference = new.get("roleRef");
             let fields = [("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name")];
@@ -146,13 +164,17 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
     }
     if kind == "Job" && subresource.is_empty() {
         // Its strategy checks the new Job as such first.
-        meta::create(e, &new, namespaced, name_rule(kind));
+        meta::create(e, &new, rules);
         batch::job(e, &new);
     }
-    meta::update(e, &old, &new);
+    if kind == "Event" {
+        event_update(e, definition, &old, &new, rules);
+        return errors.finish();
+    }
+    meta::update(e, &old, &new, rules);
     match subresource {
         _ if kind == "CertificateSigningRequest" => extensions::signing_update(e, subresource, &old, &new),
-        "" => update_main(e, kind, namespaced, &old, &new),
+        "" => update_main(e, kind, rules, &old, &new),
         "status" => update_status(e, kind, &old, &new),
         "ephemeralcontainers" => pod::update_ephemeral(e, &old, &new),
         "scale" => e.non_negative(&new.get("spec").get("replicas")),
@@ -161,12 +183,22 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
     errors.finish()
 }
 
-fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new: &Node<'_>) {
+fn event_update(e: &mut Errors, definition: &str, old: &Node<'_>, new: &Node<'_>, rules: Rules) {
+    if definition.starts_with("io.k8s.api.events.") {
+        event::event(e, new, "reportingController");
+        meta::update(e, old, new, rules);
+        event::strict_update(e, old, new);
+    } else {
+        event::event(e, new, "reportingComponent");
+    }
+}
+
+fn update_main(e: &mut Errors, kind: &str, rules: Rules, old: &Node<'_>, new: &Node<'_>) {
     let spec = |field: &str| new.get("spec").get(field);
     let immutable = |e: &mut Errors, field: &str| e.immutable(&spec(field), &old.get("spec").get(field));
     match kind {
         "Pod" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             pod::update(e, old, new);
         }
         "PodTemplate" => pod::template(e, &new.get("template")),
@@ -199,26 +231,27 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
         }
         "ConfigMap" => {
             config::immutable(e, old, new, &["data", "binaryData"]);
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             config::config_map(e, new);
         }
         "Secret" => {
             e.immutable(&new.get("type"), &old.get("type"));
             config::immutable(e, old, new, &["data"]);
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             config::secret(e, new);
         }
         "PersistentVolumeClaim" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             storage::claim_spec(e, &new.get("spec"));
             storage::claim_update(e, old, new);
         }
         "PersistentVolume" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             storage::volume(e, new);
             storage::volume_update(e, old, new);
         }
         "StorageClass" => {
+            storage::class(e, new);
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
                 e.immutable(&new.get(field), &old.get(field));
             }
@@ -229,11 +262,11 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
             }
             e.immutable(&new.get("preemptionPolicy"), &old.get("preemptionPolicy"));
         }
-        "ServiceAccount" => meta::create(e, new, namespaced, name_rule(kind)),
+        "ServiceAccount" => meta::create(e, new, rules),
         "Node" => cluster::node_update(e, old, new),
         "ResourceQuota" => cluster::quota_update(e, old, new),
         "LimitRange" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             limits::limit_range(e, new);
         }
         "Lease" => cluster::lease(e, new),
@@ -241,19 +274,19 @@ fn update_main(e: &mut Errors, kind: &str, namespaced: bool, old: &Node<'_>, new
         "PodDisruptionBudget" => autoscaling::disruption_budget(e, new),
         "APIService" => aggregation::api_service(e, new),
         "EndpointSlice" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             network::endpoint_slice(e, new);
             e.immutable(&new.get("addressType"), &old.get("addressType"));
         }
         "Endpoints" => network::endpoints(e, new),
         "NetworkPolicy" => network::network_policy(e, new),
         "Ingress" => {
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             ingress::ingress(e, new);
         }
         "IngressClass" => {
             immutable(e, "controller");
-            meta::create(e, new, namespaced, name_rule(kind));
+            meta::create(e, new, rules);
             ingress::class(e, new);
         }
         "CustomResourceDefinition" => custom::update(e, old, new),
@@ -275,6 +308,7 @@ fn update_status(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
             e.non_negative(&status.get("desiredReplicas"));
         }
         "PodDisruptionBudget" => {
+            status::conditions(e, &status.get("conditions"));
             for field in [
                 "disruptionsAllowed",
                 "currentHealthy",
@@ -286,21 +320,36 @@ fn update_status(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
         }
         "Node" => cluster::node_update(e, old, new),
         "APIService" => aggregation::status(e, &status),
-        _ => {}
+        _ => status::update(e, kind, new),
     }
 }
 
 /// What is wrong with the metadata of a new custom resource.
 pub fn validate_custom(object: &Value, namespaced: bool) -> Vec<Cause> {
     let mut errors = Errors::default();
-    meta::create(&mut errors, &Node::root(object), namespaced, NameRule::Subdomain);
+    let rules = Rules {
+        namespaced,
+        name: NameRule::Subdomain,
+        finalizers: false,
+    };
+    meta::create(&mut errors, &Node::root(object), rules);
     errors.finish()
 }
 
 /// What is wrong with the metadata of a changed custom resource.
-pub fn validate_custom_update(old: &Value, new: &Value) -> Vec<Cause> {
+pub fn validate_custom_update(old: &Value, new: &Value, namespaced: bool) -> Vec<Cause> {
     let mut errors = Errors::default();
-    meta::update(&mut errors, &Node::root(old), &Node::root(new));
+    let rules = Rules {
+        namespaced,
+        name: NameRule::Segment,
+        finalizers: false,
+    };
+    let (old, new) = (Node::root(old), Node::root(new));
+    meta::create(&mut errors, &new, rules);
+    // Once for all kinds, and once for custom resources.
+    for _ in 0..2 {
+        meta::update(&mut errors, &old, &new, rules);
+    }
     errors.finish()
 }
 
@@ -316,15 +365,32 @@ fn is_namespaced(definition: &str) -> bool {
         .is_some_and(|kind| kind.namespaced)
 }
 
-fn name_rule(kind: &str) -> NameRule {
-    match kind {
+fn meta_rules(definition: &str) -> Rules {
+    let kind = kind_of(definition);
+    let name = match kind {
         "Namespace" | "Service" | "StatefulSet" => NameRule::Label,
-        "Role"
-        | "ClusterRole"
-        | "RoleBinding"
-        | "ClusterRoleBinding"
-        | "CertificateSigningRequest"
-        | "APIService" => NameRule::Segment,
+        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" | "APIService" => NameRule::Segment,
+        "CertificateSigningRequest" => NameRule::Free,
         _ => NameRule::Subdomain,
+    };
+    // Kinds whose validation is built on apimachinery alone.
+    let plain = definition.starts_with("io.k8s.api.admissionregistration.")
+        || matches!(
+            kind,
+            "Lease" | "RuntimeClass" | "APIService" | "CustomResourceDefinition"
+        );
+    Rules {
+        namespaced: is_namespaced(definition),
+        name,
+        finalizers: !plain,
+    }
+}
+
+/// What every kind's metadata is held to, whatever the kind says itself.
+fn general(rules: Rules) -> Rules {
+    Rules {
+        name: NameRule::Segment,
+        finalizers: false,
+        ..rules
     }
 }

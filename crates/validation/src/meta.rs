@@ -14,6 +14,17 @@ pub(crate) enum NameRule {
     Subdomain,
     /// Anything that fits into one segment of a path.
     Segment,
+    /// Any: what a path cannot hold is refused later.
+    Free,
+}
+
+/// What is asked of a kind's metadata.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) namespaced: bool,
+    pub(crate) name: NameRule,
+    /// Finalizers are standard or qualified by a domain (core's own `ValidateObjectMeta` adds that to apimachinery's).
+    pub(crate) finalizers: bool,
 }
 
 impl NameRule {
@@ -22,6 +33,7 @@ impl NameRule {
             Self::Label => is_dns1123_label(name),
             Self::Subdomain => is_dns1123_subdomain(name),
             Self::Segment => path_segment(name),
+            Self::Free => Vec::new(),
         }
     }
 }
@@ -29,8 +41,8 @@ impl NameRule {
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
 
 /// The rules for new objects.
-pub(crate) fn create(e: &mut Errors, object: &Node<'_>, namespaced: bool, rule: NameRule) {
-    let meta = object.get("metadata");
+pub(crate) fn create(e: &mut Errors, object: &Node<'_>, rules: Rules) {
+    let (meta, rule) = (object.get("metadata"), rules.name);
     let generate = meta.get("generateName");
     if !generate.is_empty() {
         // A trailing dash is what generated names usually have.
@@ -47,7 +59,7 @@ pub(crate) fn create(e: &mut Errors, object: &Node<'_>, namespaced: bool, rule: 
         e.complaints(&name, rule.check(name.text()));
     }
     let namespace = meta.get("namespace");
-    if namespaced {
+    if rules.namespaced {
         if namespace.is_empty() {
             e.required(&namespace, "");
         } else {
@@ -58,10 +70,23 @@ pub(crate) fn create(e: &mut Errors, object: &Node<'_>, namespaced: bool, rule: 
     }
     e.non_negative(&meta.get("generation"));
     common(e, &meta);
+    if rules.finalizers {
+        standard_finalizers(e, &meta.get("finalizers"));
+    }
+}
+
+fn standard_finalizers(e: &mut Errors, finalizers: &Node<'_>) {
+    for finalizer in finalizers.items() {
+        let standard = ["kubernetes", "orphan", "foregroundDeletion"];
+        if !finalizer.text().contains('/') && !standard.contains(&finalizer.text()) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            e.invalid_text(&finalizer, finalizer.text(), detail);
+        }
+    }
 }
 
 /// The rules for changed objects.
-pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>, rules: Rules) {
     let (old, new) = (old.get("metadata"), new.get("metadata"));
     if old.get("deletionTimestamp").present() {
         let before: Vec<_> = old.get("finalizers").items().iter().map(Node::text).collect();
@@ -108,6 +133,9 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         e.immutable(&new.get(field), &old.get(field));
     }
     common(e, &new);
+    if rules.finalizers {
+        standard_finalizers(e, &new.get("finalizers"));
+    }
 }
 
 fn common(e: &mut Errors, meta: &Node<'_>) {

@@ -2,7 +2,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kube_types::{
-    IntOrString, is_dns1123_label, is_dns1123_subdomain, is_port_name, is_port_number, is_qualified_name,
+    IntOrString, is_dns1123_label, is_dns1123_subdomain, is_label_value, is_port_name, is_port_number,
+    is_qualified_name,
 };
 
 use crate::{
@@ -89,7 +90,7 @@ pub(crate) fn endpoints(e: &mut Errors, object: &Node<'_>) {
                 let ip = address.get("ip");
                 pod::ip(e, &ip);
                 optional(e, &address.get("hostname"), is_dns1123_label);
-                optional(e, &address.get("nodeName"), is_dns1123_subdomain);
+                present(e, &address.get("nodeName"), is_dns1123_subdomain);
                 endpoint_ip(e, &ip);
             }
         }
@@ -116,9 +117,18 @@ fn optional(e: &mut Errors, node: &Node<'_>, check: fn(&str) -> Vec<String>) {
     }
 }
 
+/// A pointer in Go: empty is not absent.
+fn present(e: &mut Errors, node: &Node<'_>, check: fn(&str) -> Vec<String>) {
+    if node.present() {
+        e.complaints(node, check(node.text()));
+    }
+}
+
+const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
+
 pub(crate) fn endpoint_slice(e: &mut Errors, object: &Node<'_>) {
     let kind = object.get("addressType");
-    e.one_of(&kind, &["FQDN", "IPv4", "IPv6"]);
+    e.one_of(&kind, &ADDRESS_TYPES);
     let ports = object.get("ports");
     if ports.len() > 20_000 {
         return e.too_many(&ports, 20_000);
@@ -131,8 +141,13 @@ pub(crate) fn endpoint_slice(e: &mut Errors, object: &Node<'_>) {
             e.duplicate_value(&name, &name.text().into());
         }
         names.push(name.text());
-        e.one_of(&port.get("protocol"), &PROTOCOLS);
-        optional(e, &port.get("appProtocol"), is_qualified_name);
+        let protocol = port.get("protocol");
+        if protocol.present() {
+            e.maybe_one_of(&protocol, &PROTOCOLS);
+        } else {
+            e.required(&protocol, "");
+        }
+        present(e, &port.get("appProtocol"), is_qualified_name);
     }
     let endpoints = object.get("endpoints");
     if endpoints.len() > 1000 {
@@ -145,11 +160,32 @@ pub(crate) fn endpoint_slice(e: &mut Errors, object: &Node<'_>) {
         } else if addresses.len() > 100 {
             e.too_many(&addresses, 100);
         }
-        for address in addresses.items() {
-            slice_address(e, &kind, &addresses, &address);
+        if ADDRESS_TYPES.contains(&kind.text()) {
+            for address in addresses.items() {
+                slice_address(e, &kind, &addresses, &address);
+            }
         }
-        optional(e, &endpoint.get("nodeName"), is_dns1123_subdomain);
-        optional(e, &endpoint.get("hostname"), is_dns1123_label);
+        present(e, &endpoint.get("nodeName"), is_dns1123_subdomain);
+        present(e, &endpoint.get("hostname"), is_dns1123_label);
+        let hints = endpoint.get("hints");
+        hinted(e, &hints.get("forZones"), is_label_value);
+        hinted(e, &hints.get("forNodes"), is_dns1123_subdomain);
+    }
+}
+
+/// The zones or nodes that an endpoint is meant for.
+fn hinted(e: &mut Errors, list: &Node<'_>, check: fn(&str) -> Vec<String>) {
+    if list.len() > 8 {
+        return e.too_many(list, 8);
+    }
+    let mut seen = Vec::new();
+    for item in list.items() {
+        let name = item.get("name");
+        if seen.contains(&name.text()) {
+            e.duplicate_value(&name, &name.text().into());
+        }
+        seen.push(name.text());
+        e.complaints(&name, check(name.text()));
     }
 }
 

@@ -1,5 +1,5 @@
 //! Roles and bindings (upstream `pkg/apis/rbac/validation`).
-use kube_types::is_dns1123_subdomain;
+use kube_types::{LabelSelector, is_dns1123_subdomain};
 
 use crate::{
     field::{Errors, Node},
@@ -55,6 +55,9 @@ pub(crate) fn cluster_role(e: &mut Errors, role: &Node<'_>) {
         }
         for selector in selectors.items() {
             meta::selector(e, &selector);
+            if LabelSelector::from_object(selector.value()).is_err() {
+                e.invalid_raw(&selector, "null", "invalid label selector.");
+            }
         }
     }
 }

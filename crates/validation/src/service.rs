@@ -286,12 +286,12 @@ fn traffic(e: &mut Errors, spec: &Node<'_>) {
     }
     let health = spec.get("healthCheckNodePort");
     match (needs_health_check(spec), health.int().unwrap_or(0)) {
-        (false, 0) => {}
+        // It is given one after this.
+        (_, 0) => {}
         (false, _) => e.invalid(
             &health,
             "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
         ),
-        (true, 0) => e.required(&health, ""),
         (true, number) => e.complaints(&health, is_port_number(number)),
     }
     let internal = spec.get("internalTrafficPolicy");

@@ -232,7 +232,12 @@ pub(crate) fn volume_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         .any(|kind| !same(old.get(kind).value(), new.get(kind).value()))
     {
         let source = new.renamed("spec.persistentvolumesource");
-        e.forbidden(&source, "spec.persistentvolumesource is immutable after creation");
+        let definition = "io.k8s.api.core.v1.PersistentVolumeSource";
+        let diff = schema::internal_diff(definition, old.value(), new.value()).unwrap_or_default();
+        e.forbidden(
+            &source,
+            &format!("spec.persistentvolumesource is immutable after creation\n{diff}"),
+        );
     }
     e.immutable(
         &new.get("volumeMode").renamed("volumeMode"),
@@ -271,8 +276,10 @@ pub(crate) fn class(e: &mut Errors, object: &Node<'_>) {
     if !policy.is_empty() {
         e.maybe_one_of(&policy, &["Delete", "Retain"]);
     }
-    e.one_of(
-        &object.get("volumeBindingMode"),
-        &["Immediate", "WaitForFirstConsumer"],
-    );
+    let mode = object.get("volumeBindingMode");
+    if mode.present() {
+        e.maybe_one_of(&mode, &["Immediate", "WaitForFirstConsumer"]);
+    } else {
+        e.required(&mode, "");
+    }
 }

@@ -8,6 +8,15 @@ use crate::{
     user::User,
 };
 
+/// Strings as Go's `%#v` prints them.
+fn go_list(list: &[&str]) -> String {
+    if list.is_empty() {
+        return "[]string(nil)".to_owned();
+    }
+    let quoted: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+    format!("[]string{{{}}}", quoted.join(", "))
+}
+
 impl Api {
     /// The user that a request acts as: itself, or whom it may impersonate.
     pub fn impersonated(&self, user: User, headers: &HeaderMap) -> Result<User> {
@@ -21,12 +30,36 @@ impl Api {
         };
         let (names, groups) = (values("impersonate-user"), values("impersonate-group"));
         let Some(name) = names.first() else {
-            if groups.is_empty() && values("impersonate-uid").is_empty() {
+            let uids = values("impersonate-uid");
+            let mut extra: Vec<(&str, Vec<&str>)> = headers
+                .keys()
+                .filter_map(|key| {
+                    Some((
+                        key.as_str().strip_prefix("impersonate-extra-")?,
+                        values(key.as_str()),
+                    ))
+                })
+                .collect();
+            if groups.is_empty() && uids.is_empty() && extra.is_empty() {
                 return Ok(user);
             }
-            return Err(ApiError::bad_request(
-                "requested impersonation of groups or a uid without impersonating a user",
-            ));
+            extra.sort_unstable();
+            return Err(ApiError::bad_request(format!(
+                "requested &user.DefaultInfo{{Name:\"\", UID:{:?}, Groups:{}, Extra:{}}} without impersonating a user name",
+                uids.first().copied().unwrap_or_default(),
+                go_list(&groups),
+                if extra.is_empty() {
+                    "map[string][]string(nil)".to_owned()
+                } else {
+                    let entries = extra
+                        .iter()
+                        .map(|(key, values)| format!("{key:?}:{}", go_list(values)));
+                    format!(
+                        "map[string][]string{{{}}}",
+                        entries.collect::<Vec<_>>().join(", ")
+                    )
+                }
+            )));
         };
         let account = name
             .strip_prefix("system:serviceaccount:")

@@ -37,7 +37,7 @@ pub fn undeclared(custom: &Custom, value: &mut Value) -> Vec<String> {
 pub fn causes(custom: &Custom, old: Option<&Value>, new: &Value) -> Vec<Cause> {
     let mut causes = match old {
         None => validation::validate_custom(new, custom.kind.namespaced),
-        Some(old) => validation::validate_custom_update(old, new),
+        Some(old) => validation::validate_custom_update(old, new, custom.kind.namespaced),
     };
     let mut body = new.clone();
     if let Some(map) = body.as_object_mut() {

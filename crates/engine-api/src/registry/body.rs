@@ -83,8 +83,9 @@ fn unrecognized(kind: &KindInfo, body: &[u8], why: &str) -> ApiError {
     ))
 }
 
-/// The same, if the document is no object, or says its kind as something other than a string.
-fn check_recognized(kind: &KindInfo, body: &[u8], value: &mut Value) -> Result<()> {
+/// Why version and kind cannot be read: the document is no object, or says them as something other than strings. Nothing is an
+/// empty object.
+pub fn unreadable(value: &mut Value) -> Option<String> {
     let name = |value: &Value| match value {
         Value::Array(_) => "array",
         Value::String(_) => "string",
@@ -92,24 +93,30 @@ fn check_recognized(kind: &KindInfo, body: &[u8], value: &mut Value) -> Result<(
         Value::Number(_) => "number",
         Value::Object(_) | Value::Null => "object",
     };
-    let fail = |found: &str, what: &str| {
-        let why = format!(
+    let why = |found: &str, what: &str| {
+        Some(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go {what}"
-        );
-        Err(unrecognized(kind, body, &why))
+        ))
     };
     match value {
-        Value::Null => *value = Value::Object(Map::new()),
-        Value::Object(map) => {
-            for field in ["apiVersion", "kind"] {
-                if let Some(wrong) = map.get(field).filter(|v| !v.is_string() && !v.is_null()) {
-                    return fail(name(wrong), &format!("struct field .{field} of type string"));
-                }
-            }
+        Value::Null => {
+            *value = Value::Object(Map::new());
+            None
         }
-        other => return fail(name(other), &format!("value of type {META}")),
+        Value::Object(map) => {
+            let (field, wrong) = ["apiVersion", "kind"].into_iter().find_map(|field| {
+                Some((field, map.get(field).filter(|v| !v.is_string() && !v.is_null())?))
+            })?;
+            why(name(wrong), &format!("struct field .{field} of type string"))
+        }
+        other => why(name(other), &format!("value of type {META}")),
     }
-    Ok(())
+}
+
+/// Why a version is none: it has more than a group and a name.
+pub fn bad_version(value: &Value) -> Option<String> {
+    let version = text(value, "/apiVersion");
+    (version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {version}"))
 }
 
 /// YAML, which JSON is a part of.
@@ -125,7 +132,9 @@ pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
         BodyType::Json => parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?,
         _ => parse(call)?,
     };
-    check_recognized(kind, &call.body, &mut value)?;
+    if let Some(why) = unreadable(&mut value).or_else(|| bad_version(&value)) {
+        return Err(unrecognized(kind, &call.body, &why));
+    }
     if call.body.first() == Some(&b'{') {
         complain(call, kind, schema::duplicate_fields(&call.body))?;
     }
@@ -234,10 +243,13 @@ fn check_kind(kind: &KindInfo, api_version: &str, name: &str) -> Result<()> {
             kind.kind
         )
     } else {
-        format!(
-            "no kind {name:?} is registered for version {api_version:?} in scheme \
-             \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
-        )
+        // Definitions have a server of their own.
+        let scheme = if kind.group == "apiextensions.k8s.io" {
+            "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55"
+        } else {
+            "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+        };
+        format!("no kind {name:?} is registered for version {api_version:?} in scheme {scheme:?}")
     };
     Err(ApiError::bad_request(format!(
         "{name} in version {version:?} cannot be handled as a {}: {why}",

@@ -68,15 +68,14 @@ impl Api {
             ));
         }
         body::place(kind, namespace, &mut object)?;
-        if !text(&object, "/metadata/resourceVersion").is_empty() {
-            return Err(ApiError::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
-        }
         strategy::before_create(kind, &mut object);
         if let Some(warning) = without_effect(kind) {
             call.warn(warning);
         }
+        // Only who really stores it minds (apiserver `storage/etcd3/store.go` Create), and only a number.
+        let versioned = json::remove(&mut object, &["metadata", "resourceVersion"])
+            .and_then(|version| version.as_str()?.parse::<u64>().ok())
+            .is_some_and(|version| version != 0);
         // Apply has worked out managed fields already.
         if call.route.verb != "patch" {
             json::remove(&mut object, &["metadata", "managedFields"]);
@@ -112,7 +111,7 @@ impl Api {
             for warning in validation::warnings(kind.definition, None, &candidate) {
                 call.warn(warning);
             }
-            match self.store_new(call, kind, &name, candidate).await {
+            match self.store_new(call, kind, &name, candidate, versioned).await {
                 Err(error) if error.reason == "AlreadyExists" && generated && attempt < NAME_ATTEMPTS => {}
                 done => return done.map(|output| output.in_version(request_kind)),
             }
@@ -126,6 +125,7 @@ impl Api {
         kind: &'static KindInfo,
         name: &str,
         mut object: Value,
+        versioned: bool,
     ) -> Result<Output> {
         admission::validate_create(self, call, kind, &object)?;
         // Both locks are held until the object is visible, so that the next request counts it.
@@ -153,6 +153,11 @@ impl Api {
         let charge = admission::check_quota(self, kind, &object)?;
         if call.dry_run() {
             return Ok(Output::Made(object));
+        }
+        if versioned {
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,

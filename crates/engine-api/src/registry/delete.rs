@@ -9,7 +9,7 @@ use crate::{
     api::{Api, Call, storage_error},
     custom,
     json::{self, list, number, text},
-    keys,
+    keys, options,
     query::Query,
     registry::{Output, body, meta, strategy, update::finished},
     status::{ApiError, Result},
@@ -27,10 +27,30 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// Only if it has this resource version.
     pub version: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+    /// What is only to be tried: `All`, or nothing.
+    dry_run: Vec<String>,
     /// Whether the propagation is said in both ways.
     both: bool,
+}
+
+/// Make sure that a body is `DeleteOptions`, of whatever version.
+fn decode(value: &mut Value) -> Result<()> {
+    if let Some(why) = body::unreadable(value).or_else(|| body::bad_version(value)) {
+        return Err(ApiError::bad_request(why));
+    }
+    let kind = text(value, "/kind");
+    if !matches!(kind, "" | "DeleteOptions") {
+        let version = match text(value, "/apiVersion") {
+            "" => "meta.k8s.io/v1",
+            version => version,
+        };
+        return Err(ApiError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \
+             \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
+        )));
+    }
+    schema::normalise("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", value)
+        .map_err(|e| ApiError::bad_request(e.message))
 }
 
 const ORPHAN: &str = "orphan";
@@ -39,38 +59,59 @@ const FOREGROUND: &str = "foregroundDeletion";
 impl DeleteOptions {
     /// From the body, or from the parameters when there is none.
     pub fn of(call: &Call) -> Result<Self> {
-        let mut options = Self::from_query(&call.query)?;
-        if !call.body.is_empty() {
-            let value = body::parse(call)?;
-            if !value.is_null() {
-                options = Self::from_value(&value)?;
-                options.dry_run |= call.dry_run();
+        let options = if call.body.is_empty() {
+            Self::from_query(&call.query)?
+        } else {
+            let mut value = body::parse(call)?;
+            decode(&mut value)?;
+            let mut options = Self::from_value(&value);
+            // Upstream takes no notice of the parameters then, not even of this one: what was meant as a rehearsal should not delete.
+            if options.dry_run.is_empty() {
+                options.dry_run = call.query.all("dryRun");
             }
-        }
-        let invalid = |reason, message: String| {
-            let cause = validation::Cause {
+            options
+        };
+        let mut causes = Vec::new();
+        let mut invalid = |reason, message: String| {
+            causes.push(validation::Cause {
                 reason,
                 field: "propagationPolicy".to_owned(),
                 message,
-            };
-            Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[cause]))
+            });
         };
-        match &options.propagation {
-            Some(policy) if options.both => {
+        let known = ["Orphan", "Background", "Foreground"];
+        if let Some(policy) = &options.propagation {
+            if options.both {
                 let detail = "orphanDependents and deletionPropagation cannot be both set";
                 invalid(
                     "FieldValueInvalid",
                     format!("Invalid value: {policy:?}: {detail}"),
-                )
+                );
             }
-            Some(policy) if !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground") => invalid(
-                "FieldValueNotSupported",
-                format!(
-                    "Unsupported value: {policy:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-                ),
-            ),
-            _ => Ok(options),
+            if !known.contains(&policy.as_str()) {
+                invalid(
+                    "FieldValueNotSupported",
+                    format!(
+                        "Unsupported value: {policy:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                    ),
+                );
+            }
         }
+        causes.extend(options::dry_run(&options.dry_run));
+        if causes.is_empty() {
+            return Ok(options);
+        }
+        Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &causes))
+    }
+
+    /// Change nothing.
+    pub fn rehearse(&mut self) {
+        self.dry_run.push("All".to_owned());
+    }
+
+    /// Whether nothing is to be changed.
+    pub fn is_dry_run(&self) -> bool {
+        !self.dry_run.is_empty()
     }
 
     fn from_query(query: &Query) -> Result<Self> {
@@ -86,19 +127,14 @@ impl DeleteOptions {
         Ok(Self {
             grace,
             propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
-            dry_run: query.get("dryRun").is_some(),
+            dry_run: query.all("dryRun"),
             both: query.get("propagationPolicy").is_some() && orphan.is_some(),
             ..Self::default()
         })
     }
 
     /// From a decoded `DeleteOptions`.
-    pub fn from_value(value: &Value) -> Result<Self> {
-        if !value.is_object() {
-            return Err(ApiError::bad_request(
-                "the body of a DELETE must be DeleteOptions",
-            ));
-        }
+    pub fn from_value(value: &Value) -> Self {
         let owned = |pointer: &str| {
             Some(text(value, pointer))
                 .filter(|t| !t.is_empty())
@@ -109,14 +145,17 @@ impl DeleteOptions {
             Some(false) => Some("Background".to_owned()),
             None => None,
         };
-        Ok(Self {
+        Self {
             grace: number(value, "/gracePeriodSeconds"),
             both: owned("/propagationPolicy").is_some() && orphan.is_some(),
             propagation: owned("/propagationPolicy").or(orphan),
             uid: owned("/preconditions/uid"),
             version: owned("/preconditions/resourceVersion"),
-            dry_run: !list(value, "/dryRun").is_empty(),
-        })
+            dry_run: list(value, "/dryRun")
+                .iter()
+                .map(|said| said.as_str().unwrap_or_default().to_owned())
+                .collect(),
+        }
     }
 
     fn check(&self, kind: &KindInfo, name: &str, object: &Value) -> Result<()> {
@@ -229,13 +268,13 @@ impl Api {
                         gone: false,
                     });
                 }
-                Next::Remove(object) if options.dry_run => {
+                Next::Remove(object) if options.is_dry_run() => {
                     return Ok(Deletion {
                         output: last_seen(kind, stored, object),
                         gone: true,
                     });
                 }
-                Next::Mark(object) if options.dry_run => {
+                Next::Mark(object) if options.is_dry_run() => {
                     return Ok(Deletion {
                         output: Output::Made(object),
                         gone: false,

@@ -27,14 +27,14 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
             "status.nominatedNodeName",
         ],
         "nodes" => &["spec.unschedulable"],
-        "namespaces" => &["status.phase", "name"],
+        "namespaces" => &["status.phase"],
         "secrets" => &["type"],
         "services" => &["spec.clusterIP", "spec.type"],
         "jobs" => &["status.successful"],
         "replicationcontrollers" => &["status.replicas"],
         "certificatesigningrequests" => &["spec.signerName"],
         "resourceslices" => &["spec.nodeName", "spec.driver"],
-        "events" => &[
+        "events" if kind.group.is_empty() => &[
             "involvedObject.kind",
             "involvedObject.namespace",
             "involvedObject.name",
@@ -42,6 +42,12 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
             "involvedObject.apiVersion",
             "involvedObject.resourceVersion",
             "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        "events" => &[
             "regarding.kind",
             "regarding.namespace",
             "regarding.name",
@@ -50,9 +56,7 @@ pub fn extra(kind: &KindInfo) -> &'static [&'static str] {
             "regarding.resourceVersion",
             "regarding.fieldPath",
             "reason",
-            "reportingComponent",
             "reportingController",
-            "source",
             "type",
         ],
         _ => &[],
@@ -75,7 +79,6 @@ pub fn refusal(kind: &KindInfo, field: &str) -> String {
 /// The value of a selectable field of a stored object.
 pub fn value<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
     let at = match field {
-        "name" => "metadata.name".to_owned(),
         "status.successful" => {
             return Cow::Owned(
                 object

@@ -50,14 +50,16 @@ pub fn fill_new(value: &mut Value, generation: bool) {
 
 /// What an update can never change.
 pub fn keep_old(new: &mut Value, old: &Value) {
-    for field in [
-        "creationTimestamp",
-        "selfLink",
-        "generation",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
+    for field in ["creationTimestamp", "selfLink", "generation"] {
         json::restore(new, old, &["metadata", field]);
+    }
+    // That a deletion has begun is never taken back; that nobody says so of an object that lives is for validation to see.
+    let deleting = !old["metadata"]["deletionTimestamp"].is_null();
+    if deleting {
+        json::restore(new, old, &["metadata", "deletionTimestamp"]);
+    }
+    if new["metadata"]["deletionGracePeriodSeconds"].is_null() {
+        json::restore(new, old, &["metadata", "deletionGracePeriodSeconds"]);
     }
     if text(new, "/metadata/uid").is_empty() {
         json::restore(new, old, &["metadata", "uid"]);

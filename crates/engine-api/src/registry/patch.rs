@@ -150,14 +150,6 @@ impl Api {
         if patch_type == PatchType::Apply {
             return self.apply(call, kind, subresource).await;
         }
-        if call.query.get("force").is_some() {
-            let cause = Cause {
-                reason: "FieldValueForbidden",
-                field: "force".to_owned(),
-                message: "Forbidden: may not be specified for non-apply patch".to_owned(),
-            };
-            return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
-        }
         if patch_type == PatchType::Strategic && custom::is(kind) {
             return Err(ApiError::new(
                 415,
@@ -197,14 +189,6 @@ impl Api {
         kind: &'static KindInfo,
         subresource: &str,
     ) -> Result<(Output, bool)> {
-        if call.query.get("fieldManager").is_none() {
-            let cause = Cause {
-                reason: "FieldValueRequired",
-                field: "fieldManager".to_owned(),
-                message: "Required value: is required for apply patch".to_owned(),
-            };
-            return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
-        }
         let mut applied = match serde_json::from_slice::<Value>(&call.body) {
             Ok(value) => value,
             Err(_) => body::parse_yaml(&call.body)
@@ -251,6 +235,30 @@ impl Api {
 
 /// What an applied object may not say.
 fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()> {
+    let found = match applied {
+        Value::Object(_) => "",
+        Value::Null => {
+            *applied = json!({});
+            ""
+        }
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    if !found.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type \
+             map[string]interface {{}}"
+        )));
+    }
+    let (version, name) = (text(applied, "/apiVersion"), text(applied, "/kind"));
+    if version != kind.api_version() || name != kind.kind {
+        let group = if version.contains('/') { "" } else { "/" };
+        return Err(ApiError::bad_request(format!(
+            "invalid object type: {group}{version}, Kind={name}"
+        )));
+    }
     let unknown = match custom::of(kind) {
         Some(custom) => custom::undeclared(&custom, &mut applied.clone()),
         None => schema::unknown_fields(kind.definition, applied),
@@ -274,27 +282,7 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let (version, name) = (
-        text(applied, "/apiVersion").to_owned(),
-        text(applied, "/kind").to_owned(),
-    );
-    if !version.is_empty() || !name.is_empty() {
-        if version != kind.api_version() || name != kind.kind {
-            let version = if version.contains('/') {
-                version
-            } else {
-                format!("/{version}")
-            };
-            return Err(ApiError::bad_request(format!(
-                "invalid object type: {version}, Kind={name}"
-            )));
-        }
-        body::identify(kind, applied)?;
-    } else {
-        return Err(ApiError::bad_request(
-            "apiVersion and kind must be set in an applied object",
-        ));
-    }
+    body::identify(kind, applied)?;
     let own = text(applied, "/metadata/name").to_owned();
     if own.is_empty() {
         crate::json::set(applied, &["metadata", "name"], call.route.name.as_str());

@@ -39,6 +39,7 @@ pub fn carry_over(new: &mut Value, old: &Value) {
                 json::remove(new, &["spec", gone]);
             }
         }
+        drop_dependent(new, old);
         return;
     }
     if external_name(old) {
@@ -90,9 +91,7 @@ pub fn carry_over(new: &mut Value, old: &Value) {
             }
         }
     }
-    if has_node_ports(old) && !has_node_ports(new) {
-        drop_node_ports(new, old);
-    }
+    drop_dependent(new, old);
     if text(new, "/spec/type") == "LoadBalancer"
         && text(new, "/spec/externalTrafficPolicy") == "Local"
         && text(old, "/spec/externalTrafficPolicy") == "Local"
@@ -102,23 +101,45 @@ pub fn carry_over(new: &mut Value, old: &Value) {
     }
 }
 
-/// Node ports left over from a type that had them go away, unless the client changed them itself.
-fn drop_node_ports(new: &mut Value, old: &Value) {
+/// Reachable from outside the cluster (`ExternallyAccessible`).
+fn accessible(service: &Value) -> bool {
+    match text(service, "/spec/type") {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => !list(service, "/spec/externalIPs").is_empty(),
+        _ => false,
+    }
+}
+
+/// What belonged to the old type goes away with it, unless the client changed it himself (`dropTypeDependentFields`).
+fn drop_dependent(new: &mut Value, old: &Value) {
     let ports_of = |v: &Value| {
         list(v, "/spec/ports")
             .iter()
             .map(|p| p["nodePort"].clone())
             .collect::<Vec<_>>()
     };
-    if ports_of(new) == ports_of(old)
+    let lost = |has: fn(&Value) -> bool, new: &Value| has(old) && !has(new);
+    if lost(has_node_ports, new)
+        && ports_of(new) == ports_of(old)
         && let Some(ports) = new["spec"]["ports"].as_array_mut()
     {
         for port in ports.iter_mut().filter_map(Value::as_object_mut) {
             port.remove("nodePort");
         }
     }
-    if text(new, "/spec/type") == "ClusterIP" {
-        json::remove(new, &["spec", "externalTrafficPolicy"]);
+    let balanced = |service: &Value| text(service, "/spec/type") == "LoadBalancer";
+    for (gone, field) in [
+        (lost(needs_health_check, new), "healthCheckNodePort"),
+        (lost(balanced, new), "allocateLoadBalancerNodePorts"),
+        (lost(balanced, new), "loadBalancerClass"),
+        (lost(accessible, new), "externalTrafficPolicy"),
+    ] {
+        if gone && new["spec"][field] == old["spec"][field] {
+            json::remove(new, &["spec", field]);
+        }
+    }
+    if !balanced(new) {
+        set(new, &["status", "loadBalancer"], json!({}));
     }
 }
 
@@ -251,12 +272,15 @@ fn free_ip(api: &Api, used: &HashSet<&str>) -> Option<String> {
     (first + band..=last).chain(first..first + band).find_map(is_free)
 }
 
-fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
-    if !has_node_ports(service) {
-        return Ok(());
-    }
+/// Whether the load balancer asks nodes whether they have pods of the Service.
+fn needs_health_check(service: &Value) -> bool {
+    text(service, "/spec/type") == "LoadBalancer" && text(service, "/spec/externalTrafficPolicy") == "Local"
+}
+
+/// The node ports of all other Services, with their protocols.
+fn used_ports(api: &Api, service: &Value) -> HashSet<(String, i64)> {
     let services = api.store.list("services/").items;
-    let mut used: HashSet<(String, i64)> = HashSet::new();
+    let mut used = HashSet::new();
     for other in others(&services, service) {
         for port in list(other, "/spec/ports") {
             if let Some(number) = port["nodePort"].as_i64().filter(|p| *p > 0) {
@@ -267,32 +291,81 @@ fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
             used.insert(("TCP".to_owned(), health));
         }
     }
+    used
+}
+
+/// Take the port that the Service asks for.
+fn take(
+    api: &Api,
+    service: &Value,
+    field: &str,
+    (transport, asked): (&str, i64),
+    used: &mut HashSet<(String, i64)>,
+) -> Result<()> {
     let range = &api.config.node_port_range;
-    let mut ports = list(service, "/spec/ports").to_vec();
-    for (index, port) in ports.iter().enumerate() {
-        let Some(asked) = port["nodePort"].as_i64().filter(|p| *p > 0) else {
-            continue;
-        };
-        let failed = |why: String| {
-            invalid(
-                service,
-                "FieldValueInvalid",
-                &format!("spec.ports[{index}].nodePort"),
-                format!("Invalid value: {asked}: {why}"),
-            )
-        };
-        if !(i64::from(*range.start())..=i64::from(*range.end())).contains(&asked) {
-            return Err(failed(format!(
-                "provided port is not in the valid range. The range of valid ports is {}-{}",
-                range.start(),
-                range.end()
-            )));
-        }
-        if !used.insert((protocol(port).to_owned(), asked)) {
-            return Err(failed("provided port is already allocated".to_owned()));
+    let failed = |why: String| {
+        invalid(
+            service,
+            "FieldValueInvalid",
+            field,
+            format!("Invalid value: {asked}: {why}"),
+        )
+    };
+    if !(i64::from(*range.start())..=i64::from(*range.end())).contains(&asked) {
+        return Err(failed(format!(
+            "provided port is not in the valid range. The range of valid ports is {}-{}",
+            range.start(),
+            range.end()
+        )));
+    }
+    if !used.insert((transport.to_owned(), asked)) {
+        return Err(failed("provided port is already allocated".to_owned()));
+    }
+    Ok(())
+}
+
+/// Any port that nobody has.
+fn free(api: &Api, transport: &str, used: &HashSet<(String, i64)>) -> Option<i64> {
+    let range = &api.config.node_port_range;
+    let count = range.end() - range.start() + 1;
+    let offset = rand::rng().random_range(0..count);
+    (0..count)
+        .map(|i| i64::from(range.start() + (offset + i) % count))
+        .find(|p| !used.contains(&(transport.to_owned(), *p)))
+}
+
+fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
+    let (node_ports, health_check) = (has_node_ports(service), needs_health_check(service));
+    if !node_ports && !health_check {
+        return Ok(());
+    }
+    let mut used = used_ports(api, service);
+    if node_ports {
+        allocate_node_ports(api, service, &mut used)?;
+    }
+    if health_check {
+        let field = "spec.healthCheckNodePort";
+        match number(service, "/spec/healthCheckNodePort").unwrap_or_default() {
+            0 => {
+                let free = free(api, "TCP", &used).ok_or_else(|| {
+                    ApiError::internal("failed to allocate a HealthCheck NodePort: range is full")
+                })?;
+                set(service, &["spec", "healthCheckNodePort"], free);
+            }
+            asked => take(api, service, field, ("TCP", asked), &mut used)?,
         }
     }
-    let mut rng = rand::rng();
+    Ok(())
+}
+
+fn allocate_node_ports(api: &Api, service: &mut Value, used: &mut HashSet<(String, i64)>) -> Result<()> {
+    let mut ports = list(service, "/spec/ports").to_vec();
+    for (index, port) in ports.iter().enumerate() {
+        if let Some(asked) = port["nodePort"].as_i64().filter(|p| *p > 0) {
+            let field = format!("spec.ports[{index}].nodePort");
+            take(api, service, &field, (protocol(port), asked), used)?;
+        }
+    }
     let mut given: Vec<(i64, String, i64)> = Vec::new();
     for port in &mut ports {
         if port["nodePort"].as_i64().unwrap_or_default() > 0 {
@@ -308,14 +381,7 @@ fn allocate_ports(api: &Api, service: &mut Value) -> Result<()> {
                     && !used.contains(&(transport.clone(), *node_port))
             })
             .map(|(_, _, node_port)| *node_port);
-        let count = range.end() - range.start() + 1;
-        let offset = rng.random_range(0..count);
-        let free = shared.or_else(|| {
-            (0..count)
-                .map(|i| i64::from(range.start() + (offset + i) % count))
-                .find(|p| !used.contains(&(transport.clone(), *p)))
-        });
-        let Some(free) = free else {
+        let Some(free) = shared.or_else(|| free(api, &transport, used)) else {
             return Err(ApiError::internal("failed to allocate a nodePort: range is full"));
         };
         used.insert((transport.clone(), free));

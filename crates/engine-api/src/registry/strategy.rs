@@ -148,6 +148,9 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
             label_keys::fold(object);
         }
         "serviceaccounts" => bare_secrets(object),
+        "limitranges" if text(object, "/metadata/name").is_empty() => {
+            set(object, &["metadata", "name"], uuid::Uuid::new_v4().to_string());
+        }
         "namespaces" => {
             set(object, &["status"], json!({"phase": "Active"}));
             let finalizers = &mut object["spec"]["finalizers"];
@@ -339,7 +342,11 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                 }
             } else if kind.plural == "pods" {
                 json::restore(new, old, &["metadata", "ownerReferences"]);
-                json::restore(new, old, &["status", "qosClass"]);
+                json::restore(new, old, &["metadata", "deletionTimestamp"]);
+                // Who leaves it out means no change; who says another one is refused.
+                if new["status"]["qosClass"].is_null() {
+                    json::restore(new, old, &["status", "qosClass"]);
+                }
             } else if matches!(kind.group, "apps" | "batch") {
                 json::restore(new, old, &["metadata", "labels"]);
             } else if kind.plural == "certificatesigningrequests" {

@@ -41,9 +41,9 @@ impl Api {
         let object = body::decode(call, kind, kind.definition)?;
         let own = text(&object, "/metadata/name");
         if own.is_empty() {
-            return Err(ApiError::bad_request(
-                "metadata.name: Required value: name or generateName is required".to_owned(),
-            ));
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
         }
         if own != name {
             return Err(ApiError::bad_request(format!(
@@ -63,7 +63,7 @@ impl Api {
             return self.create(call, kind, object).await.map(|output| (output, true));
         }
         let version = text(&object, "/metadata/resourceVersion").to_owned();
-        if version.is_empty() && subresource.is_empty() && !strategy::unconditional(kind) {
+        if matches!(version.as_str(), "" | "0") && !strategy::unconditional(kind) {
             return Err(ApiError::invalid_field(
                 kind,
                 name,
@@ -140,8 +140,11 @@ impl Api {
         let (uid, old_uid) = (text(&new, "/metadata/uid"), text(&stored.value, "/metadata/uid"));
         // What a patch makes of it is for validation to refuse.
         if !uid.is_empty() && uid != old_uid && call.route.verb == "update" {
-            let why =
-                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+                 UID in precondition: {uid}, UID in object meta: {old_uid}",
+                keys::upstream(request_kind, &call.route.namespace, name)
+            );
             return Err(ApiError::conflict(request_kind, name, &why).into());
         }
         json::set(&mut new, &["metadata", "resourceVersion"], old_version);

@@ -28,16 +28,19 @@ impl Api {
         }
         let mut options = match &eviction["deleteOptions"] {
             Value::Null => DeleteOptions::default(),
-            options => DeleteOptions::from_value(options)?,
+            options => DeleteOptions::from_value(options),
         };
-        options.dry_run |= call.dry_run();
+        if call.dry_run() {
+            options.rehearse();
+        }
         let pod = self.fetch(pods, namespace, name)?;
         let unheeded = matches!(
             text(&pod.value, "/status/phase"),
             "Succeeded" | "Failed" | "Pending"
         ) || deleting(&pod.value);
         if !unheeded {
-            self.spend_budget(namespace, &pod.value, options.dry_run).await?;
+            self.spend_budget(namespace, &pod.value, options.is_dry_run())
+                .await?;
         }
         self.delete(pods, namespace, name, &options).await?;
         Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))

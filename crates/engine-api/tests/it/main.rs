@@ -15,6 +15,7 @@ mod oracle;
 mod pod_security;
 mod pods;
 mod rbac;
+mod routes;
 mod streams;
 mod watch_model;
 mod watches;

@@ -85,18 +85,7 @@ fn trimmed_image(e: &mut Errors, container: &Node<'_>) {
 
 /// A pod template (`spec.template` of a workload).
 pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
-    let metadata = template.get("metadata");
-    // Upstream's paths leave out `metadata`.
-    meta::labels(
-        e,
-        &metadata
-            .get("labels")
-            .renamed(format!("{}.labels", template.path())),
-    );
-    let annotations = metadata
-        .get("annotations")
-        .renamed(format!("{}.annotations", template.path()));
-    meta::annotations(e, &annotations);
+    let annotations = template_metadata(e, template);
     let spec = template.get("spec");
     annotations::annotations(e, &annotations, &spec);
     spec_rules(e, &spec, false);
@@ -107,6 +96,19 @@ pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
             "ephemeral containers not allowed in pod template",
         );
     }
+}
+
+/// Labels and annotations of a template; the latter under their path.
+pub(crate) fn template_metadata<'a>(e: &mut Errors, template: &Node<'a>) -> Node<'a> {
+    // Upstream's paths leave out `metadata`.
+    let part = |name: &str| {
+        let path = format!("{}.{name}", template.path());
+        template.at(&["metadata", name]).renamed(path)
+    };
+    meta::labels(e, &part("labels"));
+    let annotations = part("annotations");
+    meta::annotations(e, &annotations);
+    annotations
 }
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];

@@ -148,6 +148,7 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         &new.at(&["metadata", "annotations"]),
     );
     let status = new.get("status");
+    crate::status::pod_conditions(e, &status.get("conditions"));
     if new.at(&["spec", "nodeName"]).text() != old.at(&["spec", "nodeName"]).text() {
         e.forbidden(&status.get("nodeName"), "may not be changed directly");
     }
@@ -170,8 +171,15 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
     e.immutable(&status.get("qosClass"), &old.at(&["status", "qosClass"]));
     for list in ["podIPs", "hostIPs"] {
-        for entry in status.get(list).items() {
+        let entries = status.get(list).items();
+        for entry in &entries {
             super::ip(e, &entry.get("ip").renamed(entry.path()));
+        }
+        if let Some(first) = entries.first().map(|entry| entry.get("ip"))
+            && list == "hostIPs"
+            && first.text() != status.get("hostIP").text()
+        {
+            e.invalid_text(&first, first.text(), "must be equal to `hostIP`");
         }
         one_of_each_family(e, &status.get(list));
     }
