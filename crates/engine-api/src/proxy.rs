@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use schema::KindInfo;
 use serde_json::Value;
-use streaming::{Duplex, Target};
+use streaming::{Duplex, StreamError, Target};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -76,7 +76,7 @@ impl Api {
                 self.node_streams()?
                     .port_forward(&target, port)
                     .await
-                    .map_err(stream_error)?
+                    .map_err(|error| unreachable(text(&pod.value, "/status/podIP"), port, error))?
             }
         };
         forward(call, name, connection).await
@@ -135,7 +135,10 @@ impl Api {
                 ApiError::new(
                     503,
                     "ServiceUnavailable",
-                    format!("no service port {port:?} found for service {name:?}"),
+                    match port.parse::<u16>() {
+                        Ok(port) => format!("no service port {port} found for service {name:?}"),
+                        Err(_) => format!("no service port {port:?} found for service {name:?}"),
+                    },
                 )
             })?;
         let none = || {
@@ -173,6 +176,20 @@ impl Api {
         }
         Err(none())
     }
+}
+
+/// A pod that does not answer, in the words of Go's dialer.
+fn unreachable(ip: &str, port: u16, error: StreamError) -> ApiError {
+    if error.code != 500 {
+        return stream_error(error);
+    }
+    let why = if error.message.contains("connection refused") {
+        format!("dial tcp {ip}:{port}: connect: connection refused")
+    } else {
+        error.message
+    };
+    let message = format!("error trying to reach service: {why}");
+    ApiError::new(503, "ServiceUnavailable", message)
 }
 
 /// `[scheme:]name[:port]`.
@@ -276,5 +293,19 @@ mod tests {
         assert_eq!(split("web:http"), Some(("", "web", "http")));
         assert_eq!(split("https:web:443"), Some(("https", "web", "443")));
         assert_eq!(split("ftp:web:21"), None);
+    }
+
+    #[test]
+    fn refusals() {
+        let error = StreamError {
+            code: 500,
+            message: "failed to connect: connect: connection refused".into(),
+        };
+        let error = unreachable("10.0.0.1", 80, error);
+        assert_eq!((error.code, error.reason), (503, "ServiceUnavailable"));
+        assert_eq!(
+            error.message,
+            "error trying to reach service: dial tcp 10.0.0.1:80: connect: connection refused"
+        );
     }
 }

@@ -220,7 +220,15 @@ fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, String> {
             None => ready.path.clone(),
             Some(sub) => {
                 let name = format!("{}-{}-{index}", container.name, inputs.attempt);
-                subpath::bind(&ready.path, &sub, &inputs.pod_dir.join("subpaths").join(name))?
+                let at = inputs.pod_dir.join("subpaths").join(name);
+                subpath::bind(&ready.path, &sub, &at).map_err(|why| {
+                    tracing::warn!(volume = mount.name, sub, why, "subPath cannot be mounted");
+                    // Upstream's words; a pod's owner is not told what lies where on the node.
+                    format!(
+                        "failed to prepare subPath for volumeMount \"{}\" of container \"{}\"",
+                        mount.name, container.name
+                    )
+                })?
             }
         };
         let propagation = match mount.mount_propagation.as_deref() {

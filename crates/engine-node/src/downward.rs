@@ -41,7 +41,7 @@ pub fn field(pod: &Pod, facts: &Facts, path: &str) -> Result<String, String> {
         "metadata.namespace" => text(meta.namespace.as_ref()),
         "metadata.uid" => text(meta.uid.as_ref()),
         "metadata.labels" => map_text(meta.labels.as_ref()),
-        "metadata.annotations" => map_text(meta.annotations.as_ref()),
+        "metadata.annotations" => map_text(Some(&with_source(pod))),
         "spec.nodeName" => text(spec.and_then(|spec| spec.node_name.as_ref())),
         "spec.serviceAccountName" => text(spec.and_then(|spec| spec.service_account_name.as_ref())),
         "spec.restartPolicy" => text(spec.and_then(|spec| spec.restart_policy.as_ref())),
@@ -49,6 +49,17 @@ pub fn field(pod: &Pod, facts: &Facts, path: &str) -> Result<String, String> {
         "status.podIP" | "status.podIPs" => ip(facts.pod_ip),
         _ => return Err(format!("unsupported fieldPath: {path}")),
     })
+}
+
+/// Annotations with the two by which upstream's kubelet remembers whence and since when it knows a pod; they are in the files only.
+fn with_source(pod: &Pod) -> BTreeMap<String, String> {
+    let mut all = pod.metadata.annotations.clone().unwrap_or_default();
+    all.insert("kubernetes.io/config.source".to_owned(), "api".to_owned());
+    // It is told of a pod as soon as that is created; the time must not change from one look to the next.
+    if let Some(created) = &pod.metadata.creation_timestamp {
+        all.insert("kubernetes.io/config.seen".to_owned(), created.0.to_string());
+    }
+    all
 }
 
 fn subscript(path: &str) -> Option<(&str, &str)> {

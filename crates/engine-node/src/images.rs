@@ -128,7 +128,8 @@ impl Images {
                 Ok(None) => {}
                 Err(image::Error::Reference { .. }) => {
                     let message = format!(
-                        "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": invalid reference format"
+                        "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {}",
+                        no_reference(&name)
                     );
                     note(true, "InspectFailed", message.clone());
                     note(true, "Failed", "Error: InvalidImageName".into());
@@ -301,4 +302,36 @@ fn chain(err: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why this is no name of an image, as github.com/distribution/reference says it: capitals are told apart from all else.
+fn no_reference(name: &str) -> String {
+    let (first, rest) = name.split_once('/').unwrap_or(("", name));
+    let is_host = first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase);
+    let remote = match (is_host, first) {
+        (true, _) => rest.to_owned(),
+        (false, "") if !name.starts_with('/') => format!("library/{rest}"),
+        (false, _) => name.to_owned(),
+    };
+    let remote = remote.split(':').next().unwrap_or_default();
+    if remote.chars().any(char::is_uppercase) {
+        format!("invalid reference format: repository name ({remote}) must be lowercase")
+    } else {
+        "invalid reference format".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_are_told_apart() {
+        let lower =
+            |name: &str| format!("invalid reference format: repository name ({name}) must be lowercase");
+        assert_eq!(no_reference("Nginx:1"), lower("library/Nginx"));
+        assert_eq!(no_reference("Bad//Name:1"), lower("/Name"));
+        assert_eq!(no_reference("a.io/x/Y"), lower("x/Y"));
+        assert_eq!(no_reference("a b"), "invalid reference format");
+    }
 }

@@ -119,7 +119,7 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
             ..ContainerState::default()
         }),
         restart_count: unit.restarts() as i32,
-        started: Some(false),
+        started: (unit.role != Role::Ephemeral).then_some(false),
         volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     };
@@ -156,7 +156,7 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
                 state.running = Some(ContainerStateRunning {
                     started_at: Some(time(started_at)),
                 });
-                status.started = Some(unit.started);
+                status.started = status.started.map(|_| unit.started);
                 status.ready = unit.role != Role::Init && unit.started && unit.ready;
             } else if let Some(end) = instance.terminated() {
                 state.terminated = Some(terminated(end));
@@ -183,12 +183,13 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
     }
     if inputs.terminal && state.terminated.is_none() {
         // TerminatePod in pkg/kubelet/status/status_manager.go: a pod that is over has no waiting containers.
-        let initialized = unit.role != Role::Main
-            && inputs
-                .units
-                .iter()
-                .any(|u| u.role == Role::Main && u.current.is_some());
-        if !initialized {
+        let begun = |role: Role| inputs.units.iter().any(|u| u.role == role && u.current.is_some());
+        let missing = match unit.role {
+            // Those of a pod that never was initialised stay as they are: nobody has tried to start them.
+            Role::Main => begun(Role::Main) || is_initialized(inputs.units),
+            _ => !begun(Role::Main),
+        };
+        if missing {
             state = ContainerState {
                 terminated: Some(ContainerStateTerminated {
                     reason: Some("ContainerStatusUnknown".into()),
@@ -202,6 +203,21 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
     }
     status.state = Some(state);
     status
+}
+
+/// The last of the init containers has done its part.
+fn is_initialized(units: &[Unit]) -> bool {
+    let last = units
+        .iter()
+        .rev()
+        .find(|unit| matches!(unit.role, Role::Init | Role::Sidecar));
+    last.is_none_or(|unit| {
+        let ended = unit.current.as_ref().and_then(|instance| instance.terminated());
+        match unit.role {
+            Role::Sidecar => unit.started,
+            _ => ended.is_some_and(|end| end.code == 0),
+        }
+    })
 }
 
 fn terminated(end: &Terminated) -> ContainerStateTerminated {
@@ -477,6 +493,15 @@ mod tests {
         let mut all = units(&never);
         set(&mut all[0], 0, Some(3));
         assert_eq!(status(&never, &all, true).phase.as_deref(), Some("Failed"));
+        let init = pod(
+            serde_json::json!({"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "c"}]}),
+        );
+        let mut some = units(&init);
+        set(&mut some[0], 0, Some(9));
+        let failed = status(&init, &some, true);
+        assert_eq!(failed.phase.as_deref(), Some("Failed"));
+        let state = failed.container_statuses.unwrap()[0].state.clone().unwrap();
+        assert_eq!(state.waiting.unwrap().reason.as_deref(), Some("PodInitializing"));
         let always = pod(serde_json::json!({"containers": [{"name": "c"}]}));
         assert_eq!(status(&always, &all, false).phase.as_deref(), Some("Running"));
         // Deleted while running: terminal although the policy would restart it.

@@ -262,7 +262,16 @@ impl NodeStreams for Nodes {
     }
 
     async fn attach(&self, target: &Target, options: ExecOptions) -> Result<ExecSession, StreamError> {
-        let (agent, id) = self.running(target)?;
+        let (agent, id) = self.running(target).map_err(|err| match err.code {
+            500 => failure(
+                500,
+                format!(
+                    "container {} not found in pod {}_{}",
+                    target.container, target.pod, target.namespace
+                ),
+            ),
+            _ => err,
+        })?;
         let (_, mut view) = self.find(target)?;
         let (tty, has_stdin) = {
             let view = view.borrow();
@@ -309,8 +318,8 @@ impl NodeStreams for Nodes {
             let drained = async { while pumps.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(DRAIN, drained).await;
             drop(output_sender);
-            let code = exit_code(&view.borrow(), &name).unwrap_or(0);
-            let _ = exit_sender.send(ExecExit::Code(code));
+            // As upstream: how the container ended is not the end of the stream; kubectl looks at the pod for it.
+            let _ = exit_sender.send(ExecExit::Code(0));
         });
         Ok(ExecSession {
             stdin,
@@ -333,8 +342,9 @@ impl NodeStreams for Nodes {
             Err(engine_net::Error::Socket { source, .. }) => Err(failure(
                 500,
                 format!(
-                    "failed to connect to localhost:{port} inside namespace \"{}\": {source}",
-                    target.uid
+                    "failed to connect to localhost:{port} inside namespace \"{}\", IPv4: dial tcp4 {address}: {}",
+                    target.uid,
+                    crate::probe::dial(&source)
                 ),
             )),
             Err(err) => Err(internal(err)),
@@ -356,17 +366,6 @@ fn waiting_reason(view: &View, container: &str) -> Option<String> {
         .as_ref()?
         .reason
         .clone()
-}
-
-fn exit_code(view: &View, container: &str) -> Option<i32> {
-    let all = view.status.container_statuses.iter().flatten();
-    let status = all.into_iter().find(|status| status.name == container)?;
-    let ended = status.state.as_ref()?.terminated.as_ref().or(status
-        .last_state
-        .as_ref()?
-        .terminated
-        .as_ref())?;
-    Some(ended.exit_code)
 }
 
 /// Carries output until its end.

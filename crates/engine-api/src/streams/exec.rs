@@ -9,7 +9,7 @@ use streaming::{ExecExit, ExecOptions, ExecSession, Output};
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::Body,
+    answer::{self, Body},
     api::{Api, Call},
     json::text,
     status::{ApiError, Result},
@@ -80,8 +80,13 @@ impl Api {
             streams.attach(&target, options).await
         } else {
             streams.exec(&target, options).await
-        }
-        .map_err(stream_error)?;
+        };
+        let session = match session {
+            Ok(session) => session,
+            // What a kubelet says instead of upgrading is text; kubectl words it so, too.
+            Err(error) if error.code >= 500 => return Ok(answer::text(error.code, error.message)),
+            Err(error) => return Err(stream_error(error)),
+        };
         match upgrade {
             Upgrade::WebSocket => {
                 upgrade::websocket(call, protocol, move |socket| bridge(socket, session, protocol))
@@ -149,8 +154,12 @@ async fn bridge(socket: Socket, session: ExecSession, protocol: &'static str) {
     gone.abort();
     input.abort();
     let Some((mut sink, exit)) = last else { return };
-    let status =
+    let mut status =
         exit_status(exit.unwrap_or_else(|_| ExecExit::Failed("the node agent went away".to_owned())));
+    if protocol == V5 && status["reason"] == "InternalError" {
+        // Upstream's API server translates this protocol to the one before, and wraps what it hears (proxy/streamtranslator.go).
+        status["message"] = format!("Internal error occurred: {}", text(&status, "/message")).into();
+    }
     let body = if protocol == "channel.k8s.io" {
         // The first protocol has no structured status: nothing for success, the message for failure.
         text(&status, "/message").to_owned()

@@ -144,7 +144,7 @@ pub async fn run(
             }
             Outcome::Errored(why) => {
                 note(format!(
-                    "{} probe errored and resulted in Unknown state: {why}",
+                    "{} probe errored and resulted in unknown state: {why}",
                     kind.name()
                 ));
                 None
@@ -311,10 +311,7 @@ fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
                 (Some(port), _) => port.container_port,
                 (None, Ok(number)) => number,
                 (None, Err(_)) => {
-                    return Err(format!(
-                        "couldn't find port: {name:?} in container {:?}",
-                        container.name
-                    ));
+                    return Err(format!("strconv.Atoi: parsing {name:?}: invalid syntax"));
                 }
             }
         }
@@ -354,7 +351,8 @@ async fn connect(
     }
 }
 
-fn dial(err: &std::io::Error) -> String {
+/// An error of a connection as Go words it.
+pub fn dial(err: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match err.kind() {
         ErrorKind::ConnectionRefused => "connect: connection refused".into(),

@@ -213,14 +213,19 @@ impl Volumes {
         }
         if let Some(payload) = self.payload(pod, facts, volume).await? {
             // A ConfigMap is no secret; everything else that is written here may be.
-            let path = if volume.config_map.is_some() {
-                disk("configmap")
+            let (path, mode) = if volume.config_map.is_some() {
+                (disk("configmap"), 0o777)
             } else {
-                self.context.memory_dir.join(&volume.name)
+                // The root of upstream's tmpfs.
+                (self.context.memory_dir.join(&volume.name), 0o1777)
             };
             let at = path.clone();
             blocking(move || {
-                make_dir(&at, 0o755)?;
+                make_dir(&at, mode)?;
+                if let Some(gid) = group {
+                    std::os::unix::fs::chown(&at, None, Some(gid)).map_err(|err| err.to_string())?;
+                    make_dir(&at, mode | 0o2000)?;
+                }
                 atomic::write(&at, &payload, group)
                     .map(drop)
                     .map_err(|err| err.to_string())
@@ -377,20 +382,20 @@ fn empty_dir(
                     .map(resources::value)
                     .filter(|size| *size > 0);
                 let size = size.map_or(limit, |size| if limit > 0 { size.min(limit) } else { size });
-                let options = if size > 0 {
-                    format!("mode=0777,size={size}")
-                } else {
-                    "mode=0777".to_owned()
+                let size = (size > 0).then(|| format!("size={size}")).unwrap_or_default();
+                let make = |options: &str| {
+                    let options = std::ffi::CString::new(options).map_err(|err| err.to_string())?;
+                    mount(
+                        "tmpfs",
+                        path,
+                        "tmpfs",
+                        MountFlags::empty(),
+                        Some(options.as_c_str()),
+                    )
+                    .map_err(|err| format!("failed to mount a tmpfs on {}: {err}", path.display()))
                 };
-                let options = std::ffi::CString::new(options).map_err(|err| err.to_string())?;
-                mount(
-                    "tmpfs",
-                    path,
-                    "tmpfs",
-                    MountFlags::empty(),
-                    Some(options.as_c_str()),
-                )
-                .map_err(|err| format!("failed to mount a tmpfs on {}: {err}", path.display()))?;
+                // What is kept in memory stays out of swap, where the kernel can do that (6.3).
+                make(&format!("noswap,{size}")).or_else(|_| make(&size))?;
             }
         }
         other => {

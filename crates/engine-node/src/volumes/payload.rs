@@ -94,7 +94,11 @@ impl Volumes {
                 None if optional => {}
                 None => {
                     let word = kind.word();
-                    return Err(format!("{word} references non-existent {word} key: {}", item.key));
+                    let short = if word == "configmap" { "config" } else { word };
+                    return Err(format!(
+                        "{word} references non-existent {short} key: {}",
+                        item.key
+                    ));
                 }
             }
         }

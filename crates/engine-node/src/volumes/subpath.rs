@@ -13,8 +13,7 @@ pub fn bind(volume: &Path, path: &str, target: &Path) -> Result<PathBuf, String>
     if Path::new(path).is_absolute() || path.split('/').any(|part| part == "..") {
         return Err(format!("subPath \"{path}\" must be relative and without '..'"));
     }
-    attempt(volume, path, target)
-        .map_err(|err| format!("failed to prepare subPath for volumeMount \"{path}\": {err}"))
+    attempt(volume, path, target).map_err(|err| err.to_string())
 }
 
 fn attempt(volume: &Path, path: &str, target: &Path) -> io::Result<PathBuf> {
@@ -58,7 +57,7 @@ fn attempt(volume: &Path, path: &str, target: &Path) -> io::Result<PathBuf> {
 /// Makes the missing folders one by one, each opened below the one before.
 fn make(root: &rustix::fd::OwnedFd, path: &str, inside: ResolveFlags) -> io::Result<()> {
     // What is made has the mode of the volume's root, as upstream makes it; the umask is not ours to change.
-    let mode = Mode::from_raw_mode(rustix::fs::fstat(root)?.st_mode & 0o777);
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(root)?.st_mode & 0o2777);
     let mut at = String::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         let parent = if at.is_empty() {

@@ -212,7 +212,7 @@ impl Worker {
             self.shared
                 .recorder
                 .pod(&self.pod, None, true, reason, why.clone());
-            self.evicted = Some((reason, why));
+            self.evicted = Some((reason, format!("Pod was rejected: {why}")));
         }
     }
 
@@ -401,9 +401,14 @@ impl Worker {
             &self.pod,
             &status::Inputs {
                 units: &self.units,
-                sandbox_ready: self.network.is_some() && !terminal,
+                // Upstream makes the sandbox after the volumes: until then there is neither it nor an address.
+                sandbox_ready: self.network.is_some() && self.volumes_ready && !terminal,
                 terminal,
-                pod_ip: self.network.as_ref().map(|network| network.ip),
+                pod_ip: self
+                    .network
+                    .as_ref()
+                    .filter(|_| self.volumes_ready)
+                    .map(|network| network.ip),
                 host_ip: self.shared.node_ip,
                 start_time: self.start_time,
                 evicted,

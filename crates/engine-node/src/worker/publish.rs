@@ -143,10 +143,20 @@ fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
             .as_str()
             .is_some_and(|name| OWNED.contains(&name))
     };
-    let changed: Vec<&Value> = after
+    let changed: Vec<Value> = after
         .iter()
         .filter(ours)
         .filter(|condition| !before.contains(condition))
+        .map(|condition| {
+            // The merge keeps what a patch leaves out: a reason that holds no longer is taken away by name.
+            let old = before.iter().find(|old| old["type"] == condition["type"]);
+            let lost = old.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+            let mut patch = condition.clone();
+            for name in lost.filter(|name| condition.get(name.as_str()).is_none()) {
+                patch[name.as_str()] = Value::Null;
+            }
+            patch
+        })
         .collect();
     if !changed.is_empty() {
         let order: Vec<Value> = after
@@ -171,14 +181,15 @@ mod tests {
         let status = |json: Value| -> PodStatus { serde_json::from_value(json).unwrap() };
         let old = status(
             json!({"phase": "Pending", "message": "x", "hostIP": "1.1.1.1", "conditions": [
-            {"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}),
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "[c]"}]}),
         );
         let new = status(json!({"phase": "Running", "hostIP": "1.1.1.1", "conditions": [
             {"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]}));
         assert_eq!(
             difference("u", &old, &new).unwrap(),
             json!({"metadata": {"uid": "u"}, "status": {"phase": "Running", "message": null,
-                "conditions": [{"type": "Ready", "status": "True"}],
+                "conditions": [{"type": "Ready", "status": "True", "reason": null, "message": null}],
                 "$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]}})
         );
         assert_eq!(difference("u", &new, &new), None);

@@ -45,10 +45,10 @@ impl Lines {
         }
     }
 
-    /// The stream's end: an unfinished line is one too.
+    /// The stream's end: an unfinished line stays one, so that whoever reads it adds no newline.
     pub fn finish(&mut self, time: &str, out: &mut Vec<u8>) {
         if !self.rest.is_empty() {
-            self.write(time, b'F', &[], out);
+            self.write(time, b'P', &[], out);
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
     fn lines_are_tagged() {
         assert_eq!(
             lines(&[b"a\nb", b"c\n\n", b"end"]),
-            "T stdout F a\nT stdout F bc\nT stdout F \nT stdout F end\n"
+            "T stdout F a\nT stdout F bc\nT stdout F \nT stdout P end\n"
         );
         assert_eq!(lines(&[]), "");
     }

@@ -57,12 +57,13 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         has_mqueue,
         oom_score_adj,
     };
-    rootfs::write_json(&files.config(), &spec::config(&spec, &facts)?)?;
+    let config = spec::config(&spec, &facts)?;
+    rootfs::write_json(&files.config(), &config)?;
 
     let captured = capture::start();
     let failed = |e: libcontainer::error::LibcontainerError| exec::failure(&e.to_string(), captured.reason());
     let mut builder = ContainerBuilder::new(spec.id.clone(), SyscallType::default())
-        .with_executor(Program { first: true })
+        .with_executor(Program::of(&config, true)?)
         .with_root_path(paths.oci())
         .map_err(failed)?;
     let mut console = None;

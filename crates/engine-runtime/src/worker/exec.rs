@@ -45,7 +45,7 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
     let captured = capture::start();
     let failed = |e: libcontainer::error::LibcontainerError| failure(&e.to_string(), captured.reason());
     let mut builder = ContainerBuilder::new(spec.id.clone(), SyscallType::default())
-        .with_executor(Program { first: false })
+        .with_executor(Program::of(&config, false)?)
         .with_root_path(scratch)
         .map_err(failed)?;
     let mut console = None;

@@ -5,9 +5,11 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::thread::CapabilitySet;
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use crate::spec::LENT;
 use crate::{Error, seccomp, sys};
@@ -15,8 +17,39 @@ use crate::{Error, seccomp, sys};
 /// Runs the program of the process in the spec.
 #[derive(Clone)]
 pub struct Program {
+    /// The filter of system calls. Of the container's own `config.json`: libcontainer 0.7 leaves filter and annotations out of what
+    /// it runs in a container that is there.
+    profile: Option<LinuxSeccomp>,
+    /// Capabilities that were lent to load it.
+    lent: CapabilitySet,
     /// A container's first process: it has been reported as started when the program turns out not to be one.
-    pub first: bool,
+    first: bool,
+}
+
+impl Program {
+    /// A process of the container with this `config.json`.
+    pub fn of(config: &Value, first: bool) -> crate::Result<Self> {
+        let profile = Option::deserialize(&config["linux"]["seccomp"])
+            .map_err(|e| Error::Internal(format!("the filter of system calls is damaged: {e}")))?;
+        let lent = config["annotations"][LENT].as_str().unwrap_or_default();
+        let lent = lent
+            .split(' ')
+            .fold(CapabilitySet::empty(), |set, name| match name {
+                "CAP_SYS_ADMIN" => set | CapabilitySet::SYS_ADMIN,
+                "CAP_SETPCAP" => set | CapabilitySet::SETPCAP,
+                _ => set,
+            });
+        Ok(Self { profile, lent, first })
+    }
+
+    /// Loads the filter, and gives up the capabilities that were there for it.
+    fn confine(&self) -> crate::Result<()> {
+        let Some(profile) = &self.profile else {
+            return Ok(());
+        };
+        seccomp::load(profile)?;
+        sys::give_up(self.lent).map_err(|e| Error::io("give up capabilities", e))
+    }
 }
 
 impl Executor for Program {
@@ -44,7 +77,7 @@ impl Executor for Program {
             CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
         let (c_args, c_env) = (c_strings(args)?, c_strings(env)?);
         sys::reset_signals();
-        confine(spec).map_err(|e| ExecutorError::Other(e.to_string()))?;
+        self.confine().map_err(|e| ExecutorError::Other(e.to_string()))?;
         let Err(errno) = nix::unistd::execve(&program, &c_args, &c_env);
         let text = format!("exec {}: {}", path.display(), words(errno as i32));
         if self.first {
@@ -54,25 +87,6 @@ impl Executor for Program {
         }
         Err(ExecutorError::Other(text))
     }
-}
-
-/// Loads the system call filter, and gives up the capabilities that were there for it.
-fn confine(spec: &Spec) -> crate::Result<()> {
-    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    let Some(profile) = profile else { return Ok(()) };
-    seccomp::load(profile)?;
-    let annotations = spec.annotations().as_ref();
-    let lent = annotations
-        .and_then(|all| all.get(LENT))
-        .map_or("", String::as_str);
-    let lent = lent
-        .split(' ')
-        .fold(CapabilitySet::empty(), |set, name| match name {
-            "CAP_SYS_ADMIN" => set | CapabilitySet::SYS_ADMIN,
-            "CAP_SETPCAP" => set | CapabilitySet::SETPCAP,
-            _ => set,
-        });
-    sys::give_up(lent).map_err(|e| Error::io("give up capabilities", e))
 }
 
 fn command(spec: &Spec) -> (&[String], &[String]) {

@@ -18,7 +18,7 @@ pub async fn ends_with_its_code_and_log(w: &mut World) {
     assert!(exit.finished_at >= exit.started_at && exit.started_at > 0);
     let mut log = w.log("c");
     log.sort();
-    assert_eq!(log, ["stderr F err", "stdout F out", "stdout F unfinished"]);
+    assert_eq!(log, ["stderr F err", "stdout F out", "stdout P unfinished"]);
 
     let list = w.client.list().await.expect("list");
     assert_eq!(
