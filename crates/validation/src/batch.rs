@@ -222,7 +222,12 @@ pub(crate) fn job_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         "managedBy",
         "successPolicy",
     ] {
-        e.immutable(&new.get(field), &old.get(field));
+        let (now, before) = (new.get(field), old.get(field));
+        if field == "podFailurePolicy" && now.present() && !same(now.value(), before.value()) {
+            e.invalid_raw(&now, &failure_policy::internal_struct(&now), "field is immutable");
+        } else {
+            e.immutable(&now, &before);
+        }
     }
 }
 

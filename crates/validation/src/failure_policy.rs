@@ -1,7 +1,7 @@
 //! `podFailurePolicy` of Jobs (upstream `pkg/apis/batch/validation/validation.go`).
 use kube_types::is_qualified_name;
 
-use crate::field::{Errors, Node};
+use crate::field::{Errors, Node, show};
 
 const RULES: usize = 20;
 const VALUES: usize = 255;
@@ -102,5 +102,50 @@ fn exit_codes(e: &mut Errors, spec: &Node<'_>, codes: &Node<'_>) {
     }
     if !seen.is_sorted() {
         e.invalid(&values, "must be ordered");
+    }
+}
+
+/// The policy as upstream shows it: its internal type has no JSON names, and every field.
+pub(crate) fn internal_struct(policy: &Node<'_>) -> String {
+    let list = |list: &Node<'_>, item: fn(&Node<'_>) -> String| {
+        if list.present() {
+            let items: Vec<String> = list.items().iter().map(item).collect();
+            format!("[{}]", items.join(","))
+        } else {
+            "null".to_owned()
+        }
+    };
+    let text = |node: &Node<'_>| show(&node.text().into());
+    let condition = |condition: &Node<'_>| {
+        let text = |field: &str| show(&condition.get(field).text().into());
+        format!("{{\"Type\":{},\"Status\":{}}}", text("type"), text("status"))
+    };
+    let rules = policy.get("rules");
+    let shown: Vec<String> = rules
+        .items()
+        .iter()
+        .map(|rule| {
+            let codes = rule.get("onExitCodes");
+            let codes = if codes.present() {
+                format!(
+                    "{{\"ContainerName\":{},\"Operator\":{},\"Values\":{}}}",
+                    show(codes.get("containerName").value()),
+                    text(&codes.get("operator")),
+                    show(codes.get("values").value())
+                )
+            } else {
+                "null".to_owned()
+            };
+            format!(
+                "{{\"Action\":{},\"OnExitCodes\":{codes},\"OnPodConditions\":{}}}",
+                text(&rule.get("action")),
+                list(&rule.get("onPodConditions"), condition)
+            )
+        })
+        .collect();
+    if rules.present() {
+        format!("{{\"Rules\":[{}]}}", shown.join(","))
+    } else {
+        "{\"Rules\":null}".to_owned()
     }
 }

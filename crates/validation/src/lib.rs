@@ -285,7 +285,10 @@ fn update_main(e: &mut Errors, kind: &str, rules: Rules, old: &Node<'_>, new: &N
             ingress::ingress(e, new);
         }
         "IngressClass" => {
-            immutable(e, "controller");
+            let (now, before) = (spec("controller"), old.get("spec").get("controller"));
+            if now.text() != before.text() {
+                e.invalid_text(&now, now.text(), "field is immutable");
+            }
             meta::create(e, new, rules);
             ingress::class(e, new);
         }

@@ -47,6 +47,10 @@ fn one_field_at_a_time() {
     let pod = json!({"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}]}, "status": {"qosClass": "BestEffort"}});
     let space = json!({"metadata": meta, "status": {"phase": "Active"}});
     let ip = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+    let job = json!({"metadata": meta, "spec": {"manualSelector": true, "selector": {"matchLabels": {"a": "b"}},
+        "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [1]}}]},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    let routes = json!({"metadata": meta, "spec": {"controller": "a.b/c"}});
     let cases: Vec<Case<'_>> = vec![
         ("PodDisruptionBudget", "status", &budget, "status.conditions.0.status", json!("Truex"), vec![
             "status.conditions[0].status: Unsupported value: \"Truex\": supported values: \"False\", \"True\", \"Unknown\"".into(),
@@ -89,6 +93,29 @@ fn one_field_at_a_time() {
         ("ConfigMap", "", &map, "metadata.deletionGracePeriodSeconds", json!(3), vec![
             "metadata.deletionGracePeriodSeconds: Invalid value: 3: field is immutable".into(),
         ]),
+        (
+            "Job",
+            "",
+            &job,
+            "spec.podFailurePolicy.rules.0.onExitCodes.values",
+            json!([2]),
+            vec![
+                "spec.podFailurePolicy: Invalid value: {\"Rules\":[{\"Action\":\"FailJob\",\"OnExitCodes\":{\"ContainerName\":null,\"Operator\":\"In\",\
+                 \"Values\":[2]},\"OnPodConditions\":null}]}: field is immutable"
+                    .into(),
+            ],
+        ),
+        (
+            "IngressClass",
+            "",
+            &routes,
+            "spec.controller",
+            Value::Null,
+            vec![
+                "spec.controller: Invalid value: \"\": field is immutable".into(),
+                "spec.controller: Required value".into(),
+            ],
+        ),
     ];
     for (kind, subresource, object, field, value, told) in cases {
         assert_eq!(
