@@ -183,6 +183,8 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r":3\d{4}/", ":<port>/"),
         (r"nodePort: 3\d{4}\b", "nodePort: <port>"),
         (r"(\d+) (second|minute)s? ago", "<age> ago"),
+        // Since a day that a case names: another number every day.
+        (r"\b(\d+y)?\d+d ago", "<age> ago"),
     ];
     rules
         .map(|(pattern, to)| (Regex::new(pattern).expect("a pattern"), to))
