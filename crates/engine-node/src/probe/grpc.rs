@@ -22,15 +22,12 @@ pub async fn probe(target: &Target, port: u16, service: &str, limit: Duration) -
 
 async fn check(target: &Target, port: u16, service: &str, limit: Duration) -> Outcome {
     let authority = format!("{}:{port}", target.ip);
-    let stream = match connect(target, None, port, limit).await {
-        Ok(stream) => stream,
+    let Ok(stream) = connect(target, None, port, limit).await else {
         // Go's client tries again until the time is over and says only that.
-        Err(_) => {
-            return Outcome::Failure(format!(
-                "timeout: failed to connect service \"{authority}\" within {}s: context deadline exceeded",
-                limit.as_secs()
-            ));
-        }
+        return Outcome::Failure(format!(
+            "timeout: failed to connect service \"{authority}\" within {}s: context deadline exceeded",
+            limit.as_secs()
+        ));
     };
     match call(stream, &authority, service).await {
         Ok((0, message)) => match serving(&message) {

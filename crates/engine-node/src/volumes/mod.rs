@@ -382,7 +382,11 @@ fn empty_dir(
                     .map(resources::value)
                     .filter(|size| *size > 0);
                 let size = size.map_or(limit, |size| if limit > 0 { size.min(limit) } else { size });
-                let size = (size > 0).then(|| format!("size={size}")).unwrap_or_default();
+                let size = if size > 0 {
+                    format!("size={size}")
+                } else {
+                    String::new()
+                };
                 let make = |options: &str| {
                     let options = std::ffi::CString::new(options).map_err(|err| err.to_string())?;
                     mount(
