@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use deploy::{Bundle, Values};
 use image::{BuildOptions, Builder, Mirrors, Progress, Recipes, Store};
+use serde_json::Value;
 
 use crate::exit::Hinted;
 use crate::printer::Printer;
@@ -34,24 +35,26 @@ fn needed(values: &Values) -> Vec<&'static str> {
     OF_THE_DEMO.into_iter().filter(is_needed).collect()
 }
 
+/// The name of an image that nobody has named yet.
+fn unnamed(name: &str) -> String {
+    format!("cncfdemo.local/{name}:to-be-built")
+}
+
 /// Names, for images that nobody has named yet, so that templates can be rendered.
 pub fn stand_in(values: &mut Values) {
     for name in OF_THE_DEMO {
         if values.get(&format!("images.{name}")).is_none() {
-            values.insert(
-                &format!("images.{name}"),
-                format!("cncfdemo.local/{name}:to-be-built").into(),
-            );
+            values.insert(&format!("images.{name}"), unnamed(name).into());
         }
     }
 }
 
-/// Fails when the values do not name every image that their steps use: only a local cluster gets them from here.
-pub fn check(values: &Values) -> anyhow::Result<()> {
-    let is_missing = |name: &&str| values.get(&format!("images.{name}")).is_none();
-    let missing: Vec<String> = needed(values)
+/// Fails when objects use an image that nobody has named: only a local cluster gets them from here.
+pub fn check(rendered: &[Value]) -> anyhow::Result<()> {
+    let text = serde_json::to_string(rendered)?;
+    let missing: Vec<String> = OF_THE_DEMO
         .into_iter()
-        .filter(is_missing)
+        .filter(|name| text.contains(&unnamed(name)))
         .map(|name| format!("images.{name}"))
         .collect();
     if missing.is_empty() {
@@ -155,4 +158,21 @@ pub async fn build_all(
         step.done(took, &summary);
     }
     Ok(took)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_images_that_objects_use_have_to_be_named() {
+        let mut values = Values::new();
+        values.insert("images.redis", "example.com/redis:7".into());
+        stand_in(&mut values);
+        let image = |name: &str| json!({"image": values.get(&format!("images.{name}"))});
+        assert!(check(&[image("redis")]).is_ok());
+        let error = check(&[image("redis"), image("wrk")]).unwrap_err().to_string();
+        assert!(error.contains("names images.wrk:"), "{error}");
+    }
 }

@@ -26,16 +26,16 @@ pub async fn run(args: &Start, settings: &Settings, printer: &Printer) -> anyhow
     let mut values = apps::values(&bundle, args.values.as_deref(), &args.set)?;
     values.insert("namespace", args.namespace.as_str().into());
     profile::choose(args, &mut values);
-    match settings.context {
-        None => images::stand_in(&mut values),
-        Some(_) => {
-            // A context that there is none of is told of first.
-            cluster::config(settings).await?;
-            images::check(&values)?;
-        }
+    images::stand_in(&mut values);
+    if settings.context.is_some() {
+        // A context that there is none of is told of first.
+        cluster::config(settings).await?;
     }
     // A mistake in a template or a value shows before anything is changed.
     let rendered = render(&bundle, &args.namespace, &values)?;
+    if settings.context.is_some() {
+        images::check(&rendered)?;
+    }
     if args.dry_run {
         printer.text(format!("{} objects render; nothing was changed", rendered.len()));
         printer.data(&json!({"objects": rendered.len(), "manifests": rendered}));
