@@ -74,6 +74,17 @@ pub fn of(kind: &KindInfo) -> Option<Arc<Custom>> {
     known.get(kind.definition).cloned()
 }
 
+/// Calls with what says how objects of a kind are owned and merged.
+pub fn with_typing<T>(kind: &KindInfo, then: impl FnOnce(patch::Typing<'_>) -> T) -> T {
+    match of(kind) {
+        None => then(kind.definition.into()),
+        Some(custom) => then(patch::Typing::Structural {
+            schema: custom.schema(),
+            has_status: kind.subresources.contains(&"status"),
+        }),
+    }
+}
+
 /// Whether the kind is custom.
 pub fn is(kind: &KindInfo) -> bool {
     kind.definition.starts_with(MARK)

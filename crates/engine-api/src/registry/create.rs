@@ -82,7 +82,9 @@ impl Api {
             let writer = Writer::of(call, kind, "");
             // All of a signing request is reset to what the server knows, so that nobody owns any of it.
             if kind.group != "certificates.k8s.io" {
-                ::patch::track_update(kind.definition, None, &mut object, &writer.manager());
+                custom::with_typing(kind, |typing| {
+                    ::patch::track_update(typing, None, &mut object, &writer.manager());
+                });
             }
         }
         let (kind, mut object) = body::to_stored(kind, object);

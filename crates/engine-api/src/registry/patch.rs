@@ -198,6 +198,12 @@ impl Api {
         let force = call.query.truth("force");
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let writer = Writer::of(call, kind, subresource);
+        let merge = |live: Option<&Value>| {
+            custom::with_typing(kind, |typing| {
+                ::patch::apply(typing, live, &applied, &writer.manager(), force)
+            })
+            .map_err(patch_error)
+        };
         if self
             .store
             .get(&keys::key(convert::stored(kind), namespace, name))
@@ -213,19 +219,14 @@ impl Api {
                 );
                 return Err(ApiError::conflict(kind, name, &why));
             }
-            let merged = ::patch::apply(kind.definition, None, &applied, &writer.manager(), force)
-                .map_err(patch_error)?;
+            let merged = merge(None)?;
             let object = body::finish(call, kind, kind.definition, merged)?;
             match self.create(call, kind, object).await {
                 Err(raced) if raced.reason == "AlreadyExists" => {}
                 done => return done.map(|output| (output, true)),
             }
         }
-        let change = |current: &Value| {
-            let merged = ::patch::apply(kind.definition, Some(current), &applied, &writer.manager(), force)
-                .map_err(patch_error)?;
-            body::finish(call, kind, kind.definition, merged)
-        };
+        let change = |current: &Value| body::finish(call, kind, kind.definition, merge(Some(current))?);
         let output = self
             .change(call, kind, subresource, Tracking::Done, change)
             .await?;

@@ -158,12 +158,9 @@ impl Api {
         };
         if tracking != Tracking::Done {
             let writer = Writer::of(call, request_kind, by);
-            ::patch::track_update(
-                request_kind.definition,
-                Some(&current),
-                &mut new,
-                &writer.manager(),
-            );
+            custom::with_typing(request_kind, |typing| {
+                ::patch::track_update(typing, Some(&current), &mut new, &writer.manager());
+            });
         }
         let (kind, mut new) = body::to_stored(request_kind, new);
         let old = &stored.value;

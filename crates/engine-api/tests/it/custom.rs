@@ -1,4 +1,6 @@
 //! Kinds that clients define.
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::common::{Server, send, warned};
@@ -69,6 +71,50 @@ async fn an_object_is_pruned_defaulted_and_validated() {
     );
     let (_, message) = server.fails("POST", TABS, &tab("b", json!({}))).await;
     assert!(message.ends_with("spec.cronSpec: Required value"), "{message}");
+}
+
+#[tokio::test]
+async fn appliers_share_a_list_by_its_keys() {
+    let server = Server::new().await;
+    let mut definition = definition();
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["properties"]["spec"]["properties"]["ports"] = json!({"type": "array", "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["port"], "items": {"type": "object", "required": ["port"],
+            "properties": {"port": {"type": "integer"}, "name": {"type": "string"}}}});
+    server.ok("POST", DEFINITIONS, &definition).await;
+    let resource = ApiResource {
+        group: "stable.example.com".into(),
+        version: "v1".into(),
+        api_version: "stable.example.com/v1".into(),
+        kind: "CronTab".into(),
+        plural: "crontabs".into(),
+    };
+    let tabs: Api<DynamicObject> = Api::namespaced_with(server.admin.clone(), "default", &resource);
+    let apply = async |who: &str, ports: Value| {
+        let applied = Patch::Apply(tab("a", json!({"cronSpec": "* * * * *", "ports": ports})));
+        tabs.patch("a", &PatchParams::apply(who), &applied).await
+    };
+    apply("one", json!([{"port": 80, "name": "web"}])).await.unwrap();
+    let both = apply("two", json!([{"port": 443}])).await.unwrap();
+    assert_eq!(
+        both.data["spec"]["ports"],
+        json!([{"port": 80, "name": "web"}, {"port": 443}])
+    );
+    let refused = apply("two", json!([{"port": 80, "name": "http"}]))
+        .await
+        .unwrap_err();
+    let kube::Error::Api(status) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (
+            409,
+            "Apply failed with 1 conflict: conflict with \"one\": .spec.ports[port=80].name"
+        )
+    );
+    let left = apply("one", json!([])).await.unwrap();
+    assert_eq!(left.data["spec"]["ports"], json!([{"port": 443}]));
 }
 
 #[tokio::test]

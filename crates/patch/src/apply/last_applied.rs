@@ -26,7 +26,7 @@ pub(crate) fn allowed(updater: &Updater<'_>, live: &Value) -> Option<Set> {
     if last.get("apiVersion").and_then(Value::as_str) != Some(updater.api_version) {
         return None;
     }
-    let changed = super::walk::Comparison::of(schema::type_of(updater.definition), &last, live);
+    let changed = super::walk::Comparison::of(updater.typing.root(), &last, live);
     let set = updater.field_set(&last);
     Some(
         set.difference(&changed.modified)

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
 use managed::{Id, Managers};
+pub use typed::Typing;
 use updater::{Contested, Updater};
 
 /// Who writes, for managed fields.
@@ -34,13 +35,14 @@ pub struct Manager<'a> {
 /// `applied` is what the client sent, not defaulted and without the zero values that Go would add (they would count as applied).
 /// The result is neither defaulted nor validated; `managedFields` need nothing more. When it equals `live`, managed fields may
 /// still differ: co-ownership changes nothing else.
-pub fn apply(
-    definition: &str,
+pub fn apply<'a>(
+    typing: impl Into<Typing<'a>>,
     live: Option<&Value>,
     applied: &Value,
     manager: &Manager<'_>,
     force: bool,
 ) -> Result<Value, PatchError> {
+    let typing = typing.into();
     let version = applied
         .get("apiVersion")
         .and_then(Value::as_str)
@@ -59,7 +61,7 @@ pub fn apply(
             "metadata.managedFields must be nil".to_owned(),
         ));
     }
-    let updater = Updater::new(definition, manager.api_version, manager.subresource);
+    let updater = Updater::new(typing, manager.api_version, manager.subresource);
     updater.check(applied).map_err(|e| {
         PatchError::Untyped(format!(
             "failed to create typed patch object ({}): {e}",
@@ -67,9 +69,9 @@ pub fn apply(
         ))
     })?;
     let (mut live, mut managers) = match live {
-        None => (typed::go_view(definition, &bare(applied)), Managers::new()),
+        None => (typing.go_view(&bare(applied)), Managers::new()),
         Some(live) => {
-            let mut live = typed::go_view(definition, live);
+            let mut live = typing.go_view(live);
             let managers = managed::decode(managed::take(&mut live).as_ref())
                 .map_err(|e| PatchError::Malformed(format!("failed to decode managed fields: {e}")))?;
             if managers.is_empty() {
@@ -115,8 +117,14 @@ pub fn apply(
 ///
 /// For the subresource `scale` the objects are those of the parent. Managed fields in `new` count as set by the client; those
 /// written through a subresource are ignored.
-pub fn track_update(definition: &str, old: Option<&Value>, new: &mut Value, manager: &Manager<'_>) {
-    let mut before = typed::go_view(definition, old.unwrap_or(&Value::Object(Map::new())));
+pub fn track_update<'a>(
+    typing: impl Into<Typing<'a>>,
+    old: Option<&Value>,
+    new: &mut Value,
+    manager: &Manager<'_>,
+) {
+    let typing = typing.into();
+    let mut before = typing.go_view(old.unwrap_or(&Value::Object(Map::new())));
     let stored = managed::take(&mut before);
     let sent = managed::take(new);
     let stored = managed::decode(stored.as_ref()).unwrap_or_default();
@@ -135,8 +143,8 @@ pub fn track_update(definition: &str, old: Option<&Value>, new: &mut Value, mana
     if manager.subresource == "scale" {
         scale::update(&before, new, &mut managers, &id);
     } else {
-        let updater = Updater::new(definition, manager.api_version, manager.subresource);
-        let after = typed::go_view(definition, new);
+        let updater = Updater::new(typing, manager.api_version, manager.subresource);
+        let after = typing.go_view(new);
         updater.update(&before, &after, &mut managers, &id, manager.time);
     }
     managed::cap(&mut managers);
@@ -150,7 +158,7 @@ fn first_apply(updater: &Updater<'_>, live: &Value, manager: &Manager<'_>) -> Ma
         name: "before-first-apply",
         ..*manager
     });
-    let nothing = typed::go_view(updater.definition, &Value::Object(Map::new()));
+    let nothing = updater.typing.go_view(&Value::Object(Map::new()));
     updater.update(&nothing, live, &mut managers, &id, manager.time);
     managers
 }
@@ -228,5 +236,7 @@ fn without_nulls(value: Value) -> Value {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod structural;
 #[cfg(test)]
 mod tests;

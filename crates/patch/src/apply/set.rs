@@ -1,10 +1,9 @@
 //! Sets of paths: what a manager owns (structured-merge-diff `fieldpath/set.go`), and their JSON form `fieldsV1`.
 use std::collections::BTreeMap;
 
-use schema::{Shape, Type};
 use serde_json::{Map, Value};
 
-use super::element::Element;
+use super::{element::Element, typed::Ty};
 
 /// A set of paths. A path may be a member without its parent being one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,19 +141,12 @@ impl Set {
     }
 
     /// With the named fields of structs above every member, which are usually left out of a set.
-    pub(crate) fn with_named_fields(&self, ty: Option<Type>) -> Self {
+    pub(crate) fn with_named_fields(&self, ty: Ty<'_>) -> Self {
         self.zip(|element, node| {
-            let (named, child) = match (element, ty) {
-                (Element::Field(name), Some(ty)) => (ty.field(name).is_some(), ty.child(name)),
-                (Element::Key(_), Some(ty)) => (
-                    false,
-                    if matches!(ty.shape(), Shape::List { .. }) {
-                        ty.item()
-                    } else {
-                        None
-                    },
-                ),
-                _ => (false, None),
+            let (named, child) = match element {
+                Element::Field(name) => (ty.declares(name), ty.child(name)),
+                Element::Key(_) => (false, ty.item()),
+                _ => (false, Ty::Deduced),
             };
             let member = node.member || named && !node.children.is_empty();
             Some(Node {

@@ -1,11 +1,11 @@
 //! Who owns what after a write (structured-merge-diff `merge/update.go`).
-use schema::{Type, type_of};
 use serde_json::{Map, Value};
 
 use super::{
     element::{Element, equal},
     managed::{Id, Managers, Owned},
     set::Set,
+    typed::Typing,
     walk::{self, Comparison},
 };
 
@@ -14,9 +14,8 @@ pub(crate) type Contested = (Id, Vec<Element>);
 
 /// One write to an object of one type.
 pub(crate) struct Updater<'a> {
-    pub(crate) definition: &'a str,
+    pub(crate) typing: Typing<'a>,
     pub(crate) api_version: &'a str,
-    ty: Option<Type>,
     /// Fields that this endpoint does not write.
     reset: Set,
 }
@@ -38,33 +37,36 @@ const STRIPPED: &[&[&str]] = &[
 ];
 
 impl<'a> Updater<'a> {
-    pub(crate) fn new(definition: &'a str, api_version: &'a str, subresource: &str) -> Self {
-        let ty = type_of(definition);
+    pub(crate) fn new(typing: Typing<'a>, api_version: &'a str, subresource: &str) -> Self {
         // The strategies' GetResetFields: the main endpoint does not write the status, the status endpoint not the spec.
-        let reset = match subresource {
-            "" if ty.is_some_and(|ty| ty.field("status").is_some()) => Set::of_fields(&[&["status"]]),
-            "status" => Set::of_fields(&[&["spec"]]),
+        let has_status = match typing {
+            Typing::Definition(_) => typing.root().declares("status"),
+            Typing::Structural { has_status, .. } => has_status,
+        };
+        let reset = match (subresource, typing) {
+            ("", _) if has_status => Set::of_fields(&[&["status"]]),
+            ("status", Typing::Definition(_)) => Set::of_fields(&[&["spec"]]),
+            ("status", Typing::Structural { .. }) => Set::of_fields(&[&["metadata"], &["spec"]]),
             _ => Set::default(),
         };
         Self {
-            definition,
+            typing,
             api_version,
-            ty,
             reset,
         }
     }
 
     pub(crate) fn field_set(&self, object: &Value) -> Set {
-        walk::field_set(self.ty, object)
+        walk::field_set(self.typing.root(), object)
     }
 
     pub(crate) fn compare(&self, old: &Value, new: &Value) -> Comparison {
-        Comparison::of(self.ty, old, new).without(&self.reset)
+        Comparison::of(self.typing.root(), old, new).without(&self.reset)
     }
 
     pub(crate) fn check(&self, applied: &Value) -> Result<(), String> {
         let mut wrong = Vec::new();
-        walk::check(self.ty, applied, &mut Vec::new(), &mut wrong);
+        walk::check(self.typing.root(), applied, &mut Vec::new(), &mut wrong);
         match wrong.as_slice() {
             [] => Ok(()),
             [one] => Err(one.clone()),
@@ -102,7 +104,7 @@ impl<'a> Updater<'a> {
         manager: &Id,
         force: bool,
     ) -> Result<Option<Value>, Vec<Contested>> {
-        let merged = walk::merge(self.ty, Some(live), Some(applied)).unwrap_or_else(empty);
+        let merged = walk::merge(self.typing.root(), Some(live), Some(applied)).unwrap_or_else(empty);
         let last = managers.get(manager).cloned();
         let set = self.field_set(applied).recursive_difference(&self.reset);
         let owned = Owned {
@@ -144,8 +146,9 @@ impl<'a> Updater<'a> {
 
     /// Remove what the manager applied before and no longer does, unless somebody else owns it.
     fn prune(&self, merged: Value, managers: &Managers, last: &Set) -> Value {
-        let named = |set: &Set| set.with_named_fields(self.ty);
-        let removed = |from: &Value, fields: &Set| walk::remove(self.ty, from, fields).unwrap_or_else(empty);
+        let named = |set: &Set| set.with_named_fields(self.typing.root());
+        let removed =
+            |from: &Value, fields: &Set| walk::remove(self.typing.root(), from, fields).unwrap_or_else(empty);
         let pruned = removed(&merged, &named(last));
         // Items that others own come back.
         let owned = managers

@@ -2,28 +2,27 @@
 //! (structured-merge-diff `typed/{tofieldset,compare,merge,remove}.go`).
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::ListKind;
 use serde_json::{Map, Value};
 
 use super::{
     element::{Element, equal},
     set::Set,
-    typed::{Atom, Ty, element_of, entries, items},
+    typed::{Atom, Names, Ty, element_of, entries, items},
 };
 
 /// The fields of a value, as its owner owns them.
-pub(crate) fn field_set(ty: Ty, value: &Value) -> Set {
+pub(crate) fn field_set(ty: Ty<'_>, value: &Value) -> Set {
     let mut set = Set::default();
     collect(ty, value, &mut Vec::new(), &mut set);
     set
 }
 
-fn collect(ty: Ty, value: &Value, path: &mut Vec<Element>, set: &mut Set) {
+fn collect(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, set: &mut Set) {
     let atom = Atom::of(ty, [Some(value), None]);
     match atom {
         Atom::Leaf => set.insert(path),
-        Atom::List(item, kind) => {
-            let named = group(item, kind, items(Some(value)));
+        Atom::List(item, names) => {
+            let named = group(item, names, items(Some(value)));
             for (element, values) in named {
                 path.push(element);
                 // Elements with the same name are owned together.
@@ -34,12 +33,12 @@ fn collect(ty: Ty, value: &Value, path: &mut Vec<Element>, set: &mut Set) {
                 path.pop();
             }
         }
-        Atom::Struct(_) | Atom::Map(_) => {
+        Atom::Map(ty) => {
             for (key, value) in entries(Some(value)).into_iter().flatten() {
                 path.push(Element::field(key));
-                collect(atom.child(key), value, path, set);
+                collect(ty.child(key), value, path, set);
                 let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                if empty || !atom.declares(key) {
+                if empty || !ty.declares(key) {
                     set.insert(path);
                 }
                 path.pop();
@@ -49,10 +48,10 @@ fn collect(ty: Ty, value: &Value, path: &mut Vec<Element>, set: &mut Set) {
 }
 
 /// List elements by name; those without a name are left out (the object was validated, or has no owner for them).
-fn group<'a>(item: Ty, kind: &ListKind, values: &'a [Value]) -> BTreeMap<Element, Vec<&'a Value>> {
+fn group<'a>(item: Ty<'_>, names: Names<'_>, values: &'a [Value]) -> BTreeMap<Element, Vec<&'a Value>> {
     let mut named: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for value in values {
-        if let Ok(element) = element_of(item, kind, value) {
+        if let Ok(element) = element_of(item, names, value) {
             named.entry(element).or_default().push(value);
         }
     }
@@ -68,7 +67,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    pub(crate) fn of(ty: Ty, old: &Value, new: &Value) -> Self {
+    pub(crate) fn of(ty: Ty<'_>, old: &Value, new: &Value) -> Self {
         let mut out = Self::default();
         out.compare(ty, Some(old), Some(new), &mut Vec::new());
         out
@@ -84,7 +83,7 @@ impl Comparison {
     }
 
     /// Upstream compares without looking whether anything differs; equal subtrees have nothing to say, so they are skipped.
-    fn compare(&mut self, ty: Ty, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Element>) {
+    fn compare(&mut self, ty: Ty<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Element>) {
         if let (Some(old), Some(new)) = (old, new)
             && old == new
         {
@@ -96,7 +95,7 @@ impl Comparison {
             Atom::Leaf => true,
             // Keeps the difference between empty and absent.
             Atom::List(..) => both_empty(|v| v.as_array().is_none_or(Vec::is_empty)),
-            Atom::Struct(_) | Atom::Map(_) => both_empty(|v| v.as_object().is_none_or(Map::is_empty)),
+            Atom::Map(_) => both_empty(|v| v.as_object().is_none_or(Map::is_empty)),
         };
         match (old, new) {
             (Some(old), Some(new)) => {
@@ -115,19 +114,19 @@ impl Comparison {
         }
         match atom {
             Atom::Leaf => {}
-            Atom::List(item, kind) => self.compare_lists(item, kind, items(old), items(new), path),
-            Atom::Struct(_) | Atom::Map(_) => {
+            Atom::List(item, names) => self.compare_lists(item, names, items(old), items(new), path),
+            Atom::Map(ty) => {
                 let (old, new) = (entries(old), entries(new));
                 let get =
                     |map: Option<&'_ Map<String, Value>>, key: &str| map.is_some_and(|m| m.contains_key(key));
                 for (key, value) in old.into_iter().flatten() {
                     path.push(Element::field(key));
-                    self.compare(atom.child(key), Some(value), new.and_then(|m| m.get(key)), path);
+                    self.compare(ty.child(key), Some(value), new.and_then(|m| m.get(key)), path);
                     path.pop();
                 }
                 for (key, value) in new.into_iter().flatten().filter(|(key, _)| !get(old, key)) {
                     path.push(Element::field(key));
-                    self.compare(atom.child(key), None, Some(value), path);
+                    self.compare(ty.child(key), None, Some(value), path);
                     path.pop();
                 }
             }
@@ -136,14 +135,14 @@ impl Comparison {
 
     fn compare_lists(
         &mut self,
-        item: Ty,
-        kind: &ListKind,
+        item: Ty<'_>,
+        names: Names<'_>,
         old: &[Value],
         new: &[Value],
         path: &mut Vec<Element>,
     ) {
-        let mut olds = group(item, kind, old);
-        let mut news = group(item, kind, new);
+        let mut olds = group(item, names, old);
+        let mut news = group(item, names, new);
         let names: Vec<Element> = olds.keys().chain(news.keys()).cloned().collect();
         for name in names {
             let (old, new) = (
@@ -180,22 +179,22 @@ impl Comparison {
 }
 
 /// Merge an applied value into a live one; the applied one wins.
-pub(crate) fn merge(ty: Ty, live: Option<&Value>, applied: Option<&Value>) -> Option<Value> {
+pub(crate) fn merge(ty: Ty<'_>, live: Option<&Value>, applied: Option<&Value>) -> Option<Value> {
     let (Some(_), Some(right)) = (live, applied) else {
         return applied.or(live).cloned();
     };
     let atom = Atom::of(ty, [live, applied]);
     match atom {
         Atom::Leaf => Some(right.clone()),
-        Atom::List(item, kind) => {
+        Atom::List(item, names) => {
             let (left_items, right_items) = (items(live), items(applied));
             if left_items.is_empty() && right_items.is_empty() {
                 return Some(right.clone());
             }
-            let merged = merge_lists(item, kind, left_items, right_items);
+            let merged = merge_lists(item, names, left_items, right_items);
             (!merged.is_empty()).then_some(Value::Array(merged))
         }
-        Atom::Struct(_) | Atom::Map(_) => {
+        Atom::Map(ty) => {
             let (left, right_map) = (entries(live), entries(applied));
             if left.is_none_or(Map::is_empty) && right_map.is_none_or(Map::is_empty) {
                 return Some(right.clone());
@@ -203,7 +202,7 @@ pub(crate) fn merge(ty: Ty, live: Option<&Value>, applied: Option<&Value>) -> Op
             let mut out = Map::new();
             for (key, value) in left.into_iter().flatten() {
                 let applied = right_map.and_then(|m| m.get(key));
-                if let Some(merged) = merge(atom.child(key), Some(value), applied) {
+                if let Some(merged) = merge(ty.child(key), Some(value), applied) {
                     out.insert(key.clone(), merged);
                 }
             }
@@ -218,8 +217,8 @@ pub(crate) fn merge(ty: Ty, live: Option<&Value>, applied: Option<&Value>) -> Op
 }
 
 /// Elements that only the live list has keep their places; those of the applied list come in its order.
-fn merge_lists(item: Ty, kind: &ListKind, live: &[Value], applied: &[Value]) -> Vec<Value> {
-    let name = |value: &Value| element_of(item, kind, value).ok();
+fn merge_lists(item: Ty<'_>, names: Names<'_>, live: &[Value], applied: &[Value]) -> Vec<Value> {
+    let name = |value: &Value| element_of(item, names, value).ok();
     let left: Vec<(Element, &Value)> = live.iter().filter_map(|v| Some((name(v)?, v))).collect();
     let right: Vec<(Element, &Value)> = applied.iter().filter_map(|v| Some((name(v)?, v))).collect();
     let in_right: BTreeMap<&Element, &Value> = right.iter().map(|(name, v)| (name, *v)).collect();
@@ -286,16 +285,16 @@ fn merge_lists(item: Ty, kind: &ListKind, live: &[Value], applied: &[Value]) -> 
 }
 
 /// A value without some of its fields. `None` when nothing is left of it, or when it is owned as one value.
-pub(crate) fn remove(ty: Ty, value: &Value, fields: &Set) -> Option<Value> {
+pub(crate) fn remove(ty: Ty<'_>, value: &Value, fields: &Set) -> Option<Value> {
     let atom = Atom::of(ty, [Some(value), None]);
     match (atom, value) {
         (Atom::Leaf, Value::Object(_) | Value::Array(_)) => None,
         (Atom::Leaf, scalar) => Some(scalar.clone()),
-        (Atom::List(item, kind), Value::Array(values)) => {
+        (Atom::List(item, names), Value::Array(values)) => {
             let mut matched = false;
             let mut out = Vec::new();
             for value in values {
-                match element_of(item, kind, value) {
+                match element_of(item, names, value) {
                     Ok(name) if fields.has_member(&name) => {}
                     Ok(name) => out.push(below(item, value, fields.below(&name), &mut matched)),
                     Err(_) => out.push(value.clone()),
@@ -303,13 +302,13 @@ pub(crate) fn remove(ty: Ty, value: &Value, fields: &Set) -> Option<Value> {
             }
             (matched || !out.is_empty()).then_some(Value::Array(out))
         }
-        (Atom::Struct(_) | Atom::Map(_), Value::Object(map)) => {
+        (Atom::Map(ty), Value::Object(map)) => {
             let mut matched = false;
             let mut out = Map::new();
             for (key, value) in map {
                 let name = Element::field(key);
                 if !fields.has_member(&name) {
-                    let kept = below(atom.child(key), value, fields.below(&name), &mut matched);
+                    let kept = below(ty.child(key), value, fields.below(&name), &mut matched);
                     out.insert(key.clone(), kept);
                 }
             }
@@ -320,7 +319,7 @@ pub(crate) fn remove(ty: Ty, value: &Value, fields: &Set) -> Option<Value> {
 }
 
 /// A child of which something is removed; its container stays, even empty.
-fn below(ty: Ty, value: &Value, fields: Option<&Set>, matched: &mut bool) -> Value {
+fn below(ty: Ty<'_>, value: &Value, fields: Option<&Set>, matched: &mut bool) -> Value {
     let Some(fields) = fields else {
         return value.clone();
     };
@@ -333,14 +332,14 @@ fn below(ty: Ty, value: &Value, fields: Option<&Set>, matched: &mut bool) -> Val
 }
 
 /// What of an applied configuration cannot be merged: list elements without names, and several with the same.
-pub(crate) fn check(ty: Ty, value: &Value, path: &mut Vec<Element>, wrong: &mut Vec<String>) {
+pub(crate) fn check(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, wrong: &mut Vec<String>) {
     let atom = Atom::of(ty, [Some(value), None]);
     match atom {
         Atom::Leaf => {}
-        Atom::List(item, kind) => {
+        Atom::List(item, names) => {
             let mut seen = BTreeSet::new();
             for (n, value) in items(Some(value)).iter().enumerate() {
-                let name = match element_of(item, kind, value) {
+                let name = match element_of(item, names, value) {
                     Ok(name) => name,
                     Err(e) => {
                         wrong.push(format!("{}: element {n}: {e}", super::element::show(path)));
@@ -358,10 +357,10 @@ pub(crate) fn check(ty: Ty, value: &Value, path: &mut Vec<Element>, wrong: &mut 
                 path.pop();
             }
         }
-        Atom::Struct(_) | Atom::Map(_) => {
+        Atom::Map(ty) => {
             for (key, value) in entries(Some(value)).into_iter().flatten() {
                 path.push(Element::field(key));
-                check(atom.child(key), value, path, wrong);
+                check(ty.child(key), value, path, wrong);
                 path.pop();
             }
         }
