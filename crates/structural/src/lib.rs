@@ -2,16 +2,18 @@
 //!
 //! A schema is the JSON of `openAPIV3Schema`. An object on its way in: [`prune`], which yields what it took away, [`set_defaults`],
 //! [`validate`]. After apiextensions-apiserver of 1.36 (`pkg/apiserver/schema`, `pkg/apiserver/validation`) and kube-openapi's
-//! `pkg/validation`, in their words. Rules in CEL (`x-kubernetes-validations`) are kept and not evaluated.
+//! `pkg/validation`, in their words. What a schema says in CEL is in [`Rules`].
 
 mod columns;
 mod prune;
+pub mod rules;
 mod validate;
 
 use serde_json::Value;
 
 pub use columns::{Column, cells, columns, value_at};
 pub use prune::{prune, set_defaults};
+pub use rules::Rules;
 pub use validate::validate;
 
 /// One thing that is wrong.

@@ -1,0 +1,342 @@
+//! Text to tokens (cel-go `parser/gen/CEL.g4`, `parser/unescape.go`).
+use crate::issue::Issue;
+
+/// A token.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Token {
+    Ident(String),
+    Int(u64),
+    Uint(u64),
+    Double(f64),
+    String(String),
+    Bytes(Vec<u8>),
+    /// An operator or a bracket.
+    Mark(&'static str),
+    End,
+}
+
+/// Longest first.
+const MARKS: &[&str] = &[
+    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%", "(", ")", "[", "]", "{", "}",
+    ".", ",", ":", "?",
+];
+
+/// All tokens with their places; the last is the end.
+pub fn tokens(source: &str) -> Result<Vec<(Token, usize)>, Issue> {
+    let mut lexer = Lexer { source, at: 0 };
+    let mut all = Vec::new();
+    loop {
+        lexer.skip();
+        let at = lexer.at;
+        let token = lexer.next()?;
+        let end = token == Token::End;
+        all.push((token, at));
+        if end {
+            return Ok(all);
+        }
+    }
+}
+
+struct Lexer<'s> {
+    source: &'s str,
+    at: usize,
+}
+
+impl Lexer<'_> {
+    fn rest(&self) -> &str {
+        &self.source[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn issue(at: usize, message: impl Into<String>) -> Issue {
+        Issue {
+            at: Some(at),
+            message: message.into(),
+        }
+    }
+
+    /// White space and comments.
+    fn skip(&mut self) {
+        loop {
+            let rest = self.rest();
+            let blank = rest.len() - rest.trim_start_matches(['\t', ' ', '\r', '\n', '\u{c}']).len();
+            if blank > 0 {
+                self.at += blank;
+            } else if rest.starts_with("//") {
+                self.at += rest.find('\n').unwrap_or(rest.len());
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Token, Issue> {
+        let Some(first) = self.peek() else {
+            return Ok(Token::End);
+        };
+        if let Some(token) = self.quoted()? {
+            return Ok(token);
+        }
+        if first.is_ascii_alphabetic() || first == '_' {
+            let rest = self.rest();
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            let name = rest[..end].to_owned();
+            self.at += end;
+            return Ok(Token::Ident(name));
+        }
+        let digit_follows = self.rest()[1.min(self.rest().len())..].starts_with(|c: char| c.is_ascii_digit());
+        if first.is_ascii_digit() || first == '.' && digit_follows {
+            return self.number();
+        }
+        match MARKS.iter().find(|mark| self.rest().starts_with(**mark)) {
+            Some(mark) => {
+                self.at += mark.len();
+                Ok(Token::Mark(mark))
+            }
+            None => Err(Self::issue(
+                self.at,
+                format!("Syntax error: token recognition error at: '{first}'"),
+            )),
+        }
+    }
+
+    fn number(&mut self) -> Result<Token, Issue> {
+        let start = self.at;
+        let bytes = self.source.as_bytes();
+        let digits = |from: usize, hex: bool| {
+            let is = |b: &u8| {
+                if hex {
+                    b.is_ascii_hexdigit()
+                } else {
+                    b.is_ascii_digit()
+                }
+            };
+            bytes[from..].iter().take_while(|b| is(b)).count()
+        };
+        let unsigned = |end: usize| matches!(bytes.get(end), Some(b'u' | b'U'));
+        if self.rest().starts_with("0x") {
+            let count = digits(start + 2, true);
+            let end = start + 2 + count;
+            let is_unsigned = unsigned(end);
+            self.at = end + usize::from(is_unsigned);
+            let value = u64::from_str_radix(&self.source[start + 2..end], 16)
+                .map_err(|_| Self::issue(start, "invalid int literal"))?;
+            return Ok(if is_unsigned {
+                Token::Uint(value)
+            } else {
+                Token::Int(value)
+            });
+        }
+        let mut end = start + digits(start, false);
+        let mut fraction = false;
+        if bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
+            fraction = true;
+            end += 1 + digits(end + 1, false);
+        }
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            let count = digits((end + 1 + sign).min(bytes.len()), false);
+            if count > 0 {
+                fraction = true;
+                end += 1 + sign + count;
+            }
+        }
+        let text = &self.source[start..end];
+        self.at = end;
+        if fraction {
+            let value = text
+                .parse()
+                .map_err(|_| Self::issue(start, "invalid double literal"))?;
+            return Ok(Token::Double(value));
+        }
+        if unsigned(end) {
+            self.at += 1;
+            let value = text
+                .parse()
+                .map_err(|_| Self::issue(start, "invalid uint literal"))?;
+            return Ok(Token::Uint(value));
+        }
+        let value = text
+            .parse()
+            .map_err(|_| Self::issue(start, "invalid int literal"))?;
+        Ok(Token::Int(value))
+    }
+
+    /// A string or bytes, when one begins here.
+    fn quoted(&mut self) -> Result<Option<Token>, Issue> {
+        let start = self.at;
+        let mut raw = false;
+        let mut bytes = false;
+        let mut from = start;
+        for b in self.rest().bytes().take(2) {
+            match b {
+                b'r' | b'R' if !raw => raw = true,
+                b'b' | b'B' if !bytes => bytes = true,
+                _ => break,
+            }
+            from += 1;
+        }
+        let rest = &self.source[from..];
+        let Some(quote) = ["\"\"\"", "'''", "\"", "'"]
+            .into_iter()
+            .find(|q| rest.starts_with(q))
+        else {
+            return Ok(None);
+        };
+        let body = from + quote.len();
+        let mut at = body;
+        loop {
+            let left = &self.source[at..];
+            let Some(next) = left.chars().next() else {
+                return Err(Self::issue(
+                    start,
+                    format!(
+                        "Syntax error: token recognition error at: '{}'",
+                        &self.source[start..]
+                    ),
+                ));
+            };
+            if left.starts_with(quote) {
+                break;
+            }
+            if quote.len() == 1 && matches!(next, '\n' | '\r') {
+                let shown = &self.source[start..at];
+                return Err(Self::issue(
+                    start,
+                    format!("Syntax error: token recognition error at: '{shown}'"),
+                ));
+            }
+            at += next.len_utf8();
+            if next == '\\' && !raw {
+                at += self.source[at..].chars().next().map_or(0, char::len_utf8);
+            }
+        }
+        let text = &self.source[body..at];
+        self.at = at + quote.len();
+        let bad = |message: &str| Self::issue(start, message.to_owned());
+        if bytes {
+            let value = if raw {
+                text.as_bytes().to_vec()
+            } else {
+                unescape_bytes(text).map_err(bad)?
+            };
+            return Ok(Some(Token::Bytes(value)));
+        }
+        let value = if raw {
+            text.to_owned()
+        } else {
+            unescape(text).map_err(bad)?
+        };
+        Ok(Some(Token::String(value)))
+    }
+}
+
+/// One escape, after its backslash: a value, and whether it stands for one byte where bytes are written (`\x41`, `\101`).
+fn escape(chars: &mut std::str::Chars<'_>) -> Option<(u32, bool)> {
+    let first = chars.next()?;
+    let plain = |c: char| Some((u32::from(c), false));
+    let (count, radix) = match first {
+        'a' => return plain('\u{7}'),
+        'b' => return plain('\u{8}'),
+        'f' => return plain('\u{c}'),
+        'n' => return plain('\n'),
+        'r' => return plain('\r'),
+        't' => return plain('\t'),
+        'v' => return plain('\u{b}'),
+        '\\' | '\'' | '"' | '`' | '?' => return plain(first),
+        'x' | 'X' => (2, 16),
+        'u' => (4, 16),
+        'U' => (8, 16),
+        '0'..='3' => (2, 8),
+        _ => return None,
+    };
+    let octal = (radix == 8).then_some(first);
+    let digits: String = octal.into_iter().chain(chars.by_ref().take(count)).collect();
+    if digits.len() != count + usize::from(radix == 8) {
+        return None;
+    }
+    let value = u32::from_str_radix(&digits, radix).ok()?;
+    Some((value, count == 2))
+}
+
+const BAD_ESCAPE: &str = "unable to unescape string";
+
+fn unescape(text: &str) -> Result<String, &'static str> {
+    let mut chars = text.chars();
+    let mut made = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            made.push(c);
+            continue;
+        }
+        let code = escape(&mut chars).and_then(|(code, _)| char::from_u32(code));
+        made.push(code.ok_or(BAD_ESCAPE)?);
+    }
+    Ok(made)
+}
+
+fn unescape_bytes(text: &str) -> Result<Vec<u8>, &'static str> {
+    let mut chars = text.chars();
+    let mut made = Vec::with_capacity(text.len());
+    let push = |made: &mut Vec<u8>, c: char| made.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            push(&mut made, c);
+            continue;
+        }
+        match escape(&mut chars) {
+            Some((code, true)) => made.push(u8::try_from(code).map_err(|_| BAD_ESCAPE)?),
+            Some((code, false)) => push(&mut made, char::from_u32(code).ok_or(BAD_ESCAPE)?),
+            None => return Err(BAD_ESCAPE),
+        }
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(source: &str) -> Token {
+        match tokens(source) {
+            Ok(mut all) => all.swap_remove(0).0,
+            Err(issue) => panic!("{source}: {issue:?}"),
+        }
+    }
+
+    #[test]
+    fn literals() {
+        let text = |s: &str| Token::String(s.to_owned());
+        assert_eq!(one(r#""a\"b\n""#), text("a\"b\n"));
+        assert_eq!(one(r"r'\d+'"), text(r"\d+"));
+        assert_eq!(one("'''it's\ntwo'''"), text("it's\ntwo"));
+        assert_eq!(one(r"'\u00e4\x41\101'"), text("äAA"));
+        assert_eq!(one(r"b'\xff\377ä'"), Token::Bytes(vec![255, 255, 0xc3, 0xa4]));
+        assert_eq!(one("0x1Fu"), Token::Uint(31));
+        assert_eq!(one("12"), Token::Int(12));
+        assert_eq!(one(".5e1"), Token::Double(5.0));
+        assert_eq!(one("1e3"), Token::Double(1000.0));
+        assert_eq!(one("// gone\nb"), Token::Ident("b".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_token() {
+        for bad in [
+            "'abc",
+            "'a\nb'",
+            "#",
+            r"'\q'",
+            r"'\ud800'",
+            "99999999999999999999",
+            "0x",
+            "'\\",
+        ] {
+            assert!(tokens(bad).is_err(), "{bad}");
+        }
+    }
+}
