@@ -13,6 +13,7 @@ use serde_json::Value;
 use streaming::NodeStreams;
 
 use crate::{
+    admission::Dynamic,
     aggregation::{Network, Remotes},
     auth::{rbac::Rbac, tokens::Tokens},
     config::{BuildError, Config},
@@ -41,6 +42,8 @@ pub struct Api {
     pub metrics_source: OnceLock<Arc<dyn MetricsSource>>,
     pub remotes: Remotes,
     pub customs: Arc<Customs>,
+    /// Webhooks and policies.
+    pub dynamic: Dynamic,
     /// Held while a Service is given addresses and ports.
     pub services: tokio::sync::Mutex<()>,
     /// Held while something that a quota counts is created.
@@ -59,7 +62,7 @@ pub struct Call {
     pub user: User,
     pub upgrade: Mutex<Option<OnUpgrade>>,
     pub warnings: Mutex<Vec<String>>,
-    /// What the audit log is told of it, by keys of Pod Security.
+    /// What the audit log is told of it by admission.
     pub annotations: Mutex<BTreeMap<String, String>>,
 }
 
@@ -75,8 +78,13 @@ impl Call {
 
     /// Tell the audit log something of Pod Security.
     pub fn annotate(&self, key: &str, value: impl Into<String>) {
+        self.note(format!("{}{key}", pod_security::LABEL_PREFIX), value.into());
+    }
+
+    /// Tell the audit log something; what was said first under a key stands.
+    pub fn note(&self, key: String, value: String) {
         let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
-        annotations.insert(format!("{}{key}", pod_security::LABEL_PREFIX), value.into());
+        annotations.entry(key).or_insert(value);
     }
 
     /// The field manager: the parameter, or what the client calls itself.
@@ -158,6 +166,7 @@ impl Api {
             metrics_source: OnceLock::new(),
             remotes: Remotes::default(),
             customs: Arc::default(),
+            dynamic: Dynamic::default(),
             services: tokio::sync::Mutex::default(),
             quotas: tokio::sync::Mutex::default(),
         })
@@ -222,6 +231,9 @@ impl Api {
         }
         if kind.plural == "customresourcedefinitions" && !custom::is(kind) {
             self.customs.refresh(&self.store);
+        }
+        if kind.group == "admissionregistration.k8s.io" {
+            self.dynamic.refresh(&self.store);
         }
     }
 }

@@ -95,6 +95,7 @@ impl Config {
         let api = Arc::new(Api::new(self)?);
         crate::bootstrap::run(&api).await?;
         api.customs.refresh(&api.store);
+        api.dynamic.refresh(&api.store);
         tokio::spawn(crate::custom::run(Arc::downgrade(&api)));
         tokio::spawn(aggregation::run(Arc::downgrade(&api)));
         tokio::spawn(crate::expiry::run(Arc::downgrade(&api)));

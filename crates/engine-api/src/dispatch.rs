@@ -6,11 +6,13 @@ use schema::KindInfo;
 use serde_json::json;
 
 use crate::{
+    admission,
     aggregation::group_version,
     answer::{self, Body},
     api::{Api, Call},
     auth::rbac::Attributes,
     bare, convert, custom, discovery,
+    json::text,
     negotiate::{self, Format, format},
     options,
     registry::delete::DeleteOptions,
@@ -237,10 +239,15 @@ impl Api {
                 let stored = self
                     .fetch(convert::stored(kind), &route.namespace, &route.name)
                     .map_err(|_| ApiError::not_found(kind, &route.name))?;
+                let stored = self.turned(kind, stored).await?;
                 let output = crate::registry::Output::Stored(stored).in_version(kind);
                 answer::object(call, kind, format, 200, output)
             }
-            "list" => answer::list(call, kind, format, &self.page(call, kind)?),
+            "list" => {
+                let mut page = self.page(call, kind)?;
+                page.items = self.turned_all(kind, page.items).await?;
+                answer::list(call, kind, format, &page)
+            }
             "watch" => self.counted_watch(call, kind, format),
             "create" if kind.plural == "bindings" => Ok(answer::json(201, &self.bind_named(call).await?)),
             "create" if route.name.is_empty() => {
@@ -260,12 +267,22 @@ impl Api {
                 if kind.plural == "jobs" && options.propagation.is_none() && !custom::is(kind) {
                     call.warn(CHILDREN_STAY);
                 }
-                let deletion = self.delete(kind, &route.namespace, &route.name, &options).await?;
+                let named = (route.namespace.as_str(), route.name.as_str());
+                admission::deletion(self, call, kind, named, &options).await?;
+                let mut deletion = self.delete(kind, &route.namespace, &route.name, &options).await?;
+                if !deletion.gone {
+                    deletion.output = self.turned_output(kind, deletion.output).await?;
+                }
                 answer::object(call, kind, format, 200, deletion.into_answer(kind))
             }
             "deletecollection" if kind.verbs.contains(&"deletecollection") => {
                 let options = DeleteOptions::of(call)?;
                 let page = self.page(call, kind)?;
+                for found in &page.items {
+                    let own = |field: &str| text(&found.value, field);
+                    let named = (own("/metadata/namespace"), own("/metadata/name"));
+                    admission::deletion(self, call, kind, named, &options).await?;
+                }
                 let mut items = self
                     .delete_collection(kind, &route.namespace, page.items, &options)
                     .await?;
@@ -308,17 +325,16 @@ impl Api {
     ) -> Result<Response<Body>> {
         let route = &call.route;
         let not_allowed = || Err(ApiError::method_not_allowed());
+        admission::subresource(self, call, kind).await?;
         match (route.subresource.as_str(), route.verb) {
             (subresource @ ("status" | "ephemeralcontainers" | "approval"), verb) => {
                 let format = format(&call.headers)?;
                 options::check(call)?;
                 let output = match verb {
-                    "get" => crate::registry::Output::Stored(self.fetch(
-                        convert::stored(kind),
-                        &route.namespace,
-                        &route.name,
-                    )?)
-                    .in_version(kind),
+                    "get" => {
+                        let stored = self.fetch(convert::stored(kind), &route.namespace, &route.name)?;
+                        crate::registry::Output::Stored(self.turned(kind, stored).await?).in_version(kind)
+                    }
                     "update" => self.update_from_body(call, kind, subresource).await?.0,
                     "patch" => self.patch(call, kind, subresource).await?.0,
                     _ => return not_allowed(),

@@ -3,7 +3,7 @@
 //! A request comes in by `server`, is understood by `route`, authenticated and authorised by `auth`, and answered by
 //! `dispatch`, which hands it to the `registry` (objects), `watch`, `reviews`, `subresources`, `streams` (logs, exec,
 //! port-forward), `proxy`, `resource_metrics`, `aggregation` (APIs of other servers) or `discovery`. Kinds that clients define are `custom`. `admission` stands
-//! between the registry and the store.
+//! between the registry and the store, and asks webhooks by `outward`.
 
 mod admission;
 mod aggregation;
@@ -24,6 +24,7 @@ mod keys;
 mod metrics;
 mod negotiate;
 mod options;
+mod outward;
 mod pretty;
 mod proxy;
 mod query;

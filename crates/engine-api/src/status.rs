@@ -15,6 +15,8 @@ pub struct ApiError {
     pub message: String,
     /// `metav1.StatusDetails`.
     pub details: Option<Value>,
+    /// A reason that somebody else made up, instead.
+    pub own_reason: String,
 }
 
 /// Result of serving a request.
@@ -47,6 +49,7 @@ impl ApiError {
             reason,
             message: message.into(),
             details: None,
+            own_reason: String::new(),
         }
     }
 
@@ -241,8 +244,13 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code,
         });
-        if !self.reason.is_empty() {
-            body["reason"] = self.reason.into();
+        let reason = if self.own_reason.is_empty() {
+            self.reason
+        } else {
+            &self.own_reason
+        };
+        if !reason.is_empty() {
+            body["reason"] = reason.into();
         }
         if let Some(details) = &self.details {
             body["details"] = details.clone();

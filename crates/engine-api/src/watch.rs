@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::{self, Body},
     api::{Api, Call},
-    convert, keys,
+    convert, custom, keys,
     negotiate::Format,
     registry::list::{not_a_version, too_large},
     selector::Selection,
@@ -31,6 +31,7 @@ const BATCH: usize = 64 * 1024;
 
 /// One watch, turned into frames.
 struct Stream {
+    api: Arc<Api>,
     call: Arc<Call>,
     kind: &'static KindInfo,
     format: Format,
@@ -128,6 +129,7 @@ impl Api {
             );
         let now = Instant::now();
         let stream = Stream {
+            api: self.clone(),
             call,
             kind,
             format,
@@ -210,6 +212,13 @@ impl Stream {
     /// The next frames; `None` ends the watch.
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = BytesMut::new();
+        if !self.initial.is_empty() {
+            let found = std::mem::take(&mut self.initial).into();
+            match self.api.turned_all(self.kind, found).await {
+                Ok(turned) => self.initial = turned.into(),
+                Err(error) => return Some(self.end_with(&error)),
+            }
+        }
         while let Some(object) = self.initial.pop_front() {
             if self.selection.matches(&object.value) {
                 self.put(&mut out, "ADDED", &object);
@@ -248,18 +257,31 @@ impl Stream {
                 match futures::FutureExt::now_or_never(self.watch.next()) {
                     Some(event) if out.len() < BATCH => event,
                     Some(event) => {
-                        self.accept(&mut out, event);
+                        self.accept(&mut out, event).await;
                         return Some(out.freeze());
                     }
                     None => return Some(out.freeze()),
                 }
             };
-            self.accept(&mut out, event);
+            self.accept(&mut out, event).await;
         }
     }
 
-    fn accept(&mut self, out: &mut BytesMut, event: Option<Result<Arc<Event>, engine_store::Gone>>) {
+    /// A last frame, that says why there are no more.
+    fn end_with(&mut self, error: &ApiError) -> Bytes {
+        self.over = true;
+        frame("ERROR", error.status().to_string().as_bytes())
+    }
+
+    async fn accept(&mut self, out: &mut BytesMut, event: Option<Result<Arc<Event>, engine_store::Gone>>) {
         match event {
+            Some(Ok(event)) if custom::is(self.kind) => match self.turned(&event).await {
+                Ok(event) => self.put_event(out, &event),
+                Err(error) => {
+                    let last = self.end_with(&error);
+                    out.put_slice(&last);
+                }
+            },
             Some(Ok(event)) => self.put_event(out, &event),
             Some(Err(gone)) => {
                 let error = ApiError::expired(gone.to_string());
@@ -268,6 +290,20 @@ impl Stream {
             }
             None => self.over = true,
         }
+    }
+
+    /// An event of a custom kind, in this version.
+    async fn turned(&self, event: &Event) -> Result<Event> {
+        let previous = match &event.previous {
+            Some(previous) => Some(self.api.turned(self.kind, previous.clone()).await?),
+            None => None,
+        };
+        Ok(Event {
+            kind: event.kind,
+            revision: event.revision,
+            object: self.api.turned(self.kind, event.object.clone()).await?,
+            previous,
+        })
     }
 
     /// An event as this selection sees it: an object that leaves the selection is deleted, one that enters is added.

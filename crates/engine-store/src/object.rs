@@ -28,6 +28,12 @@ impl Stored {
         }
     }
 
+    /// The same version of the object in another form.
+    #[must_use]
+    pub fn with(&self, value: Value) -> Self {
+        Self::new(self.key.clone(), self.revision, value)
+    }
+
     /// The object as JSON text, serialised once and shared by everyone who asks.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| Bytes::from(self.serialise()))

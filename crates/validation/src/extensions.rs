@@ -1,5 +1,5 @@
 //! Kinds by which a cluster is extended: runtime classes, storage drivers, webhooks, certificates (upstream
-//! `pkg/apis/{node,storage,admissionregistration,certificates}/validation`). What their expressions say is not looked into.
+//! `pkg/apis/{node,storage,admissionregistration,certificates}/validation`). What expressions say is checked by who evaluates them.
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
 use serde_json::Value;

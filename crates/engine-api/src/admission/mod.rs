@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod certificates;
+mod dynamic;
 mod escalation;
 mod limits;
 mod namespaces;
@@ -26,6 +27,7 @@ mod tolerations;
 pub mod topology;
 
 pub use certificates::date_conditions;
+pub use dynamic::{Asked, Dynamic, causes, deletion, mutate, subresource, validate};
 pub use quota::{Charge, charge, counted};
 
 /// Change a new object, or refuse it.

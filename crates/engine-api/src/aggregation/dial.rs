@@ -122,7 +122,7 @@ impl Api {
     }
 
     /// An address of a ready endpoint of a service's port; one of several at random.
-    fn service_endpoint(&self, namespace: &str, name: &str, port: i64) -> Result<SocketAddr, String> {
+    pub fn service_endpoint(&self, namespace: &str, name: &str, port: i64) -> Result<SocketAddr, String> {
         let service = self
             .store
             .get(&keys::core("services", namespace, name))

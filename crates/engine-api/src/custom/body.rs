@@ -4,7 +4,10 @@ use serde_json::Value;
 use validation::Cause;
 
 use super::{Custom, of};
-use crate::json::{number, text};
+use crate::{
+    api::Call,
+    json::{list, number, text},
+};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -33,8 +36,77 @@ pub fn undeclared(custom: &Custom, value: &mut Value) -> Vec<String> {
     structural::prune(custom.schema(), value)
 }
 
+fn cause(fault: structural::Fault) -> Cause {
+    Cause {
+        reason: fault.reason,
+        field: fault.field,
+        message: fault.message,
+    }
+}
+
+/// Faults that keep rules from being asked at all (`pkg/registry/customresource/strategy.go` hasBlockingErr).
+const BLOCKING: [&str; 5] = [
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
+/// What the rules of the schema say.
+fn ruled(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
+    let Some(rules) = &custom.rules else { return };
+    if causes.iter().any(|cause| BLOCKING.contains(&cause.reason)) {
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            field: "<nil>".to_owned(),
+            message: "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing \
+                      errors to complete validation"
+                .to_owned(),
+        });
+        return;
+    }
+    let verdict = rules.validate(new, old);
+    causes.extend(verdict.faults.into_iter().map(cause));
+    for warning in verdict.warnings {
+        call.warn(warning);
+    }
+}
+
+/// What is wrong with the rules in the schemas of a definition; a schema that is as it was is not looked at.
+pub fn rule_causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
+    if kind.group != "apiextensions.k8s.io" {
+        return Vec::new();
+    }
+    let schemas = |definition: &Value| -> Vec<Value> {
+        let versions = list(definition, "/spec/versions").iter();
+        versions
+            .map(|version| version["schema"]["openAPIV3Schema"].clone())
+            .collect()
+    };
+    let (now, before) = (schemas(new), old.map(schemas).unwrap_or_default());
+    // One that all versions have is the definition's own (`pkg/apis/apiextensions/v1/conversion.go`).
+    let checked = if now.windows(2).all(|pair| pair[0] == pair[1]) {
+        now.first()
+            .map(|schema| ("spec.validation.openAPIV3Schema".to_owned(), schema))
+            .into_iter()
+            .collect()
+    } else {
+        let path = |at| format!("spec.versions[{at}].schema.openAPIV3Schema");
+        now.iter()
+            .enumerate()
+            .map(|(at, schema)| (path(at), schema))
+            .collect::<Vec<_>>()
+    };
+    let changed = checked.into_iter().filter(|(_, schema)| !before.contains(schema));
+    changed
+        .flat_map(|(path, schema)| structural::rules::check(schema, &path))
+        .map(cause)
+        .collect()
+}
+
 /// Everything wrong with a new or changed object.
-pub fn causes(custom: &Custom, old: Option<&Value>, new: &Value) -> Vec<Cause> {
+pub fn causes(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value) -> Vec<Cause> {
     let mut causes = match old {
         None => validation::validate_custom(new, custom.kind.namespaced),
         Some(old) => validation::validate_custom_update(old, new, custom.kind.namespaced),
@@ -44,11 +116,7 @@ pub fn causes(custom: &Custom, old: Option<&Value>, new: &Value) -> Vec<Cause> {
         map.remove("metadata");
     }
     let faults = structural::validate(custom.schema(), &body).into_iter();
-    causes.extend(faults.filter(|f| f.field != "metadata").map(|fault| Cause {
-        reason: fault.reason,
-        field: fault.field,
-        message: fault.message,
-    }));
+    causes.extend(faults.filter(|f| f.field != "metadata").map(cause));
     let [wanted, ..] = custom.scale();
     if number(new, &wanted).is_some_and(|replicas| replicas < 0) && !wanted.is_empty() {
         causes.push(Cause {
@@ -60,6 +128,7 @@ pub fn causes(custom: &Custom, old: Option<&Value>, new: &Value) -> Vec<Cause> {
             ),
         });
     }
+    ruled(call, custom, old, new, &mut causes);
     causes
 }
 

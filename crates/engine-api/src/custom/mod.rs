@@ -2,7 +2,7 @@
 //!
 //! A definition is an object like others; [`Customs`] holds the kinds that the stored ones make, `body` does to their objects what
 //! schema, defaults and validation do to built-in kinds, `establish` answers definitions with their status and empties those that
-//! are deleted. What a schema says as CEL rules is not evaluated, and versions are converted by name only.
+//! are deleted. Versions differ by name only, or are turned into one another by a webhook (`conversion`).
 use std::{
     collections::BTreeMap,
     sync::{
@@ -19,10 +19,11 @@ use tokio::sync::Notify;
 use crate::json::{list, text};
 
 mod body;
+mod conversion;
 mod establish;
 mod openapi;
 
-pub use body::{causes, deprecation, finish, undeclared};
+pub use body::{causes, deprecation, finish, rule_causes, undeclared};
 pub use establish::{begin_deletion, run};
 pub use openapi::document;
 
@@ -44,6 +45,10 @@ pub struct Custom {
     pub columns: Vec<structural::Column>,
     /// Fields that selectors may name.
     pub selectable: &'static [&'static str],
+    /// What its schema says in CEL.
+    pub rules: Option<structural::Rules>,
+    /// Who turns its versions into one another, if they differ by more than their names.
+    pub conversion: Option<conversion::Conversion>,
     /// Differs whenever the definition does.
     pub state: String,
 }
@@ -250,6 +255,8 @@ impl Customs {
             kind: &shape.kind,
             list_kind: text(spec, "/names/listKind").to_owned(),
             version: version.clone(),
+            conversion: conversion::Conversion::of(spec),
+            rules: structural::Rules::of(&version["schema"]["openAPIV3Schema"]),
             columns: structural::columns(version),
             selectable: shape.selectable,
             state,

@@ -169,6 +169,18 @@ pub fn finish(call: &Call, kind: &KindInfo, definition: &str, mut value: Value) 
     Ok(value)
 }
 
+/// What admission made of an object, read as a client's body would be: unknown fields go, defaults come.
+pub fn redecode(kind: &KindInfo, mut value: Value) -> Result<Value, String> {
+    if custom::is(kind) {
+        custom::finish(kind, &mut value)?;
+        return Ok(value);
+    }
+    schema::normalise(kind.definition, &mut value).map_err(|e| e.message)?;
+    merge_string_data(kind, &mut value);
+    schema::set_defaults(kind.definition, &mut value);
+    Ok(value)
+}
+
 /// Whether the client says that nobody manages any field.
 fn resets_managers(value: &Value) -> bool {
     value["metadata"]["managedFields"]

@@ -6,9 +6,9 @@ use schema::KindInfo;
 use serde_json::Value;
 
 use crate::{
-    admission,
+    admission::{self, Asked},
     api::{Api, Call, storage_error},
-    custom,
+    convert, custom,
     json::{self, text},
     keys,
     registry::{Output, Writer, body, meta, services, strategy},
@@ -27,14 +27,8 @@ fn without_effect(kind: &KindInfo) -> Option<&'static str> {
         "networkpolicies" => {
             "this cluster keeps NetworkPolicies but does not enforce them: all traffic between pods stays allowed"
         }
-        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
-            "this cluster keeps webhook configurations but does not call webhooks"
-        }
-        "mutatingadmissionpolicies"
-        | "mutatingadmissionpolicybindings"
-        | "validatingadmissionpolicies"
-        | "validatingadmissionpolicybindings" => {
-            "this cluster keeps admission policies but does not evaluate them: requests stay allowed"
+        "mutatingadmissionpolicies" | "mutatingadmissionpolicybindings" => {
+            "this cluster keeps MutatingAdmissionPolicies but does not evaluate them: objects stay as they are"
         }
         "flowschemas" | "prioritylevelconfigurations" => {
             "this cluster keeps flow schemas and priority levels but does not queue requests by them"
@@ -95,6 +89,17 @@ impl Api {
             name_it(&mut object);
         }
         admission::mutate_create(self, call, kind, &mut object).await?;
+        let shown = |object: &Value| convert::from_stored(request_kind, object).into_owned();
+        let asked = || Asked::of(call, "CREATE", request_kind, shown(&object), Value::Null);
+        if let Some(changed) = admission::mutate(self, asked).await? {
+            let (_, changed) = body::to_stored(request_kind, changed);
+            if changed != object {
+                object = changed;
+                body::place(kind, namespace, &mut object)?;
+                // What webhooks have brought wants what all such objects get.
+                admission::mutate_create(self, call, kind, &mut object).await?;
+            }
+        }
         meta::fill_new(&mut object, strategy::counts_generations(kind));
         for attempt in 1.. {
             let mut candidate = object.clone();
@@ -104,8 +109,13 @@ impl Api {
             strategy::prepare_create(kind, &mut candidate);
             let name = text(&candidate, "/metadata/name").to_owned();
             let causes = match custom::of(request_kind) {
-                Some(custom) => custom::causes(&custom, None, &candidate),
-                None => validation::validate_create(request_kind.definition, &candidate),
+                Some(custom) => custom::causes(call, &custom, None, &candidate),
+                None => {
+                    let mut causes = validation::validate_create(request_kind.definition, &candidate);
+                    causes.extend(admission::causes(request_kind, None, &candidate));
+                    causes.extend(custom::rule_causes(request_kind, None, &candidate));
+                    causes
+                }
             };
             if !causes.is_empty() {
                 return Err(ApiError::invalid_kind(kind, &name, &causes));
@@ -113,6 +123,12 @@ impl Api {
             for warning in validation::warnings(kind.definition, None, &candidate) {
                 call.warn(warning);
             }
+            admission::validate_create(self, call, kind, &candidate)?;
+            // Before any lock is taken: webhooks may write.
+            admission::validate(self, || {
+                Asked::of(call, "CREATE", request_kind, shown(&candidate), Value::Null)
+            })
+            .await?;
             match self.store_new(call, kind, &name, candidate, versioned).await {
                 Err(error) if error.reason == "AlreadyExists" && generated && attempt < NAME_ATTEMPTS => {}
                 done => return done.map(|output| output.in_version(request_kind)),
@@ -129,7 +145,6 @@ impl Api {
         mut object: Value,
         versioned: bool,
     ) -> Result<Output> {
-        admission::validate_create(self, call, kind, &object)?;
         // Both locks are held until the object is visible, so that the next request counts it.
         let is_service = kind.plural == "services" && !custom::is(kind);
         let _services = if is_service {
@@ -161,6 +176,7 @@ impl Api {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        let object = self.for_storage(kind, object).await?;
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,
             Err(WriteError::Exists { .. }) => {
@@ -171,7 +187,7 @@ impl Api {
             Err(other) => return Err(storage_error(&other)),
         };
         admission::charge(self, charge).await;
-        Ok(Output::Stored(stored))
+        Ok(Output::Stored(self.turned(kind, stored).await?))
     }
 }
 

@@ -6,13 +6,14 @@ use schema::KindInfo;
 use serde_json::Value;
 
 use crate::{
-    admission,
+    admission::{self, Asked},
     api::{Api, Call, storage_error},
     convert, custom,
     json::{self, list, number, text},
     keys,
     registry::{Output, Writer, body, meta, services, strategy},
     status::{ApiError, Result},
+    subresources::scale::scale_of,
 };
 
 /// Attempts of an update that does not name a resource version.
@@ -91,7 +92,7 @@ impl Api {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let key = keys::key(kind, namespace, name);
         for attempt in 1.. {
-            let stored = self.fetch(kind, namespace, name)?;
+            let stored = self.turned(kind, self.fetch(kind, namespace, name)?).await?;
             let current = convert::from_stored(kind, &stored.value);
             let changed = change(&current)?;
             match self
@@ -167,7 +168,25 @@ impl Api {
         if subresource.is_empty() {
             admission::mutate_update(self, kind, &mut new, old)?;
         }
-        let services = if kind.plural == "services" && !custom::is(kind) {
+        // Whoever binds is asked about the binding.
+        let asks = by != "binding";
+        let shown = |object: &Value| match by {
+            "scale" => scale_of(request_kind, object),
+            _ => convert::from_stored(request_kind, object).into_owned(),
+        };
+        let asked = |new: &Value| Asked::of(call, "UPDATE", request_kind, shown(new), shown(old));
+        if asks
+            && by != "scale"
+            && let Some(changed) = admission::mutate(self, || asked(&new)).await?
+        {
+            new = body::to_stored(request_kind, changed).1;
+            meta::keep_old(&mut new, old);
+            json::set(&mut new, &["metadata", "resourceVersion"], old_version);
+            if subresource.is_empty() {
+                admission::mutate_update(self, kind, &mut new, old)?;
+            }
+        }
+        let mut services = if kind.plural == "services" && !custom::is(kind) {
             Some(self.services.lock().await)
         } else {
             None
@@ -180,8 +199,15 @@ impl Api {
             // Checked by whoever binds; the pod's own rules forbid just this change.
             "binding" => Vec::new(),
             _ => match custom::of(request_kind) {
-                Some(custom) => custom::causes(&custom, Some(old), &new),
-                None => validation::validate_update(kind.definition, subresource, old, &new),
+                Some(custom) => custom::causes(call, &custom, Some(old), &new),
+                None => {
+                    let mut causes = validation::validate_update(kind.definition, subresource, old, &new);
+                    if subresource.is_empty() {
+                        causes.extend(admission::causes(kind, Some(old), &new));
+                        causes.extend(custom::rule_causes(kind, Some(old), &new));
+                    }
+                    causes
+                }
             },
         };
         if !causes.is_empty() {
@@ -193,6 +219,14 @@ impl Api {
             }
         }
         admission::validate_update(self, call, kind, by, &new, old)?;
+        if asks && !self.dynamic.is_idle() {
+            // Nobody who is asked may be kept waiting by who asks.
+            let was_held = services.take().is_some();
+            admission::validate(self, || asked(&new)).await?;
+            if was_held {
+                services = Some(self.services.lock().await);
+            }
+        }
         if services.is_some() && subresource.is_empty() {
             services::allocate(self, &mut new, Some(old))?;
         }
@@ -212,11 +246,12 @@ impl Api {
         if new == *old {
             return Ok(Output::Stored(stored.clone()));
         }
+        let new = self.for_storage(kind, new).await?;
         match self
             .write(kind, key, new, Precondition::Revision(stored.revision))
             .await
         {
-            Ok(written) => Ok(Output::Stored(written)),
+            Ok(written) => Ok(Output::Stored(self.turned(kind, written).await?)),
             Err(error) => Err(Replace::from_write(error, pinned)),
         }
     }

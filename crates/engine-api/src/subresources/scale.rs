@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The Scale of an object.
-fn scale_of(kind: &KindInfo, object: &Value) -> Value {
+pub fn scale_of(kind: &KindInfo, object: &Value) -> Value {
     let [wanted, there, selected] = custom::of(kind).map_or_else(
         || {
             [

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::common::{PODS, Server, pod, send};
 
 /// Whatever the address: the same port on loopback.
-struct Loopback;
+pub struct Loopback;
 
 #[async_trait]
 impl Network for Loopback {
@@ -30,7 +30,7 @@ impl Network for Loopback {
 }
 
 /// An authority, and a certificate that it has signed: certificate, key.
-fn signed(ca: &str, name: &str, hosts: &[&str]) -> (String, (String, String)) {
+pub fn signed(ca: &str, name: &str, hosts: &[&str]) -> (String, (String, String)) {
     let ca_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -5,17 +5,21 @@
     reason = "tests panic; constants stand where they are used"
 )]
 
+mod admission;
 mod aggregation;
 mod answers;
 mod common;
+mod conversions;
 mod custom;
 mod extensions;
 mod objects;
 mod oracle;
 mod pod_security;
 mod pods;
+mod policies;
 mod rbac;
 mod routes;
+mod rules;
 mod streams;
 mod watch_model;
 mod watches;

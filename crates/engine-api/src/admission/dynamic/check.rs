@@ -1,0 +1,218 @@
+//! What is wrong with the expressions of webhooks and policies (`pkg/apis/admissionregistration/validation/validation.go`).
+use expressions::{Environment, Type};
+use schema::KindInfo;
+use serde_json::Value;
+use validation::Cause;
+
+use super::{GROUP, cel, policies};
+use crate::json::{list, text};
+
+/// Everything wrong with the expressions of a configuration; those that it had before are not looked at again.
+pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if kind.group != GROUP {
+        return causes;
+    }
+    match kind.kind {
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
+            let environment = cel::environment(false, true);
+            for (at, hook) in list(new, "/webhooks").iter().enumerate() {
+                conditions(&mut causes, &environment, hook, &format!("webhooks[{at}]"));
+            }
+        }
+        "ValidatingAdmissionPolicy" => policy(&mut causes, &new["spec"]),
+        _ => {}
+    }
+    let before: Vec<Cause> = match old {
+        Some(old) if !causes.is_empty() => self::causes(kind, None, old),
+        _ => Vec::new(),
+    };
+    causes.retain(|cause| !before.iter().any(|old| old.message == cause.message));
+    causes
+}
+
+fn expression(
+    causes: &mut Vec<Cause>,
+    environment: &Environment,
+    place: &Value,
+    field: &str,
+    wanted: &[Type],
+    path: String,
+) {
+    let source = text(place, &format!("/{field}"));
+    if source.trim().is_empty() {
+        return;
+    }
+    if let Err(detail) = cel::compile(environment, source, wanted) {
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            field: format!("{path}.{field}"),
+            message: format!("Invalid value: {}: {detail}", place[field]),
+        });
+    }
+}
+
+fn required(causes: &mut Vec<Cause>, place: &Value, field: &str, path: &str) {
+    if text(place, &format!("/{field}")).trim().is_empty() {
+        causes.push(Cause {
+            reason: "FieldValueRequired",
+            field: format!("{path}.{field}"),
+            message: "Required value".to_owned(),
+        });
+    }
+}
+
+fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value, path: &str) {
+    let mut seen: Vec<&str> = Vec::new();
+    let all = list(holder, "/matchConditions");
+    if all.len() > 64 {
+        causes.push(Cause {
+            reason: "FieldValueTooMany",
+            field: format!("{path}.matchConditions"),
+            message: format!("Too many: {}: must have at most 64 items", all.len()),
+        });
+    }
+    for (at, condition) in all.iter().enumerate() {
+        let path = format!("{path}.matchConditions[{at}]");
+        required(causes, condition, "expression", &path);
+        expression(
+            causes,
+            environment,
+            condition,
+            "expression",
+            &[Type::Bool],
+            path.clone(),
+        );
+        required(causes, condition, "name", &path);
+        let name = text(condition, "/name");
+        for complaint in kube_types::is_qualified_name(name)
+            .into_iter()
+            .filter(|_| !name.is_empty())
+        {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.name"),
+                message: format!("Invalid value: {name:?}: {complaint}"),
+            });
+        }
+        if seen.contains(&name) {
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                field: format!("{path}.name"),
+                message: format!("Duplicate value: {name:?}"),
+            });
+        }
+        seen.push(name);
+    }
+}
+
+fn policy(causes: &mut Vec<Cause>, spec: &Value) {
+    let plain = cel::environment(spec["paramKind"].is_object(), true);
+    conditions(causes, &plain, spec, "spec");
+    let mut so_far = spec.clone();
+    // Each variable is checked with those before it.
+    let variables = list(spec, "/variables");
+    for (at, variable) in variables.iter().enumerate() {
+        so_far["variables"] = Value::Array(variables[..at].to_vec());
+        let (environment, _) = policies::environment(&so_far);
+        let path = format!("spec.variables[{at}]");
+        required(causes, variable, "name", &path);
+        let name = text(variable, "/name");
+        if !name.is_empty() && !kube_types::is_c_identifier(name).is_empty() {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.name"),
+                message: format!("Invalid value: {name:?}: name is not a valid CEL identifier"),
+            });
+        }
+        required(causes, variable, "expression", &path);
+        expression(causes, &environment, variable, "expression", &[], path);
+    }
+    let (environment, _) = policies::environment(spec);
+    let (validations, annotations) = (list(spec, "/validations"), list(spec, "/auditAnnotations"));
+    if validations.is_empty() && annotations.is_empty() {
+        for field in ["validations", "auditAnnotations"] {
+            causes.push(Cause {
+                reason: "FieldValueRequired",
+                field: format!("spec.{field}"),
+                message: "Required value: validations or auditAnnotations must contain at least one item"
+                    .to_owned(),
+            });
+        }
+    }
+    for (at, validation) in validations.iter().enumerate() {
+        let path = format!("spec.validations[{at}]");
+        if text(validation, "/expression").trim().is_empty() {
+            causes.push(Cause {
+                reason: "FieldValueRequired",
+                field: format!("{path}.expression"),
+                message: "Required value: expression is not specified".to_owned(),
+            });
+        }
+        expression(
+            causes,
+            &environment,
+            validation,
+            "expression",
+            &[Type::Bool],
+            path.clone(),
+        );
+        let said = text(validation, "/messageExpression");
+        if !said.is_empty() && said.trim().is_empty() {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.messageExpression"),
+                message: format!("Invalid value: {said:?}: must be non-empty if specified"),
+            });
+        }
+        expression(
+            causes,
+            &environment,
+            validation,
+            "messageExpression",
+            &[Type::String],
+            path.clone(),
+        );
+        let message = text(validation, "/message");
+        let wrong = if !message.is_empty() && message.trim().is_empty() {
+            "must be non-empty if specified"
+        } else if message.trim().contains(['\n', '\r']) {
+            "must not contain line breaks"
+        } else {
+            ""
+        };
+        if !wrong.is_empty() {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.message"),
+                message: format!("Invalid value: {message:?}: {wrong}"),
+            });
+        }
+        let reason = text(validation, "/reason");
+        let known = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+        if !reason.is_empty() && !known.contains(&reason) {
+            let shown: Vec<String> = known.iter().map(|reason| format!("{reason:?}")).collect();
+            causes.push(Cause {
+                reason: "FieldValueNotSupported",
+                field: format!("{path}.reason"),
+                message: format!(
+                    "Unsupported value: {reason:?}: supported values: {}",
+                    shown.join(", ")
+                ),
+            });
+        }
+    }
+    for (at, annotation) in annotations.iter().enumerate() {
+        let path = format!("spec.auditAnnotations[{at}]");
+        required(causes, annotation, "key", &path);
+        required(causes, annotation, "valueExpression", &path);
+        expression(
+            causes,
+            &environment,
+            annotation,
+            "valueExpression",
+            &[Type::String, Type::Null],
+            path,
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Requests that do not end in an object being stored: deletions, connections, and subresources with objects of their own.
+use std::sync::Arc;
+
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use super::{Asked, mutate, validate};
+use crate::{
+    api::{Api, Call},
+    convert, keys,
+    registry::delete::DeleteOptions,
+    reviews::loose,
+    status::Result,
+};
+
+/// Asks about the deletion of an object, if it is there (apiserver `endpoints/handlers/delete.go`).
+pub async fn deletion(
+    api: &Arc<Api>,
+    call: &Call,
+    kind: &'static KindInfo,
+    (namespace, name): (&str, &str),
+    options: &DeleteOptions,
+) -> Result<()> {
+    if api.dynamic.is_idle() {
+        return Ok(());
+    }
+    let stored = convert::stored(kind);
+    let Some(found) = api.store.get(&keys::key(stored, namespace, name)) else {
+        return Ok(());
+    };
+    let old = convert::from_stored(kind, &found.value);
+    let asked = || Asked {
+        namespace,
+        name,
+        dry_run: options.is_dry_run(),
+        options: said(call),
+        ..Asked::of(call, "DELETE", kind, Value::Null, old.clone().into_owned())
+    };
+    mutate(api, asked).await?;
+    validate(api, asked).await
+}
+
+/// The `DeleteOptions` of a request.
+fn said(call: &Call) -> Value {
+    let mut options = loose(call)
+        .ok()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}));
+    options["kind"] = "DeleteOptions".into();
+    options["apiVersion"] = "meta.k8s.io/v1".into();
+    options
+}
+
+/// Asks about a subresource that is not a part of its object.
+pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -> Result<()> {
+    if api.dynamic.is_idle() {
+        return Ok(());
+    }
+    let own = kind
+        .subresource_table
+        .iter()
+        .find(|s| s.name == call.route.subresource);
+    let typed = |mut object: Value| {
+        if let Some(own) = own {
+            let version = if own.group.is_empty() {
+                own.version.to_owned()
+            } else {
+                format!("{}/{}", own.group, own.version)
+            };
+            object["kind"] = own.kind.into();
+            object["apiVersion"] = version.into();
+        }
+        object
+    };
+    let (operation, object, old) = match (call.route.subresource.as_str(), call.route.verb) {
+        ("binding" | "eviction" | "token", "create") => ("CREATE", typed(loose(call)?), Value::Null),
+        ("finalize", "update") => {
+            let old = api.fetch(kind, "", &call.route.name)?;
+            ("UPDATE", loose(call)?, old.value.clone())
+        }
+        ("exec" | "attach" | "portforward" | "proxy", _) => ("CONNECT", typed(connection(call)), Value::Null),
+        _ => return Ok(()),
+    };
+    let asked = || Asked::of(call, operation, kind, object.clone(), old.clone());
+    mutate(api, asked).await?;
+    validate(api, asked).await
+}
+
+/// What the parameters of a connection say, as `PodExecOptions` and its like have it.
+fn connection(call: &Call) -> Value {
+    let mut options = json!({});
+    for field in ["stdin", "stdout", "stderr", "tty"] {
+        if call.query.get(field).is_some() {
+            options[field] = call.query.truth(field).into();
+        }
+    }
+    for field in ["container", "path"] {
+        if let Some(value) = call.query.get(field) {
+            options[field] = value.into();
+        }
+    }
+    let command = call.query.all("command");
+    if !command.is_empty() {
+        options["command"] = json!(command);
+    }
+    let ports: Vec<i64> = call
+        .query
+        .all("ports")
+        .iter()
+        .filter_map(|port| port.parse().ok())
+        .collect();
+    if !ports.is_empty() {
+        options["ports"] = json!(ports);
+    }
+    options
+}

@@ -1,0 +1,394 @@
+//! ValidatingAdmissionPolicies and their bindings (apiserver `pkg/admission/plugin/policy/{validating,generic}`, in whose words).
+use std::collections::BTreeMap;
+
+use expressions::{Environment, Program, Type, Value as Cel};
+use serde_json::{Value, json};
+
+use super::{
+    asked::{Asked, Form},
+    cel::{self, BUDGET, Conditions, Rbac, Seen, Variables},
+    matching::Wanted,
+    params,
+};
+use crate::{
+    api::Api,
+    json::{list, strings, text},
+    keys,
+    status::{ApiError, Result},
+};
+
+/// Longest message that an expression may make, and longest annotation.
+const LONGEST_MESSAGE: usize = 5 * 1024;
+const LONGEST_ANNOTATION: usize = 10 * 1024;
+
+/// A policy with its bindings, compiled.
+#[derive(Debug)]
+pub struct Policy {
+    name: String,
+    wanted: Wanted,
+    conditions: Conditions,
+    variables: BTreeMap<String, Result<Program, String>>,
+    validations: Vec<Validation>,
+    annotations: Vec<Annotation>,
+    ignores_failures: bool,
+    param_kind: Value,
+    bindings: Vec<Binding>,
+}
+
+#[derive(Debug)]
+struct Binding {
+    name: String,
+    wanted: Wanted,
+    param_ref: Value,
+    actions: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Validation {
+    source: String,
+    program: Result<Program, String>,
+    message: String,
+    message_source: String,
+    message_program: Option<Result<Program, String>>,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct Annotation {
+    key: String,
+    source: String,
+    program: Result<Program, String>,
+}
+
+/// The environment of a policy with its variables, each of which sees those before it (`plugin/cel/composition.go`).
+pub fn environment(spec: &Value) -> (Environment, BTreeMap<String, Result<Program, String>>) {
+    let mut environment = cel::environment(spec["paramKind"].is_object(), true)
+        // So that a variable that is not there is told of as a field would be.
+        .with("variables", Type::object("kubernetes.variables", []));
+    let mut programs = BTreeMap::new();
+    for variable in list(spec, "/variables") {
+        let name = text(variable, "/name").to_owned();
+        let program = cel::compile(&environment, text(variable, "/expression"), &[]);
+        let kind = program
+            .as_ref()
+            .map_or(Type::Dyn, |program| program.kind().clone());
+        environment = environment.with(&format!("variables.{name}"), kind);
+        programs.insert(name, program);
+    }
+    (environment, programs)
+}
+
+impl Policy {
+    /// Compiles a policy; nothing without a binding, since then it does nothing.
+    pub fn of(policy: &Value, bindings: &[Value]) -> Option<Self> {
+        let name = text(policy, "/metadata/name");
+        let bindings: Vec<Binding> = bindings
+            .iter()
+            .filter(|binding| text(binding, "/spec/policyName") == name)
+            .map(Binding::of)
+            .collect();
+        if bindings.is_empty() {
+            return None;
+        }
+        let spec = &policy["spec"];
+        let (environment, variables) = environment(spec);
+        let has_params = spec["paramKind"].is_object();
+        let annotations = list(spec, "/auditAnnotations")
+            .iter()
+            .map(|annotation| Annotation {
+                key: text(annotation, "/key").to_owned(),
+                source: text(annotation, "/valueExpression").to_owned(),
+                program: cel::compile(
+                    &environment,
+                    text(annotation, "/valueExpression"),
+                    &[Type::String, Type::Null],
+                ),
+            });
+        Some(Self {
+            wanted: Wanted::of_resources(&spec["matchConstraints"]),
+            conditions: Conditions::of(
+                &cel::environment(has_params, true),
+                list(spec, "/matchConditions"),
+            ),
+            validations: list(spec, "/validations")
+                .iter()
+                .map(|v| Validation::of(&environment, v))
+                .collect(),
+            annotations: annotations.collect(),
+            variables,
+            ignores_failures: spec["failurePolicy"] == "Ignore",
+            param_kind: spec["paramKind"].clone(),
+            name: name.to_owned(),
+            bindings,
+        })
+    }
+}
+
+impl Binding {
+    fn of(binding: &Value) -> Self {
+        let spec = &binding["spec"];
+        Self {
+            name: text(binding, "/metadata/name").to_owned(),
+            wanted: Wanted::of_resources(&spec["matchResources"]),
+            param_ref: spec["paramRef"].clone(),
+            actions: strings(spec, "/validationActions")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
+
+impl Validation {
+    fn of(environment: &Environment, validation: &Value) -> Self {
+        let source = text(validation, "/expression");
+        let message_source = text(validation, "/messageExpression");
+        Self {
+            program: cel::compile(environment, source, &[Type::Bool]),
+            message_program: (!message_source.is_empty())
+                .then(|| cel::compile(environment, message_source, &[Type::String])),
+            source: source.trim().to_owned(),
+            message: text(validation, "/message").trim().to_owned(),
+            message_source: message_source.to_owned(),
+            reason: text(validation, "/reason").to_owned(),
+        }
+    }
+}
+
+/// Why a request is refused.
+struct Denied {
+    message: String,
+    reason: String,
+}
+
+/// What a policy decides with one set of parameters.
+#[derive(Default)]
+struct Decided {
+    /// By place in the list of validations.
+    denied: Vec<(usize, String, String)>,
+    published: Vec<(String, String)>,
+    /// Annotations that failed, when failures refuse.
+    failed: Vec<String>,
+}
+
+/// Holds a request against all policies.
+pub async fn validate(api: &Api, policies: &[Policy], asked: &Asked<'_>) -> Result<()> {
+    let mut denied: Option<Denied> = None;
+    let mut deny = |policy: &Policy, binding: Option<&Binding>, message: &str, reason: &str| {
+        let with = binding
+            .map(|binding| format!(" with binding '{}'", binding.name))
+            .unwrap_or_default();
+        let refusal = Denied {
+            message: format!(
+                "ValidatingAdmissionPolicy '{}'{with} denied request: {message}",
+                policy.name
+            ),
+            reason: if reason.is_empty() { "Invalid" } else { reason }.to_owned(),
+        };
+        denied.get_or_insert(refusal);
+    };
+    for policy in policies {
+        let form = match policy.wanted.matches(api, asked) {
+            Ok(Some(form)) => form,
+            Ok(None) => continue,
+            Err(error) => {
+                if !policy.ignores_failures {
+                    deny(
+                        policy,
+                        None,
+                        &format!("failed to configure policy: {}", error.message),
+                        "",
+                    );
+                }
+                continue;
+            }
+        };
+        let (object, old) = asked.objects(api, &form).await?;
+        let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for binding in &policy.bindings {
+            let params = match binding.wanted.narrows(api, asked) {
+                Ok(false) => continue,
+                Ok(true) => params::collect(api, &policy.param_kind, &binding.param_ref, asked.namespace),
+                Err(error) => Err(error.message),
+            };
+            let params = match params {
+                Ok(params) => params,
+                Err(error) => {
+                    if !policy.ignores_failures {
+                        deny(
+                            policy,
+                            Some(binding),
+                            &format!("failed to configure binding: {error}"),
+                            "",
+                        );
+                    }
+                    continue;
+                }
+            };
+            let namespace = namespace_of(api, asked)?;
+            for params in params {
+                let decided = policy.decide(api, asked, &form, (&object, &old), &namespace, &params);
+                for (at, message, reason) in &decided.denied {
+                    binding.act(policy, asked, *at, message);
+                    if binding.actions.iter().any(|action| action == "Deny") {
+                        deny(policy, Some(binding), message, reason);
+                    }
+                }
+                for error in &decided.failed {
+                    deny(policy, Some(binding), error, "");
+                }
+                for (key, value) in decided.published {
+                    let values = annotations.entry(key).or_default();
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+            }
+        }
+        for (key, values) in annotations {
+            asked
+                .call
+                .note(format!("{}/{key}", policy.name), values.join(", "));
+        }
+    }
+    match denied {
+        None => Ok(()),
+        Some(denied) => Err(refusal(asked, &denied)),
+    }
+}
+
+/// 403, 422 or what else the reason stands for (`plugin/policy/validating/policy_decision.go` reasonToCode).
+fn refusal(asked: &Asked<'_>, denied: &Denied) -> ApiError {
+    let mut error = asked.forbidden(&denied.message);
+    (error.code, error.reason) = match denied.reason.as_str() {
+        "Forbidden" => (403, "Forbidden"),
+        "Unauthorized" => (401, "Unauthorized"),
+        "RequestEntityTooLarge" => (413, "RequestEntityTooLarge"),
+        _ => (422, "Invalid"),
+    };
+    if let Some(details) = &mut error.details {
+        details["causes"] = json!([{"message": denied.message}]);
+    }
+    error
+}
+
+/// The namespace that an object is in; a namespace is in none.
+fn namespace_of(api: &Api, asked: &Asked<'_>) -> Result<Value> {
+    let is_namespace = asked.kind.group.is_empty() && asked.kind.kind == "Namespace";
+    if asked.namespace.is_empty() || is_namespace {
+        return Ok(Value::Null);
+    }
+    let found = api.store.get(&keys::core("namespaces", "", asked.namespace));
+    let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", asked.namespace))?;
+    let mut namespace = found.value.clone();
+    // Go's field has this name, and so has what expressions see.
+    namespace["metadata"]["UID"] = namespace["metadata"]["uid"].clone();
+    Ok(namespace)
+}
+
+impl Binding {
+    /// What is done beside refusing.
+    fn act(&self, policy: &Policy, asked: &Asked<'_>, at: usize, message: &str) {
+        for action in &self.actions {
+            match action.as_str() {
+                "Warn" => asked.call.warn(format!(
+                    "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {message}",
+                    policy.name, self.name
+                )),
+                "Audit" => {
+                    let failure = json!([{"message": message, "policy": policy.name, "binding": self.name, "expressionIndex": at,
+                        "validationActions": self.actions}]);
+                    let key = "validation.policy.admission.k8s.io/validation_failure".to_owned();
+                    asked.call.note(key, failure.to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// `validator.go` Validate.
+    fn decide(
+        &self,
+        api: &Api,
+        asked: &Asked<'_>,
+        form: &Form,
+        (object, old): (&Value, &Value),
+        namespace: &Value,
+        params: &Value,
+    ) -> Decided {
+        let request = asked.request(form);
+        let rbac = Rbac {
+            api,
+            user: &asked.call.user,
+        };
+        let mut seen = Seen::new(object, old, &request, asked.question(), rbac);
+        seen.params = params;
+        let mut decided = Decided::default();
+        match self.conditions.hold(&seen) {
+            Ok(true) => {}
+            Ok(false) => return decided,
+            Err(_) if self.ignores_failures => return decided,
+            Err(error) => {
+                decided.denied.push((0, error, String::new()));
+                return decided;
+            }
+        }
+        seen.namespace = namespace;
+        seen.variables = Some(Variables::of(&self.variables));
+        seen.grant(BUDGET);
+        let results: Vec<Result<bool, String>> = self
+            .validations
+            .iter()
+            .map(|v| {
+                seen.evaluate(&v.source, &v.program)
+                    .map(|value| matches!(value, Cel::Bool(true)))
+            })
+            .collect();
+        for (at, (validation, result)) in self.validations.iter().zip(results).enumerate() {
+            match result {
+                Ok(true) => {}
+                Ok(false) => decided
+                    .denied
+                    .push((at, validation.told(&seen), validation.reason.clone())),
+                Err(_) if self.ignores_failures => {}
+                Err(error) => decided.denied.push((at, error, String::new())),
+            }
+        }
+        seen.grant(BUDGET);
+        for annotation in &self.annotations {
+            match seen.evaluate(&annotation.source, &annotation.program) {
+                Ok(Cel::String(text)) if !text.trim().is_empty() => {
+                    let text = text.trim();
+                    let end = text.floor_char_boundary(LONGEST_ANNOTATION);
+                    decided
+                        .published
+                        .push((annotation.key.clone(), text[..end].to_owned()));
+                }
+                Err(error) if !self.ignores_failures => decided.failed.push(error),
+                _ => {}
+            }
+        }
+        decided
+    }
+}
+
+impl Validation {
+    /// Why a request is refused: what the expression says, or the message, or the rule itself.
+    fn told(&self, seen: &Seen<'_>) -> String {
+        if let Some(program) = &self.message_program
+            && let Ok(Cel::String(text)) = seen.evaluate(&self.message_source, program)
+        {
+            let text = text.trim();
+            if !text.is_empty() && text.len() <= LONGEST_MESSAGE && !text.contains('\n') {
+                return text.to_owned();
+            }
+        }
+        if self.message.is_empty() {
+            format!("failed expression: {}", self.source)
+        } else {
+            self.message.clone()
+        }
+    }
+}
