@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use columns::{Column, cells, columns, value_at};
 pub use prune::{prune, set_defaults};
 pub use rules::Rules;
-pub use validate::validate;
+pub use validate::{validate, validate_update};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,14 @@ use crate::Fault;
 
 /// Everything of `object` that does not fit the schema, in the order of the schema's fields.
 pub fn validate(schema: &Value, object: &Value) -> Vec<Fault> {
+    validate_update(schema, None, object)
+}
+
+/// The same of an object that was something before: what has not changed may stay as it is (apiextensions
+/// `pkg/apiserver/validation/ratcheting.go`), except that lists have to be sets and maps.
+pub fn validate_update(schema: &Value, old: Option<&Value>, object: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
-    check(schema, object, "", &mut faults);
+    check(schema, object, old, "", &mut faults);
     lists(schema, object, "", &mut faults);
     faults
 }
@@ -49,8 +55,8 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    if !schema.is_object() {
+fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str, faults: &mut Vec<Fault>) {
+    if !schema.is_object() || old == Some(value) {
         return;
     }
     if value.is_null() {
@@ -65,8 +71,8 @@ fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
     }
     enumerated(schema, value, path, faults);
     match value {
-        Value::Object(map) => object(schema, map, path, faults),
-        Value::Array(items) => list(schema, items, path, faults),
+        Value::Object(map) => object(schema, map, old, path, faults),
+        Value::Array(items) => list(schema, items, old, path, faults),
         Value::String(text) => string(schema, text, path, faults),
         Value::Number(_) => number(schema, value, path, faults),
         Value::Null | Value::Bool(_) => {}
@@ -124,7 +130,13 @@ fn count(schema: &Value, field: &str) -> Option<usize> {
     schema[field].as_u64().map(|n| n as usize)
 }
 
-fn object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &mut Vec<Fault>) {
+fn object(
+    schema: &Value,
+    map: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &str,
+    faults: &mut Vec<Fault>,
+) {
     let whole: Value = map.len().into();
     if let Some(least) = count(schema, "minProperties").filter(|least| map.len() < *least) {
         invalid(
@@ -141,9 +153,10 @@ fn object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &mut Vec
     let properties = schema["properties"].as_object();
     let others = &schema["additionalProperties"];
     for (key, value) in map {
+        let before = old.and_then(|old| old.get(key));
         match properties.and_then(|p| p.get(key)) {
-            Some(property) => check(property, value, &format!("{path}.{key}"), faults),
-            None if others.is_object() => check(others, value, &format!("{path}.{key}"), faults),
+            Some(property) => check(property, value, before, &format!("{path}.{key}"), faults),
+            None if others.is_object() => check(others, value, before, &format!("{path}.{key}"), faults),
             None => {}
         }
     }
@@ -160,9 +173,24 @@ fn object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &mut Vec
     }
 }
 
-fn list(schema: &Value, items: &[Value], path: &str, faults: &mut Vec<Fault>) {
+/// The element of the old list that an element was; only elements of maps are found again.
+fn before<'v>(schema: &Value, item: &Value, old: Option<&'v Value>) -> Option<&'v Value> {
+    if schema["x-kubernetes-list-type"] != "map" {
+        return None;
+    }
+    let keys = schema["x-kubernetes-list-map-keys"].as_array()?;
+    let same = |other: &&Value| {
+        keys.iter()
+            .filter_map(Value::as_str)
+            .all(|key| other.get(key) == item.get(key))
+    };
+    old?.as_array()?.iter().find(same)
+}
+
+fn list(schema: &Value, items: &[Value], old: Option<&Value>, path: &str, faults: &mut Vec<Fault>) {
     for (at, item) in items.iter().enumerate() {
-        check(&schema["items"], item, &format!("{path}[{at}]"), faults);
+        let before = before(schema, item, old);
+        check(&schema["items"], item, before, &format!("{path}[{at}]"), faults);
     }
     let whole: Value = items.len().into();
     if let Some(least) = count(schema, "minItems").filter(|least| items.len() < *least) {
@@ -289,7 +317,7 @@ fn combined(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) 
         let all = schema[field].as_array().filter(|all| !all.is_empty())?;
         let one = |schema: &Value| {
             let mut found = Vec::new();
-            check(schema, value, path, &mut found);
+            check(schema, value, None, path, &mut found);
             found
         };
         Some(all.iter().map(one).collect())
@@ -329,7 +357,7 @@ fn combined(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) 
     }
     if schema["not"].is_object() {
         let mut found = Vec::new();
-        check(&schema["not"], value, path, &mut found);
+        check(&schema["not"], value, None, path, &mut found);
         if found.is_empty() {
             bare(faults, "must not validate the schema (not)");
         }
@@ -432,5 +460,25 @@ mod tests {
             faults(port, json!(true)),
             ["spec: Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\""]
         );
+    }
+
+    #[test]
+    fn what_was_wrong_may_stay_wrong() {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string", "maxLength": 1}, "b": {"type": "integer"},
+            "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer", "maximum": 1}}}},
+            "plain": {"type": "array", "items": {"type": "integer", "maximum": 1}}}});
+        let old = json!({"a": "long", "list": [{"k": "x", "v": 5}], "plain": [5]});
+        let fields = |new: Value| -> Vec<String> {
+            validate_update(&schema, Some(&old), &new)
+                .into_iter()
+                .map(|fault| fault.field)
+                .collect()
+        };
+        let new =
+            json!({"a": "long", "b": 1, "list": [{"k": "y", "v": 0}, {"k": "x", "v": 5}], "plain": [5]});
+        assert_eq!(fields(new), [""; 0]);
+        let worse = json!({"a": "longer", "list": [{"k": "x", "v": 6}], "plain": [5, 0]});
+        assert_eq!(fields(worse), ["a", "list[0].v", "plain[0]"]);
     }
 }

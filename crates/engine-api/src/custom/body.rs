@@ -111,11 +111,16 @@ pub fn causes(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value) ->
         None => validation::validate_custom(new, custom.kind.namespaced),
         Some(old) => validation::validate_custom_update(old, new, custom.kind.namespaced),
     };
-    let mut body = new.clone();
-    if let Some(map) = body.as_object_mut() {
-        map.remove("metadata");
-    }
-    let faults = structural::validate(custom.schema(), &body).into_iter();
+    // Metadata is everybody's.
+    let bare = |object: &Value| {
+        let mut body = object.clone();
+        if let Some(map) = body.as_object_mut() {
+            map.remove("metadata");
+        }
+        body
+    };
+    let before = old.map(bare);
+    let faults = structural::validate_update(custom.schema(), before.as_ref(), &bare(new)).into_iter();
     causes.extend(faults.filter(|f| f.field != "metadata").map(cause));
     let [wanted, ..] = custom.scale();
     if number(new, &wanted).is_some_and(|replicas| replicas < 0) && !wanted.is_empty() {

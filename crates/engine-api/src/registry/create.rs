@@ -145,6 +145,9 @@ impl Api {
         mut object: Value,
         versioned: bool,
     ) -> Result<Output> {
+        if !call.dry_run() {
+            object = self.for_storage(kind, object).await?;
+        }
         // Both locks are held until the object is visible, so that the next request counts it.
         let is_service = kind.plural == "services" && !custom::is(kind);
         let _services = if is_service {
@@ -176,7 +179,6 @@ impl Api {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        let object = self.for_storage(kind, object).await?;
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,
             Err(WriteError::Exists { .. }) => {

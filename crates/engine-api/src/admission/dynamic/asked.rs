@@ -132,7 +132,10 @@ impl<'c> Asked<'c> {
     pub fn request(&self, form: &Form) -> Value {
         let own = self.own_form();
         let user = &self.call.user;
-        let mut info = json!({"username": user.name, "groups": user.groups, "extra": user.extra});
+        let mut info = json!({"username": user.name, "groups": user.groups});
+        if !user.extra.is_empty() {
+            info["extra"] = json!(user.extra);
+        }
         if !user.uid.is_empty() {
             info["uid"] = user.uid.as_str().into();
         }
