@@ -428,11 +428,10 @@ fn bind(param: &Type, kind: &Type, bound: &mut BTreeMap<char, Type>) -> bool {
             }
             Some(before) => *before == Type::Null && nullable(kind),
         },
-        (_, Type::Dyn) => true,
+        (_, Type::Dyn) | (Type::Dyn, _) => true,
         (Type::List(a), Type::List(b)) => bind(&a.element, &b.element, bound),
         (Type::Map(a), Type::Map(b)) => bind(&a.key, &b.key, bound) && bind(&a.value, &b.value, bound),
         (Type::Optional(a), Type::Optional(b)) => bind(a, b, bound),
-        (Type::Dyn, _) => true,
         (param, kind) => param == kind,
     }
 }

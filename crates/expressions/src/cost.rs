@@ -54,7 +54,7 @@ pub fn call(function: &str, args: &[Value<'_>]) -> u64 {
         "url" | "isURL" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR"
         | "quantity" | "isQuantity" | "semver" | "isSemver" | "startsWith" | "endsWith" | "bytes"
         | "strings.quote" | "ip" | "charAt" => traversal(size(0)).max(1),
-        "string" => match &args[..] {
+        "string" => match args {
             [Value::Bytes(_)] => traversal(size(0)).max(1),
             _ => 1,
         },

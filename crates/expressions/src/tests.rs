@@ -417,7 +417,7 @@ fn an_authorizer_is_asked() {
         );
         assert!(cost >= 350_000, "{source}: {cost}");
     }
-    let three = vec!["authorizer.requestResource.check('get').allowed()"; 3].join(" && ");
+    let three = ["authorizer.requestResource.check('get').allowed()"; 3].join(" && ");
     let program = environment.compile(&three).expect("compiles");
     assert_eq!(program.run(&Mine, PER_CALL).0.map(|_| ()), Err(Failure::Limit));
 }

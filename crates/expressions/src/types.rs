@@ -127,11 +127,12 @@ impl Type {
     /// Whether a value of `from` can be where one of this type is wanted.
     pub fn takes(&self, from: &Self) -> bool {
         match (self, from) {
-            (Self::Dyn, _) | (_, Self::Dyn) | (Self::Object(_) | Self::Opaque(_), Self::Null) => true,
+            (Self::Dyn, _)
+            | (_, Self::Dyn)
+            | (Self::Object(_) | Self::Opaque(_) | Self::Timestamp | Self::Duration, Self::Null) => true,
             (Self::List(a), Self::List(b)) => a.element.takes(&b.element),
             (Self::Map(a), Self::Map(b)) => a.key.takes(&b.key) && a.value.takes(&b.value),
             (Self::Optional(a), Self::Optional(b)) => a.takes(b),
-            (Self::Timestamp | Self::Duration, Self::Null) => true,
             _ => self == from,
         }
     }

@@ -237,7 +237,7 @@ impl<'a> Value<'a> {
     /// Whether both are the same to `==`.
     pub fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Null, Self::Null) => true,
+            (Self::Null, Self::Null) | (Self::Optional(None), Self::Optional(None)) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::String(a), Self::String(b)) => **a == **b,
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
@@ -245,7 +245,6 @@ impl<'a> Value<'a> {
             (Self::Duration(a), Self::Duration(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a == b,
             (Self::Opaque(a), Self::Opaque(b)) => a == b,
-            (Self::Optional(None), Self::Optional(None)) => true,
             (Self::Optional(Some(a)), Self::Optional(Some(b))) => a.equals(b),
             (Self::List(a), Self::List(b)) => a.equals(b),
             (Self::Map(a), Self::Map(b)) => a.equals(b),
@@ -396,7 +395,7 @@ fn name_of(identity: &Identity, item: &Value<'_>) -> String {
                 Map::Here(map, _) => map.get(key).cloned(),
                 Map::Made(map) => map.get(&Key::String(key.clone())).and_then(Value::json),
             });
-            Json::Array(own.map(|value| value.unwrap_or_default()).collect()).to_string()
+            Json::Array(own.map(Option::unwrap_or_default).collect()).to_string()
         }
         _ => item.json().unwrap_or_default().to_string(),
     }

@@ -96,7 +96,7 @@ impl Api {
     pub async fn turned_output(&self, kind: &'static KindInfo, output: Output) -> Result<Output> {
         match output {
             Output::Stored(stored) => self.turned(kind, stored).await.map(Output::Stored),
-            made => Ok(made),
+            made @ Output::Made(_) => Ok(made),
         }
     }
 

@@ -195,9 +195,9 @@ pub fn optional<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
         },
         ("hasValue", [Value::Optional(inner)]) => Ok(inner.is_some().into()),
         ("or", [Value::Optional(Some(_)), _]) => Ok(args[0].clone()),
-        ("or", [Value::Optional(None), other @ Value::Optional(_)]) => Ok(other.clone()),
+        ("or", [Value::Optional(None), other @ Value::Optional(_)])
+        | ("orValue", [Value::Optional(None), other]) => Ok(other.clone()),
         ("orValue", [Value::Optional(Some(value)), _]) => Ok((**value).clone()),
-        ("orValue", [Value::Optional(None), other]) => Ok(other.clone()),
         _ => Err(no_overload()),
     }
 }

@@ -143,9 +143,7 @@ fn container<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
     match (name, args) {
         ("@in", [item, Value::List(list)]) => Ok(list.iter().any(|other| other.equals(item)).into()),
         ("@in", [key, Value::Map(map)]) => Ok(map.get(key).is_some().into()),
-        ("_[_]", [Value::Optional(None), _]) | ("_[?_]", [Value::Optional(None), _]) => {
-            Ok(Value::Optional(None))
-        }
+        ("_[_]" | "_[?_]", [Value::Optional(None), _]) => Ok(Value::Optional(None)),
         ("_[_]" | "_[?_]", [Value::Optional(Some(inner)), key]) => {
             container("_[?_]", &[(**inner).clone(), key.clone()])
         }

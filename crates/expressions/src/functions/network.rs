@@ -70,8 +70,9 @@ pub fn url<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
         }
         "getPort" => port().into(),
         "getEscapedPath" => {
-            let bare =
-                !local && host() != "" && !text.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+            let bare = !local
+                && !host().is_empty()
+                && !text.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
             if bare { "" } else { url.path() }.into()
         }
         _ => {

@@ -291,9 +291,8 @@ fn clause_of(
         ('s', value) => return shown(run, value, into),
         ('d', Value::Int(n)) => n.to_string(),
         ('d', Value::Uint(n)) => n.to_string(),
-        ('d', Value::Double(n)) if n.is_nan() || n.is_infinite() => special(*n),
+        ('d' | 'f' | 'e', Value::Double(n)) if n.is_nan() || n.is_infinite() => special(*n),
         ('d', _) => return Err(refused("decimal clause can only be used on integers")),
-        ('f' | 'e', Value::Double(n)) if n.is_nan() || n.is_infinite() => special(*n),
         ('f' | 'e', Value::Double(_) | Value::Int(_) | Value::Uint(_)) => {
             let n = match arg {
                 Value::Double(n) => *n,
@@ -332,8 +331,8 @@ fn clause_of(
             let hex = match arg {
                 Value::Int(n) => signed(*n, |n| format!("{n:x}")),
                 Value::Uint(n) => format!("{n:x}"),
-                Value::String(text) => text.bytes().map(|b| format!("{b:02x}")).collect(),
-                Value::Bytes(bytes) => bytes.iter().map(|b| format!("{b:02x}")).collect(),
+                Value::String(text) => hex(text.as_bytes()),
+                Value::Bytes(bytes) => hex(bytes),
                 _ => {
                     return Err(refused(
                         "only integers, byte buffers, and strings can be formatted as hex",
@@ -351,6 +350,13 @@ fn clause_of(
     };
     into.push_str(&piece);
     Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn signed(n: i64, shown: impl FnOnce(u64) -> String) -> String {

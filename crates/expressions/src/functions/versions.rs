@@ -41,9 +41,10 @@ impl Version {
             if !is_name(part) {
                 return None;
             }
-            names.push(match part.bytes().all(|b| b.is_ascii_digit()) {
-                true => Ok(number(part)?),
-                false => Err(part.to_owned()),
+            names.push(if part.bytes().all(|b| b.is_ascii_digit()) {
+                Ok(number(part)?)
+            } else {
+                Err(part.to_owned())
             });
         }
         Some(Self {

@@ -58,7 +58,7 @@ impl Rules {
         if !has_rules(schema) {
             return None;
         }
-        place(schema, schema, &kinds::of(schema, true), true).map(Self)
+        place(schema, schema, kinds::of(schema, true)).map(Self)
     }
 }
 
@@ -86,11 +86,11 @@ fn embedded(schema: &Value) -> bool {
 }
 
 /// `rules` says what is asked, `schema` what is there: they differ within `allOf`.
-fn place(rules: &Value, schema: &Value, typed: &Option<Type>, root: bool) -> Option<Place> {
+fn place(rules: &Value, schema: &Value, typed: Option<Type>) -> Option<Place> {
     if !rules.is_object() || !schema.is_object() {
         return None;
     }
-    let typed = typed.clone().unwrap_or(Type::Dyn);
+    let typed = typed.unwrap_or(Type::Dyn);
     let compiled: Vec<Rule> = own(rules)
         .iter()
         .map(|rule| compile(rule, schema, &typed))
@@ -101,12 +101,11 @@ fn place(rules: &Value, schema: &Value, typed: &Option<Type>, root: bool) -> Opt
             continue;
         }
         let node = &schema["properties"][name];
-        let is_root = embedded(node);
         // What has no type for expressions has no rules either.
-        let Some(kind) = kinds::of(node, is_root) else {
+        let Some(kind) = kinds::of(node, embedded(node)) else {
             continue;
         };
-        if let Some(found) = place(inner, node, &Some(kind), is_root) {
+        if let Some(found) = place(inner, node, Some(kind)) {
             properties.insert(name.clone(), found);
         }
     }
@@ -115,13 +114,7 @@ fn place(rules: &Value, schema: &Value, typed: &Option<Type>, root: bool) -> Opt
         if !has_rules(&rules[field]) {
             return None;
         }
-        place(
-            &rules[field],
-            node,
-            &kinds::of(node, embedded(node)),
-            embedded(node),
-        )
-        .map(Box::new)
+        place(&rules[field], node, kinds::of(node, embedded(node))).map(Box::new)
     };
     let keys = (schema["x-kubernetes-list-type"] == "map").then(|| kinds::keys(schema));
     let made = Place {
@@ -132,7 +125,7 @@ fn place(rules: &Value, schema: &Value, typed: &Option<Type>, root: bool) -> Opt
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(|inner| place(inner, schema, &Some(typed.clone()), root))
+            .filter_map(|inner| place(inner, schema, Some(typed.clone())))
             .collect(),
         rules: compiled,
         typed,
