@@ -75,6 +75,61 @@ fn fields(choices: &mut Choices<'_>, depth: usize) -> Map<String, Value> {
         .collect()
 }
 
+/// What fields of kinds take that have names of their own for it.
+const WORDS: &[&str] = &[
+    "Always", "Never", "OnFailure", "IfNotPresent", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "None", "In", "NotIn", "Exists",
+    "DoesNotExist", "Gt", "Lt", "Equal", "NoSchedule", "NoExecute", "RollingUpdate", "Recreate", "OnDelete", "HTTP", "HTTPS", "Indexed",
+    "FailJob", "Ignore", "Count", "Allow", "Forbid", "Pods", "Percent", "Max", "Min", "Utilization", "AverageValue", "Resource", "IPv4", "IPv6",
+    "SingleStack", "RequireDualStack", "Local", "Cluster", "ReadWriteOnce", "ReadWriteMany", "Filesystem", "Block", "Immediate", "Retain",
+    "10.0.0.1", "fd00::1", "10.0.0.0/16", "*", "/a", "../a", "a/b", "nginx:1", "* * * * *", "@daily", "TZ=x 1 2 3 4 5", "Europe/Berlin", "memory",
+    "kubernetes.io/metadata.name", "app", "App_1", "-a", "2026-01-01T00:00:00Z", "0", "-1", "1e3", "1Ki", "100%", "5m", "1.5", "e30=",
+    "kubernetes.io/tls", "kubernetes.io/dockerconfigjson", "system:a", "Object", "Namespaced", "kubernetes.io/kube-apiserver-client",
+];
+
+/// A value of a type: some of its fields, each of the right type, sometimes what the type does not know.
+pub fn typed(choices: &mut Choices<'_>, ty: schema::Type, depth: usize) -> Value {
+    use schema::{Scalar, Shape};
+    if choices.is_empty() || choices.below(64) == 63 {
+        return json(choices, 1);
+    }
+    match ty.shape() {
+        Shape::Object { definition, .. } => {
+            if depth == 0 || definition.fields().is_empty() {
+                return Value::Object(Map::new());
+            }
+            let some = (0..choices.below(7)).map(|_| {
+                let field = &definition.fields()[choices.below(definition.fields().len())];
+                (field.name().to_owned(), typed(choices, field.ty(), depth - 1))
+            });
+            let mut made: Map<String, Value> = some.collect();
+            // What has to be there mostly is: nothing is said of what is below otherwise.
+            if choices.below(4) != 0 {
+                for field in definition.fields().iter().filter(|f| f.required()) {
+                    if !made.contains_key(field.name()) {
+                        made.insert(field.name().to_owned(), typed(choices, field.ty(), depth - 1));
+                    }
+                }
+            }
+            Value::Object(made)
+        }
+        Shape::List { item, .. } => (0..choices.below(4)).map(|_| typed(choices, item, depth)).collect(),
+        Shape::Map { value, .. } => (0..choices.below(4))
+            .map(|_| (word(choices).to_owned(), typed(choices, value, depth)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Shape::Scalar(Scalar::Int32 | Scalar::Int64) => choices.one(&[0, 1, -1, 2, 80, 100, 30000, i64::from(i32::MAX), i64::MAX]).into(),
+        Shape::Scalar(Scalar::Float) => choices.one(&[0.0, 0.5, -1.0]).into(),
+        Shape::Scalar(Scalar::Bool) => Value::Bool(choices.byte() & 1 == 1),
+        Shape::Scalar(Scalar::IntOrString) if choices.byte() & 1 == 1 => choices.one(&[0, 1, 25, 70000]).into(),
+        Shape::Scalar(Scalar::FieldsV1 | Scalar::Raw) => json(choices, 3),
+        Shape::Scalar(_) => word(choices).into(),
+    }
+}
+
+fn word(choices: &mut Choices<'_>) -> &'static str {
+    if choices.byte() & 1 == 1 { choices.one(WORDS) } else { choices.one(TEXTS) }
+}
+
 /// Changes some values of a document to others.
 pub fn mutate(choices: &mut Choices<'_>, document: &mut Value) {
     while !choices.is_empty() {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::exit::Hinted;
 use crate::printer::Printer;
+use crate::profile;
 use crate::settings::Settings;
 
 /// Images that `start` can need: the recipe's folder, which is also the name that templates use.
@@ -27,7 +28,9 @@ pub const OF_THE_DEMO: [&str; 8] = [
 /// The images that the steps of these values use.
 fn needed(values: &Values) -> Vec<&'static str> {
     let work = values.get("background.work").and_then(|v| v.as_str());
+    let app = profile::app(values);
     let is_needed = |name: &&str| match *name {
+        "redis" => app == "tally",
         "docking" => work == Some("vina"),
         "boinc" => work == Some("boinc"),
         _ => true,
@@ -174,5 +177,17 @@ mod tests {
         assert!(check(&[image("redis")]).is_ok());
         let error = check(&[image("redis"), image("wrk")]).unwrap_err().to_string();
         assert!(error.contains("names images.wrk:"), "{error}");
+    }
+
+    #[test]
+    fn only_what_the_application_needs_is_built() {
+        let mut values = Values::new();
+        assert!(
+            needed(&values).contains(&"redis"),
+            "tally is what runs unless another is named"
+        );
+        values.insert("app", "countly".into());
+        assert!(!needed(&values).contains(&"redis"));
+        assert!(needed(&values).contains(&"prometheus"));
     }
 }

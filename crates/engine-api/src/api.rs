@@ -30,6 +30,13 @@ use crate::{
 /// The largest object that is stored (etcd's default `--max-request-bytes`).
 const MAX_OBJECT: usize = 1536 * 1024;
 
+/// The deepest object that is stored. What reads JSON here, the store's log first of all, stops at 128 levels, and a list puts two
+/// around an object.
+const MAX_DEPTH: usize = 120;
+
+/// So many warnings are kept of a request; more would not fit into its answer.
+const MAX_WARNINGS: usize = 512;
+
 /// The API server's state.
 pub struct Api {
     pub config: Config,
@@ -71,7 +78,7 @@ impl Call {
     pub fn warn(&self, message: impl Into<String>) {
         let message = message.into();
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        if !warnings.contains(&message) {
+        if warnings.len() < MAX_WARNINGS && !warnings.contains(&message) {
             warnings.push(message);
         }
     }
@@ -185,8 +192,14 @@ impl Api {
             .ok_or_else(|| ApiError::not_found(kind, name))
     }
 
-    /// Refuse an object that is larger than etcd would take.
-    pub fn check_size(value: &Value) -> Result<()> {
+    /// Refuse an object that is larger than etcd would take, or that could not be read back.
+    pub fn check_storable(value: &Value) -> Result<()> {
+        let depth = kube_types::depth(value);
+        if depth > MAX_DEPTH {
+            return Err(ApiError::bad_request(format!(
+                "the object, its managed fields included, is nested {depth} levels deep; at most {MAX_DEPTH} are stored"
+            )));
+        }
         if text_size(value) > MAX_OBJECT {
             return Err(ApiError::new(
                 413,

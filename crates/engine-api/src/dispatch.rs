@@ -10,7 +10,6 @@ use crate::{
     aggregation::group_version,
     answer::{self, Body},
     api::{Api, Call},
-    auth::rbac::Attributes,
     bare, convert, custom, discovery,
     json::text,
     negotiate::{self, Format, format},
@@ -34,70 +33,42 @@ fn is_public(path: &str) -> bool {
 }
 
 impl Api {
-    /// Answer an authenticated request.
+    /// Answer an authorised request.
     pub async fn answer(self: &Arc<Self>, call: Arc<Call>) -> Result<Response<Body>> {
-        self.authorise(&call)?;
+        let route = &call.route;
         // Cleaned for the question who may, not for the answer.
-        if call.path.starts_with("//") {
+        if route.path.starts_with("//") {
             return Ok(answer::page_not_found());
         }
-        if let Some((group, version)) = group_version(&call.route.path)
+        // Of a resource it is said who may ask for it; of another path, what it is below.
+        let group_version = if route.is_resource() {
+            Some((route.group.as_str(), route.version.as_str()))
+        } else {
+            group_version(&route.path)
+        };
+        if let Some((group, version)) = group_version
             && let Some(remote) = self.remotes.get(group, version)
         {
             return self.aggregate(&call, &remote).await;
         }
-        if call.route.is_resource() {
+        if route.is_resource() {
             self.resource(&call).await
         } else {
             self.path(&call)
         }
     }
 
-    fn authorise(&self, call: &Call) -> Result<()> {
+    /// Whether the user may do this at all.
+    pub fn authorise(&self, call: &Call) -> Result<()> {
         let route = &call.route;
         if !route.is_resource() && is_public(&route.path) {
             return Ok(());
         }
-        let wanted = Attributes {
-            verb: route.verb.to_owned(),
-            group: route.group.clone(),
-            resource: route.resource.clone(),
-            subresource: route.subresource.clone(),
-            namespace: route.namespace.clone(),
-            name: route.name.clone(),
-            path: route.path.clone(),
-        };
+        let wanted = route.attributes();
         if self.rbac.allowed(&self.store, &call.user, &wanted) {
             return Ok(());
         }
-        let why = wanted.refusal(&call.user);
-        if !route.is_resource() {
-            return Err(ApiError {
-                details: Some(json!({})),
-                ..ApiError::new(403, "Forbidden", format!("forbidden: {why}"))
-            });
-        }
-        let qualified = if route.group.is_empty() {
-            route.resource.clone()
-        } else {
-            format!("{}.{}", route.resource, route.group)
-        };
-        let message = if route.name.is_empty() {
-            format!("{qualified} is forbidden: {why}")
-        } else {
-            format!("{qualified} \"{}\" is forbidden: {why}", route.name)
-        };
-        let mut details = json!({"kind": route.resource});
-        if !route.group.is_empty() {
-            details["group"] = route.group.as_str().into();
-        }
-        if !route.name.is_empty() {
-            details["name"] = route.name.as_str().into();
-        }
-        Err(ApiError {
-            details: Some(details),
-            ..ApiError::new(403, "Forbidden", message)
-        })
+        Err(wanted.forbidden(&call.user, ""))
     }
 
     fn path(&self, call: &Call) -> Result<Response<Body>> {
@@ -189,6 +160,9 @@ impl Api {
         // No route of upstream's answers HEAD, other than what it passes on.
         let headless = call.method == Method::HEAD && !proxied && !custom::is(kind);
         if !route.subresource.is_empty() && !headless {
+            if kind.namespaced && route.namespace.is_empty() {
+                return Err(ApiError::no_such_path());
+            }
             return self.subresource(call, kind).await;
         }
         let across = matches!(route.verb, "list" | "watch");
@@ -248,8 +222,12 @@ impl Api {
                 page.items = self.turned_all(kind, page.items).await?;
                 answer::list(call, kind, format, &page)
             }
+            // What is asked by `/watch/` in the path is one whatever the method.
+            "watch" if call.method != Method::GET => Err(ApiError::method_not_allowed()),
             "watch" => self.counted_watch(call, kind, format),
-            "create" if kind.plural == "bindings" => Ok(answer::json(201, &self.bind_named(call).await?)),
+            "create" if kind.plural == "bindings" && !custom::is(kind) => {
+                Ok(answer::json(201, &self.bind_named(call).await?))
+            }
             "create" if route.name.is_empty() => {
                 let output = self.create_from_body(call, kind).await?;
                 answer::object(call, kind, format, 201, output)

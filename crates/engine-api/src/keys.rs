@@ -6,7 +6,7 @@ use crate::custom;
 /// The prefix of all objects of a resource, with its trailing slash.
 pub fn prefix(kind: &KindInfo, namespace: &str) -> String {
     // Both groups of events are one storage, as upstream has it.
-    let root = if kind.group.is_empty() || kind.plural == "events" {
+    let root = if kind.group.is_empty() || kind.group == "events.k8s.io" {
         kind.plural.to_owned()
     } else {
         format!("{}.{}", kind.plural, kind.group)

@@ -14,6 +14,7 @@ use crate::{
     aggregation::{Trust, client_tls},
     answer::{self, Body},
     api::{Api, Call},
+    auth::impersonate,
     json::{list, text},
     status::{ApiError, Result},
     streams::stream_error,
@@ -236,6 +237,13 @@ const HOP: [&str; 9] = [
 pub fn onward(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
     for name in HOP {
+        kept.remove(name);
+    }
+    // Whose place was taken is settled: who reads this on the way would ask whether *that* user may take it.
+    let settled = headers
+        .keys()
+        .filter(|name| impersonate::is_header(name.as_str()));
+    for name in settled {
         kept.remove(name);
     }
     kept

@@ -191,11 +191,30 @@ impl Api {
     }
 }
 
-/// A body of a subresource (`Binding`, `Eviction`, `TokenRequest`): parsed, its kind not checked; `{}` when empty.
-pub fn loose(call: &Call) -> Result<Value> {
-    if call.body == Bytes::new() {
-        Ok(json!({}))
-    } else {
-        body::parse(call)
+/// What the body of a subresource is.
+pub fn body_of(subresource: &str) -> &'static str {
+    match subresource {
+        "binding" => "io.k8s.api.core.v1.Binding",
+        "eviction" => "io.k8s.api.policy.v1.Eviction",
+        "token" => "io.k8s.api.authentication.v1.TokenRequest",
+        _ => "",
     }
+}
+
+/// A body of a subresource (`Binding`, `Eviction`, `TokenRequest`): its kind is not checked, its fields are what this definition
+/// says they are; `{}` when empty.
+pub fn loose(call: &Call, definition: &str) -> Result<Value> {
+    let mut value = if call.body == Bytes::new() {
+        json!({})
+    } else {
+        body::parse(call)?
+    };
+    if let Some(why) = body::unreadable(&mut value) {
+        return Err(ApiError::bad_request(why));
+    }
+    schema::normalise(definition, &mut value).map_err(|e| {
+        let kind = definition.rsplit('.').next().unwrap_or_default();
+        ApiError::bad_request(format!("{kind} cannot be handled as a {kind}: {}", e.message))
+    })?;
+    Ok(value)
 }

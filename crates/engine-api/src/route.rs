@@ -1,9 +1,12 @@
 //! What a request is about: verb, resource, name (apiserver `endpoints/request/requestinfo.go`).
 use http::Method;
 
-use crate::query::{Query, decode};
+use crate::{
+    auth::rbac::Attributes,
+    query::{Query, decode},
+};
 
-/// The parts of an API request; `resource` is empty for a path that is not a resource.
+/// The parts of an API request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; the lower-case method elsewhere.
@@ -24,6 +27,8 @@ pub struct Route {
     pub name: String,
     /// What follows the subresource, still encoded (for proxies), with its leading slash.
     pub rest: String,
+    /// Whether the path is one of a resource. Its name may be missing (`/api/v1//pods`), and then nobody serves it.
+    pub of_resource: bool,
 }
 
 /// Subresources of a namespace; anything else below a namespace is a resource in it.
@@ -37,6 +42,9 @@ impl Route {
             verb: plain_verb(method),
             ..Self::default()
         };
+        // Go decodes a path before it splits it: a slash divides however it is written. What is authorised and what is answered
+        // (by an aggregated server, say) would differ otherwise.
+        let path = &path.replace("%2F", "/").replace("%2f", "/");
         let trimmed = path.trim_matches('/');
         let parts: Vec<&str> = trimmed.split('/').collect();
         let mut rest = match parts.as_slice() {
@@ -51,6 +59,7 @@ impl Route {
             }
             _ => return route,
         };
+        route.of_resource = true;
         let mut watch_prefix = false;
         if let ["watch", after @ ..] = rest
             && !after.is_empty()
@@ -67,7 +76,7 @@ impl Route {
         }
         route.resource = decode(rest[0], false);
         route.name = rest.get(1).map(|n| decode(n, false)).unwrap_or_default();
-        if route.resource == "namespaces" {
+        if route.resource == "namespaces" && route.namespace.is_empty() {
             route.namespace.clone_from(&route.name);
         }
         route.subresource = rest.get(2).map(|s| decode(s, false)).unwrap_or_default();
@@ -78,25 +87,21 @@ impl Route {
             route.rest.push('/');
         }
         let named = !route.name.is_empty();
+        let reads = matches!(*method, Method::GET | Method::HEAD);
         route.verb = match *method {
+            _ if watch_prefix => "watch",
             Method::POST => "create",
             Method::PUT => "update",
             Method::PATCH => "patch",
             Method::DELETE if named => "delete",
             Method::DELETE => "deletecollection",
-            Method::GET | Method::HEAD
-                if watch_prefix || (query.truth("watch") && route.subresource.is_empty()) =>
-            {
-                "watch"
-            }
-            Method::GET | Method::HEAD if named => "get",
-            Method::GET | Method::HEAD => "list",
-            _ => route.verb,
+            _ if !reads => route.verb,
+            _ if named => "get",
+            _ if query.truth("watch") => "watch",
+            _ => "list",
         };
-        if route.verb == "watch" && named {
-            // `GET …/name?watch=1` watches one object; upstream turns it into a field selector.
-        } else if !named
-            && matches!(route.verb, "list" | "watch" | "deletecollection")
+        if !named
+            && matches!(route.verb, "list" | "watch")
             && let Some(name) = query
                 .get("fieldSelector")
                 .and_then(|s| s.strip_prefix("metadata.name="))
@@ -107,9 +112,37 @@ impl Route {
         route
     }
 
+    /// What somebody has to be allowed for this.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            verb: self.verb.to_owned(),
+            group: self.group.clone(),
+            resource: self.resource.clone(),
+            subresource: self.subresource.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            path: if self.of_resource {
+                String::new()
+            } else {
+                self.path.clone()
+            },
+        }
+    }
+
+    /// Whether this changes something here, and is over soon.
+    pub fn is_write(&self) -> bool {
+        let carried = matches!(self.subresource.as_str(), "exec" | "attach" | "portforward");
+        self.of_resource
+            && !carried
+            && matches!(
+                self.verb,
+                "create" | "update" | "patch" | "delete" | "deletecollection"
+            )
+    }
+
     /// Whether the request is for a resource.
     pub fn is_resource(&self) -> bool {
-        !self.resource.is_empty()
+        self.of_resource
     }
 }
 
@@ -164,5 +197,48 @@ mod tests {
         assert_eq!((r.name.as_str(), r.rest.as_str()), ("http:web:80", "/a/b%20c/"));
         assert!(!route("GET", "/apis/apps/v1", "").is_resource());
         assert!(!route("GET", "/metrics", "").is_resource());
+        let r = route("DELETE", "/api/v1/watch/namespaces/x/pods/p", "");
+        assert_eq!((r.verb, r.name.as_str()), ("watch", "p"));
+        let r = route("GET", "/api/v1/namespaces/x/pods/p", "watch=1");
+        assert_eq!(
+            r.verb, "get",
+            "a parameter makes no watch of one object (requestinfo.go)"
+        );
+        let r = route(
+            "DELETE",
+            "/api/v1/namespaces/x/pods",
+            "fieldSelector=metadata.name=p",
+        );
+        assert_eq!((r.verb, r.name.as_str()), ("deletecollection", ""));
+    }
+
+    /// Rights to paths (`/apis/*`, which everybody has) are no rights to resources.
+    #[test]
+    fn a_resource_is_one_however_it_is_written() {
+        for path in [
+            "/apis%2Fcustom.metrics.k8s.io%2Fv1beta1%2Fnamespaces%2Fx%2Fpods",
+            "/apis/custom.metrics.k8s.io%2fv1beta1/namespaces/x/pods",
+        ] {
+            let asked = route("GET", path, "").attributes();
+            assert_eq!(
+                (
+                    asked.resource.as_str(),
+                    asked.namespace.as_str(),
+                    asked.path.as_str()
+                ),
+                ("pods", "x", ""),
+                "{path}"
+            );
+        }
+        let nameless = route(
+            "GET",
+            "/apis/custom.metrics.k8s.io/v1beta1//namespaces/x/pods",
+            "",
+        );
+        assert!(nameless.is_resource());
+        assert_eq!(
+            (nameless.attributes().resource, nameless.attributes().path),
+            (String::new(), String::new())
+        );
     }
 }

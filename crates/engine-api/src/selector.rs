@@ -34,18 +34,16 @@ impl Selection {
                 return Err(ApiError::bad_request(fields::refusal(kind, field)));
             }
         }
-        // `GET …/name?watch=1`.
-        if call.route.verb == "watch"
-            && !call.route.name.is_empty()
-            && fields.exact("metadata.name").is_none()
-        {
-            let own = format!("metadata.name={}", call.route.name);
-            let all = if raw_fields.is_empty() {
-                own
-            } else {
-                format!("{raw_fields},{own}")
-            };
-            fields = all.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
+        // `GET /api/v1/watch/…/name`: who may see this one may not see another (apiserver `endpoints/handlers/get.go`).
+        if call.route.verb == "watch" && !call.route.name.is_empty() {
+            if fields.is_everything() {
+                let own = format!("metadata.name={}", call.route.name);
+                fields = own.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
+            } else if fields.exact("metadata.name") != Some(call.route.name.as_str()) {
+                return Err(ApiError::bad_request(
+                    "fieldSelector metadata.name doesn't match requested name",
+                ));
+            }
         }
         Ok(Self { labels, fields })
     }

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::{service::service_fn, upgrade::OnUpgrade};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+    upgrade::OnUpgrade,
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use streaming::NodeStreams;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -46,6 +47,12 @@ const MAX_BODY: usize = 3 * 1024 * 1024;
 const DRAINED: usize = 16 * MAX_BODY;
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a body may take to come (upstream's `--request-timeout`).
+const BODY: Duration = Duration::from_secs(60);
+/// How long a connection may be without a request, or with half of a request's head (upstream's `IdleTimeout`).
+const IDLE: Duration = Duration::from_secs(90);
+/// How often a client on HTTP/2 is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30));
 /// How many requests one HTTP/2 connection may have open (upstream's default).
 const STREAMS: u32 = 250;
 /// Bytes that wait for one reader; hyper's own default is 400 kB, which thousands of watches that nobody reads would fill.
@@ -145,11 +152,13 @@ impl ApiServer {
                     else {
                         return;
                     };
-                    let certificates = stream.get_ref().1.peer_certificates();
+                    let tls = stream.get_ref().1;
+                    let certificates = tls.peer_certificates();
                     let user = certificates
                         .and_then(|c| c.first())
                         .and_then(|c| from_certificate(c));
-                    serve_connection(api, stream, user.map(Arc::new)).await;
+                    let is_http2 = tls.alpn_protocol() == Some(b"h2");
+                    serve_connection(api, stream, user.map(Arc::new), is_http2).await;
                 };
                 tokio::select! {
                     () = work => {}
@@ -160,7 +169,7 @@ impl ApiServer {
     }
 }
 
-async fn serve_connection<S>(api: Arc<Api>, stream: S, certificate: Option<Arc<User>>)
+async fn serve_connection<S>(api: Arc<Api>, stream: S, certificate: Option<Arc<User>>, is_http2: bool)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -168,18 +177,29 @@ where
         let (api, certificate) = (api.clone(), certificate.clone());
         async move { Ok::<_, Infallible>(handle(api, request, Caller::Connection(certificate)).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // What a client does not read stays with whoever makes it, in the end the bounded queue of its watch.
-    builder.http1().max_buf_size(WRITE_BUFFER);
-    builder
-        .http2()
-        .max_send_buf_size(WRITE_BUFFER)
-        .max_concurrent_streams(STREAMS)
-        .enable_connect_protocol();
-    if let Err(error) = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await
-    {
+    let io = TokioIo::new(stream);
+    // Which of both is settled by the handshake: to find out from the first bytes could take for ever. What a client does not read
+    // stays with whoever makes it, in the end the bounded queue of its watch.
+    let served = if is_http2 {
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .max_send_buf_size(WRITE_BUFFER)
+            .max_concurrent_streams(STREAMS)
+            .enable_connect_protocol()
+            .serve_connection(io, service)
+            .await
+    } else {
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .max_buf_size(WRITE_BUFFER)
+            .serve_connection(io, service)
+            .with_upgrades()
+            .await
+    };
+    if let Err(error) = served {
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -196,7 +216,7 @@ async fn upgraded_in_memory(
         async move { Ok::<_, Infallible>(handle(api, request, Caller::Known(user)).await) }
     });
     tokio::spawn(
-        hyper::server::conn::http1::Builder::new()
+        http1::Builder::new()
             .serve_connection(TokioIo::new(far), service)
             .with_upgrades(),
     );
@@ -234,32 +254,36 @@ where
     let route = Route::parse(&parts.method, parts.uri.path(), &query);
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut annotations = BTreeMap::new();
-    let (user, answered) = match authenticated(&api, caller, &parts.headers) {
+    let (user, answered) = match authenticated(&api, caller, &parts.headers, &route) {
         Err(error) => (User::anonymous(), answer::failure(&error)),
-        Ok(user) => match read_body(&parts.headers, body).await {
-            Err(error) => (user, answer::failure(&error)),
-            Ok(body) => {
-                let call = Arc::new(Call {
-                    route: route.clone(),
-                    query,
-                    path: parts.uri.path().to_owned(),
-                    method: parts.method.clone(),
-                    headers: parts.headers.clone(),
-                    body,
-                    user: user.clone(),
-                    upgrade: std::sync::Mutex::new(upgrade),
-                    warnings: std::sync::Mutex::default(),
-                    annotations: std::sync::Mutex::default(),
-                });
-                let mut answered = guarded(&api, &call).await;
-                if pretty::wanted(&call) {
-                    answered = pretty::indent(answered).await;
+        Ok(user) => {
+            let mut call = Call {
+                route: route.clone(),
+                query,
+                method: parts.method.clone(),
+                path: parts.uri.path().to_owned(),
+                headers: parts.headers.clone(),
+                body: Bytes::new(),
+                user: user.clone(),
+                upgrade: std::sync::Mutex::new(upgrade),
+                warnings: std::sync::Mutex::default(),
+                annotations: std::sync::Mutex::default(),
+            };
+            match receive(&api, &mut call, body).await {
+                Err(error) => (user, answer::failure(&error)),
+                Ok(()) => {
+                    let call = Arc::new(call);
+                    let mut answered = guarded(&api, &call).await;
+                    // What comes from others is passed on as it comes, however long it is.
+                    if is_ours(&api, &route) && pretty::wanted(&call) {
+                        answered = pretty::indent(answered).await;
+                    }
+                    let mut told = call.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+                    annotations = std::mem::take(&mut *told);
+                    (user, answered)
                 }
-                let mut told = call.annotations.lock().unwrap_or_else(PoisonError::into_inner);
-                annotations = std::mem::take(&mut *told);
-                (user, answered)
             }
-        },
+        }
     };
     finish(
         &api,
@@ -275,15 +299,31 @@ where
     answered
 }
 
-fn authenticated(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<User, ApiError> {
+fn authenticated(api: &Api, caller: Caller, headers: &HeaderMap, route: &Route) -> Result<User, ApiError> {
     match caller {
         Caller::Known(user) => Ok(user.as_ref().clone()),
         Caller::Connection(certificate) => match api.authenticate(certificate.as_deref(), headers) {
-            Ok(Some(user)) => api.impersonated(user, headers),
-            Ok(None) => Ok(User::anonymous()),
+            Ok(Some(user)) => api.impersonated(user, headers, &route.attributes()),
+            Ok(None) => api.impersonated(User::anonymous(), headers, &route.attributes()),
             Err(()) => Err(ApiError::unauthorized()),
         },
     }
+}
+
+/// Take the body of who may send one: whoever may not costs no memory.
+async fn receive<B>(api: &Api, call: &mut Call, body: B) -> Result<(), ApiError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BodyError>,
+{
+    if let Err(refused) = api.authorise(call) {
+        if !call.headers.contains_key(header::UPGRADE) {
+            let _ = tokio::time::timeout(HANDSHAKE, drain(body)).await;
+        }
+        return Err(refused);
+    }
+    call.body = read_body(&call.headers, body).await?;
+    Ok(())
 }
 
 /// Reads on and throws away: a client that is still writing when the connection is closed hears of a broken pipe and not of the answer.
@@ -325,18 +365,41 @@ where
     if headers.contains_key(header::UPGRADE) {
         return Ok(Bytes::new());
     }
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(ApiError::bad_request(format!(
+    match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(ApiError::bad_request(format!(
             "unable to read the request: {error}"
         ))),
+        Err(_) => Err(ApiError::new(
+            504,
+            "Timeout",
+            format!(
+                "Timeout: the request's body did not come within {} s",
+                BODY.as_secs()
+            ),
+        )),
     }
+}
+
+/// Whether this server answers, and neither one of an aggregated API nor a program behind a proxy.
+fn is_ours(api: &Api, route: &Route) -> bool {
+    route.subresource != "proxy" && api.remotes.get(&route.group, &route.version).is_none()
 }
 
 /// The answer, with warnings; a bug becomes a 500 for this request alone.
 async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
-    let answered = AssertUnwindSafe(api.answer(call.clone())).catch_unwind().await;
+    let (owner, asked) = (api.clone(), call.clone());
+    let work = async move { owner.answer(asked).await };
+    let work = AssertUnwindSafe(work).catch_unwind();
+    // A client that goes away takes no write with it half-way: what belongs to it (rules compiled anew, quotas charged) is done, too.
+    let answered = if is_ours(api, &call.route) && call.route.is_write() {
+        tokio::spawn(work)
+            .await
+            .unwrap_or_else(|ended| Err(Box::new(ended)))
+    } else {
+        work.await
+    };
     let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => answer::failure(&error),
@@ -348,7 +411,7 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
         }
     };
     let warnings = call.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-    for warning in warnings.iter() {
+    for warning in fitting(&warnings) {
         let quoted = warning
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
@@ -358,6 +421,31 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
         }
     }
     response
+}
+
+/// Warnings as far as a client takes them: all, or as many as fit when each is cut (apiserver `endpoints/filters/warning.go`).
+fn fitting(warnings: &[String]) -> Vec<String> {
+    const WHOLE: usize = 4 * 1024;
+    const EACH: usize = 256;
+    let mut length = 0;
+    let over = warnings.iter().position(|warning| {
+        length += warning.chars().count();
+        length > WHOLE
+    });
+    let Some(over) = over else {
+        return warnings.to_vec();
+    };
+    let mut cut = Vec::new();
+    let mut length = 0;
+    for (at, warning) in warnings.iter().enumerate() {
+        if at > over && length >= WHOLE {
+            break;
+        }
+        let warning: String = warning.chars().take(EACH).collect();
+        length += warning.chars().count();
+        cut.push(warning);
+    }
+    cut
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -409,5 +497,20 @@ fn finish(
             took,
             annotations,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_cut_when_they_are_too_many() {
+        let few = vec!["a".repeat(3000), "b".repeat(1000)];
+        assert_eq!(fitting(&few), few);
+        let many: Vec<String> = (0..100).map(|n| format!("{n}{}", "ü".repeat(1000))).collect();
+        let cut = fitting(&many);
+        assert!(cut.iter().all(|w| w.chars().count() == 256));
+        assert_eq!(cut.len(), 16);
     }
 }

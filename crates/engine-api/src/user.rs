@@ -16,13 +16,19 @@ pub struct User {
 
 /// The user of requests without credentials.
 pub const ANONYMOUS: &str = "system:anonymous";
+/// The group of whoever has shown credentials.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// The group of whoever has not.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The group of those who may do everything.
+pub const MASTERS: &str = "system:masters";
 
 impl User {
     /// A user with these groups and `system:authenticated`.
     pub fn new(name: impl Into<String>, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut groups: Vec<String> = groups.into_iter().map(Into::into).collect();
-        if !groups.iter().any(|g| g == "system:authenticated") {
-            groups.push("system:authenticated".to_owned());
+        if !groups.iter().any(|g| g == AUTHENTICATED) {
+            groups.push(AUTHENTICATED.to_owned());
         }
         Self {
             name: name.into(),
@@ -35,13 +41,13 @@ impl User {
     pub fn anonymous() -> Self {
         Self {
             name: ANONYMOUS.to_owned(),
-            groups: vec!["system:unauthenticated".to_owned()],
+            groups: vec![UNAUTHENTICATED.to_owned()],
             ..Self::default()
         }
     }
 
     /// Whether this is the engine's administrator.
     pub fn is_master(&self) -> bool {
-        self.groups.iter().any(|g| g == "system:masters")
+        self.groups.iter().any(|g| g == MASTERS)
     }
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// How often a bookmark goes out on a watch that allows it.
 const BOOKMARKS: Duration = Duration::from_mins(1);
+/// No watch is open for longer: a deadline beyond it may be no time at all.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 /// Frames are merged up to this size when many events are at hand.
 const BATCH: usize = 64 * 1024;
 
@@ -125,7 +127,7 @@ impl Api {
             .filter(|s| *s > 0)
             .map_or_else(
                 || Duration::from_secs(rand::rng().random_range(1800..3600)),
-                |s| Duration::from_secs(s as u64),
+                |s| Duration::from_secs(s as u64).min(LONGEST),
             );
         let now = Instant::now();
         let stream = Stream {

@@ -68,24 +68,40 @@ impl Layout {
     /// Counters of a cgroup by its relative path; what is missing is 0.
     pub fn usage(&self, cgroup: &str) -> Usage {
         let mut usage = Usage::default();
-        let with = |controller: &str, read: fn(&Path, &mut Usage), usage: &mut Usage| {
-            if let Some(folder) = self.folder(controller, cgroup) {
-                read(&folder, usage);
-            }
-        };
+        self.cpu(cgroup, &mut usage);
         match self {
-            Self::Unified { .. } => {
-                with("cpu", v2_cpu, &mut usage);
-                with("memory", v2_memory, &mut usage);
-            }
+            Self::Unified { .. } => self.with("memory", cgroup, |folder| v2_memory(folder, &mut usage)),
             Self::Legacy { .. } => {
-                with("cpuacct", v1_cpu, &mut usage);
-                with("cpu", |folder, usage| throttling(folder, 1, usage), &mut usage);
-                with("memory", v1_memory, &mut usage);
+                self.with("cpu", cgroup, |folder| {
+                    usage.throttled = throttled(table(&folder.join("cpu.stat")), "throttled_time", 1);
+                });
+                self.with("memory", cgroup, |folder| v1_memory(folder, &mut usage));
             }
         }
-        with("pids", tasks, &mut usage);
+        self.with("pids", cgroup, |folder| {
+            usage.processes = number(&folder.join("pids.current"));
+        });
         usage
+    }
+
+    /// CPU time that a cgroup has used, in nanoseconds; nothing else of it is read.
+    pub fn cpu_nanos(&self, cgroup: &str) -> u64 {
+        let mut usage = Usage::default();
+        self.cpu(cgroup, &mut usage);
+        usage.cpu_nanos
+    }
+
+    fn cpu(&self, cgroup: &str, usage: &mut Usage) {
+        match self {
+            Self::Unified { .. } => self.with("cpu", cgroup, |folder| v2_cpu(folder, usage)),
+            Self::Legacy { .. } => self.with("cpuacct", cgroup, |folder| v1_cpu(folder, usage)),
+        }
+    }
+
+    fn with(&self, controller: &str, cgroup: &str, read: impl FnOnce(&Path)) {
+        if let Some(folder) = self.folder(controller, cgroup) {
+            read(&folder);
+        }
     }
 }
 
@@ -100,17 +116,11 @@ fn v2_cpu(path: &Path, usage: &mut Usage) {
     usage.cpu_nanos = stat("usage_usec") * 1000;
     usage.cpu_user_nanos = stat("user_usec") * 1000;
     usage.cpu_system_nanos = stat("system_usec") * 1000;
-    throttling(path, 1000, usage);
+    usage.throttled = throttled(stat, "throttled_usec", 1000);
 }
 
-fn throttling(path: &Path, factor: u64, usage: &mut Usage) {
-    let stat = table(&path.join("cpu.stat"));
-    let time = if factor == 1 {
-        stat("throttled_time")
-    } else {
-        stat("throttled_usec") * factor
-    };
-    usage.throttled = [stat("nr_throttled"), stat("nr_periods"), time];
+fn throttled(stat: impl Fn(&str) -> u64, time: &str, factor: u64) -> [u64; 3] {
+    [stat("nr_throttled"), stat("nr_periods"), stat(time) * factor]
 }
 
 fn v1_memory(path: &Path, usage: &mut Usage) {
@@ -137,10 +147,6 @@ fn v2_memory(path: &Path, usage: &mut Usage) {
     usage.faults = stat("pgfault");
     usage.major_faults = stat("pgmajfault");
     usage.oom_kills = table(&path.join("memory.events"))("oom_kill");
-}
-
-fn tasks(path: &Path, usage: &mut Usage) {
-    usage.processes = number(&path.join("pids.current"));
 }
 
 fn number(path: &Path) -> u64 {
@@ -178,7 +184,9 @@ mod tests {
         write("memory.stat", "anon 300\nfile 600\ninactive_file 400\n");
         write("pids.current", "4\n");
         let root = dir.path().to_owned();
-        let v2 = Layout::Unified { root: root.clone() }.usage("");
+        let layout = Layout::Unified { root: root.clone() };
+        let v2 = layout.usage("");
+        assert_eq!(layout.cpu_nanos(""), 5000);
         assert_eq!(
             (v2.cpu_nanos, v2.working_set, v2.rss, v2.processes),
             (5000, 600, 300, 4)
@@ -188,10 +196,11 @@ mod tests {
         write("memory.usage_in_bytes", "900\n");
         write("memory.stat", "total_inactive_file 100\ntotal_rss 50\n");
         let hierarchies = ["cpuacct", "memory"].map(|c| (c.to_owned(), root.clone()));
-        let v1 = Layout::Legacy {
+        let layout = Layout::Legacy {
             hierarchies: hierarchies.into(),
-        }
-        .usage("");
+        };
+        let v1 = layout.usage("");
+        assert_eq!(layout.cpu_nanos(""), 77);
         assert_eq!((v1.cpu_nanos, v1.working_set, v1.rss), (77, 800, 50));
     }
 }

@@ -55,7 +55,7 @@ pub fn cpu_time(name: &str) -> Option<CpuTime> {
         return None;
     }
     let layout = Layout::detect().ok()?;
-    let of = |top: &str| Duration::from_nanos(layout.usage(&format!("{top}/{name}")).cpu_nanos);
+    let of = |top: &str| Duration::from_nanos(layout.cpu_nanos(&format!("{top}/{name}")));
     Some(CpuTime {
         ordinary: of(GROUP),
         idle: of(IDLE_GROUP),

@@ -6,6 +6,16 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(bytes).map_err(|error| syntax_error(bytes, &error))
 }
 
+/// How many lists and objects are inside of each other.
+pub fn depth(value: &Value) -> usize {
+    let below = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(map) => map.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + below.unwrap_or_default()
+}
+
 /// Read a JSON object; `null` is an empty one.
 pub fn parse_json_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let found = match parse_json(bytes)? {
@@ -27,7 +37,7 @@ fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> String {
     }
     let before: usize = bytes
         .split_inclusive(|b| *b == b'\n')
-        .take(error.line() - 1)
+        .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum();
     let at = (before + error.column()).saturating_sub(1);
@@ -68,6 +78,12 @@ fn quote(c: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depths() {
+        let of = |text: &str| depth(&parse_json(text.as_bytes()).unwrap());
+        assert_eq!([of("1"), of("{}"), of("[[], {\"a\": [1]}]")], [0, 1, 3]);
+    }
 
     #[test]
     fn syntax_errors_are_gos() {

@@ -14,7 +14,7 @@ mod time;
 
 pub use duration::{DurationError, format_duration, human_duration, parse_duration, short_human_duration};
 pub use fields::{FieldRequirement, FieldSelector, FieldSelectorError};
-pub use go_json::{parse_json, parse_json_object};
+pub use go_json::{depth, parse_json, parse_json_object};
 pub use intstr::{IntOrString, IntOrStringError};
 pub use labels::{LabelLookup, LabelSelector, Operator, Requirement, SelectorError};
 pub use names::{

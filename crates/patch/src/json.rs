@@ -10,6 +10,10 @@ const MAX_OPERATIONS: usize = 10_000;
 /// Copies may not blow an object up beyond this (apiserver sets `AccumulatedCopySizeLimit` to its body limit).
 const MAX_COPIED: usize = 3 << 20;
 
+/// What an operation puts somewhere may not make the object deeper than this. Copies and moves, in themselves small, could otherwise
+/// nest it until whoever walks through it runs out of stack.
+const MAX_DEPTH: usize = 200;
+
 /// Apply a JSON patch; `patch` is the request body.
 pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     let malformed = |message: String| PatchError::Malformed(format!("error decoding patch: {message}"));
@@ -57,6 +61,7 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
     match kind {
         "add" => {
             let path = path?;
+            fits(path, &value)?;
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
             })?;
@@ -80,6 +85,7 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
             })?;
             let moved = remove(parent, &key).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
             let path = path?;
+            fits(path, &moved)?;
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!(
                     "move operation does not apply: doc is missing destination path: {path}: missing value"
@@ -103,6 +109,7 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
             }
             let copy = copy.clone();
             let path = path?;
+            fits(path, &copy)?;
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!(
                     "copy operation does not apply: doc is missing destination path: {path}: missing value"
@@ -115,6 +122,7 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
 }
 
 fn replace(object: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    fits(path, &value)?;
     if path.is_empty() {
         if !value.is_object() && !value.is_array() {
             return Err("replace operation value must be object or array".to_owned());
@@ -199,6 +207,14 @@ fn get<'a>(parent: &'a Value, key: &str) -> Result<Option<&'a Value>, String> {
         Value::Array(items) => index(key, items.len()).map(|at| Some(&items[at])),
         other => Ok(other.get(key)),
     }
+}
+
+/// Whether a value may stand at this path.
+fn fits(path: &str, value: &Value) -> Result<(), String> {
+    if path.matches('/').count() + kube_types::depth(value) > MAX_DEPTH {
+        return Err(format!("the result is nested more than {MAX_DEPTH} levels deep"));
+    }
+    Ok(())
 }
 
 fn add(parent: &mut Value, key: &str, value: Value) -> Result<(), String> {
@@ -345,6 +361,26 @@ mod tests {
             fails(Value::from(twice)).contains("accumulated size"),
             "copies cannot grow without end"
         );
+    }
+
+    #[test]
+    fn depth_does_not_double_with_every_copy() {
+        let mut patch = vec![json!({"op": "add", "path": "/a", "value": {"a": {}}})];
+        for doubled in 1..17 {
+            let leaf = "/a".repeat(1 << doubled);
+            patch.push(json!({"op": "copy", "from": "/a", "path": format!("{leaf}/a")}));
+        }
+        let error = patched(json!({}), Value::from(patch)).unwrap_err();
+        assert_eq!(error, "the result is nested more than 200 levels deep");
+        let moves = (0..1000).flat_map(|_| {
+            [
+                json!({"op": "add", "path": "/n", "value": {}}),
+                json!({"op": "move", "from": "/a", "path": "/n/a"}),
+                json!({"op": "move", "from": "/n", "path": "/a"}),
+            ]
+        });
+        let error = patched(json!({"a": 1}), moves.collect()).unwrap_err();
+        assert_eq!(error, "the result is nested more than 200 levels deep");
     }
 
     fn document() -> impl Strategy<Value = Value> {

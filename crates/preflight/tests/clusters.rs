@@ -121,6 +121,32 @@ fn a_list_that_may_not_be_read_is_no_pass() {
     let findings = judged(document);
     let finding = findings.iter().find(|f| f.id == "cluster-requests").unwrap();
     assert!(finding.level == Level::Skip && finding.seen.contains("forbidden"));
+    assert_eq!(bad(&findings), [], "the others are judged");
+}
+
+#[test]
+fn who_may_see_nothing_is_told_so() {
+    let why = "nodes is forbidden: User \"jane\" cannot list resource \"nodes\"";
+    let lists = [
+        "nodes",
+        "pods",
+        "services",
+        "events",
+        "endpointslices",
+        "deployments",
+        "daemonsets",
+        "poddisruptionbudgets",
+    ];
+    let unseen: serde_json::Map<String, Value> =
+        lists.iter().map(|l| ((*l).to_owned(), why.into())).collect();
+    let findings = judged(json!({"version": "v1.36.1", "unseen": unseen}));
+    assert_eq!(
+        bad(&findings),
+        [(
+            "cluster-access",
+            format!("nothing could be read, so that nothing was judged: {why}").as_str()
+        )]
+    );
 }
 
 /// The seed's account: masters and minions each with a tagged group of their own.

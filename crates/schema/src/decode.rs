@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::{
+    strict::MAX_COMPLAINTS,
     table::Table,
     types::{Definition, Field, Node, Scalar},
 };
@@ -66,7 +67,8 @@ fn unknown(node: &'static Node, value: &Value, path: &mut String, found: &mut Ve
                 path.push_str(key);
                 match definition.field(key) {
                     Some(field) => unknown(&field.node, value, path, found),
-                    None => found.push(format!("unknown field {path:?}")),
+                    None if found.len() < MAX_COMPLAINTS => found.push(format!("unknown field {path:?}")),
+                    None => {}
                 }
                 path.truncate(length);
             }

@@ -20,6 +20,11 @@ const MAX_DEPTH: usize = 64;
 /// A Kubernetes protobuf body (with the `k8s\0` magic) to the JSON object it stands for, apiVersion and kind included. The object
 /// is normal (see [`normalise`](crate::normalise)).
 pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
+    decode_at(bytes, 0)
+}
+
+/// A body inside of so many messages: free-form fields may hold whole objects.
+fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
     let body = bytes
         .strip_prefix(MAGIC)
         .ok_or_else(|| error("provided data does not appear to be a protobuf message"))?;
@@ -47,7 +52,7 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
             "no kind {kind:?} is registered for version {api_version:?}"
         ))
     })?;
-    let mut object = Value::Object(message(definition, raw, 0)?);
+    let mut object = Value::Object(message(definition, raw, depth)?);
     normalise(definition.name, &mut object)?;
     if let Value::Object(map) = &mut object {
         map.insert("apiVersion".to_owned(), api_version.into());
@@ -196,7 +201,7 @@ fn value(node: &'static Node, wire: Wire<'_>, depth: usize) -> Result<Value, Dec
         (Node::Scalar(Scalar::Float), Wire::Fixed64(n)) => Value::from(f64::from_bits(n)),
         (Node::Scalar(Scalar::String), Wire::Bytes(bytes)) => Value::from(utf8(bytes)?),
         (Node::Scalar(Scalar::Bytes), Wire::Bytes(bytes)) => Value::from(STANDARD.encode(bytes)),
-        (Node::Scalar(scalar), Wire::Bytes(bytes)) => special(*scalar, bytes)?,
+        (Node::Scalar(scalar), Wire::Bytes(bytes)) => special(*scalar, bytes, depth)?,
         (Node::Object { definition, .. }, Wire::Bytes(bytes)) => {
             Value::Object(message(Table::get().at(*definition), bytes, depth + 1)?)
         }
@@ -205,7 +210,7 @@ fn value(node: &'static Node, wire: Wire<'_>, depth: usize) -> Result<Value, Dec
 }
 
 /// The messages of types that read themselves.
-fn special(scalar: Scalar, bytes: &[u8]) -> Result<Value, DecodeError> {
+fn special(scalar: Scalar, bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
     let mut numbers = [0i64; 4];
     let mut texts: [&[u8]; 4] = [&[]; 4];
     for field in Reader::new(bytes) {
@@ -235,7 +240,7 @@ fn special(scalar: Scalar, bytes: &[u8]) -> Result<Value, DecodeError> {
         Scalar::IntOrString if numbers[1] == 0 => Value::from(numbers[2] as i32),
         Scalar::IntOrString => Value::from(utf8(texts[3])?),
         _ if texts[1].is_empty() => Value::Null,
-        _ if texts[1].starts_with(MAGIC) => decode_protobuf(texts[1])?,
+        _ if texts[1].starts_with(MAGIC) => decode_at(texts[1], depth + 1)?,
         _ => serde_json::from_slice(texts[1]).map_err(|e| error(&e.to_string()))?,
     })
 }
@@ -394,6 +399,37 @@ mod tests {
         let decoded = decode_protobuf(&encode_protobuf(&deployment).unwrap()).unwrap();
         assert_eq!(decoded["spec"]["replicas"], json!(0));
         assert_eq!(decoded["spec"].get("minReadySeconds"), None);
+    }
+
+    /// Each level costs a sender some twenty bytes, and a recursion without bounds the whole process.
+    #[test]
+    fn objects_inside_of_objects_end_somewhere() {
+        let mut meta = Vec::new();
+        put_bytes(&mut meta, 1, b"apps/v1");
+        put_bytes(&mut meta, 2, b"ControllerRevision");
+        let nested = |levels: usize| {
+            let mut object = Vec::new();
+            for _ in 0..levels {
+                let (mut data, mut revision) = (Vec::new(), Vec::new());
+                if !object.is_empty() {
+                    put_bytes(&mut data, 1, &object);
+                }
+                put_bytes(&mut revision, 2, &data);
+                object = MAGIC.to_vec();
+                put_bytes(&mut object, 1, &meta);
+                put_bytes(&mut object, 2, &revision);
+            }
+            object
+        };
+        assert_eq!(
+            decode_protobuf(&nested(3)).unwrap()["data"]["data"]["kind"],
+            "ControllerRevision"
+        );
+        let error = decode_protobuf(&nested(5000)).unwrap_err();
+        assert!(
+            error.message.ends_with("the message is nested too deeply"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -83,6 +83,9 @@ impl Shape {
 /// Deeper documents are refused by the parser that runs before.
 const MAX_DEPTH: usize = 256;
 
+/// So many complaints are enough (sigs.k8s.io/json `kubernetes_patch.go` saveStrictError). Each may be as long as the document.
+pub(crate) const MAX_COMPLAINTS: usize = 100;
+
 struct Scanner<'a> {
     json: &'a [u8],
     at: usize,
@@ -121,7 +124,7 @@ impl Scanner<'_> {
 
     fn object(&mut self, shape: Shape) -> Option<()> {
         self.at += 1;
-        let mut seen = HashSet::new();
+        let (mut seen, mut told) = (HashSet::new(), HashSet::new());
         if self.peek()? == b'}' {
             self.at += 1;
             return Some(());
@@ -135,11 +138,19 @@ impl Scanner<'_> {
             }
             self.path.push_str(&key);
             let child = shape.child(&key);
-            if child.is_none() {
-                self.found.push(format!("unknown field {:?}", self.path));
-            } else if shape.counts() && !seen.insert(key) {
-                self.found.push(format!("duplicate field {:?}", self.path));
+            let twice = shape.counts() && seen.contains(&key);
+            let complaint = match child {
+                None => Some("unknown"),
+                Some(_) if twice => Some("duplicate"),
+                Some(_) => None,
+            };
+            if let Some(what) = complaint
+                && self.found.len() < MAX_COMPLAINTS
+                && told.insert(key.clone())
+            {
+                self.found.push(format!("{what} field {:?}", self.path));
             }
+            seen.insert(key);
             self.peek().filter(|b| *b == b':')?;
             self.at += 1;
             self.value(child.unwrap_or(Shape::Ignored))?;
@@ -231,6 +242,15 @@ mod tests {
                 r#"duplicate field "metadata.labels.a""#,
             ]
         );
+    }
+
+    #[test]
+    fn complaints_do_not_grow_with_the_square_of_the_document() {
+        let same = format!("{{\"a\": {{{}}}}}", vec!["\"b\": 1"; 1000].join(","));
+        assert_eq!(duplicate_fields(same.as_bytes()), [r#"duplicate field "a.b""#]);
+        let pairs: Vec<String> = (0..1000).map(|n| format!("\"{n}\": 1, \"{n}\": 2")).collect();
+        let many = format!("{{\"{}\": {{{}}}}}", "k".repeat(1000), pairs.join(","));
+        assert_eq!(duplicate_fields(many.as_bytes()).len(), MAX_COMPLAINTS);
     }
 
     #[test]

@@ -54,15 +54,14 @@ struct Step {
 
 /// Steps from one text to the other.
 fn changes(a: &[&str], b: &[&str]) -> Vec<Step> {
-    let mut blocks = Vec::new();
-    if a.len().max(b.len()) > MAX_LINES {
+    let mut blocks = if a.len().max(b.len()) > MAX_LINES {
         let start = a.iter().zip(b).take_while(|(x, y)| x == y).count();
         let ends = a[start..].iter().rev().zip(b[start..].iter().rev());
         let end = ends.take_while(|(x, y)| x == y).count();
-        blocks.extend([(0, 0, start), (a.len() - end, b.len() - end, end)]);
+        vec![(0, 0, start), (a.len() - end, b.len() - end, end)]
     } else {
-        matching_blocks(a, b, &anchors(b), 0..a.len(), 0..b.len(), &mut blocks);
-    }
+        matching_blocks(a, b)
+    };
     blocks.push((a.len(), b.len(), 0));
     let (mut i, mut j) = (0, 0);
     let mut steps: Vec<Step> = Vec::new();
@@ -105,21 +104,21 @@ fn anchors<'a>(b: &[&'a str]) -> HashMap<&'a str, Vec<usize>> {
     places
 }
 
-fn matching_blocks(
-    a: &[&str],
-    b: &[&str],
-    anchors: &HashMap<&str, Vec<usize>>,
-    old: Range<usize>,
-    new: Range<usize>,
-    out: &mut Vec<(usize, usize, usize)>,
-) {
-    let (i, j, size) = longest_match(a, b, anchors, &old, &new);
-    if size == 0 {
-        return;
+/// Blocks of equal lines, in order. Without recursion: it could go as deep as there are lines.
+fn matching_blocks(a: &[&str], b: &[&str]) -> Vec<(usize, usize, usize)> {
+    let anchors = anchors(b);
+    let mut blocks = Vec::new();
+    let mut waiting = vec![(0..a.len(), 0..b.len())];
+    while let Some((old, new)) = waiting.pop() {
+        let (i, j, size) = longest_match(a, b, &anchors, &old, &new);
+        if size > 0 {
+            blocks.push((i, j, size));
+            waiting.push((old.start..i, new.start..j));
+            waiting.push((i + size..old.end, j + size..new.end));
+        }
     }
-    matching_blocks(a, b, anchors, old.start..i, new.start..j, out);
-    out.push((i, j, size));
-    matching_blocks(a, b, anchors, i + size..old.end, j + size..new.end, out);
+    blocks.sort_unstable();
+    blocks
 }
 
 /// The longest run that both have, the first of equals; grown over lines that are no anchors.

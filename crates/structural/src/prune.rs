@@ -1,4 +1,6 @@
 //! What the schema does not name goes, and what is missing gets its default (apiextensions `pkg/apiserver/schema/{pruning,defaulting}`).
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::{embeds, keeps_unknown};
@@ -6,49 +8,71 @@ use crate::{embeds, keeps_unknown};
 /// Fields that every object has, whatever its schema says.
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// Take away what the schema of a whole object does not name; yields the paths of what was taken, sorted.
+/// So many paths are told; each may be nearly as long as the object.
+const MAX_TOLD: usize = 100;
+
+/// Take away what the schema of a whole object does not name; yields the paths of what was taken (of the first, if it is much), sorted.
 pub fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
-    let mut taken = Vec::new();
-    prune_at(schema, object, "", true, &mut taken);
-    taken.sort_unstable();
-    taken
+    let mut walk = Walk::default();
+    walk.prune(schema, object, true);
+    walk.taken.sort_unstable();
+    walk.taken
 }
 
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
+/// A walk through an object: where it is, and what was taken.
+#[derive(Default)]
+struct Walk {
+    path: String,
+    taken: Vec<String>,
+}
+
+impl Walk {
+    /// Go on at a part of the path.
+    fn at(&mut self, part: std::fmt::Arguments<'_>, walk: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        // Writing to a string cannot fail.
+        let _ = self.path.write_fmt(part);
+        walk(self);
+        self.path.truncate(length);
     }
-}
 
-fn prune_at(schema: &Value, value: &mut Value, path: &str, whole: bool, taken: &mut Vec<String>) {
-    let keep = keeps_unknown(schema);
-    match value {
-        Value::Object(map) => {
-            let meta = |key: &str| whole && META.contains(&key);
-            let gone: Vec<String> = map
-                .keys()
-                .filter(|key| !keep && !meta(key) && below(schema, key).is_none() && !any_below(schema))
-                .cloned()
-                .collect();
-            for key in gone {
-                map.remove(&key);
-                taken.push(join(path, &key));
-            }
-            for (key, value) in map.iter_mut().filter(|(key, _)| !meta(key)) {
-                if let Some(schema) = below(schema, key) {
-                    prune_at(schema, value, &join(path, key), embeds(schema), taken);
+    fn field(&mut self, key: &str, walk: impl FnOnce(&mut Self)) {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.at(format_args!("{dot}{key}"), walk);
+    }
+
+    fn prune(&mut self, schema: &Value, value: &mut Value, whole: bool) {
+        let keep = keeps_unknown(schema);
+        match value {
+            Value::Object(map) => {
+                let meta = |key: &str| whole && META.contains(&key);
+                let gone: Vec<String> = map
+                    .keys()
+                    .filter(|key| !keep && !meta(key) && below(schema, key).is_none() && !any_below(schema))
+                    .cloned()
+                    .collect();
+                for key in gone {
+                    map.remove(&key);
+                    if self.taken.len() < MAX_TOLD {
+                        self.field(&key, |walk| walk.taken.push(walk.path.clone()));
+                    }
+                }
+                for (key, value) in map.iter_mut().filter(|(key, _)| !meta(key)) {
+                    if let Some(schema) = below(schema, key) {
+                        self.field(key, |walk| walk.prune(schema, value, embeds(schema)));
+                    }
                 }
             }
-        }
-        Value::Array(items) if schema["items"].is_object() => {
-            for (at, item) in items.iter_mut().enumerate() {
-                let items = &schema["items"];
-                prune_at(items, item, &format!("{path}[{at}]"), embeds(items), taken);
+            Value::Array(items) if schema["items"].is_object() => {
+                let schema = &schema["items"];
+                for (at, item) in items.iter_mut().enumerate() {
+                    self.at(format_args!("[{at}]"), |walk| {
+                        walk.prune(schema, item, embeds(schema))
+                    });
+                }
             }
+            _ => {}
         }
-        _ => {}
     }
 }
 

@@ -1,11 +1,17 @@
 //! Whether an object fits its schema (kube-openapi `pkg/validation/validate`, whose words these are, and apiextensions
 //! `pkg/apiserver/validation` and `schema/listtype`, which decide what kind of fault each is).
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::Fault;
+
+/// So much text is made of faults. The path in each may be nearly as long as the object, and so may be their number.
+const MAX_TEXT: usize = 16 << 20;
 
 /// Everything of `object` that does not fit the schema, in the order of the schema's fields.
 pub fn validate(schema: &Value, object: &Value) -> Vec<Fault> {
@@ -15,32 +21,66 @@ pub fn validate(schema: &Value, object: &Value) -> Vec<Fault> {
 /// The same of an object that was something before: what has not changed may stay as it is (apiextensions
 /// `pkg/apiserver/validation/ratcheting.go`), except that lists have to be sets and maps.
 pub fn validate_update(schema: &Value, old: Option<&Value>, object: &Value) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    check(schema, object, old, "", &mut faults);
-    lists(schema, object, "", &mut faults);
-    faults
+    let mut check = Check::default();
+    check.value(schema, object, old);
+    check.lists(schema, object);
+    check.faults
 }
 
-/// The path as a sentence names it.
-fn shown(path: &str) -> &str {
-    path.trim_start_matches('.')
+/// A walk through an object and its schema.
+#[derive(Default)]
+struct Check<'s> {
+    /// Where it is.
+    path: String,
+    faults: Vec<Fault>,
+    /// How much text they were, with those of alternatives that were tried.
+    text: usize,
+    /// Patterns are compiled once, however many strings they are for.
+    patterns: HashMap<&'s str, Option<Regex>>,
 }
 
-fn add(faults: &mut Vec<Fault>, reason: &'static str, path: &str, message: String) {
-    let field = match shown(path) {
-        "" => "<nil>".to_owned(),
-        path => path.to_owned(),
-    };
-    faults.push(Fault {
-        reason,
-        field,
-        message,
-    });
-}
+impl Check<'_> {
+    /// The path as a sentence names it.
+    fn shown(&self) -> &str {
+        self.path.trim_start_matches('.')
+    }
 
-fn invalid(faults: &mut Vec<Fault>, path: &str, value: &Value, detail: &str) {
-    let message = format!("Invalid value: {value}: {} in body {detail}", shown(path));
-    add(faults, "FieldValueInvalid", path, message);
+    fn add(&mut self, reason: &'static str, message: impl FnOnce(&str) -> String) {
+        if self.text > MAX_TEXT {
+            // That there is one more counts, also where alternatives are tried.
+            self.faults.push(Fault {
+                reason,
+                field: "<nil>".to_owned(),
+                message: "Invalid value: there are too many faults to tell them all".to_owned(),
+            });
+            return;
+        }
+        let field = match self.shown() {
+            "" => "<nil>".to_owned(),
+            path => path.to_owned(),
+        };
+        let message = message(self.shown());
+        self.text += field.len() + message.len();
+        self.faults.push(Fault {
+            reason,
+            field,
+            message,
+        });
+    }
+
+    fn invalid(&mut self, value: &Value, detail: &str) {
+        self.add("FieldValueInvalid", |path| {
+            format!("Invalid value: {value}: {path} in body {detail}")
+        });
+    }
+
+    /// A fault of which upstream does not say where.
+    fn nowhere(&mut self, message: impl FnOnce(&str) -> String) {
+        self.add("FieldValueInvalid", message);
+        if let Some(fault) = self.faults.last_mut() {
+            "<nil>".clone_into(&mut fault.field);
+        }
+    }
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -55,31 +95,6 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str, faults: &mut Vec<Fault>) {
-    if !schema.is_object() || old == Some(value) {
-        return;
-    }
-    if value.is_null() {
-        if schema["nullable"] != true && schema["type"].is_string() {
-            wrong_type(schema, value, path, faults);
-        }
-        return;
-    }
-    if !fits_type(schema, value) {
-        wrong_type(schema, value, path, faults);
-        return enumerated(schema, value, path, faults);
-    }
-    enumerated(schema, value, path, faults);
-    match value {
-        Value::Object(map) => object(schema, map, old, path, faults),
-        Value::Array(items) => list(schema, items, old, path, faults),
-        Value::String(text) => string(schema, text, path, faults),
-        Value::Number(_) => number(schema, value, path, faults),
-        Value::Null | Value::Bool(_) => {}
-    }
-    combined(schema, value, path, faults);
-}
-
 fn fits_type(schema: &Value, value: &Value) -> bool {
     let is = type_name(value);
     if schema["x-kubernetes-int-or-string"] == true {
@@ -89,155 +104,6 @@ fn fits_type(schema: &Value, value: &Value) -> bool {
         None | Some("") => true,
         Some("number") => matches!(is, "integer" | "number"),
         Some(wanted) => wanted == is,
-    }
-}
-
-fn wrong_type(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    let wanted = match schema["type"].as_str() {
-        Some(wanted) if schema["x-kubernetes-int-or-string"] != true => wanted,
-        _ => "integer,string",
-    };
-    let is = type_name(value);
-    let message = format!(
-        "Invalid value: {is:?}: {} in body must be of type {wanted}: {is:?}",
-        shown(path)
-    );
-    add(faults, "FieldValueTypeInvalid", path, message);
-}
-
-fn enumerated(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    let Some(allowed) = schema["enum"].as_array() else {
-        return;
-    };
-    if allowed.contains(value) {
-        return;
-    }
-    let words: Vec<String> = allowed
-        .iter()
-        .map(|v| match v {
-            Value::String(_) => v.to_string(),
-            other => Value::from(other.to_string()).to_string(),
-        })
-        .collect();
-    let message = format!(
-        "Unsupported value: {value}: supported values: {}",
-        words.join(", ")
-    );
-    add(faults, "FieldValueNotSupported", path, message);
-}
-
-fn count(schema: &Value, field: &str) -> Option<usize> {
-    schema[field].as_u64().map(|n| n as usize)
-}
-
-fn object(
-    schema: &Value,
-    map: &Map<String, Value>,
-    old: Option<&Value>,
-    path: &str,
-    faults: &mut Vec<Fault>,
-) {
-    let whole: Value = map.len().into();
-    if let Some(least) = count(schema, "minProperties").filter(|least| map.len() < *least) {
-        invalid(
-            faults,
-            path,
-            &whole,
-            &format!("should have at least {least} properties"),
-        );
-    }
-    if let Some(most) = count(schema, "maxProperties").filter(|most| map.len() > *most) {
-        let message = format!("Too many: {}: must have at most {most} items", map.len());
-        add(faults, "FieldValueTooMany", path, message);
-    }
-    let properties = schema["properties"].as_object();
-    let others = &schema["additionalProperties"];
-    for (key, value) in map {
-        let before = old.and_then(|old| old.get(key));
-        match properties.and_then(|p| p.get(key)) {
-            Some(property) => check(property, value, before, &format!("{path}.{key}"), faults),
-            None if others.is_object() => check(others, value, before, &format!("{path}.{key}"), faults),
-            None => {}
-        }
-    }
-    for key in schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
-        if !map.contains_key(key) {
-            let message = "Required value".to_owned();
-            add(faults, "FieldValueRequired", &format!("{path}.{key}"), message);
-        }
-    }
-}
-
-/// The element of the old list that an element was; only elements of maps are found again.
-fn before<'v>(schema: &Value, item: &Value, old: Option<&'v Value>) -> Option<&'v Value> {
-    if schema["x-kubernetes-list-type"] != "map" {
-        return None;
-    }
-    let keys = schema["x-kubernetes-list-map-keys"].as_array()?;
-    let same = |other: &&Value| {
-        keys.iter()
-            .filter_map(Value::as_str)
-            .all(|key| other.get(key) == item.get(key))
-    };
-    old?.as_array()?.iter().find(same)
-}
-
-fn list(schema: &Value, items: &[Value], old: Option<&Value>, path: &str, faults: &mut Vec<Fault>) {
-    for (at, item) in items.iter().enumerate() {
-        let before = before(schema, item, old);
-        check(&schema["items"], item, before, &format!("{path}[{at}]"), faults);
-    }
-    let whole: Value = items.len().into();
-    if let Some(least) = count(schema, "minItems").filter(|least| items.len() < *least) {
-        invalid(
-            faults,
-            path,
-            &whole,
-            &format!("should have at least {least} items"),
-        );
-    }
-    if let Some(most) = count(schema, "maxItems").filter(|most| items.len() > *most) {
-        let message = format!("Too many: {}: must have at most {most} items", items.len());
-        add(faults, "FieldValueTooMany", path, message);
-    }
-    if schema["uniqueItems"] == true && (1..items.len()).any(|at| items[..at].contains(&items[at])) {
-        invalid(faults, path, &Value::from(""), "shouldn't contain duplicates");
-    }
-}
-
-fn string(schema: &Value, text: &str, path: &str, faults: &mut Vec<Fault>) {
-    let length = text.chars().count();
-    let value = Value::from(text);
-    if let Some(most) = count(schema, "maxLength").filter(|most| length > *most) {
-        let message = format!("Too long: may not be more than {most} bytes");
-        add(faults, "FieldValueTooLong", path, message);
-    }
-    if let Some(least) = count(schema, "minLength").filter(|least| length < *least) {
-        invalid(
-            faults,
-            path,
-            &value,
-            &format!("should be at least {least} chars long"),
-        );
-    }
-    if let Some(pattern) = schema["pattern"].as_str()
-        && Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text))
-    {
-        invalid(faults, path, &value, &format!("should match '{pattern}'"));
-    }
-    if let Some(format) = schema["format"].as_str()
-        && !formatted(format, text)
-    {
-        let message = format!(
-            "Invalid value: {value}: {} in body must be of type {format}: {value}",
-            shown(path)
-        );
-        add(faults, "FieldValueTypeInvalid", path, message);
     }
 }
 
@@ -268,149 +134,336 @@ fn formatted(format: &str, text: &str) -> bool {
     }
 }
 
-fn number(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    let Some(is) = value.as_f64() else { return };
-    let bound = |field: &str| schema[field].as_f64().map(|limit| (limit, schema[field].clone()));
-    if let Some((factor, shown)) = bound("multipleOf")
-        && factor > 0.0
-        && (is / factor).fract().abs() > 1e-9
-    {
-        invalid(faults, path, value, &format!("should be a multiple of {shown}"));
-    }
-    if let Some((most, shown)) = bound("maximum") {
-        let open = schema["exclusiveMaximum"] == true;
-        if is > most || open && is >= most {
-            let words = if open {
-                "less than"
-            } else {
-                "less than or equal to"
-            };
-            invalid(faults, path, value, &format!("should be {words} {shown}"));
-        }
-    }
-    if let Some((least, shown)) = bound("minimum") {
-        let open = schema["exclusiveMinimum"] == true;
-        if is < least || open && is <= least {
-            let words = if open {
-                "greater than"
-            } else {
-                "greater than or equal to"
-            };
-            invalid(faults, path, value, &format!("should be {words} {shown}"));
-        }
-    }
-    let wide = match schema["format"].as_str() {
-        Some("int32") => i32::try_from(value.as_i64().unwrap_or(i64::MAX)).is_err(),
-        _ => false,
-    };
-    if wide {
-        let message = format!(
-            "Invalid value: \"\": Checked value must be of type integer with format int32 in {}",
-            shown(path)
-        );
-        add(faults, "FieldValueInvalid", "", message);
-    }
+fn count(schema: &Value, field: &str) -> Option<usize> {
+    schema[field].as_u64().map(|n| n as usize)
 }
 
-fn combined(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    let tried = |field: &str| -> Option<Vec<Vec<Fault>>> {
-        let all = schema[field].as_array().filter(|all| !all.is_empty())?;
-        let one = |schema: &Value| {
-            let mut found = Vec::new();
-            check(schema, value, None, path, &mut found);
-            found
+/// What tells an element of a list from the others, where the list is a map.
+fn key_of(schema: &Value, item: &Value) -> Option<String> {
+    if schema["x-kubernetes-list-type"] != "map" {
+        return None;
+    }
+    let keys = schema["x-kubernetes-list-map-keys"].as_array()?;
+    let values = keys
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|key| item.get(key).cloned());
+    Some(Value::from_iter(values.map(|value| Value::from_iter(value))).to_string())
+}
+
+/// The elements of an old list by their keys; only those of maps are found again.
+fn known<'v>(schema: &Value, old: Option<&'v Value>) -> HashMap<String, &'v Value> {
+    let mut known = HashMap::new();
+    for item in old.and_then(Value::as_array).into_iter().flatten() {
+        if let Some(key) = key_of(schema, item) {
+            known.entry(key).or_insert(item);
+        }
+    }
+    known
+}
+
+impl<'s> Check<'s> {
+    /// What is below a part of the path.
+    fn below(&mut self, part: std::fmt::Arguments<'_>, walk: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        // Writing to a string cannot fail.
+        let _ = self.path.write_fmt(part);
+        walk(self);
+        self.path.truncate(length);
+    }
+
+    fn value(&mut self, schema: &'s Value, value: &Value, old: Option<&Value>) {
+        if !schema.is_object() || old == Some(value) {
+            return;
+        }
+        if value.is_null() {
+            if schema["nullable"] != true && schema["type"].is_string() {
+                self.wrong_type(schema, value);
+            }
+            return;
+        }
+        if !fits_type(schema, value) {
+            self.wrong_type(schema, value);
+            return self.enumerated(schema, value);
+        }
+        self.enumerated(schema, value);
+        match value {
+            Value::Object(map) => self.object(schema, map, old),
+            Value::Array(items) => self.list(schema, items, old),
+            Value::String(text) => self.string(schema, text),
+            Value::Number(_) => self.number(schema, value),
+            Value::Null | Value::Bool(_) => {}
+        }
+        self.combined(schema, value);
+    }
+
+    fn wrong_type(&mut self, schema: &Value, value: &Value) {
+        let wanted = match schema["type"].as_str() {
+            Some(wanted) if schema["x-kubernetes-int-or-string"] != true => wanted,
+            _ => "integer,string",
         };
-        Some(all.iter().map(one).collect())
-    };
-    let bare = |faults: &mut Vec<Fault>, detail: &str| {
-        // Upstream does not say where.
-        let message = format!("Invalid value: \"\": {:?} {detail}", shown(path));
-        add(faults, "FieldValueInvalid", "", message);
-    };
-    if let Some(all) = tried("anyOf")
-        && all.iter().all(|found| !found.is_empty())
-    {
-        bare(faults, "must validate at least one schema (anyOf)");
-        faults.extend(all.into_iter().min_by_key(Vec::len).into_iter().flatten());
+        let is = type_name(value);
+        self.add("FieldValueTypeInvalid", |path| {
+            format!("Invalid value: {is:?}: {path} in body must be of type {wanted}: {is:?}")
+        });
     }
-    if let Some(all) = tried("oneOf") {
-        match all.iter().filter(|found| found.is_empty()).count() {
-            1 => {}
-            0 => {
-                bare(
-                    faults,
-                    "must validate one and only one schema (oneOf). Found none valid",
-                );
-                faults.extend(all.into_iter().min_by_key(Vec::len).into_iter().flatten());
-            }
-            n => bare(
-                faults,
-                &format!("must validate one and only one schema (oneOf). Found {n} valid alternatives"),
-            ),
-        }
-    }
-    if let Some(all) = tried("allOf")
-        && all.iter().any(|found| !found.is_empty())
-    {
-        faults.extend(all.into_iter().flatten());
-        bare(faults, "must validate all the schemas (allOf)");
-    }
-    if schema["not"].is_object() {
-        let mut found = Vec::new();
-        check(&schema["not"], value, None, path, &mut found);
-        if found.is_empty() {
-            bare(faults, "must not validate the schema (not)");
-        }
-    }
-}
 
-/// Sets have no member twice, maps no key.
-fn lists(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let property = schema["properties"]
-                    .get(key)
-                    .unwrap_or(&schema["additionalProperties"]);
-                if property.is_object() {
-                    lists(property, value, &format!("{path}.{key}"), faults);
-                }
-            }
+    fn enumerated(&mut self, schema: &Value, value: &Value) {
+        let Some(allowed) = schema["enum"].as_array() else {
+            return;
+        };
+        if allowed.contains(value) {
+            return;
         }
-        Value::Array(items) => {
-            let keys: Vec<&str> = schema["x-kubernetes-list-map-keys"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
+        self.add("FieldValueNotSupported", |_| {
+            let words: Vec<String> = allowed
+                .iter()
+                .map(|v| match v {
+                    Value::String(_) => v.to_string(),
+                    other => Value::from(other.to_string()).to_string(),
+                })
                 .collect();
-            let mut seen = HashSet::new();
-            for (at, item) in items.iter().enumerate() {
-                let here = format!("{path}[{at}]");
-                let name = match schema["x-kubernetes-list-type"].as_str() {
-                    Some("set") => Some(item.clone()),
-                    Some("map") => {
-                        let own = keys
-                            .iter()
-                            .filter_map(|k| Some(((*k).to_owned(), item.get(*k)?.clone())));
-                        Some(Value::Object(own.collect()))
-                    }
-                    _ => None,
-                };
-                if let Some(name) = name
-                    && !seen.insert(name.to_string())
-                {
-                    add(
-                        faults,
-                        "FieldValueDuplicate",
-                        &here,
-                        format!("Duplicate value: {name}"),
-                    );
-                }
-                lists(&schema["items"], item, &here, faults);
+            format!(
+                "Unsupported value: {value}: supported values: {}",
+                words.join(", ")
+            )
+        });
+    }
+
+    fn object(&mut self, schema: &'s Value, map: &Map<String, Value>, old: Option<&Value>) {
+        let whole: Value = map.len().into();
+        if let Some(least) = count(schema, "minProperties").filter(|least| map.len() < *least) {
+            self.invalid(&whole, &format!("should have at least {least} properties"));
+        }
+        if let Some(most) = count(schema, "maxProperties").filter(|most| map.len() > *most) {
+            self.add("FieldValueTooMany", |_| {
+                format!("Too many: {}: must have at most {most} items", map.len())
+            });
+        }
+        let properties = schema["properties"].as_object();
+        let others = &schema["additionalProperties"];
+        for (key, value) in map {
+            let property = properties.and_then(|p| p.get(key));
+            if let Some(property) = property.or(Some(others).filter(|o| o.is_object())) {
+                let before = old.and_then(|old| old.get(key));
+                self.below(format_args!(".{key}"), |check| {
+                    check.value(property, value, before)
+                });
             }
         }
-        _ => {}
+        for key in schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
+            if !map.contains_key(key) {
+                self.below(format_args!(".{key}"), |check| {
+                    check.add("FieldValueRequired", |_| "Required value".to_owned());
+                });
+            }
+        }
+    }
+
+    fn list(&mut self, schema: &'s Value, items: &[Value], old: Option<&Value>) {
+        let known = known(schema, old);
+        for (at, item) in items.iter().enumerate() {
+            let before = key_of(schema, item).and_then(|key| known.get(&key).copied());
+            self.below(format_args!("[{at}]"), |check| {
+                check.value(&schema["items"], item, before)
+            });
+        }
+        let whole: Value = items.len().into();
+        if let Some(least) = count(schema, "minItems").filter(|least| items.len() < *least) {
+            self.invalid(&whole, &format!("should have at least {least} items"));
+        }
+        if let Some(most) = count(schema, "maxItems").filter(|most| items.len() > *most) {
+            self.add("FieldValueTooMany", |_| {
+                format!("Too many: {}: must have at most {most} items", items.len())
+            });
+        }
+        if schema["uniqueItems"] == true {
+            let mut seen = HashSet::new();
+            if !items.iter().all(|item| seen.insert(item.to_string())) {
+                self.invalid(&Value::from(""), "shouldn't contain duplicates");
+            }
+        }
+    }
+
+    fn string(&mut self, schema: &'s Value, text: &str) {
+        let length = text.chars().count();
+        let value = Value::from(text);
+        if let Some(most) = count(schema, "maxLength").filter(|most| length > *most) {
+            self.add("FieldValueTooLong", |_| {
+                format!("Too long: may not be more than {most} bytes")
+            });
+        }
+        if let Some(least) = count(schema, "minLength").filter(|least| length < *least) {
+            self.invalid(&value, &format!("should be at least {least} chars long"));
+        }
+        if let Some(pattern) = schema["pattern"].as_str() {
+            let compiled = self
+                .patterns
+                .entry(pattern)
+                .or_insert_with(|| Regex::new(pattern).ok());
+            if compiled.as_ref().is_some_and(|regex| !regex.is_match(text)) {
+                self.invalid(&value, &format!("should match '{pattern}'"));
+            }
+        }
+        if let Some(format) = schema["format"].as_str()
+            && !formatted(format, text)
+        {
+            self.add("FieldValueTypeInvalid", |path| {
+                format!("Invalid value: {value}: {path} in body must be of type {format}: {value}")
+            });
+        }
+    }
+
+    fn number(&mut self, schema: &Value, value: &Value) {
+        let Some(is) = value.as_f64() else { return };
+        let bound = |field: &str| schema[field].as_f64().map(|limit| (limit, schema[field].clone()));
+        if let Some((factor, shown)) = bound("multipleOf")
+            && factor > 0.0
+            && (is / factor).fract().abs() > 1e-9
+        {
+            self.invalid(value, &format!("should be a multiple of {shown}"));
+        }
+        if let Some((most, shown)) = bound("maximum") {
+            let open = schema["exclusiveMaximum"] == true;
+            if is > most || open && is >= most {
+                let words = if open {
+                    "less than"
+                } else {
+                    "less than or equal to"
+                };
+                self.invalid(value, &format!("should be {words} {shown}"));
+            }
+        }
+        if let Some((least, shown)) = bound("minimum") {
+            let open = schema["exclusiveMinimum"] == true;
+            if is < least || open && is <= least {
+                let words = if open {
+                    "greater than"
+                } else {
+                    "greater than or equal to"
+                };
+                self.invalid(value, &format!("should be {words} {shown}"));
+            }
+        }
+        let wide = match schema["format"].as_str() {
+            Some("int32") => i32::try_from(value.as_i64().unwrap_or(i64::MAX)).is_err(),
+            _ => false,
+        };
+        if wide {
+            self.nowhere(|path| {
+                format!(
+                    "Invalid value: \"\": Checked value must be of type integer with format int32 in {path}"
+                )
+            });
+        }
+    }
+
+    fn combined(&mut self, schema: &'s Value, value: &Value) {
+        let alternatives = |field: &str| schema[field].as_array().filter(|all| !all.is_empty());
+        if let Some(all) = alternatives("anyOf") {
+            let tried = self.tried(all, value);
+            if tried.iter().all(|found| !found.is_empty()) {
+                self.fails("must validate at least one schema (anyOf)");
+                self.nearest(tried);
+            }
+        }
+        if let Some(all) = alternatives("oneOf") {
+            let tried = self.tried(all, value);
+            match tried.iter().filter(|found| found.is_empty()).count() {
+                1 => {}
+                0 => {
+                    self.fails("must validate one and only one schema (oneOf). Found none valid");
+                    self.nearest(tried);
+                }
+                n => self.fails(&format!(
+                    "must validate one and only one schema (oneOf). Found {n} valid alternatives"
+                )),
+            }
+        }
+        if let Some(all) = alternatives("allOf") {
+            let tried = self.tried(all, value);
+            if tried.iter().any(|found| !found.is_empty()) {
+                self.faults.extend(tried.into_iter().flatten());
+                self.fails("must validate all the schemas (allOf)");
+            }
+        }
+        let not = &schema["not"];
+        if not.is_object() && self.tried(std::slice::from_ref(not), value)[0].is_empty() {
+            self.fails("must not validate the schema (not)");
+        }
+    }
+
+    fn fails(&mut self, detail: &str) {
+        self.nowhere(|path| format!("Invalid value: \"\": {path:?} {detail}"));
+    }
+
+    /// What is wrong by each of several schemas.
+    fn tried(&mut self, schemas: &'s [Value], value: &Value) -> Vec<Vec<Fault>> {
+        let before = std::mem::take(&mut self.faults);
+        let mut all = Vec::new();
+        for schema in schemas {
+            self.value(schema, value, None);
+            all.push(std::mem::take(&mut self.faults));
+        }
+        self.faults = before;
+        all
+    }
+
+    /// The alternative that is least wrong is told of.
+    fn nearest(&mut self, tried: Vec<Vec<Fault>>) {
+        self.faults
+            .extend(tried.into_iter().min_by_key(Vec::len).into_iter().flatten());
+    }
+
+    /// Sets have no member twice, maps no key.
+    fn lists(&mut self, schema: &Value, value: &Value) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let property = schema["properties"]
+                        .get(key)
+                        .unwrap_or(&schema["additionalProperties"]);
+                    if property.is_object() {
+                        self.below(format_args!(".{key}"), |check| check.lists(property, value));
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let keys: Vec<&str> = schema["x-kubernetes-list-map-keys"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                let mut seen = HashSet::new();
+                for (at, item) in items.iter().enumerate() {
+                    let name = match schema["x-kubernetes-list-type"].as_str() {
+                        Some("set") => Some(item.clone()),
+                        Some("map") => {
+                            let own = keys
+                                .iter()
+                                .filter_map(|k| Some(((*k).to_owned(), item.get(*k)?.clone())));
+                            Some(Value::Object(own.collect()))
+                        }
+                        _ => None,
+                    };
+                    self.below(format_args!("[{at}]"), |check| {
+                        if let Some(name) = name
+                            && !seen.insert(name.to_string())
+                        {
+                            check.add("FieldValueDuplicate", |_| format!("Duplicate value: {name}"));
+                        }
+                        check.lists(&schema["items"], item);
+                    });
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -459,6 +512,22 @@ mod tests {
         assert_eq!(
             faults(port, json!(true)),
             ["spec: Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\""]
+        );
+    }
+
+    #[test]
+    fn a_long_path_with_many_faults_is_told_in_part() {
+        let schema = json!({"type": "object", "additionalProperties": {"type": "object",
+            "additionalProperties": {"type": "integer"}}});
+        let many: Map<String, Value> = (0..1000).map(|n| (n.to_string(), json!("x"))).collect();
+        let object = json!({"k".repeat(100_000): many});
+        let faults = validate(&schema, &object);
+        assert_eq!(faults.len(), 1000);
+        let text: usize = faults.iter().map(|f| f.field.len() + f.message.len()).sum();
+        assert!(text < 2 * MAX_TEXT, "{text}");
+        assert_eq!(
+            faults[999].message,
+            "Invalid value: there are too many faults to tell them all"
         );
     }
 

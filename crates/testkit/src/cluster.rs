@@ -217,20 +217,12 @@ impl Cluster {
 
     /// Processes in a cgroup of the cluster: `system`, a node's name, or all with the empty name.
     pub fn processes(&self, below: &str) -> Vec<i32> {
-        let ours = crate::CGROUPS.map(|top| {
-            format!("/{top}/{}/{below}", self.name)
-                .trim_end_matches('/')
-                .to_owned()
-        });
+        let ours = format!("{}/{below}", self.name);
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         let inside = |pid: &i32| {
             let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            let inside = |line: &str| {
-                ours.iter()
-                    .any(|ours| line.ends_with(ours) || line.contains(&format!("{ours}/")))
-            };
-            text.lines().any(inside)
+            crate::in_group(&text, &ours)
         };
         let mut found: Vec<i32> = pids.filter(inside).collect();
         found.sort_unstable();

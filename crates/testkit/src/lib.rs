@@ -23,6 +23,19 @@ use std::io::Write as _;
 /// Groups of all clusters, in every cgroup hierarchy; the latter is what runs on idle CPU.
 pub(crate) const CGROUPS: [&str; 2] = ["cncfdemo", "cncfdemo-idle"];
 
+/// Whether a process, by its `/proc/PID/cgroup`, is in a group of ours: of a cluster by its name, of a part of one as `NAME/NODE`,
+/// of any with the empty name.
+pub(crate) fn in_group(cgroups: &str, of: &str) -> bool {
+    CGROUPS.iter().any(|top| {
+        let folder = format!("/{top}/{of}");
+        let folder = folder.trim_end_matches('/');
+        let below = format!("{folder}/");
+        cgroups
+            .lines()
+            .any(|line| line.ends_with(folder) || line.contains(&below))
+    })
+}
+
 /// Whether a test that needs root has to be passed over; says so, also when the test's output is captured.
 ///
 /// ```no_run

@@ -1,4 +1,6 @@
 //! What the statuses of small kinds may say (`Validate…StatusUpdate` of upstream's `pkg/apis/*/validation`).
+use std::collections::HashSet;
+
 use kube_types::{is_dns1123_subdomain, is_qualified_name, regex_message};
 
 use crate::{
@@ -79,9 +81,10 @@ const MESSAGE: usize = 32 << 10;
 /// `metav1.Condition`s (apimachinery `pkg/apis/meta/v1/validation`).
 pub(crate) fn conditions(e: &mut Errors, list: &Node<'_>) {
     let items = list.items();
-    for (at, condition) in items.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for condition in &items {
         let kind = condition.get("type");
-        if items[..at].iter().any(|c| c.get("type").text() == kind.text()) {
+        if !seen.insert(kind.text()) {
             e.duplicate_value(&kind, &kind.text().into());
         }
         meta::label_name(e, &kind);

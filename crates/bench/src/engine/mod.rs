@@ -15,6 +15,7 @@ use crate::startup;
 use crate::subject::Subject;
 use crate::table::Table;
 
+pub(crate) use pods::is_ready;
 pub use workbench::{Place, Workbench};
 
 /// Measures everything about the engine. Each group that changes much has a cluster of its own.

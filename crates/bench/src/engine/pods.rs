@@ -1,5 +1,5 @@
 //! Pods from create to Ready, as a client with a watch sees it.
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -168,15 +168,11 @@ async fn next(ready: &mut Ready) -> anyhow::Result<(String, Instant)> {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|s| s.conditions.as_deref())
-        .unwrap_or_default();
-    let by_type: HashMap<&str, &str> = conditions
+/// Whether a pod says that it is Ready.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
+    conditions
+        .unwrap_or_default()
         .iter()
-        .map(|c| (c.type_.as_str(), c.status.as_str()))
-        .collect();
-    by_type.get("Ready") == Some(&"True")
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }

@@ -12,7 +12,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::engine::Workbench;
+use crate::engine::{Workbench, is_ready};
 
 const NAMESPACE: &str = "soak";
 /// Pods that live at a time: the oldest goes when one more has come.
@@ -225,12 +225,4 @@ impl<'a> Churn<'a> {
         self.done.services += 1;
         Ok(())
     }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
-    conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
 }

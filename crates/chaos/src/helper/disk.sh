@@ -3,7 +3,6 @@
 # The file has no name any more when it grows: whatever ends this process, the kernel gives the space back.
 set -u
 until=$1 seconds=$2 percent=$3 at_most=$4
-say() { echo "$*"; }
 trap 'say "released"; exit 0' TERM INT
 [ "$(date +%s)" -lt "$until" ] || exit 0
 say "applying"
@@ -15,7 +14,6 @@ if [ "$bytes" -gt "$at_most" ]; then say "failed: it takes $((bytes >> 20)) MiB 
 exec 3> /target/.cncfdemo-chaos && rm /target/.cncfdemo-chaos
 trouble=$(fallocate -l "$bytes" /proc/self/fd/3 2>&1) || trouble=$(head -c "$bytes" /dev/zero 2>&1 >&3) || { say "failed: $trouble"; exit 1; }
 say "applied"
-end=$(($(date +%s) + seconds))
-[ "$end" -lt "$until" ] && until=$end
-while [ "$(date +%s)" -lt "$until" ]; do sleep 0.2; done
+begin
+hold
 say "released"

@@ -11,6 +11,13 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
+/// A script with what all of them begin with.
+macro_rules! script {
+    ($file:literal) => {
+        concat!(include_str!("common.sh"), include_str!($file))
+    };
+}
+
 /// The label of all of them; its value is the kind of fault.
 pub(crate) const LABEL: &str = "cncfdemo.io/chaos";
 /// What was done, in words.
@@ -150,7 +157,7 @@ impl Helper<'_> {
             Job::Network { uid, effect } => {
                 let who = [uid.unwrap_or("node").to_owned()].into_iter();
                 let arguments = who.chain(ends).chain(effect.iter().cloned());
-                (include_str!("network.sh"), arguments.collect(), None)
+                (script!("network.sh"), arguments.collect(), None)
             }
             Job::Disk {
                 claim,
@@ -162,11 +169,11 @@ impl Helper<'_> {
                     None => json!({"name": "target", "emptyDir": {}}),
                 };
                 let arguments = ends.into_iter().chain([percent.to_string(), at_most.to_string()]);
-                (include_str!("disk.sh"), arguments.collect(), Some(volume))
+                (script!("disk.sh"), arguments.collect(), Some(volume))
             }
             Job::Stress { cpus, memory } => {
                 let arguments = ends.into_iter().chain([cpus.to_string(), memory.to_string()]);
-                (include_str!("stress.sh"), arguments.collect(), None)
+                (script!("stress.sh"), arguments.collect(), None)
             }
         };
         let (in_network, of_node) = match &self.job {

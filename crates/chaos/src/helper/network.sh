@@ -5,7 +5,6 @@
 set -u
 who=$1 until=$2 seconds=$3 effect=$4 value=${5:-0} jitter=${6:-0}
 
-say() { echo "$*"; }
 within() { "$@"; }
 if [ "$who" != node ]; then
   # kubelet's systemd driver writes the uid with underscores.
@@ -32,8 +31,7 @@ mend
 say "applying"
 # A node's last word has to get out before nothing does.
 [ "$who" = node ] && sleep 2
-end=$(($(date +%s) + seconds))
-[ "$end" -lt "$until" ] && until=$end
+begin
 # A node loses what lies beyond its own interface, and keeps its pods: their probes come from the node itself.
 set -- $(ip -o address show to "${HOST_IP:-}" 2> /dev/null)
 uplink=${2:-}
@@ -65,5 +63,5 @@ case $effect in
     } ;;
 esac || { mend; say "failed: $(echo "$trouble" | tr '\n' ' ')"; exit 1; }
 say "applied"
-while [ "$(date +%s)" -lt "$until" ]; do sleep 0.2; done
+hold
 over

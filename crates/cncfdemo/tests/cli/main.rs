@@ -3,6 +3,7 @@
 mod arguments;
 mod create;
 mod dashboard;
+mod documents;
 mod manifests;
 mod no_root;
 mod output;

@@ -29,7 +29,7 @@ fn background_gives_way_and_returns() {
     let waiting = eventually("the background waits for room", || {
         let pods = pods(&cluster, "background");
         match pods.as_slice() {
-            [pod] if name(pod) != first && !is_ready(pod) => Ok(pod.clone()),
+            [pod] if name(pod) != first && !testkit::is_ready(pod) => Ok(pod.clone()),
             other => Err(format!("{:?}", other.iter().map(name).collect::<Vec<_>>())),
         }
     });
@@ -153,17 +153,9 @@ fn pods(cluster: &Cluster, of: &str) -> Vec<Pod> {
 fn ready(cluster: &Cluster, of: &str) -> String {
     eventually(&format!("{of} is Ready"), || {
         let pods = pods(cluster, of);
-        let found = pods.iter().find(|pod| is_ready(pod)).map(name);
+        let found = pods.iter().find(|pod| testkit::is_ready(pod)).map(name);
         found.ok_or_else(|| format!("{:?}", pods.iter().map(|p| p.status.clone()).collect::<Vec<_>>()))
     })
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
-    conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 fn name(pod: &Pod) -> String {

@@ -1,13 +1,16 @@
 //! Who asked for a certificate, and who may approve it (kubernetes `pkg/registry/certificates/certificates/strategy.go`,
-//! `plugin/pkg/admission/certificates/{approval,subjectrestriction}`).
+//! `plugin/pkg/admission/certificates/{approval,signing,subjectrestriction}`).
+use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::KindInfo;
 use serde_json::{Value, json};
+use x509_parser::{certification_request::X509CertificationRequest, pem::parse_x509_pem, prelude::FromDer};
 
 use crate::{
     api::{Api, Call},
     auth::rbac::Attributes,
     json::{set, text},
     status::{ApiError, Result},
+    user::MASTERS,
 };
 
 /// A new request is its sender's.
@@ -57,13 +60,20 @@ pub fn date_conditions(new: &mut Value, old: &Value) {
     }
 }
 
-/// Approving is a right of its own, for each signer.
-pub fn check_approval(api: &Api, call: &Call, kind: &'static KindInfo, old: &Value) -> Result<()> {
+/// Whether a change of the status says yes or no, or hands out the certificate.
+pub fn is_answered(new: &Value, old: &Value) -> bool {
+    ["certificate", "conditions"]
+        .iter()
+        .any(|field| new["status"].get(field) != old["status"].get(field))
+}
+
+/// To `approve` and to `sign` are rights of their own, for each signer.
+pub fn check_signer(api: &Api, call: &Call, kind: &'static KindInfo, old: &Value, verb: &str) -> Result<()> {
     let signer = text(old, "/spec/signerName");
     let domain = signer.split('/').next().unwrap_or_default();
     let may = |name: String| {
         let wanted = Attributes {
-            verb: "approve".to_owned(),
+            verb: verb.to_owned(),
             group: "certificates.k8s.io".to_owned(),
             resource: "signers".to_owned(),
             name,
@@ -74,6 +84,38 @@ pub fn check_approval(api: &Api, call: &Call, kind: &'static KindInfo, old: &Val
     if may(signer.to_owned()) || may(format!("{domain}/*")) {
         return Ok(());
     }
-    let why = format!("user not permitted to approve requests with signerName {signer:?}");
+    let why = format!("user not permitted to {verb} requests with signerName {signer:?}");
     Err(ApiError::forbidden(kind, text(old, "/metadata/name"), why))
+}
+
+/// Nobody becomes an administrator by a certificate of the cluster's own signer.
+pub fn check_subject(kind: &'static KindInfo, request: &Value) -> Result<()> {
+    const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
+    if text(request, "/spec/signerName") != SIGNER {
+        return Ok(());
+    }
+    let why = match organisations(text(request, "/spec/request")) {
+        Ok(groups) if groups.iter().any(|group| group == MASTERS) => {
+            format!("use of {SIGNER} signer with {MASTERS} group is not allowed")
+        }
+        Ok(_) => return Ok(()),
+        Err(why) => format!("failed to parse CSR: {why}"),
+    };
+    Err(ApiError::forbidden(kind, text(request, "/metadata/name"), why))
+}
+
+/// The groups that a request for a certificate asks for.
+fn organisations(encoded: &str) -> Result<Vec<String>, String> {
+    let bytes = STANDARD.decode(encoded).map_err(|e| e.to_string())?;
+    let (_, pem) = parse_x509_pem(&bytes).map_err(|e| e.to_string())?;
+    if pem.label != "CERTIFICATE REQUEST" {
+        return Err("PEM block type must be CERTIFICATE REQUEST".to_owned());
+    }
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents).map_err(|e| e.to_string())?;
+    let subject = &request.certification_request_info.subject;
+    let groups = subject.iter_organization();
+    Ok(groups
+        .filter_map(|group| group.as_str().ok())
+        .map(str::to_owned)
+        .collect())
 }

@@ -5,15 +5,21 @@ use serde_json::Value;
 use crate::{
     api::{Api, Call},
     auth::rbac::{Attributes, Rule, compile_rules},
-    json::text,
+    json::{self, list, text},
     keys,
     status::{ApiError, Result},
 };
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-/// Refuse a new role or binding that gives more than its maker has.
-pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) -> Result<()> {
+/// Refuse a role or binding, new or changed, that gives more than its maker has.
+pub fn check(
+    api: &Api,
+    call: &Call,
+    kind: &'static KindInfo,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<()> {
     if kind.group != GROUP || call.user.is_master() {
         return Ok(());
     }
@@ -49,18 +55,23 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
             let Some(kind) = schema::by_resource(GROUP, "v1", plural) else {
                 return Ok(());
             };
-            match api.store.get(&keys::key(kind, scope, name)) {
-                Some(role) => compile_rules(&role.value),
-                None => return Err(ApiError::not_found(kind, name)),
+            if api.store.get(&keys::key(kind, scope, name)).is_none() {
+                return Err(ApiError::not_found(kind, name));
             }
+            api.rbac.rules_of_role(&api.store, scope, name)
         }
     };
     let own = api.rbac.rules_of(&api.store, &call.user, namespace);
-    let missing: Vec<&Rule> = rules
-        .iter()
-        .filter(|r| !r.rights().iter().all(|w| own.iter().any(|o| o.allows(w))))
-        .collect();
+    let held = |rule: &Rule| rule.rights().iter().all(|w| own.iter().any(|o| o.allows(w)));
+    let missing: Vec<&Rule> = rules.iter().filter(|rule| !held(rule)).collect();
+    let name = text(object, "/metadata/name");
     if missing.is_empty() {
+        let gathers = |role: &Value| !list(role, "/aggregationRule/clusterRoleSelectors").is_empty();
+        // What it gathers may be anything, and may change at any time.
+        if (gathers(object) || old.is_some_and(gathers)) && !Rule::all().iter().all(held) {
+            let why = "must have cluster-admin privileges to use the aggregationRule";
+            return Err(ApiError::forbidden(kind, name, why));
+        }
         return Ok(());
     }
     let words: Vec<String> = missing
@@ -93,13 +104,21 @@ pub fn check(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) ->
         call.user.groups,
         words.join("\n")
     );
-    Err(ApiError::forbidden(kind, text(object, "/metadata/name"), why))
+    Err(ApiError::forbidden(kind, name, why))
 }
 
-/// The same for updates that change what is granted.
+/// The same for updates, unless they only let go of the object (`pkg/registry/rbac/helpers.go` IsOnlyMutatingGCFields): also a label
+/// grants, of a role that others gather.
 pub fn check_update(api: &Api, call: &Call, kind: &'static KindInfo, new: &Value, old: &Value) -> Result<()> {
-    let same = ["rules", "roleRef", "subjects", "aggregationRule"]
-        .iter()
-        .all(|f| new.get(*f) == old.get(*f));
-    if same { Ok(()) } else { check(api, call, kind, new) }
+    let rest = |object: &Value| {
+        let mut rest = object.clone();
+        for field in ["ownerReferences", "finalizers", "managedFields", "selfLink"] {
+            json::remove(&mut rest, &["metadata", field]);
+        }
+        rest
+    };
+    if kind.group != GROUP || rest(new) == rest(old) {
+        return Ok(());
+    }
+    check(api, call, kind, new, Some(old))
 }

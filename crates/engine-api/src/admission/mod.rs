@@ -65,7 +65,7 @@ pub async fn mutate_create(
         "persistentvolumes" => storage::protect(object, "kubernetes.io/pv-protection"),
         _ => {}
     }
-    escalation::check(api, call, kind, object)
+    escalation::check(api, call, kind, object, None)
 }
 
 /// Refuse a new object that its namespace does not allow.
@@ -75,6 +75,9 @@ pub fn validate_create(api: &Api, call: &Call, kind: &'static KindInfo, object: 
     }
     if kind.plural == "pods" {
         runtime_class::check_pod(api, kind, object)?;
+    }
+    if kind.plural == "certificatesigningrequests" {
+        certificates::check_subject(kind, object)?;
     }
     limits::check(api, kind, object)?;
     pod_security::check(api, call, kind, "", object, None)
@@ -114,8 +117,12 @@ pub fn validate_update(
         return Ok(());
     }
     pod_security::check(api, call, kind, subresource, new, Some(old))?;
-    if subresource == "approval" {
-        certificates::check_approval(api, call, kind, old)?;
+    match (kind.plural, subresource) {
+        (_, "approval") => certificates::check_signer(api, call, kind, old, "approve")?,
+        ("certificatesigningrequests", "status") if certificates::is_answered(new, old) => {
+            certificates::check_signer(api, call, kind, old, "sign")?;
+        }
+        _ => {}
     }
     if !subresource.is_empty() {
         return Ok(());

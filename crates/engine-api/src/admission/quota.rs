@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     api::Api,
+    custom,
     json::{list, object, strings, text},
     keys,
     status::{ApiError, Result},
@@ -26,7 +27,15 @@ fn quotas(api: &Api, namespace: &str) -> Vec<Arc<Stored>> {
 
 /// Whether creating this kind in this namespace is counted at all.
 pub fn counted(api: &Api, kind: &KindInfo, namespace: &str) -> bool {
-    kind.namespaced && kind.plural != "events" && !namespace.is_empty() && !quotas(api, namespace).is_empty()
+    kind.namespaced && !is_event(kind) && !namespace.is_empty() && !quotas(api, namespace).is_empty()
+}
+
+fn is_event(kind: &KindInfo) -> bool {
+    kind.plural == "events" && !custom::is(kind)
+}
+
+fn is_pod(kind: &KindInfo) -> bool {
+    kind.plural == "pods" && !custom::is(kind)
 }
 
 /// Refuse what goes over a quota.
@@ -61,7 +70,7 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
         }
         let name = text(&quota.value, "/metadata/name");
         // A pod must say what it uses of everything that is limited.
-        if kind.plural == "pods" && old.is_none() {
+        if is_pod(kind) && old.is_none() {
             let missing: Vec<String> = limited
                 .keys()
                 .filter(|k| is_compute(k) && find(&delta, k).is_none())
@@ -162,6 +171,9 @@ fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
     if let Some(counted) = resource.strip_prefix("count/") {
         return counted == crate::status::qualified(kind);
     }
+    if custom::is(kind) {
+        return false;
+    }
     match kind.plural {
         "pods" => resource == "pods" || is_compute(resource) || resource.starts_with("requests.nvidia"),
         "services" => matches!(
@@ -194,11 +206,11 @@ fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
             "Exists" => !class.is_empty(),
             _ => class.is_empty(),
         };
-        if kind.plural != "pods" || !holds {
+        if !is_pod(kind) || !holds {
             return false;
         }
     }
-    if !scopes.is_empty() && kind.plural != "pods" {
+    if !scopes.is_empty() && !is_pod(kind) {
         return false;
     }
     let terminating = new
@@ -219,6 +231,10 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
     let mut used = Usage::new();
     let one = || Quantity::from_integer(1);
     used.insert(format!("count/{}", crate::status::qualified(kind)), one());
+    // Of a custom kind only the number counts, whatever it is called.
+    if custom::is(kind) {
+        return used;
+    }
     match kind.plural {
         "pods" => {
             if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {

@@ -1,5 +1,5 @@
 //! Who is asking (certificates and service-account tokens) and what they may do (RBAC).
 pub mod authenticate;
-mod impersonate;
+pub mod impersonate;
 pub mod rbac;
 pub mod tokens;

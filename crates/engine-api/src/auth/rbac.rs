@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::{
     json::{list, strings, text},
     selector::labels_match,
+    status::ApiError,
     user::User,
 };
 
@@ -32,12 +33,12 @@ pub struct Attributes {
     pub namespace: String,
     /// Object name, empty for all.
     pub name: String,
-    /// Path, for what is not a resource.
+    /// Path, for what is not a resource; empty for what is, even if its name is.
     pub path: String,
 }
 
 /// One compiled rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Verbs.
     pub verbs: Vec<String>,
@@ -107,12 +108,7 @@ impl Rbac {
     pub fn rules_of(&self, store: &Store, user: &User, namespace: &str) -> Vec<Rule> {
         let mut found = Vec::new();
         if user.is_master() {
-            found.push(Rule::everything());
-            found.push(Rule {
-                urls: vec!["*".into()],
-                verbs: vec!["*".into()],
-                ..Rule::nothing()
-            });
+            found.extend(Rule::all());
         }
         self.index(store).rules(user, namespace, |rule| {
             found.push(rule.clone());
@@ -122,16 +118,27 @@ impl Rbac {
     }
 }
 
+impl Rbac {
+    /// The rules of a role (of a ClusterRole without a namespace), with those that it gathers.
+    pub fn rules_of_role(&self, store: &Store, namespace: &str, name: &str) -> Vec<Rule> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.index(store).roles.get(&key).cloned().unwrap_or_default()
+    }
+}
+
 impl Index {
     fn compile(store: &Store) -> Self {
         const GROUP: &str = "rbac.authorization.k8s.io";
         let mut index = Self::default();
         let cluster_roles = store.list(&format!("clusterroles.{GROUP}/")).items;
         for role in &cluster_roles {
-            let mut rules = compile_rules(&role.value);
+            let own = compile_rules(&role.value);
+            let mut rules = own.clone();
             for selector in list(&role.value, "/aggregationRule/clusterRoleSelectors") {
                 for other in cluster_roles.iter().filter(|o| labels_match(selector, &o.value)) {
-                    rules.extend(compile_rules(&other.value));
+                    // Those that the controller has written down already are there once.
+                    let gathered = compile_rules(&other.value);
+                    rules.extend(gathered.into_iter().filter(|rule| !own.contains(rule)));
                 }
             }
             index.roles.insert(
@@ -237,14 +244,21 @@ impl Rule {
         }
     }
 
-    fn everything() -> Self {
+    /// The rules that allow everything.
+    pub fn all() -> [Self; 2] {
         let all = || vec!["*".to_owned()];
-        Self {
+        let resources = Self {
             verbs: all(),
             groups: all(),
             resources: all(),
             ..Self::nothing()
-        }
+        };
+        let paths = Self {
+            verbs: all(),
+            urls: all(),
+            ..Self::nothing()
+        };
+        [resources, paths]
     }
 
     /// Whether this rule allows it.
@@ -252,7 +266,7 @@ impl Rule {
         if !has(&self.verbs, &wanted.verb) {
             return false;
         }
-        if wanted.resource.is_empty() {
+        if !wanted.path.is_empty() {
             return self.urls.iter().any(|url| match url.strip_suffix('*') {
                 Some(prefix) => wanted.path.starts_with(prefix),
                 None => *url == wanted.path,
@@ -308,10 +322,45 @@ impl Rule {
 }
 
 impl Attributes {
+    /// 403 for a user who may not, with a further reason if there is one (apiserver `endpoints/handlers/responsewriters/errors.go`).
+    pub fn forbidden(&self, user: &User, why: &str) -> ApiError {
+        let mut message = self.refusal(user);
+        if !why.is_empty() {
+            message = format!("{message}: {why}");
+        }
+        let qualified = match (self.resource.as_str(), self.group.as_str()) {
+            ("", _) => String::new(),
+            (resource, "") => resource.to_owned(),
+            (resource, group) => format!("{resource}.{group}"),
+        };
+        let mut details = serde_json::Map::new();
+        for (key, value) in [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.resource),
+        ] {
+            if !value.is_empty() {
+                details.insert(key.to_owned(), value.as_str().into());
+            }
+        }
+        ApiError {
+            details: Some(details.into()),
+            ..ApiError::new(
+                403,
+                "Forbidden",
+                match (qualified.as_str(), self.name.as_str()) {
+                    ("", _) => format!("forbidden: {message}"),
+                    (what, "") => format!("{what} is forbidden: {message}"),
+                    (what, name) => format!("{what} \"{name}\" is forbidden: {message}"),
+                },
+            )
+        }
+    }
+
     /// Upstream's words for a refusal (apiserver `endpoints/handlers/responsewriters/errors.go`).
     pub fn refusal(&self, user: &User) -> String {
         let name = &user.name;
-        if self.resource.is_empty() {
+        if !self.path.is_empty() {
             return format!("User \"{name}\" cannot {} path \"{}\"", self.verb, self.path);
         }
         let resource = if self.subresource.is_empty() {

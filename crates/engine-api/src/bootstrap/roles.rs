@@ -121,6 +121,7 @@ const CONTROLLERS: &[Rule] = &[
         "rbac.authorization.k8s.io",
         "clusterroles",
     ),
+    ("sign", "certificates.k8s.io", "signers"),
     ("create", "authentication.k8s.io", "tokenreviews"),
     ("create", "authorization.k8s.io", "subjectaccessreviews"),
 ];

@@ -1,4 +1,6 @@
 //! From request bodies to objects: media types, strict decoding, defaults.
+use std::collections::HashSet;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::KindInfo;
 use serde_json::{Map, Value};
@@ -196,15 +198,15 @@ fn single_owners(call: &Call, value: &mut Value) {
     else {
         return;
     };
-    let (mut once, mut twice): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
-    for owner in owners.drain(..) {
-        if once.contains(&owner) {
-            twice.push(text(&owner, "/uid").to_owned());
-        } else {
-            once.push(owner);
+    let mut twice: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    owners.retain(|owner| {
+        let first = seen.insert(owner.to_string());
+        if !first {
+            twice.push(text(owner, "/uid").to_owned());
         }
-    }
-    *owners = once;
+        first
+    });
     if !twice.is_empty() {
         call.warn(format!(
             ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject \

@@ -169,7 +169,7 @@ impl Api {
         if let Some(existing) = self.store.get(&key) {
             return Err(taken(meta::deleting(&existing.value)));
         }
-        Self::check_size(&object)?;
+        Self::check_storable(&object)?;
         let charge = admission::check_quota(self, kind, &object)?;
         if call.dry_run() {
             return Ok(Output::Made(object));

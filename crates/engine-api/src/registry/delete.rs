@@ -244,6 +244,7 @@ impl Api {
     ) -> Result<Deletion> {
         let kind = crate::convert::stored(kind);
         if kind.plural == "namespaces"
+            && !custom::is(kind)
             && matches!(
                 name,
                 "default" | "kube-system" | "kube-public" | "kube-node-lease"

@@ -230,7 +230,7 @@ impl Api {
         if services.is_some() && subresource.is_empty() {
             services::allocate(self, &mut new, Some(old))?;
         }
-        Self::check_size(&new)?;
+        Self::check_storable(&new)?;
         if call.dry_run() {
             return Ok(Output::Made(new));
         }

@@ -32,6 +32,7 @@ const PROTOCOLS: [&str; 3] = [V5, "v4.channel.k8s.io", "channel.k8s.io"];
 impl Api {
     /// Run a program in a container, or join the one that runs.
     pub async fn exec(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Response<Body>> {
+        self.may_carry(call, pods)?;
         let attach = call.route.subresource == "attach";
         let (pod, target) = self.target(call, pods)?;
         let phase = text(&pod.value, "/status/phase");

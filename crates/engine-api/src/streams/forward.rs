@@ -43,6 +43,7 @@ struct Way {
 impl Api {
     /// Carry connections to ports of a pod.
     pub fn port_forward(&self, call: &Call, pods: &'static KindInfo) -> Result<Response<Body>> {
+        self.may_carry(call, pods)?;
         let pod = self.fetch(pods, &call.route.namespace, &call.route.name)?;
         let node = text(&pod.value, "/spec/nodeName").to_owned();
         if node.is_empty() {

@@ -7,6 +7,7 @@ use streaming::{NodeStreams, StreamError, Target};
 
 use crate::{
     api::{Api, Call},
+    auth::rbac::Attributes,
     json::{list, text},
     status::{ApiError, Result},
 };
@@ -36,6 +37,20 @@ impl Api {
             .get()
             .cloned()
             .ok_or_else(|| ApiError::new(503, "ServiceUnavailable", "no node agent is running"))
+    }
+
+    /// What is carried into a pod is a right to `create`, also where a GET opens the WebSocket (kubernetes
+    /// `pkg/registry/core/pod/rest/authorize.go`).
+    pub(crate) fn may_carry(&self, call: &Call, pods: &'static KindInfo) -> Result<()> {
+        let wanted = Attributes {
+            verb: "create".to_owned(),
+            ..call.route.attributes()
+        };
+        if self.rbac.allowed(&self.store, &call.user, &wanted) {
+            return Ok(());
+        }
+        // RBAC has no reason to give.
+        Err(ApiError::forbidden(pods, &call.route.name, ""))
     }
 
     /// The container of a pod that a request is about (kubernetes `pkg/registry/core/pod/strategy.go` streamLocation).

@@ -9,7 +9,7 @@ use crate::{
     api::{Api, Call, storage_error},
     json::{list, number, set, text},
     registry::{delete::DeleteOptions, meta::deleting},
-    reviews::loose,
+    reviews::{body_of, loose},
     selector::labels_match,
     status::{ApiError, Result},
     time,
@@ -18,7 +18,7 @@ use crate::{
 impl Api {
     /// Delete a pod if its budgets allow.
     pub async fn evict(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Value> {
-        let eviction = loose(call)?;
+        let eviction = loose(call, body_of("eviction"))?;
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let own = text(&eviction, "/metadata/name");
         if !own.is_empty() && own != name {

@@ -7,7 +7,7 @@ use crate::{
     auth::tokens::Grant,
     json::{number, set, strings, text},
     keys,
-    reviews::loose,
+    reviews::{body_of, loose},
     status::{ApiError, Result},
     time,
 };
@@ -18,7 +18,7 @@ const LONGEST: i64 = 1 << 32;
 impl Api {
     /// Issue a token.
     pub fn request_token(&self, call: &Call, accounts: &'static KindInfo) -> Result<Value> {
-        let mut request = loose(call)?;
+        let mut request = loose(call, body_of("token"))?;
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let account = self.fetch(accounts, namespace, name)?;
         let seconds = number(&request, "/spec/expirationSeconds").unwrap_or(3600);

@@ -187,6 +187,11 @@ async fn another_server_serves_a_group() {
     assert_eq!(body["authorization"], json!([]));
     let nobody = server.api.client("jane", &[], "test/1");
     assert_eq!(send(&nobody, "GET", echo, &Value::Null).await.0, 403);
+    // Everybody may read the paths of discovery: this is none.
+    let encoded = "/apis%2Fexample.test%2Fv1%2Fnamespaces%2Fdefault%2Fwidgets%2Fa";
+    assert_eq!(send(&nobody, "GET", encoded, &Value::Null).await.0, 403);
+    let nameless = "/apis/example.test/v1//widgets";
+    assert_eq!(send(&nobody, "GET", nameless, &Value::Null).await.0, 403);
 
     // Discovery, both ways, and OpenAPI.
     let groups = server.get("/apis").await;

@@ -31,14 +31,19 @@ async fn a_runtime_class_gives_pods_their_overhead() {
     );
 }
 
-const REQUEST: &str =
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==";
+/// A request for a certificate, base64 of PEM.
+fn request() -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    STANDARD.encode(params.serialize_request(&key).unwrap().pem().unwrap())
+}
 
 #[tokio::test]
 async fn a_signing_request_is_its_senders_and_is_approved_once() {
     let server = Server::new().await;
     let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-    let request = json!({"metadata": {"name": "r"}, "spec": {"request": REQUEST, "usages": ["client auth"],
+    let request = json!({"metadata": {"name": "r"}, "spec": {"request": request(), "usages": ["client auth"],
         "signerName": "kubernetes.io/kube-apiserver-client", "username": "somebody"}});
     let made = server.ok("POST", path, &request).await;
     assert_eq!(made["spec"]["username"], "admin");

@@ -12,6 +12,7 @@ mod common;
 mod conversions;
 mod custom;
 mod extensions;
+mod hostile;
 mod objects;
 mod oracle;
 mod pod_security;

@@ -142,8 +142,7 @@ impl Daemon {
             ));
         }
         let id = spec.id.clone();
-        let container = self.running_container(&id)?;
-        let (dir, pid) = (container.dir.clone(), container.pid);
+        let dir = self.running_container(&id)?.dir.clone();
         let (mut stdio, mut fds) = (None, Vec::new());
         if !spec.tty {
             let (theirs, ours) = pipes(spec.stdin)?;
@@ -154,7 +153,6 @@ impl Daemon {
             spec,
             number,
             dir,
-            pid,
             stdio,
         };
         self.enqueue(

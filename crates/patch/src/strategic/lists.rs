@@ -1,5 +1,5 @@
 //! Lists: merging by key, deleting and replacing elements, and the order of what comes out.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use schema::Type;
 use serde_json::{Map, Value};
@@ -90,7 +90,11 @@ pub(super) fn merge_list(
         )
     } else {
         if deletes {
-            return Ok(before.into_iter().filter(|v| !change.contains(v)).collect());
+            let gone: HashSet<String> = change.iter().map(Value::to_string).collect();
+            return Ok(before
+                .into_iter()
+                .filter(|v| !gone.contains(&v.to_string()))
+                .collect());
         }
         let mut seen = HashSet::new();
         let both = before.iter().chain(&change);
@@ -116,6 +120,7 @@ fn special_elements(
 ) -> Result<(Vec<Value>, Vec<Value>)> {
     let mut plain = Vec::new();
     let mut replace = false;
+    let mut gone = HashSet::new();
     for element in change {
         let Value::Object(map) = &element else {
             return Err(bad_type("map[string]interface {}", &element));
@@ -124,7 +129,7 @@ fn special_elements(
             None => plain.push(element),
             Some(directive) if directive == "delete" => {
                 let value = map.get(key).ok_or_else(|| no_merge_key(map, key))?;
-                before.retain(|v| v.get(key) != Some(value));
+                gone.insert(value.to_string());
             }
             Some(directive) if directive == "replace" => replace = true,
             Some(directive) if directive == "merge" => {
@@ -133,6 +138,9 @@ fn special_elements(
             }
             Some(directive) => return Err(bad_directive(directive, map)),
         }
+    }
+    if !gone.is_empty() {
+        before.retain(|v| v.get(key).is_none_or(|value| !gone.contains(&value.to_string())));
     }
     Ok(if replace {
         (plain, Vec::new())
@@ -147,18 +155,23 @@ fn merge_elements(
     key: &str,
     item: Option<Type>,
 ) -> Result<Vec<Value>> {
+    let mut places = places(&merged, Some(key));
     for element in change {
         let Value::Object(map) = element else {
             return Err(bad_type("map[string]interface {}", &element));
         };
-        let value = map.get(key).ok_or_else(|| no_merge_key(&map, key))?;
-        match merged.iter_mut().find(|v| v.get(key) == Some(value)) {
-            Some(found) => {
+        let value = map.get(key).ok_or_else(|| no_merge_key(&map, key))?.to_string();
+        match places.get(&value) {
+            Some(at) => {
+                let found = &mut merged[*at];
                 if let Value::Object(before) = found.take() {
                     *found = Value::Object(merge_map(before, map, item)?);
                 }
             }
-            None => merged.push(Value::Object(map)),
+            None => {
+                places.insert(value, merged.len());
+                merged.push(Value::Object(map));
+            }
         }
     }
     Ok(merged)
@@ -210,19 +223,32 @@ fn identity<'a>(element: &'a Value, key: Option<&str>) -> Result<&'a Value> {
     }
 }
 
+/// What tells elements apart, as text: a merge key's value, empty where there is none, or the element itself. Looked for one by one, a long
+/// list would cost the square of its length.
+fn mark(element: &Value, key: Option<&str>) -> String {
+    match key {
+        None => element.to_string(),
+        Some(key) => element.get(key).map_or_else(String::new, Value::to_string),
+    }
+}
+
+/// Where each is first.
+fn places(list: &[Value], key: Option<&str>) -> HashMap<String, usize> {
+    let mut places = HashMap::new();
+    for (at, element) in list.iter().enumerate() {
+        places.entry(mark(element, key)).or_insert(at);
+    }
+    places
+}
+
 /// Split into what is in the list `by` and what is not.
 fn partition(merged: Vec<Value>, by: &[Value], key: Option<&str>) -> Result<(Vec<Value>, Vec<Value>)> {
     let mut inside = Vec::new();
     let mut outside = Vec::new();
+    let known = places(by, key);
     for element in merged {
-        let found = {
-            let identity = identity(&element, key)?;
-            by.iter().any(|other| match key {
-                None => other == identity,
-                Some(key) => other.get(key) == Some(identity),
-            })
-        };
-        if found {
+        identity(&element, key)?;
+        if known.contains_key(&mark(&element, key)) {
             inside.push(element);
         } else {
             outside.push(element);
@@ -240,31 +266,30 @@ fn arrange(
     key: Option<&str>,
     maps: bool,
 ) -> Result<Vec<Value>> {
-    let place = |order: &[Value], element: &Value| {
-        let by_key = key.filter(|_| maps);
-        order.iter().position(|other| match by_key {
-            None => other == element,
-            Some(key) => other.get(key) == element.get(key),
-        })
-    };
-    let sorted = |mut elements: Vec<Value>, order: &[Value]| -> Result<Vec<Value>> {
+    let by_key = key.filter(|_| maps);
+    let (in_patch, on_server) = (places(patch_order, by_key), places(server_order, by_key));
+    let place =
+        |places: &HashMap<String, usize>, element: &Value| places.get(&mark(element, by_key)).copied();
+    let sorted = |mut elements: Vec<Value>, order: &[Value], places| -> Result<Vec<Value>> {
         if maps {
             for element in elements.iter().chain(order) {
                 identity(element, key)?;
             }
         }
-        elements.sort_by_key(|e| place(order, e).unwrap_or(usize::MAX));
+        elements.sort_by_cached_key(|e| place(places, e).unwrap_or(usize::MAX));
         Ok(elements)
     };
-    let mut left = sorted(from_server, server_order)?.into_iter().peekable();
-    let mut right = sorted(from_patch, patch_order)?.into_iter().peekable();
+    let mut left = sorted(from_server, server_order, &on_server)?
+        .into_iter()
+        .peekable();
+    let mut right = sorted(from_patch, patch_order, &in_patch)?.into_iter().peekable();
     let mut all = Vec::new();
     loop {
         let take_left = match (left.peek(), right.peek()) {
             (None, None) => return Ok(all),
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (Some(l), Some(r)) => match (place(server_order, l), place(server_order, r)) {
+            (Some(l), Some(r)) => match (place(&on_server, l), place(&on_server, r)) {
                 (Some(l), Some(r)) => l < r,
                 _ => false,
             },

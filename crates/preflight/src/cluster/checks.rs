@@ -49,7 +49,49 @@ fn told(
     }
 }
 
+/// What is read of a cluster, as `unseen` names it.
+const LISTS: [&str; 8] = [
+    "nodes",
+    "pods",
+    "services",
+    "events",
+    "endpointslices",
+    "deployments",
+    "daemonsets",
+    "poddisruptionbudgets",
+];
+
 pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        looks_at: "which of the cluster's lists this kubeconfig's user may read",
+        story: "Whoever may read nothing finds nothing wrong: every other check is skipped then, and all of them together look like a healthy cluster.",
+        later: "what is wrong with the cluster is not found",
+        fix: "run it as a user with the ClusterRole view, and nodes to read",
+        ..base(
+            "cluster-access",
+            "the cluster may be looked at",
+            Judge::Cluster(|facts, _| {
+                let unseen: Vec<_> = LISTS
+                    .iter()
+                    .filter_map(|kind| Some((*kind, facts.unseen.get(*kind)?)))
+                    .collect();
+                let names = || {
+                    unseen
+                        .iter()
+                        .map(|(kind, _)| *kind)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
+                match unseen.as_slice() {
+                    [] => Verdict::pass("everything that is judged could be read"),
+                    [(_, why), ..] if unseen.len() == LISTS.len() => Verdict::warn(format!(
+                        "nothing could be read, so that nothing was judged: {why}"
+                    )),
+                    _ => Verdict::skip(format!("could not be read: {}", names())),
+                }
+            }),
+        )
+    },
     Check {
         looks_at: "nodes: conditions and taints",
         story: "A node under pressure takes no more pods and evicts those it has.",

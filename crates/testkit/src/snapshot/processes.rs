@@ -70,14 +70,9 @@ pub(crate) fn of(scope: &Scope, processes: &[Process]) -> BTreeSet<String> {
 
 /// Of whichever cluster of ours.
 pub(crate) fn in_any_cluster(process: &Process) -> bool {
-    let inside = |top: &&str| process.cgroups.contains(&format!("/{top}/"));
-    crate::CGROUPS.iter().any(inside)
+    crate::in_group(&process.cgroups, "")
 }
 
 pub(crate) fn in_cluster(scope: &Scope, process: &Process) -> bool {
-    crate::CGROUPS.iter().any(|top| {
-        let folder = format!("/{top}/{}", scope.name);
-        let inside = |line: &str| line.ends_with(&folder) || line.contains(&format!("{folder}/"));
-        process.cgroups.lines().any(inside)
-    })
+    crate::in_group(&process.cgroups, &scope.name)
 }

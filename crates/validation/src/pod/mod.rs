@@ -2,7 +2,6 @@
 
 mod annotations;
 mod containers;
-mod dump;
 mod env;
 mod ephemeral;
 mod gated;

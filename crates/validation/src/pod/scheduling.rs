@@ -1,4 +1,6 @@
 //! What the scheduler reads: tolerations, affinity, spread constraints, gates.
+use std::collections::HashMap;
+
 use kube_types::{is_label_value, is_qualified_name};
 use serde_json::Value;
 
@@ -201,8 +203,16 @@ pub(super) fn gates(e: &mut Errors, list: &Node<'_>) {
 }
 
 pub(super) fn spread(e: &mut Errors, list: &Node<'_>) {
+    fn pair<'a>(constraint: &Node<'a>) -> [&'a str; 2] {
+        ["topologyKey", "whenUnsatisfiable"]
+            .map(|field| constraint.value()[field].as_str().unwrap_or_default())
+    }
     let constraints = list.items();
-    for (at, constraint) in constraints.iter().enumerate() {
+    let mut left: HashMap<_, usize> = HashMap::new();
+    for constraint in &constraints {
+        *left.entry(pair(constraint)).or_default() += 1;
+    }
+    for constraint in &constraints {
         let (skew, key, action) = (
             constraint.get("maxSkew"),
             constraint.get("topologyKey"),
@@ -221,11 +231,9 @@ pub(super) fn spread(e: &mut Errors, list: &Node<'_>) {
         if !matches!(action.text(), "DoNotSchedule" | "ScheduleAnyway") {
             e.unsupported(&action, &["DoNotSchedule", "ScheduleAnyway"]);
         }
-        let repeats = constraints[at + 1..].iter().any(|other| {
-            other.get("topologyKey").text() == key.text()
-                && other.get("whenUnsatisfiable").text() == action.text()
-        });
-        if repeats {
+        let same = left.entry(pair(constraint)).or_default();
+        *same -= 1;
+        if *same > 0 {
             let pair = Value::from(format!("{{{}, {}}}", key.text(), action.text()));
             e.duplicate_value(&constraint.get("{topologyKey, whenUnsatisfiable}"), &pair);
         }

@@ -1,8 +1,10 @@
 //! What of a pod may change.
+use std::collections::HashSet;
+
 use kube_types::is_dns1123_subdomain;
 use serde_json::{Map, Value, json};
 
-use super::{annotations, dump, gated, pod_spec, scheduling};
+use super::{annotations, gated, pod_spec, scheduling};
 use crate::field::{Errors, Node, same};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -53,7 +55,8 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
     let munged = munged(old.value(), new.value(), is_gated);
     if !same(&munged, old.value()) {
-        let diff = dump::diff(old.value(), &munged);
+        let diff =
+            schema::internal_diff("io.k8s.api.core.v1.PodSpec", old.value(), &munged).unwrap_or_default();
         e.forbidden(
             &new,
             &format!("pod updates may not change fields other than {UPDATABLE}\n{diff}"),
@@ -62,20 +65,15 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
 }
 
 fn tolerations(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
-    let apart_from_seconds = |a: &Value, b: &Value| {
-        let strip = |v: &Value| {
-            let mut map = v.as_object().cloned().unwrap_or_default();
-            map.remove("tolerationSeconds");
-            map
-        };
-        strip(a) == strip(b)
+    let apart_from_seconds = |toleration: &Value| {
+        ["key", "operator", "value", "effect"]
+            .map(|field| toleration[field].as_str().unwrap_or_default().to_owned())
     };
-    let kept = |old: &Node<'_>| {
-        new.items()
-            .iter()
-            .any(|new| apart_from_seconds(old.value(), new.value()))
+    let all = |list: &Node<'_>| -> HashSet<_> {
+        let tolerations = list.value().as_array().into_iter().flatten();
+        tolerations.map(apart_from_seconds).collect()
     };
-    if old.items().iter().all(kept) {
+    if all(old).is_subset(&all(new)) {
         return scheduling::tolerations(e, new);
     }
     e.forbidden(
@@ -85,13 +83,11 @@ fn tolerations(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
 }
 
 fn gates(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
+    let old = old.items();
+    let known: HashSet<&str> = old.iter().map(|gate| gate.get("name").text()).collect();
     for gate in new.items() {
         let name = gate.get("name");
-        if !old
-            .items()
-            .iter()
-            .any(|old| old.get("name").text() == name.text())
-        {
+        if !known.contains(name.text()) {
             let detail = format!(
                 "only deletion is allowed, but found new scheduling gate '{}'",
                 name.text()
@@ -194,17 +190,18 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
 
 /// A container that ended for good does not run again.
 fn never_again(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
-    for before in old.items() {
-        let ended = before.at(&["state", "terminated"]).present();
-        for now in new.items() {
-            let again = now.get("name").text() == before.get("name").text()
-                && !now.at(&["state", "terminated"]).present();
-            if ended && again {
-                e.forbidden(
-                    &now.get("state"),
-                    "may not be transitioned to non-terminated state",
-                );
-            }
+    let old = old.items();
+    let ended: HashSet<&str> = old
+        .iter()
+        .filter(|before| before.at(&["state", "terminated"]).present())
+        .map(|before| before.get("name").text())
+        .collect();
+    for now in new.items() {
+        if ended.contains(now.get("name").text()) && !now.at(&["state", "terminated"]).present() {
+            e.forbidden(
+                &now.get("state"),
+                "may not be transitioned to non-terminated state",
+            );
         }
     }
 }

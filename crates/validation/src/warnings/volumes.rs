@@ -117,10 +117,6 @@ impl File {
             source: source.to_owned(),
         }
     }
-
-    fn covers(&self, other: &File) -> bool {
-        format!("{}/", other.path).starts_with(&format!("{}/", self.path))
-    }
 }
 
 impl std::fmt::Display for File {
@@ -141,17 +137,54 @@ fn files(source: &Node<'_>, owner: &str) -> Vec<File> {
         .collect()
 }
 
+/// So many are told at most: a client is shown fewer, and all pairs could be the square of the files.
+const MOST: usize = 512;
+
+/// Files of which one is the other or lies in it: the later one first.
 fn collisions(files: Vec<File>) -> Vec<(File, File)> {
-    let mut seen: Vec<File> = Vec::new();
-    let mut found = Vec::new();
-    for file in files.into_iter().filter(|f| !f.path.is_empty()) {
-        for other in seen
-            .iter()
-            .filter(|other| file.covers(other) || other.covers(&file))
-        {
-            found.push((file.clone(), other.clone()));
-        }
-        seen.push(file);
+    let files: Vec<File> = files.into_iter().filter(|f| !f.path.is_empty()).collect();
+    let folders: Vec<String> = files.iter().map(|file| format!("{}/", file.path)).collect();
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by_key(|at| (&folders[*at], *at));
+    // In this order everything in a folder follows it at once, so that those above are a stack.
+    let mut above: Vec<usize> = Vec::new();
+    let mut pairs = Vec::new();
+    for at in order {
+        while above
+            .pop_if(|last| !folders[at].starts_with(&folders[*last]))
+            .is_some()
+        {}
+        let room = MOST - pairs.len();
+        pairs.extend(
+            above
+                .iter()
+                .take(room)
+                .map(|other| (at.max(*other), at.min(*other))),
+        );
+        above.push(at);
     }
-    found
+    pairs.sort_unstable();
+    pairs
+        .into_iter()
+        .map(|(file, other)| (files[file].clone(), files[other].clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_overlap() {
+        let of = |paths: &[&str]| -> Vec<String> {
+            let files = paths.iter().map(|path| File::new(path, "")).collect();
+            let found = collisions(files).into_iter();
+            found.map(|(file, other)| format!("{file} {other}")).collect()
+        };
+        assert_eq!(
+            of(&["a/b", "a", "a-b", "b", "a/b/c", "b/", "", "ab"]),
+            [r#""a" "a/b""#, r#""a/b/c" "a/b""#, r#""a/b/c" "a""#, r#""b" "b""#]
+        );
+        assert_eq!(of(&vec!["same"; 10_000]).len(), MOST);
+    }
 }

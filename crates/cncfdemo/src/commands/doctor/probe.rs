@@ -11,14 +11,21 @@ use super::Stop;
 use crate::exit::Interrupted;
 
 /// Takes what the image has: getent or nslookup; curl, nc or wget. Any answer of the API, a refusal too, is an answer, and so is
-/// an accepted connection. Some nslookups know no search list, so the whole name comes second.
+/// an accepted connection. nslookup is asked for the whole name first: of the search list's domains it tells one NXDOMAIN each, beside
+/// an answer that is fine, and some know no search list at all. A cluster with another domain is found by the list.
 const SCRIPT: &str = r#"
 flat() { tr '\n\t' '  ' | cut -c1-300; }
 has() { command -v "$1" >/dev/null 2>&1; }
 host=$KUBERNETES_SERVICE_HOST port=$KUBERNETES_SERVICE_PORT
 name() {
   if has getent; then getent hosts kubernetes.default.svc
-  elif has nslookup; then nslookup kubernetes.default.svc || nslookup kubernetes.default.svc.cluster.local
+  elif has nslookup; then
+    said=
+    for name in kubernetes.default.svc.cluster.local. kubernetes.default.svc; do
+      found=$(nslookup $name 2>&1) && { echo "$found"; return 0; }
+      said="$said $found"
+    done
+    echo "$said"; return 1
   else echo "the image has neither getent nor nslookup"; return 9; fi
 }
 api() {
@@ -158,12 +165,64 @@ fn read(log: &str) -> Probe {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::{Probe, SCRIPT, read};
+
     #[test]
     fn the_pods_words_are_understood() {
-        let probe = super::read("NAME ok 10.96.0.1 kubernetes.default.svc\nAPI no wget: timed out\n");
+        let probe = read("NAME ok 10.96.0.1 kubernetes.default.svc\nAPI no wget: timed out\n");
         assert!(probe.name_resolved && !probe.api_reached);
         assert_eq!(probe.api, "wget: timed out");
-        assert!(!super::read("").name_resolved);
-        assert_eq!(super::read("NAME na no tool\nAPI ok \n").absent, "no tool");
+        assert!(!read("").name_resolved);
+        assert_eq!(read("NAME na no tool\nAPI ok \n").absent, "no tool");
+    }
+
+    /// What the script says in an image with an nslookup that does this, and an nc that connects.
+    fn said(nslookup: &str) -> Probe {
+        let image = tempfile::tempdir().unwrap();
+        let at = |name: &str| image.path().join(name);
+        for (name, script) in [("nslookup", nslookup), ("nc", "exit 0")] {
+            fs::write(at(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for name in ["tr", "cut"] {
+            let real = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(name));
+            symlink(real.iter().find(|p| p.exists()).unwrap(), at(name)).unwrap();
+        }
+        let output = Command::new("/bin/sh")
+            .args(["-c", SCRIPT])
+            .env_clear()
+            .env("PATH", image.path())
+            .output()
+            .unwrap();
+        read(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// As busybox' nslookup does it.
+    #[test]
+    fn an_answer_is_told_without_what_the_search_list_did_not_find() {
+        let searched = "** server can't find kubernetes.default.svc.default.svc.cluster.local: NXDOMAIN";
+        let probe = said(&format!(
+            "[ $1 = kubernetes.default.svc ] && echo \"{searched}\"; echo Address: 10.96.0.1"
+        ));
+        assert!(probe.name_resolved && probe.api_reached);
+        assert_eq!(probe.name, "Address: 10.96.0.1");
+    }
+
+    #[test]
+    fn a_cluster_of_another_domain_is_found_and_a_broken_one_is_not() {
+        let probe = said("[ $1 = kubernetes.default.svc ] || { echo NXDOMAIN; exit 1; }; echo 10.96.0.1");
+        assert!(probe.name_resolved);
+        assert_eq!(probe.name, "10.96.0.1");
+        let probe = said("echo \"$1: timed out\"; exit 1");
+        assert!(!probe.name_resolved);
+        assert_eq!(
+            probe.name,
+            "kubernetes.default.svc.cluster.local.: timed out kubernetes.default.svc: timed out"
+        );
     }
 }

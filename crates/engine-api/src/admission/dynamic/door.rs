@@ -9,7 +9,7 @@ use crate::{
     api::{Api, Call},
     convert, keys,
     registry::delete::DeleteOptions,
-    reviews::loose,
+    reviews::{body_of, loose},
     status::Result,
 };
 
@@ -30,8 +30,8 @@ pub async fn deletion(
     };
     let old = convert::from_stored(kind, &found.value);
     let asked = || Asked {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        namespace,
+        name,
         dry_run: options.is_dry_run(),
         options: said(call),
         ..Asked::of(call, "DELETE", kind, Value::Null, old.clone().into_owned())
@@ -42,7 +42,7 @@ pub async fn deletion(
 
 /// The `DeleteOptions` of a request.
 fn said(call: &Call) -> Value {
-    let mut options = loose(call)
+    let mut options = loose(call, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
         .ok()
         .filter(Value::is_object)
         .unwrap_or_else(|| json!({}));
@@ -73,10 +73,14 @@ pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -
         object
     };
     let (operation, object, old) = match (call.route.subresource.as_str(), call.route.verb) {
-        ("binding" | "eviction" | "token", "create") => ("CREATE", typed(loose(call)?), Value::Null),
+        ("binding" | "eviction" | "token", "create") => (
+            "CREATE",
+            typed(loose(call, body_of(&call.route.subresource))?),
+            Value::Null,
+        ),
         ("finalize", "update") => {
             let old = api.fetch(kind, "", &call.route.name)?;
-            ("UPDATE", loose(call)?, old.value.clone())
+            ("UPDATE", loose(call, kind.definition)?, old.value.clone())
         }
         ("exec" | "attach" | "portforward" | "proxy", _) => ("CONNECT", typed(connection(call)), Value::Null),
         _ => return Ok(()),

@@ -31,7 +31,7 @@ Y
 k get deploy web -o jsonpath='{range .metadata.managedFields[*]}{.manager} {.operation} {.subresource} {.fieldsV1}{"\n"}{end}'
 k get deploy web -o jsonpath='{range .spec.template.spec.containers[*]}{.name} {.image} {.env} {.ports}{"\n"}{end}'
 # Times of owners are whole seconds, and equal ones are in the order of their names.
-sleep 1.1
+now=$(date +%s); until [ "$(date +%s)" != "$now" ]; do :; done
 k apply --server-side -f - <<'Y'
 apiVersion: apps/v1
 kind: Deployment
