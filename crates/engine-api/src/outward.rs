@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::Value;
 use streaming::Duplex;
 use tokio::net::TcpStream;
@@ -105,8 +108,11 @@ fn trust(bundle: &str) -> Result<Arc<ClientConfig>, String> {
         return Ok(Arc::new(config));
     }
     let pem = STANDARD.decode(bundle).map_err(|e| format!("caBundle: {e}"))?;
-    client_tls(Trust::Authority(&pem), None)
-        .map_err(|_| "unable to load root certificates: unable to parse bytes as PEM block".to_owned())
+    let unusable = || "unable to load root certificates: unable to parse bytes as PEM block".to_owned();
+    if CertificateDer::pem_slice_iter(&pem).next().is_none() {
+        return Err(unusable());
+    }
+    client_tls(Trust::Authority(&pem), None).map_err(|_| unusable())
 }
 
 /// Why TLS failed, as Go words the common reasons.

@@ -105,6 +105,8 @@ pub struct ExecJob {
     pub number: u64,
     /// The container's folder.
     pub dir: PathBuf,
+    /// Its first process.
+    pub pid: i32,
     /// stdin, stdout and stderr as the process gets them; none with a terminal.
     pub stdio: Option<[OwnedFd; 3]>,
 }

@@ -438,3 +438,139 @@ fn names_that_are_qualified() {
     let program = environment.compile("[{'a': 'x'}].all(variables, variables.a == 'x')");
     assert!(program.is_ok(), "{:?}", program.err());
 }
+
+/// Words in any order: whatever they make, nobody panics and nothing runs on.
+#[test]
+fn soup_is_survived() {
+    const WORDS: &[&str] = &[
+        "self",
+        ".a",
+        ".s",
+        ".?b",
+        "[0]",
+        "[?'k']",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "?",
+        "1",
+        "-1",
+        "0",
+        "2u",
+        "1.5",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "18446744073709551615u",
+        "'x'",
+        "'ä,b'",
+        "b'\\xff'",
+        "''",
+        "null",
+        "true",
+        "false",
+        " + ",
+        " - ",
+        " * ",
+        " / ",
+        " % ",
+        " == ",
+        " < ",
+        " in ",
+        " && ",
+        " || ",
+        "!",
+        "-",
+        ".all(x, x)",
+        ".map(x, self)",
+        ".filter(x, true)",
+        ".exists(i, v, v == i)",
+        ".size()",
+        ".split('')",
+        ".split(',', -5)",
+        ".substring(-1)",
+        ".substring(1, 9)",
+        ".replace('', 'yy', 3)",
+        ".charAt(7)",
+        ".indexOf('b', 9)",
+        ".lastIndexOf('', -1)",
+        ".format([self])",
+        "'%d %.3f %x %s %%'.format([1, 2.0, 'é', self])",
+        "'%.'.format([1])",
+        ".join('é')",
+        ".slice(3, 1)",
+        ".slice(-1, 9)",
+        ".flatten(-1)",
+        ".sum()",
+        ".min()",
+        ".sort()",
+        ".sortBy(x, x)",
+        ".distinct()",
+        "lists.range(5)",
+        "lists.range(-5)",
+        "int(",
+        "uint(",
+        "double(",
+        "string(",
+        "bytes(",
+        "duration('1h')",
+        "duration('-9223372036854775808ns')",
+        "timestamp('2026-01-01T00:00:00Z')",
+        "timestamp(253402300800)",
+        "timestamp(-99999999999)",
+        ".getHours('99:99')",
+        ".getHours('-00:30')",
+        ".getDayOfYear()",
+        "quantity('1e40')",
+        "quantity('-0.5Gi')",
+        ".asInteger()",
+        ".sign()",
+        "url('https://[::1]:x/%zz?a=%ff')",
+        ".getQuery()",
+        ".getPort()",
+        "ip('::')",
+        "cidr('::1/128')",
+        ".masked()",
+        "semver('1.0.0-é')",
+        "optional.of(",
+        "optional.none()",
+        ".orValue(1)",
+        ".value()",
+        "has(self.a)",
+        "type(self)",
+        "format.named('uri')",
+        ".validate('é')",
+        ".find('(é')",
+        ".matches('.')",
+    ];
+    let of = json!({"a": 5, "s": "äxb", "list": [1, "x", null], "k": {"b": [1.5, {}]}});
+    let environment = environment(&Type::Dyn);
+    let mut state = 0x2016_1115_u64;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut compiled = 0;
+    for _ in 0..60_000 {
+        let length = 1 + next(9);
+        let source: String = (0..length).map(|_| WORDS[next(WORDS.len())]).collect();
+        match environment.compile(&source) {
+            Ok(program) => {
+                compiled += 1;
+                let (result, cost) = program.run(&Here(&of, Type::Dyn), 10_000);
+                assert!(
+                    cost <= 10_000 || matches!(result, Err(Failure::Limit)),
+                    "{source}: {cost}"
+                );
+            }
+            Err(issues) => drop(display(&source, &issues)),
+        }
+    }
+    assert!(compiled > 1000, "{compiled}");
+}

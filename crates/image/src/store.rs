@@ -222,8 +222,7 @@ impl Store {
                 pruned.blobs += 1;
             }
         }
-        let mounted = fs::read_to_string("/proc/self/mountinfo")
-            .map_err(|e| Error::io("read", "/proc/self/mountinfo", e))?;
+        let mounted = mounts_of_all()?;
         for (path, name) in entries(&self.root.join("layers"))? {
             let digest = name
                 .strip_prefix("sha256-")
@@ -561,6 +560,25 @@ pub(crate) fn copy(reader: &mut impl Read, writer: &mut impl Write) -> io::Resul
             Err(e) => return Err(e),
         }
     }
+}
+
+/// What is mounted, in every mount namespace: a container's root is in its own only.
+fn mounts_of_all() -> Result<String> {
+    let mut namespaces = BTreeSet::new();
+    let mut all = String::new();
+    for (process, name) in entries(Path::new("/proc"))? {
+        if !name.bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        // Processes end while one looks; what cannot be seen for want of rights is not ours.
+        let Ok(namespace) = fs::read_link(process.join("ns/mnt")) else {
+            continue;
+        };
+        if namespaces.insert(namespace) {
+            all.push_str(&fs::read_to_string(process.join("mountinfo")).unwrap_or_default());
+        }
+    }
+    Ok(all)
 }
 
 fn entries(folder: &Path) -> Result<Vec<(PathBuf, String)>> {

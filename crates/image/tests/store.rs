@@ -1,10 +1,11 @@
-//! The store and its archives, on archives made here; neither root nor a network is needed.
+//! The store and its archives, on archives made here; no network is needed, and root only to mount a layer.
 #![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use image::{Digest, Error, Store};
 
@@ -396,6 +397,36 @@ fn removed_names_and_pruned_content() {
     assert_eq!((pruned.blobs, pruned.layers, pruned.in_use), (3, 1, 0));
     store.unpacked_layers(&store.resolve("keep").unwrap()).unwrap();
     assert_eq!(count(store.root().join("tmp")), 0);
+}
+
+#[test]
+fn a_layer_that_is_mounted_in_any_namespace_stays() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let (_folder, store) = store();
+    let layer = tar(&[("a", Kind::File("x"))]);
+    store
+        .import_from(archive("one:1", &[layer]).as_slice(), "1", "x")
+        .unwrap();
+    let layers = store.unpacked_layers(&store.resolve("one:1").unwrap()).unwrap();
+    let script = "mount --bind \"$0\" \"$0\" && echo mounted && exec sleep 60";
+    let mut user = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(&layers[0])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut word = [0; 8];
+    user.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
+    store.remove("one:1").unwrap();
+    let pruned = store.prune().unwrap();
+    assert_eq!((pruned.layers, pruned.in_use), (0, 1));
+    user.kill().unwrap();
+    user.wait().unwrap();
+    let pruned = store.prune().unwrap();
+    assert_eq!((pruned.layers, pruned.in_use), (1, 0));
 }
 
 #[test]

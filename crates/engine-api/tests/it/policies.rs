@@ -259,6 +259,7 @@ async fn only_what_is_bound() {
         .await;
     let there = "/api/v1/namespaces/s/configmaps";
     assert_eq!(server.fails("POST", there, &map("m", json!({}))).await.0, 422);
+    server.ok("POST", there, &map("free", json!({}))).await;
     server.ok("POST", PODS, &pod("p")).await;
 }
 

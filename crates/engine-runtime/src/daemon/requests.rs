@@ -142,7 +142,8 @@ impl Daemon {
             ));
         }
         let id = spec.id.clone();
-        let dir = self.running_container(&id)?.dir.clone();
+        let container = self.running_container(&id)?;
+        let (dir, pid) = (container.dir.clone(), container.pid);
         let (mut stdio, mut fds) = (None, Vec::new());
         if !spec.tty {
             let (theirs, ours) = pipes(spec.stdin)?;
@@ -153,6 +154,7 @@ impl Daemon {
             spec,
             number,
             dir,
+            pid,
             stdio,
         };
         self.enqueue(

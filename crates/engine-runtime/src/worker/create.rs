@@ -10,7 +10,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use super::executor::Program;
 use super::{CreateJob, Files, Outcome, Paths, capture, exec, holder, rootfs};
 use crate::cgroup::Layout;
-use crate::proto::{ContainerSpec, PidMode};
+use crate::proto::{ContainerSpec, MountSource, PidMode, Propagation};
 use crate::spec::{self, Facts};
 use crate::worker::State;
 use crate::{Error, Result, sys};
@@ -39,15 +39,18 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
     // Never the daemon's own score, which may be lower than any container's should be.
     let oom_score_adj = adjust_oom_score(spec.oom_score_adj.unwrap_or(0), &mut warnings);
 
+    let pid_target = match &spec.pid {
+        PidMode::Pod(folder) => Some(holder::ensure(folder, &spec.cgroup, layout)?),
+        _ => pid_target,
+    };
+    if !mounts_for_the_host(&spec) {
+        rootfs::apart()?;
+    }
     rootfs::mount(&files, &spec.lower_dirs)?;
     let home = rootfs::home(&files.rootfs(), spec.user.uid);
     if !spec.cwd.is_empty() && spec.cwd != "/" {
         rootfs::ensure_cwd(&files.rootfs(), &spec.cwd)?;
     }
-    let pid_target = match &spec.pid {
-        PidMode::Pod(folder) => Some(holder::ensure(folder, &spec.cgroup, layout)?),
-        _ => pid_target,
-    };
     let facts = Facts {
         layout,
         pid_target,
@@ -102,6 +105,19 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
     rootfs::write_json(&files.state(), &state)?;
     container.start().map_err(failed)?;
     Ok((Outcome { pid, warnings }, fds))
+}
+
+/// Whether what the container mounts somewhere has to appear on the host.
+fn mounts_for_the_host(spec: &ContainerSpec) -> bool {
+    spec.mounts.iter().any(|mount| {
+        matches!(
+            mount.source,
+            MountSource::Bind {
+                propagation: Propagation::Bidirectional,
+                ..
+            }
+        )
+    })
 }
 
 /// The container's side of its FIFOs. Output is opened for reading too, so that it never sees a broken pipe while no daemon reads.

@@ -24,7 +24,13 @@ pub fn run(job: ExecJob, paths: &Paths) -> Result<(Outcome, Vec<OwnedFd>)> {
 }
 
 fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<OwnedFd>)> {
-    let ExecJob { spec, dir, stdio, .. } = job;
+    let ExecJob {
+        spec,
+        dir,
+        pid,
+        stdio,
+        ..
+    } = job;
     let files = Files::new(&dir);
     let folder = scratch.join(&spec.id);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
@@ -35,10 +41,11 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
         .map_err(|e| Error::io(format!("read {}", files.config().display()), e))?;
     let config = serde_json::from_slice(&config)
         .map_err(|e| Error::Internal(format!("{} is damaged: {e}", files.config().display())))?;
+    let root = Path::new("/proc").join(pid.to_string()).join("root");
     let home = spec
         .user
         .as_ref()
-        .map_or_else(|| "/".into(), |u| rootfs::home(&files.rootfs(), u.uid));
+        .map_or_else(|| "/".into(), |u| rootfs::home(&root, u.uid));
     let process = scratch.join("process.json");
     rootfs::write_json(&process, &spec::exec_process(&config, &spec, &home))?;
 

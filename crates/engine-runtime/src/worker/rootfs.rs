@@ -7,13 +7,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    UnmountFlags,
+};
+use rustix::thread::UnshareFlags;
 
 use super::Files;
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 
 /// mount(2) takes one page of options; beyond that the layers are passed one by one (Linux 6.5).
 const LONGEST: usize = 3900;
+
+/// Takes this process, and what it starts, into a mount namespace of its own, into which the host's mounts still come. A root that is
+/// mounted there is the container's alone and goes with it; were it the host's, everybody's table of mounts would grow by every
+/// container, and libcontainer reads that table many times to start one.
+pub fn apart() -> Result<()> {
+    let failed = |e: rustix::io::Errno| Error::io("make a mount namespace", e);
+    sys::unshare(UnshareFlags::NEWNS).map_err(failed)?;
+    let downstream = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", downstream).map_err(failed)
+}
 
 /// Mounts `lower` (top first) with the folder's `upper` on its `rootfs`.
 pub fn mount(files: &Files, lower: &[PathBuf]) -> Result<()> {

@@ -180,6 +180,13 @@ pub async fn scores_and_propagation(w: &mut World) {
         .lines()
         .any(|l| l.split(' ').nth(4) == Some("/") && l.contains(" shared:"));
     w.client.create_start(spec).await.expect("start");
+    // Its root is its own: the host's table of mounts does not grow by it.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let below = w.dir.to_string_lossy();
+    let roots = mounts
+        .lines()
+        .filter(|l| l.contains(&*below) && l.contains("/rootfs "));
+    assert_eq!(roots.count(), 0, "{mounts}");
     if propagates {
         let mount = |args: &[&str]| {
             let status = Command::new(args[0]).args(&args[1..]).status().expect("mount");

@@ -23,9 +23,9 @@ pub struct Asked<'c> {
     /// Subresource.
     pub subresource: &'c str,
     /// Namespace, empty for none. A namespace is in itself.
-    pub namespace: &'c str,
+    pub namespace: String,
     /// Name; empty while it has none.
-    pub name: &'c str,
+    pub name: String,
     /// The object as it is to be, in the version of the request; nothing when it goes.
     pub object: Value,
     /// As it is.
@@ -55,18 +55,26 @@ impl<'c> Asked<'c> {
         object: Value,
         old: Value,
     ) -> Self {
-        let named = if call.route.name.is_empty() || call.route.verb == "deletecollection" {
-            ""
-        } else {
-            &call.route.name
-        };
+        let route = &call.route;
+        let mut name = route.name.clone();
+        if route.verb == "deletecollection" {
+            name.clear();
+        }
+        // Who is made is named by the object (apiserver `endpoints/handlers/create.go`).
+        if name.is_empty() {
+            text(&object, "/metadata/name").clone_into(&mut name);
+        }
+        let mut namespace = route.namespace.clone();
+        if namespace.is_empty() && kind.group.is_empty() && kind.plural == "namespaces" {
+            namespace.clone_from(&name);
+        }
         Self {
             call,
             operation,
             kind,
             subresource: &call.route.subresource,
-            namespace: &call.route.namespace,
-            name: named,
+            namespace,
+            name,
             object,
             old,
             options: options(call, operation),
@@ -112,15 +120,12 @@ impl<'c> Asked<'c> {
     /// The object that errors are about.
     pub fn shown_name(&self) -> &str {
         if !self.name.is_empty() {
-            return self.name;
+            return &self.name;
         }
-        for field in ["/metadata/name", "/metadata/generateName"] {
-            let own = text(&self.object, field);
-            if !own.is_empty() {
-                return own;
-            }
+        match text(&self.object, "/metadata/generateName") {
+            "" => "Unknown",
+            prefix => prefix,
         }
-        "Unknown"
     }
 
     /// Refused, by somebody's word.
@@ -148,16 +153,11 @@ impl<'c> Asked<'c> {
             "kind": kind(form), "resource": resource(form), "requestKind": kind(&own), "requestResource": resource(&own),
             "operation": self.operation, "userInfo": info, "dryRun": self.dry_run, "options": self.options,
         });
-        let name = if self.name.is_empty() {
-            text(&self.object, "/metadata/name")
-        } else {
-            self.name
-        };
         for (field, value) in [
             ("subResource", self.subresource),
             ("requestSubResource", self.subresource),
-            ("name", name),
-            ("namespace", self.namespace),
+            ("name", &self.name),
+            ("namespace", &self.namespace),
         ] {
             if !value.is_empty() {
                 request[field] = value.into();
@@ -192,8 +192,8 @@ impl<'c> Asked<'c> {
             group: self.kind.group.to_owned(),
             resource: self.kind.plural.to_owned(),
             subresource: self.subresource.to_owned(),
-            namespace: self.namespace.to_owned(),
-            name: self.name.to_owned(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
             ..Question::default()
         }
     }

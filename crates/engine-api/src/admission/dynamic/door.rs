@@ -30,8 +30,8 @@ pub async fn deletion(
     };
     let old = convert::from_stored(kind, &found.value);
     let asked = || Asked {
-        namespace,
-        name,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
         dry_run: options.is_dry_run(),
         options: said(call),
         ..Asked::of(call, "DELETE", kind, Value::Null, old.clone().into_owned())

@@ -58,7 +58,7 @@ impl Rule {
             let (resource, sub) = item.split_once('/').unwrap_or((item, ""));
             (resource == "*" || resource == form.resource) && (sub == "*" || sub == asked.subresource)
         });
-        let named = self.names.is_empty() || self.names.iter().any(|name| name == asked.name);
+        let named = self.names.is_empty() || self.names.contains(&asked.name);
         in_scope
             && named
             && resource
@@ -130,8 +130,8 @@ impl Wanted {
         let selected = if own {
             namespaces.matches(&labels(&asked.object))
         } else {
-            let found = api.store.get(&keys::core("namespaces", "", asked.namespace));
-            let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", asked.namespace))?;
+            let found = api.store.get(&keys::core("namespaces", "", &asked.namespace));
+            let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", &asked.namespace))?;
             namespaces.matches(&labels(&found.value))
         };
         Ok(selected.then_some(form))

@@ -208,7 +208,7 @@ pub async fn validate(api: &Api, policies: &[Policy], asked: &Asked<'_>) -> Resu
         for binding in &policy.bindings {
             let params = match binding.wanted.narrows(api, asked) {
                 Ok(false) => continue,
-                Ok(true) => params::collect(api, &policy.param_kind, &binding.param_ref, asked.namespace),
+                Ok(true) => params::collect(api, &policy.param_kind, &binding.param_ref, &asked.namespace),
                 Err(error) => Err(error.message),
             };
             let params = match params {
@@ -278,8 +278,8 @@ fn namespace_of(api: &Api, asked: &Asked<'_>) -> Result<Value> {
     if asked.namespace.is_empty() || is_namespace {
         return Ok(Value::Null);
     }
-    let found = api.store.get(&keys::core("namespaces", "", asked.namespace));
-    let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", asked.namespace))?;
+    let found = api.store.get(&keys::core("namespaces", "", &asked.namespace));
+    let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", &asked.namespace))?;
     let mut namespace = found.value.clone();
     // Go's field has this name, and so has what expressions see.
     namespace["metadata"]["UID"] = namespace["metadata"]["uid"].clone();
