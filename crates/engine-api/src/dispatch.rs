@@ -305,7 +305,7 @@ impl Api {
         let not_allowed = || Err(ApiError::method_not_allowed());
         admission::subresource(self, call, kind).await?;
         match (route.subresource.as_str(), route.verb) {
-            (subresource @ ("status" | "ephemeralcontainers" | "approval"), verb) => {
+            (subresource @ ("status" | "ephemeralcontainers" | "resize" | "approval"), verb) => {
                 let format = format(&call.headers)?;
                 options::check(call)?;
                 let output = match verb {
@@ -331,9 +331,6 @@ impl Api {
                 let output = self.finalize(call, kind).await?;
                 answer::object(call, kind, Format::Json, 200, output)
             }
-            ("resize", _) => Err(ApiError::unsupported(
-                "resizing pods in place is not supported by the embedded engine",
-            )),
             ("log", "get") => self.logs(call, kind).await,
             ("exec" | "attach", "get" | "create") => self.exec(call, kind).await,
             ("portforward", "get" | "create") => self.port_forward(call, kind),

@@ -37,6 +37,7 @@ mod queue;
 mod quota;
 mod replicaset;
 mod replicationcontroller;
+mod requests;
 mod revision;
 mod scheduler;
 mod selector;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceQuota, ResourceQuotaStatus, Service};
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota, ResourceQuotaStatus, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use kube::api::ListParams;
 use kube::core::{DynamicObject, ObjectList, PartialObjectMeta};
@@ -17,6 +17,7 @@ use crate::meta::{Key, Meta};
 use crate::pods;
 use crate::quantity::exact;
 use crate::queue::{Outcome, Queue, run};
+use crate::requests;
 use crate::world::{Kinds, Sighting};
 
 type Usage = BTreeMap<String, Quantity>;
@@ -41,11 +42,11 @@ impl Counter {
                 queue.add(quota.key());
             }
         });
-        // A finished pod no longer uses anything, a resized one or a Service of another type uses something else.
+        // A finished pod no longer uses anything; a resized one uses something else, and again when its node is done with it.
         let weak = Arc::downgrade(&counter);
         context.pods.on_change(move |change| {
             if let (Some(old), Some(new), Some(counter)) = (change.old, change.new, weak.upgrade())
-                && (pods::is_terminal(old) != pods::is_terminal(new) || old.spec != new.spec)
+                && (old.spec != new.spec || pod_usage(old) != pod_usage(new))
             {
                 counter.recount(new.ns());
             }
@@ -190,55 +191,23 @@ fn sum(all: &mut Usage, more: Usage) {
     }
 }
 
-/// What a pod that has not finished uses; containers together, or an init container if that is more.
+/// What a pod that has not finished uses.
 fn pod_usage(pod: &Pod) -> Usage {
     let mut usage = Usage::from([("count/pods".to_owned(), one())]);
-    let Some(spec) = pod.spec.as_ref().filter(|_| !pods::is_terminal(pod)) else {
+    if pods::is_terminal(pod) {
         return usage;
-    };
+    }
     usage.insert("pods".into(), one());
-    for (prefix, limits) in [("requests.", false), ("limits.", true)] {
-        for (name, amount) in container_sum(spec, limits) {
-            if !limits && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
-                usage.insert(name.clone(), amount.clone());
-            }
-            usage.insert(format!("{prefix}{name}"), amount);
+    let resources = requests::of(pod, false);
+    for (name, amount) in resources.requests() {
+        if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+            usage.insert(name.clone(), amount.clone());
         }
+        usage.insert(format!("requests.{name}"), amount);
     }
+    let limits = resources.limits().into_iter();
+    usage.extend(limits.map(|(name, amount)| (format!("limits.{name}"), amount)));
     usage
-}
-
-fn container_sum(spec: &PodSpec, limits: bool) -> Usage {
-    let of = |c: &k8s_openapi::api::core::v1::Container| -> Usage {
-        let map = c.resources.as_ref().and_then(|r| {
-            if limits {
-                r.limits.as_ref()
-            } else {
-                r.requests.as_ref()
-            }
-        });
-        map.into_iter()
-            .flatten()
-            .filter_map(|(k, v)| Some((k.clone(), exact(v)?)))
-            .collect()
-    };
-    let mut total = Usage::new();
-    for container in &spec.containers {
-        sum(&mut total, of(container));
-    }
-    for container in spec.init_containers.iter().flatten() {
-        if container.restart_policy.as_deref() == Some("Always") {
-            sum(&mut total, of(container));
-            continue;
-        }
-        for (name, amount) in of(container) {
-            let most = total.entry(name).or_insert_with(|| Quantity::from_integer(0));
-            if amount.sub(most).sign() > 0 {
-                *most = amount;
-            }
-        }
-    }
-    total
 }
 
 fn service_usage(service: &Service) -> Usage {
@@ -311,6 +280,11 @@ mod tests {
         assert_eq!(usage["requests.cpu"].to_string(), "1");
         assert_eq!(usage["cpu"].to_string(), "1");
         assert_eq!(usage["limits.memory"].to_string(), "1Gi");
+        let mut shrinking = pod.clone();
+        let status = json!({"containerStatuses": [{"name": "b", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "allocatedResources": {"cpu": "200m"}, "resources": {"requests": {"cpu": "1500m"}}}]});
+        shrinking.status = serde_json::from_value(status).unwrap();
+        assert_eq!(pod_usage(&shrinking)["requests.cpu"].to_string(), "1600m");
         let mut finished = pod;
         finished.status.get_or_insert_default().phase = Some("Succeeded".into());
         assert_eq!(pod_usage(&finished).keys().collect::<Vec<_>>(), ["count/pods"]);

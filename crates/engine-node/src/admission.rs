@@ -20,13 +20,13 @@ const SAFE: [&str; 12] = [
 ];
 
 /// Reason and message of the refusal.
-pub fn refuse(pod: &Pod) -> Option<(&'static str, String)> {
+pub fn refuse(pod: &Pod) -> Option<(String, String)> {
     if wants_app_armor(pod) {
         let text = "Cannot enforce AppArmor: this node's runtime does not load AppArmor profiles";
-        return Some(("AppArmor", text.to_owned()));
+        return Some(("AppArmor".to_owned(), text.to_owned()));
     }
     let why = forbidden_sysctl(pod)?;
-    Some(("SysctlForbidden", format!("forbidden sysctl: {why}")))
+    Some(("SysctlForbidden".to_owned(), format!("forbidden sysctl: {why}")))
 }
 
 fn forbidden_sysctl(pod: &Pod) -> Option<String> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_net::NodeNet;
+use engine_runtime::cgroup::Layout;
 use engine_runtime::proto::{Exit, Info, Status};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::allocation::Book;
 use crate::downward::Facts;
 use crate::error::{Error, Result};
 use crate::events::Recorder;
@@ -141,7 +143,19 @@ impl Config {
             runtime_version: self.version.clone(),
             lease_seconds: self.lease_seconds.max(1),
         };
+        let facts = Facts {
+            pod_ip: None,
+            host_ip: Some(node_ip),
+            cpu_milli: self.capacity.cpu_milli,
+            memory: self.capacity.memory,
+            storage: self.capacity.storage,
+        };
         let shared = Arc::new(Shared {
+            book: Arc::new(Book::new(&facts, self.capacity.pods, recorder.clone())),
+            layout: Layout::detect().map_err(|source| Error::Runtime {
+                what: "find the cgroups",
+                source,
+            })?,
             objects: Objects::new(self.client.clone()),
             services: Services::watch(self.client.clone()),
             client: self.client.clone(),
@@ -161,13 +175,7 @@ impl Config {
             volumes_root: self.cluster_dir.join("volumes"),
             profiles: self.cluster_dir.join("seccomp"),
             cgroup: format!("{}/{name}", self.cluster_name),
-            facts: Facts {
-                pod_ip: None,
-                host_ip: Some(node_ip),
-                cpu_milli: self.capacity.cpu_milli,
-                memory: self.capacity.memory,
-                storage: self.capacity.storage,
-            },
+            facts,
             pod_pids: self.pod_pids,
             stop: CancellationToken::new(),
         });
@@ -315,6 +323,7 @@ async fn follow(
                     for (uid, pod) in listed.drain() {
                         apply(&shared, &links, uid, pod, &known, &finished);
                     }
+                    shared.book.open();
                 }
                 Ok(watcher::Event::Apply(pod)) => apply(&shared, &links, uid_of(&pod), Arc::new(own_form(pod)), &[], &finished),
                 Ok(watcher::Event::Delete(pod)) => {

@@ -144,7 +144,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ContainerSpec, String> {
         sysctls,
         rlimits: Vec::new(),
         cgroup: format!("{}/{}", inputs.pod_cgroup, container.name),
-        limits: resources::container_limits(container),
+        limits: resources::container_limits(pod, container),
         oom_score_adj: Some(resources::oom_score_adj(pod, container, inputs.memory_capacity)),
         devices: Vec::new(),
         shm_size: 0,

@@ -10,6 +10,7 @@
 
 mod admission;
 mod agent;
+mod allocation;
 mod backoff;
 mod container;
 mod disk;
@@ -25,6 +26,7 @@ mod node;
 mod objects;
 mod policy;
 mod probe;
+mod resize;
 mod resources;
 mod server;
 mod shared;

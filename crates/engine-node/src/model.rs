@@ -1,6 +1,6 @@
 //! What a pod worker knows about each container of its pod.
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, ResourceRequirements};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -138,6 +138,10 @@ pub struct Unit {
     pub not_before: Option<Timestamp>,
     /// Number of the next attempt when no instance is known (after the machine was started anew).
     pub base: u32,
+    /// It is ended to be started again with other resources, whatever its restart policy and back-off.
+    pub replaced: bool,
+    /// Requests and limits of the start that is under way.
+    pub given: Option<ResourceRequirements>,
 }
 
 /// Why a container is killed while its pod goes on.
@@ -166,6 +170,8 @@ impl Unit {
             backoff: Backoff::crash_loop(),
             not_before: None,
             base: 0,
+            replaced: false,
+            given: None,
         }
     }
 

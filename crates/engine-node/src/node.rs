@@ -187,6 +187,13 @@ async fn renew(leases: &Api<Lease>, identity: &Identity, node: &Node) -> kube::R
     }
 }
 
+/// Features by their gates that whoever changes a pod wants to know of (component-helpers nodedeclaredfeatures, AllFeatures): those of
+/// upstream's that are here.
+const FEATURES: [&str; 2] = [
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+];
+
 async fn report(
     client: &Client,
     identity: &Identity,
@@ -329,6 +336,7 @@ fn status(identity: &Identity, disk_pressure: bool, old: Option<&NodeStatus>) ->
             kubelet_endpoint: Some(DaemonEndpoint { port: 10250 }),
         }),
         node_info: Some(system_info(identity)),
+        declared_features: Some(FEATURES.map(str::to_owned).to_vec()),
         ..NodeStatus::default()
     }
 }

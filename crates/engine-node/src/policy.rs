@@ -44,7 +44,7 @@ pub fn wants_start(container: &Container, pod: &Pod, unit: &Unit) -> bool {
     if pod.metadata.deletion_timestamp.is_some() || unit.is_running() {
         return false;
     }
-    unit.exit_code().is_none_or(|code| restarts(container, pod, code))
+    unit.replaced || unit.exit_code().is_none_or(|code| restarts(container, pod, code))
 }
 
 /// Decides what to do next.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use engine_runtime::proto::Limits;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube_types::pod_resources::{Actual, Amounts, PodResources, Share, Turn};
 
 use crate::model::is_ephemeral;
 
@@ -100,8 +101,14 @@ pub fn qos(pod: &Pod) -> Qos {
     }
     let mut any = false;
     let mut guaranteed = true;
-    for container in containers(pod) {
-        let resources = container.resources.as_ref();
+    let whole = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let all: Vec<_> = match whole {
+        Some(_) => vec![whole],
+        None => containers(pod)
+            .map(|container| container.resources.as_ref())
+            .collect(),
+    };
+    for resources in all {
         for name in ["cpu", "memory"] {
             let (request, limit) = (
                 request(resources, name).unwrap_or(0),
@@ -135,17 +142,35 @@ pub fn quota(milli: i64) -> i64 {
     (milli * PERIOD / 1000).max(MIN_QUOTA)
 }
 
+/// The limits of a container as its cgroup has them: its own, or else those of the pod as a whole (pkg/kubelet/util/util.go, GetLimits).
+pub fn effective_limits(pod: &Pod, container: &Container) -> BTreeMap<String, Quantity> {
+    let own = container.resources.as_ref().and_then(|r| r.limits.clone());
+    let mut limits = own.unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let whole = spec.and_then(|spec| spec.resources.as_ref()?.limits.as_ref());
+    for name in ["cpu", "memory"] {
+        let missing = limits.get(name).is_none_or(|limit| milli(limit) == 0);
+        if let Some(limit) = whole.and_then(|whole| whole.get(name)).filter(|_| missing) {
+            limits.insert(name.to_owned(), limit.clone());
+        }
+    }
+    limits
+}
+
 /// Limits of one container's cgroup.
-pub fn container_limits(container: &Container) -> Limits {
-    let resources = container.resources.as_ref();
-    let cpu_limit = limit(resources, "cpu").filter(|milli| *milli > 0);
+pub fn container_limits(pod: &Pod, container: &Container) -> Limits {
+    let limits = effective_limits(pod, container);
+    let limit = |name: &str| part(Some(&limits), name).filter(|amount| *amount > 0);
+    let cpu_limit = limit("cpu");
     // A limit alone is also the request (the API server has defaulted it; this is for pods that came another way).
-    let cpu = request(resources, "cpu").or(cpu_limit).unwrap_or(0);
+    let cpu = request(container.resources.as_ref(), "cpu")
+        .or(cpu_limit)
+        .unwrap_or(0);
     Limits {
         cpu_shares: Some(shares(cpu)),
         cpu_quota: cpu_limit.map(quota),
         cpu_period: cpu_limit.map(|_| PERIOD as u64),
-        memory: limit(resources, "memory").filter(|bytes| *bytes > 0),
+        memory: limit("memory"),
         pids: None,
     }
 }
@@ -154,7 +179,7 @@ fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
-/// Requests (or limits) of a pod: its containers and sidecars together, or the largest init container with the sidecars before it,
+/// Requests (or limits) of a pod's containers: main ones and sidecars together, or the largest init container with the sidecars before it,
 /// whichever is more (component-helpers/resource, PodRequests).
 pub fn pod_total(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
     let Some(spec) = &pod.spec else { return 0 };
@@ -172,32 +197,104 @@ pub fn pod_total(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
     init.max(main + sidecars)
 }
 
-/// Limits of a pod's cgroup: limits only when every container has one.
-pub fn pod_limits(pod: &Pod, pids: Option<i64>) -> Limits {
-    let all = |name: &str| {
-        containers(pod)
-            .all(|container| limit(container.resources.as_ref(), name).is_some_and(|value| value > 0))
+/// All that a pod asks for and may use, by [`kube_types::pod_resources`]. `actual` says what of a container is in force.
+pub fn totals(pod: &Pod, actual: impl Fn(&str) -> Option<Actual>) -> PodResources {
+    let share = |container: &Container, counts: bool| Share {
+        actual: actual(&container.name).filter(|_| counts),
+        ..share(container.resources.as_ref())
     };
-    let cpu = pod_total(pod, |container| {
-        request(container.resources.as_ref(), "cpu").unwrap_or(0)
-    });
-    let cpu_limit = all("cpu").then(|| {
-        pod_total(pod, |container| {
-            limit(container.resources.as_ref(), "cpu").unwrap_or(0)
-        })
-    });
-    let memory = all("memory").then(|| {
-        pod_total(pod, |container| {
-            limit(container.resources.as_ref(), "memory").unwrap_or(0)
-        })
-    });
+    let all = containers(pod).map(|container| (turn(pod, container), container));
+    let all = all.map(|(turn, container)| (turn, share(container, turn != Turn::Init)));
+    let spec = pod.spec.as_ref();
+    PodResources {
+        containers: all.collect(),
+        pod: spec
+            .and_then(|spec| spec.resources.as_ref())
+            .map(|own| self::share(Some(own))),
+        overhead: amounts(spec.and_then(|spec| spec.overhead.as_ref())),
+        infeasible: false,
+    }
+}
+
+fn turn(pod: &Pod, container: &Container) -> Turn {
+    let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref());
+    let is_init = |c: &Container| c.name == container.name;
+    match init.unwrap_or_default().iter().any(is_init) {
+        true if is_sidecar(container) => Turn::Sidecar,
+        true => Turn::Init,
+        false => Turn::Main,
+    }
+}
+
+fn share(resources: Option<&ResourceRequirements>) -> Share {
+    Share {
+        requests: amounts(resources.and_then(|r| r.requests.as_ref())),
+        limits: amounts(resources.and_then(|r| r.limits.as_ref())),
+        actual: None,
+    }
+}
+
+/// Quantities that can be added and compared.
+pub fn amounts(quantities: Option<&BTreeMap<String, Quantity>>) -> Amounts {
+    let entries = quantities.into_iter().flatten();
+    entries
+        .filter_map(|(name, quantity)| Some((name.clone(), quantity.0.parse().ok()?)))
+        .collect()
+}
+
+/// What follows from a pod's requests and limits for it as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    /// Limits of its cgroup.
+    pub group: Limits,
+    /// All that it asks for.
+    pub requests: Amounts,
+    /// All that it may use.
+    pub limits: Amounts,
+}
+
+/// See [`Whole`].
+pub fn whole(pod: &Pod) -> Whole {
+    let totals = totals(pod, |_| None);
+    Whole {
+        group: pod_limits(pod, None),
+        requests: totals.requests(),
+        limits: totals.limits(),
+    }
+}
+
+/// Limits of a pod's cgroup: only when every container has one, or the pod as a whole (pkg/kubelet/cm/helpers_linux.go,
+/// ResourceConfigForPod).
+pub fn pod_limits(pod: &Pod, pids: Option<i64>) -> Limits {
+    let totals = totals(pod, |_| None);
+    let (requests, limits) = (totals.requests(), totals.limits());
+    let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let declared = |name: &str| {
+        let of = |resources| limit(resources, name).is_some_and(|value| value > 0);
+        of(own) || containers(pod).all(|container| of(container.resources.as_ref()))
+    };
+    let cpu = requests.get("cpu").map_or(0, kube_types::Quantity::milli_value);
+    let cpu_limit = limits.get("cpu").filter(|_| declared("cpu"));
+    let memory = limits.get("memory").filter(|_| declared("memory"));
     Limits {
         cpu_shares: Some(shares(cpu)),
-        cpu_quota: cpu_limit.map(quota),
+        cpu_quota: cpu_limit.map(|limit| quota(limit.milli_value())),
         cpu_period: cpu_limit.map(|_| PERIOD as u64),
-        memory,
+        memory: memory.map(kube_types::Quantity::value),
         pids,
     }
+}
+
+/// Each container's part of what the pod as a whole requests of memory and none of its containers does (remainingPodMemReqPerContainer).
+fn unclaimed_memory(pod: &Pod) -> i64 {
+    let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let Some(whole) = request(own, "memory") else {
+        return 0;
+    };
+    let claimed = pod_total(pod, |container| {
+        request(container.resources.as_ref(), "memory").unwrap_or(0)
+    });
+    (whole - claimed).max(0) / (containers(pod).count().max(1) as i64)
 }
 
 /// `oom_score_adj` of a container.
@@ -213,7 +310,8 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, capacity: i64) -> i32 {
         Qos::BestEffort => 1000,
         Qos::Burstable => {
             let memory = |container: &Container| request(container.resources.as_ref(), "memory").unwrap_or(0);
-            let score = |bytes: i64| 1000 - 1000 * bytes / capacity.max(1);
+            let extra = unclaimed_memory(pod);
+            let score = |bytes: i64| 1000 - 1000 * (bytes + extra) / capacity.max(1);
             let mut adjust = score(memory(container));
             if is_sidecar(container) {
                 let least = pod
@@ -265,12 +363,12 @@ mod tests {
             {"name": "a", "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}}},
             {"name": "b", "resources": {"requests": {"cpu": "250m"}, "limits": {"cpu": "500m", "memory": "1Mi"}}}
         ]}));
-        let first = container_limits(&pod.spec.as_ref().unwrap().containers[0]);
+        let first = container_limits(&pod, &pod.spec.as_ref().unwrap().containers[0]);
         assert_eq!(
             (first.cpu_shares, first.cpu_quota, first.memory),
             (Some(102), None, Some(32 << 20))
         );
-        let second = container_limits(&pod.spec.as_ref().unwrap().containers[1]);
+        let second = container_limits(&pod, &pod.spec.as_ref().unwrap().containers[1]);
         assert_eq!((second.cpu_shares, second.cpu_quota), (Some(256), Some(50_000)));
         let whole = pod_limits(&pod, None);
         assert_eq!(
@@ -279,6 +377,23 @@ mod tests {
         );
         assert_eq!(shares(0), 2);
         assert_eq!(quota(1), 1000);
+    }
+
+    #[test]
+    fn what_the_pod_as_a_whole_asks_for() {
+        let pod = pod(
+            serde_json::json!({"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+            "containers": [{"name": "a", "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "32Mi"}}}, {"name": "b"}]}),
+        );
+        let whole = pod_limits(&pod, None);
+        assert_eq!(
+            (whole.cpu_shares, whole.cpu_quota, whole.memory),
+            (Some(1024), Some(200_000), Some(1 << 30))
+        );
+        let containers = &pod.spec.as_ref().unwrap().containers;
+        let of = |index: usize| container_limits(&pod, &containers[index]);
+        assert_eq!((of(0).cpu_quota, of(0).memory), (Some(200_000), Some(32 << 20)));
+        assert_eq!((of(1).cpu_quota, of(1).memory), (Some(200_000), Some(1 << 30)));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine_net::NodeNet;
-use engine_runtime::cgroup::{GROUP, IDLE_GROUP};
+use engine_runtime::cgroup::{GROUP, IDLE_GROUP, Layout};
 use k8s_openapi::api::core::v1::Pod;
 use tokio_util::sync::CancellationToken;
 
+use crate::allocation::Book;
 use crate::downward::Facts;
 use crate::events::Recorder;
 use crate::images::Images;
@@ -50,6 +51,10 @@ pub struct Shared {
     pub cgroup: String,
     /// Allocatable resources.
     pub facts: Facts,
+    /// What pods were promised of them.
+    pub book: Arc<Book>,
+    /// Where cgroups are.
+    pub layout: Layout,
     /// Most tasks of one pod.
     pub pod_pids: Option<i64>,
     /// Cancelled when the agent stops; pods and containers stay as they are.

@@ -1,20 +1,24 @@
 //! The status of a pod as upstream's kubelet computes it (pkg/kubelet/kubelet_pods.go, getPhase and convertToAPIContainerStatuses;
 //! pkg/kubelet/status/generate.go). Pure.
 mod conditions;
+mod resources;
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
+    ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodCondition, PodIP, PodStatus,
+    VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use self::conditions::OWNED;
 use self::conditions::conditions;
+pub use self::conditions::is_owned;
+use crate::allocation::Kept;
 use crate::model::{Role, Terminated, Unit, specs};
-use crate::{policy, resources};
+use crate::policy;
+use crate::resources::{Whole, qos};
 
 /// Scheme of container ids.
 pub const SCHEME: &str = "cncfdemo://";
@@ -36,6 +40,12 @@ pub struct Inputs<'a> {
     pub start_time: Timestamp,
     /// The node ended it: reason and message.
     pub evicted: Option<(&'a str, &'a str)>,
+    /// What its requests and limits come to.
+    pub whole: &'a Whole,
+    /// What it was promised of them, and what is in force.
+    pub kept: Option<&'a Kept>,
+    /// What is said of its resizes.
+    pub resize: Vec<PodCondition>,
     /// The status before, for transition times.
     pub old: &'a PodStatus,
     /// Now.
@@ -96,9 +106,11 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
         host_ip: Some(host_ip),
         pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
         pod_ip: ip,
-        qos_class: Some(resources::qos(pod).name().to_owned()),
+        qos_class: Some(qos(pod).name().to_owned()),
         start_time: Some(old.start_time.clone().unwrap_or_else(|| time(inputs.start_time))),
         observed_generation: generation,
+        allocated_resources: resources::quantities(&inputs.whole.requests),
+        resources: Some(resources::of_pod(pod, phase, inputs)),
         reason,
         message,
         nominated_node_name: old.nominated_node_name.clone(),
@@ -140,7 +152,8 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
             status.image.clone_from(&instance.image);
             status.image_id.clone_from(&instance.image_id);
             status.container_id = Some(format!("{SCHEME}{}", instance.id));
-            status.resources = Some(container.resources.clone().unwrap_or_default());
+            let running = instance.running_since().is_some();
+            status.resources = Some(resources::of_container(container, running, inputs));
             status.allocated_resources = container
                 .resources
                 .as_ref()
@@ -254,7 +267,8 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
     let (mut pending_init, mut pending_sidecars, mut failed_init) = (0, 0, 0);
     let (mut unknown, mut running, mut waiting, mut stopped, mut stopped_for_good, mut succeeded) =
         (0, 0, 0, 0, 0, 0);
-    for (container, role) in specs(pod).filter(|(_, role)| *role != Role::Ephemeral) {
+    let counted = specs(pod).zip(inputs.units);
+    for ((container, role), unit) in counted.filter(|((_, role), _)| *role != Role::Ephemeral) {
         let list = if role == Role::Main { main } else { init };
         let Some(status) = find(list, &container.name).map(|index| &list[index]) else {
             unknown += 1;
@@ -284,7 +298,8 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
                 }
             }
             Role::Main | Role::Ephemeral => {
-                if is_running {
+                // One that is ended for a resize has not ended for its pod.
+                if is_running || unit.replaced {
                     running += 1;
                 } else if let Some(code) = ended {
                     stopped += 1;
@@ -341,6 +356,10 @@ mod tests {
 
     fn status(pod: &Pod, units: &[Unit], terminal: bool) -> PodStatus {
         let old = PodStatus::default();
+        resized(pod, units, terminal, None, &old)
+    }
+
+    fn resized(pod: &Pod, units: &[Unit], terminal: bool, kept: Option<&Kept>, old: &PodStatus) -> PodStatus {
         generate(
             pod,
             &Inputs {
@@ -351,7 +370,10 @@ mod tests {
                 host_ip: "10.160.0.11".parse().unwrap(),
                 start_time: at(100),
                 evicted: None,
-                old: &old,
+                whole: &crate::resources::whole(pod),
+                kept,
+                resize: Vec::new(),
+                old,
                 now: at(101),
             },
         )
@@ -416,6 +438,67 @@ mod tests {
             "PodReadyToStartContainers=False Initialized=True Ready=False ContainersReady=False PodScheduled=True"
         );
         assert_eq!(done.init_container_statuses.unwrap()[1].restart_count, 1);
+    }
+
+    /// As a kubelet 1.36 writes it: the promise beside what is in force, for each container and the pod.
+    #[test]
+    fn a_resize_shows_both_ends() {
+        let pod = |cpu: &str, memory: &str| {
+            let own = serde_json::json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": "2", "memory": memory}});
+            pod(
+                serde_json::json!({"restartPolicy": "OnFailure", "containers": [{"name": "c", "resources": own}]}),
+            )
+        };
+        let (before, after) = (pod("300m", "64Mi"), pod("500m", "128Mi"));
+        let kept = Kept {
+            allocated: crate::allocation::Granted::of(&after),
+            actuated: crate::allocation::Granted::in_force(&before),
+            group: crate::resources::pod_limits(&before, None),
+            unsettled: false,
+        };
+        let mut all = units(&after);
+        set(&mut all[0], 0, None);
+        let old = PodStatus::default();
+        let shown = serde_json::to_value(resized(&after, &all, false, Some(&kept), &old)).unwrap();
+        let in_force = serde_json::json!({"requests": {"cpu": "300m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "64Mi"}});
+        let promised = serde_json::json!({"cpu": "500m", "memory": "128Mi"});
+        let container = &shown["containerStatuses"][0];
+        assert_eq!(container["resources"], in_force);
+        assert_eq!(container["allocatedResources"], promised);
+        assert_eq!(shown["allocatedResources"], promised);
+        let group = serde_json::json!({"requests": {"cpu": "300m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "64Mi"}});
+        assert_eq!(
+            shown["resources"], group,
+            "the pod's cgroup knows no request of memory"
+        );
+        // A container that ends for its resize is not the end of its pod.
+        set(&mut all[0], 0, Some(0));
+        assert_eq!(
+            resized(&after, &all, false, Some(&kept), &old).phase.as_deref(),
+            Some("Succeeded")
+        );
+        all[0].replaced = true;
+        let between = resized(&after, &all, false, Some(&kept), &old);
+        assert_eq!(between.phase.as_deref(), Some("Running"));
+        let shown = serde_json::to_value(&between.container_statuses).unwrap();
+        assert_eq!(shown[0]["resources"]["requests"], promised);
+    }
+
+    #[test]
+    fn a_pod_that_asks_for_nothing_has_nothing() {
+        let pod = pod(serde_json::json!({"containers": [{"name": "c"}]}));
+        let kept = Kept {
+            group: crate::resources::pod_limits(&pod, None),
+            ..Kept::default()
+        };
+        let mut all = units(&pod);
+        set(&mut all[0], 0, None);
+        let shown = resized(&pod, &all, false, Some(&kept), &PodStatus::default());
+        assert_eq!(
+            serde_json::to_value(&shown.resources).unwrap(),
+            serde_json::json!({})
+        );
+        assert_eq!(shown.allocated_resources, None);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! A small share below `GROUP` would not do: its tasks would count as much as any program of the host when nothing else of the
 //! cluster runs, and who wakes would wait for the end of their slice (on a 2-core VM, 500 requests/s beside two busy processes: p99 86 ms).
 
+mod limits;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -170,55 +172,6 @@ impl Layout {
         Ok(())
     }
 
-    /// Sets limits on an existing group.
-    fn limit(&self, path: &str, limits: &Limits) -> Result<()> {
-        match self {
-            Self::Unified { root } => {
-                let folder = root.join(path);
-                if let Some(shares) = limits.cpu_shares {
-                    write(&folder.join("cpu.weight"), &weight(shares).to_string())?;
-                }
-                if let Some(quota) = limits.cpu_quota {
-                    let period = limits.cpu_period.unwrap_or(100_000);
-                    let quota = if quota < 0 {
-                        "max".to_owned()
-                    } else {
-                        quota.to_string()
-                    };
-                    write(&folder.join("cpu.max"), &format!("{quota} {period}"))?;
-                }
-                if let Some(memory) = limits.memory {
-                    write(&folder.join("memory.max"), &max_or(memory))?;
-                }
-                if let Some(pids) = limits.pids {
-                    write(&folder.join("pids.max"), &max_or(pids))?;
-                }
-            }
-            Self::Legacy { .. } => {
-                let write_to = |controller: &str, file: &str, value: String| {
-                    self.folder(controller, path)
-                        .map_or(Ok(()), |folder| write(&folder.join(file), &value))
-                };
-                if let Some(shares) = limits.cpu_shares {
-                    write_to("cpu", "cpu.shares", shares.clamp(2, 262_144).to_string())?;
-                }
-                if let Some(period) = limits.cpu_period {
-                    write_to("cpu", "cpu.cfs_period_us", period.to_string())?;
-                }
-                if let Some(quota) = limits.cpu_quota {
-                    write_to("cpu", "cpu.cfs_quota_us", quota.to_string())?;
-                }
-                if let Some(memory) = limits.memory {
-                    write_to("memory", "memory.limit_in_bytes", memory.to_string())?;
-                }
-                if let Some(pids) = limits.pids {
-                    write_to("pids", "pids.max", max_or(pids))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Moves a process into a group, in every hierarchy.
     pub fn join(&self, path: &str, pid: i32) -> Result<()> {
         check_path(path)?;
@@ -340,11 +293,6 @@ impl Layout {
     }
 }
 
-/// kubelet's and runc's translation of v1 shares (2..262144) to a v2 weight (1..10000).
-pub fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
-}
-
 /// Refuses paths that could leave the tree, and the root itself.
 fn check_path(path: &str) -> Result<()> {
     let plain = Path::new(path)
@@ -389,14 +337,6 @@ fn inherit(folder: &Path, file: &str) {
         && let Ok(value) = fs::read_to_string(parent.join(file))
     {
         let _ = fs::write(own, value.trim());
-    }
-}
-
-fn max_or(value: i64) -> String {
-    if value < 0 {
-        "max".to_owned()
-    } else {
-        value.to_string()
     }
 }
 
@@ -486,13 +426,6 @@ mod tests {
             }
         );
         assert_eq!(Layout::from_mountinfo("1 0 0:1 / / rw - ext4 /dev/sda rw"), None);
-    }
-
-    #[test]
-    fn weights_are_those_of_runc() {
-        assert_eq!(weight(2), 1);
-        assert_eq!(weight(1024), 39);
-        assert_eq!(weight(262_144), 10_000);
     }
 
     #[test]

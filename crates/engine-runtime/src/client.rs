@@ -248,6 +248,15 @@ impl Client {
         .await
     }
 
+    /// Sets limits on a cgroup that exists. [`Error::Io`] with the kernel's words when it refuses them.
+    pub async fn set_limits(&self, path: &str, limits: Limits) -> Result<()> {
+        self.done(&Request::SetLimits {
+            path: path.to_owned(),
+            limits,
+        })
+        .await
+    }
+
     /// Removes a cgroup and all below it; with `kill` its processes first.
     pub async fn remove_cgroup(&self, path: &str, kill: bool) -> Result<()> {
         self.done(&Request::RemoveCgroup {
@@ -348,6 +357,7 @@ fn is_idempotent(request: &Request) -> bool {
             | Request::Resize { .. }
             | Request::ReopenLog { .. }
             | Request::EnsureCgroup { .. }
+            | Request::SetLimits { .. }
             | Request::RemoveCgroup { .. }
     )
 }

@@ -394,6 +394,13 @@ pub enum Request {
         /// Limits.
         limits: Limits,
     },
+    /// Set limits on a cgroup that exists, of a container or above one, while its processes run.
+    SetLimits {
+        /// Relative path.
+        path: String,
+        /// Limits.
+        limits: Limits,
+    },
     /// Remove a cgroup and everything below it; fine if it is not there. Processes in it are killed when `kill`.
     RemoveCgroup {
         /// Relative path.

@@ -74,6 +74,13 @@ pub enum Job {
         /// Limits.
         limits: Limits,
     },
+    /// Set limits on an existing cgroup.
+    SetLimits {
+        /// Relative path.
+        path: String,
+        /// Limits.
+        limits: Limits,
+    },
     /// Remove a cgroup.
     RemoveCgroup {
         /// Relative path.
@@ -166,6 +173,7 @@ fn run(job: Job, paths: &Paths, layout: &Layout) -> Result<(Outcome, Vec<OwnedFd
         Job::Exec(job) => exec::run(*job, paths),
         Job::Remove { id, dir, cgroup } => remove(&id, &dir, &cgroup, paths, layout).map(nothing),
         Job::EnsureCgroup { path, limits } => layout.ensure(&path, &limits).map(nothing),
+        Job::SetLimits { path, limits } => layout.set_limits(&path, &limits).map(nothing),
         Job::RemoveCgroup { path, kill } => {
             if kill {
                 layout.kill(&path)?;

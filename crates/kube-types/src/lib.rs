@@ -9,6 +9,7 @@ mod intstr;
 mod label_parser;
 mod labels;
 mod names;
+pub mod pod_resources;
 mod quantity;
 mod time;
 

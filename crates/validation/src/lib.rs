@@ -177,6 +177,7 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
         "" => update_main(e, kind, rules, &old, &new),
         "status" => update_status(e, kind, &old, &new),
         "ephemeralcontainers" => pod::update_ephemeral(e, &old, &new),
+        "resize" => pod::update_resize(e, &old, &new),
         "scale" => e.non_negative(&new.get("spec").get("replicas")),
         _ => {}
     }

@@ -6,6 +6,7 @@ use crate::{validate_create, validate_update};
 mod changes;
 mod others;
 mod pods;
+mod resizes;
 
 /// What an API server does before it validates.
 fn prepared(definition: &str, mut object: Value) -> Value {

@@ -10,5 +10,6 @@ mod lifecycle;
 mod nodes;
 mod priorities;
 mod reboot;
+mod resize;
 mod side_by_side;
 mod upgrade;

@@ -1,7 +1,8 @@
 //! LimitRanger: defaults and bounds of a namespace's containers, pods and claims.
 use kube_types::Quantity;
+use kube_types::pod_resources::{Amounts, PodResources};
 use schema::KindInfo;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::Api,
@@ -24,6 +25,23 @@ const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 
 /// Requests and limits that a pod leaves out; an annotation tells of them.
 pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
+    let told = fill_all(api, namespace, pod);
+    if !told.is_empty() {
+        let note = format!("LimitRanger plugin set: {}", told.join("; "));
+        crate::json::set(pod, &["metadata", "annotations", ANNOTATION], note);
+    }
+}
+
+/// The same for a pod that is resized, whose annotations nobody changes; none that is on its way out.
+pub fn fill_containers(api: &Api, pod: &mut Value, old: &Value) {
+    if text(old, "/metadata/deletionTimestamp").is_empty() {
+        let namespace = text(pod, "/metadata/namespace").to_owned();
+        fill_all(api, &namespace, pod);
+    }
+}
+
+/// Fills in what is missing; tells of it.
+fn fill_all(api: &Api, namespace: &str, pod: &mut Value) -> Vec<String> {
     let mut told = Vec::new();
     for limit in limits(api, namespace)
         .iter()
@@ -45,10 +63,7 @@ pub fn apply_defaults(api: &Api, namespace: &str, pod: &mut Value) {
             }
         }
     }
-    if !told.is_empty() {
-        let note = format!("LimitRanger plugin set: {}", told.join("; "));
-        crate::json::set(pod, &["metadata", "annotations", ANNOTATION], note);
-    }
+    told
 }
 
 /// Fills in what is missing; gives its names.
@@ -112,22 +127,15 @@ pub fn check(api: &Api, kind: &'static KindInfo, object: &Value) -> Result<()> {
 
 /// The requests and limits of a whole pod.
 fn sum(pod: &Value) -> Value {
-    let mut total = Value::Object(Map::new());
-    for what in ["requests", "limits"] {
-        let mut sums: Map<String, Value> = Map::new();
-        for container in list(pod, "/spec/containers") {
-            for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
-                let Some(more) = quantity(Some(value)) else {
-                    continue;
-                };
-                let before = quantity(sums.get(resource));
-                let sum = before.map_or_else(|| more.clone(), |b| b.add(&more));
-                sums.insert(resource.clone(), sum.canonical().into());
-            }
-        }
-        total[what] = sums.into();
-    }
-    total
+    let mut resources = PodResources::of(pod, false);
+    resources.overhead.clear();
+    let shown = |amounts: Amounts| -> Map<String, Value> {
+        let entries = amounts.into_iter();
+        entries
+            .map(|(name, amount)| (name, amount.canonical().into()))
+            .collect()
+    };
+    json!({"requests": shown(resources.requests()), "limits": shown(resources.limits())})
 }
 
 fn bounds(limit: &Value, kind: &str, resources: &Value, found: &mut Vec<String>) {

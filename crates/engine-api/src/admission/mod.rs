@@ -20,6 +20,7 @@ mod nodes;
 mod pod_security;
 mod priority;
 mod quota;
+mod resize;
 mod runtime_class;
 mod serviceaccounts;
 mod storage;
@@ -88,12 +89,20 @@ pub fn check_quota(api: &Api, kind: &'static KindInfo, object: &Value) -> Result
     quota::check(api, kind, object, None)
 }
 
-/// Change an update, or refuse it.
-pub fn mutate_update(api: &Api, kind: &'static KindInfo, new: &mut Value, old: &Value) -> Result<()> {
+/// Change an update, or refuse it. `subresource` is empty for one of the object itself.
+pub fn mutate_update(
+    api: &Api,
+    kind: &'static KindInfo,
+    subresource: &str,
+    new: &mut Value,
+    old: &Value,
+) -> Result<()> {
     if custom::is(kind) {
         return Ok(());
     }
     match kind.plural {
+        "pods" if subresource == "resize" => limits::fill_containers(api, new, old),
+        _ if !subresource.is_empty() => {}
         "pods" => {
             priority::keep_on_update(new, old);
             tolerations::admit_pod(&api.config, new);
@@ -123,6 +132,13 @@ pub fn validate_update(
             certificates::check_signer(api, call, kind, old, "sign")?;
         }
         _ => {}
+    }
+    if subresource == "resize" {
+        if text(old, "/metadata/deletionTimestamp").is_empty() {
+            limits::check(api, kind, new)?;
+        }
+        resize::check(api, kind, new, old)?;
+        quota::check(api, kind, new, Some(old))?;
     }
     if !subresource.is_empty() {
         return Ok(());

@@ -1,9 +1,13 @@
 //! ResourceQuota: what a namespace may use (apiserver `admission/plugin/resourcequota`). Use is counted from the store, under
 //! a lock; `status.used` is written so that people can see it.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use engine_store::{Precondition, Stored};
 use kube_types::Quantity;
+use kube_types::pod_resources::{PodResources, is_pod_level_resource, qos_class};
 use schema::KindInfo;
 use serde_json::Value;
 
@@ -69,12 +73,14 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
             continue;
         }
         let name = text(&quota.value, "/metadata/name");
-        // A pod must say what it uses of everything that is limited.
-        if is_pod(kind) && old.is_none() {
+        // Every container must say what it uses of what is limited, unless the pod says it for all.
+        if is_pod(kind) && !speaks_for_all(new) {
             let missing: Vec<String> = limited
                 .keys()
-                .filter(|k| is_compute(k) && find(&delta, k).is_none())
-                .map(|k| format!("{k} for: {}", containers_without(new, k)))
+                .filter(|k| is_compute(k) && !k.ends_with("ephemeral-storage"))
+                .map(|k| (k, containers_without(new, k)))
+                .filter(|(_, names)| !names.is_empty())
+                .map(|(k, names)| format!("{k} for: {names}"))
                 .collect();
             if !missing.is_empty() {
                 let why = format!("failed quota: {name}: must specify {}", missing.join("; "));
@@ -152,12 +158,22 @@ fn containers_without(pod: &Value, resource: &str) -> String {
         Some((what, resource)) => (what, resource),
         None => ("requests", resource),
     };
-    let names: Vec<&str> = list(pod, "/spec/containers")
+    let all = list(pod, "/spec/containers")
         .iter()
+        .chain(list(pod, "/spec/initContainers"));
+    let names: BTreeSet<&str> = all
         .filter(|c| c["resources"][what].get(resource).is_none())
         .map(|c| text(c, "/name"))
         .collect();
-    names.join(",")
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// Whether requests or limits are those of the pod as a whole (IsPodLevelResourcesSet).
+fn speaks_for_all(pod: &Value) -> bool {
+    ["requests", "limits"].iter().any(|what| {
+        let own = pod["spec"]["resources"][*what].as_object();
+        own.is_some_and(|own| own.keys().any(|name| is_pod_level_resource(name)))
+    })
 }
 
 /// `cpu` is `requests.cpu`.
@@ -216,7 +232,7 @@ fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
     let terminating = new
         .pointer("/spec/activeDeadlineSeconds")
         .is_some_and(|v| !v.is_null());
-    let best_effort = crate::registry::strategy::qos_class(new) == "BestEffort";
+    let best_effort = qos_class(new) == "BestEffort";
     scopes.iter().all(|scope| match *scope {
         "Terminating" => terminating,
         "NotTerminating" => !terminating,
@@ -241,21 +257,11 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
                 return used;
             }
             used.insert("pods".to_owned(), one());
-            for what in ["requests", "limits"] {
-                let mut sums = resources(list(object, "/spec/containers"), what, Quantity::add);
-                // Init containers run before: the larger of both counts.
-                for (resource, quantity) in resources(list(object, "/spec/initContainers"), what, |a, b| {
-                    a.max(b).clone()
-                }) {
-                    let entry = sums.entry(resource).or_insert_with(|| Quantity::from_integer(0));
-                    if quantity > *entry {
-                        *entry = quantity;
-                    }
-                }
-                used.extend(
-                    sums.into_iter()
-                        .map(|(resource, quantity)| (format!("{what}.{resource}"), quantity)),
-                );
+            // Of a resize that is under way, whichever is more.
+            let resources = PodResources::of(object, true);
+            for (what, amounts) in [("requests", resources.requests()), ("limits", resources.limits())] {
+                let amounts = amounts.into_iter();
+                used.extend(amounts.map(|(resource, quantity)| (format!("{what}.{resource}"), quantity)));
             }
         }
         "services" => {
@@ -299,22 +305,6 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
         }
     }
     used
-}
-
-fn resources(containers: &[Value], what: &str, join: impl Fn(&Quantity, &Quantity) -> Quantity) -> Usage {
-    let mut sums = Usage::new();
-    for container in containers {
-        for (resource, value) in container["resources"][what].as_object().into_iter().flatten() {
-            let Some(quantity) = value.as_str().and_then(|v| v.parse::<Quantity>().ok()) else {
-                continue;
-            };
-            let sum = sums
-                .get(resource)
-                .map_or_else(|| quantity.clone(), |before| join(before, &quantity));
-            sums.insert(resource.clone(), sum);
-        }
-    }
-    sums
 }
 
 /// What all objects of this kind use now.

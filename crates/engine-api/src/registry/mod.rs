@@ -17,6 +17,7 @@ pub mod label_keys;
 pub mod list;
 pub mod meta;
 pub mod patch;
+pub mod resize;
 pub mod services;
 pub mod strategy;
 pub mod update;

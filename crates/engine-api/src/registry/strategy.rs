@@ -1,12 +1,12 @@
 //! What differs from kind to kind when objects are written (kubernetes `pkg/registry/*/*/strategy.go`).
-use kube_types::Quantity;
+use kube_types::pod_resources::qos_class;
 use schema::KindInfo;
 use serde_json::{Map, Value, json};
 
 use crate::{
     admission, aggregation, custom,
     json::{self, list, number, set, text},
-    registry::{label_keys, meta},
+    registry::{label_keys, meta, resize},
 };
 
 /// A StatefulSet's field behind a gate that is closed (MaxUnavailableStatefulSet): dropped unless it was there before
@@ -325,6 +325,7 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                 set(new, &["metadata", "managedFields"], fields);
             }
         }
+        "resize" => resize::keep_others(new, old),
         "status" | "approval" => {
             let keep: Vec<String> = old
                 .as_object()
@@ -439,33 +440,6 @@ fn custom_generation(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
     }
 }
 
-/// Guaranteed, Burstable or BestEffort (`pkg/apis/core/helper/qos`).
-pub fn qos_class(pod: &Value) -> &'static str {
-    let mut guaranteed = true;
-    let mut any = false;
-    let positive = |v: Option<&Value>| {
-        v.and_then(Value::as_str)
-            .and_then(|q| q.parse::<Quantity>().ok())
-            .filter(|q| q.milli_value() > 0)
-    };
-    for container in list(pod, "/spec/containers")
-        .iter()
-        .chain(list(pod, "/spec/initContainers"))
-    {
-        for resource in ["cpu", "memory"] {
-            let request = positive(container.pointer(&format!("/resources/requests/{resource}")));
-            let limit = positive(container.pointer(&format!("/resources/limits/{resource}")));
-            any |= request.is_some() || limit.is_some();
-            guaranteed &= limit.is_some() && request.as_ref().is_none_or(|r| Some(r) == limit.as_ref());
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
-}
-
 /// How long a pod may take to end; 0 removes it at once (`pkg/registry/core/pod/strategy.go` CheckGracefulDelete).
 pub fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
     let mut period = asked
@@ -481,25 +455,6 @@ pub fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quality_of_service() {
-        let pod = |resources: Value| json!({"spec": {"containers": [{"resources": resources}]}});
-        assert_eq!(qos_class(&pod(json!({}))), "BestEffort");
-        assert_eq!(qos_class(&pod(json!({"requests": {"cpu": "1"}}))), "Burstable");
-        let equal = json!({"cpu": "1", "memory": "1Gi"});
-        assert_eq!(
-            qos_class(&pod(json!({"requests": equal, "limits": equal}))),
-            "Guaranteed"
-        );
-        assert_eq!(qos_class(&pod(json!({"limits": equal}))), "Guaranteed");
-        assert_eq!(
-            qos_class(&pod(
-                json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": equal})
-            )),
-            "Burstable"
-        );
-    }
 
     #[test]
     fn grace() {

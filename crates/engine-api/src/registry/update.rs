@@ -165,9 +165,7 @@ impl Api {
         }
         let (kind, mut new) = body::to_stored(request_kind, new);
         let old = &stored.value;
-        if subresource.is_empty() {
-            admission::mutate_update(self, kind, &mut new, old)?;
-        }
+        admission::mutate_update(self, kind, by, &mut new, old)?;
         // Whoever binds is asked about the binding.
         let asks = by != "binding";
         let shown = |object: &Value| match by {
@@ -182,9 +180,7 @@ impl Api {
             new = body::to_stored(request_kind, changed).1;
             meta::keep_old(&mut new, old);
             json::set(&mut new, &["metadata", "resourceVersion"], old_version);
-            if subresource.is_empty() {
-                admission::mutate_update(self, kind, &mut new, old)?;
-            }
+            admission::mutate_update(self, kind, by, &mut new, old)?;
         }
         let mut services = if kind.plural == "services" && !custom::is(kind) {
             Some(self.services.lock().await)

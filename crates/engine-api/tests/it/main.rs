@@ -19,6 +19,7 @@ mod pod_security;
 mod pods;
 mod policies;
 mod rbac;
+mod resizes;
 mod routes;
 mod rules;
 mod streams;

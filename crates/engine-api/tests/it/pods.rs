@@ -182,11 +182,6 @@ async fn eviction_heeds_budgets() {
 async fn what_is_missing_says_so() {
     let server = Server::new().await;
     bound(&server, "p").await;
-    let (code, message) = server
-        .fails("PATCH", &format!("{PODS}/p/resize"), &json!({}))
-        .await;
-    assert_eq!(code, 501);
-    assert!(message.contains("not supported"), "{message}");
     let (code, message) = server.fails("GET", &format!("{PODS}/p/log"), &Value::Null).await;
     assert_eq!((code, message.as_str()), (503, "no node agent is running"));
 }

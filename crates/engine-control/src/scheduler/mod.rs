@@ -182,14 +182,21 @@ impl Scheduler {
             let relabelled =
                 old.is_some_and(|o| o.metadata.labels != pod.metadata.labels || o.spec != pod.spec);
             let known = self.placed.get(&uid) == Some(&node);
-            if known && !relabelled && old.is_some_and(|o| o.deleting() == pod.deleting()) {
+            let info = Arc::new(PodInfo::new(pod));
+            let before = self.snapshot.nodes.get(&node).and_then(|n| n.pods.get(&uid));
+            let shrunk = before.is_some_and(|before| info.requests.is_less_than(&before.requests));
+            if shrunk {
+                // A resize has freed something.
+                self.pending.wake(now);
+            }
+            if known && !relabelled && old.is_some_and(|o| o.deleting() == info.pod.deleting()) {
                 // Only its status changed: keep the newest form, nothing else follows.
-                if let Some(info) = self.snapshot.nodes.get_mut(&node) {
-                    info.add(Arc::new(PodInfo::new(pod)));
+                if let Some(node) = self.snapshot.nodes.get_mut(&node) {
+                    node.add(info);
                 }
                 return;
             }
-            self.place(&node, Arc::new(PodInfo::new(pod)));
+            self.place(&node, info);
             // A newcomer may be what another pod's affinity or spreading waits for.
             self.pending.wake_if(now, |p| {
                 p.pod.spec.as_ref().is_some_and(|s| {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::meta::Meta;
-use crate::{pods, quantity};
+use crate::{pods, quantity, requests};
 
 /// Amounts by resource name: cpu in thousandths, everything else in units.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,18 +34,16 @@ impl Resources {
         }
     }
 
+    /// Whether some amount of `other` is more than this has.
+    pub fn is_less_than(&self, other: &Self) -> bool {
+        other.0.iter().any(|(name, amount)| self.get(name) < *amount)
+    }
+
     fn subtract(&mut self, other: &Self) {
         for (name, amount) in &other.0 {
             if let Some(sum) = self.0.get_mut(name) {
                 *sum -= amount;
             }
-        }
-    }
-
-    fn raise_to(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            let most = self.0.entry(name.clone()).or_insert(0);
-            *most = (*most).max(*amount);
         }
     }
 }
@@ -58,52 +56,32 @@ pub(crate) fn amount(name: &str, value: &Quantity) -> Option<i64> {
     }
 }
 
-fn requests(resources: Option<&ResourceRequirements>) -> Resources {
-    resources
-        .and_then(|r| r.requests.as_ref())
-        .map(Resources::of)
-        .unwrap_or_default()
-}
-
-/// What a pod asks for (k8s.io/component-helpers/resource PodRequests): containers and sidecars together, or an init
-/// container with the sidecars started before it, whichever is more; pod-level requests win; plus the overhead.
-pub(crate) fn pod_requests(spec: &PodSpec) -> Resources {
-    let mut sum = Resources::default();
-    for container in &spec.containers {
-        sum.add(&requests(container.resources.as_ref()));
-    }
-    let mut sidecars = Resources::default();
-    let mut initial = Resources::default();
-    for container in spec.init_containers.iter().flatten() {
-        let mut wanted = requests(container.resources.as_ref());
-        if is_sidecar(container) {
-            sum.add(&wanted);
-            sidecars.add(&wanted);
-            wanted = sidecars.clone();
-        } else {
-            wanted.add(&sidecars);
-        }
-        initial.raise_to(&wanted);
-    }
-    sum.raise_to(&initial);
-    for (name, amount) in requests(spec.resources.as_ref()).0 {
-        sum.0.insert(name, amount);
-    }
-    if let Some(overhead) = &spec.overhead {
-        sum.add(&Resources::of(overhead));
-    }
-    sum
-}
-
-fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
+/// What a pod asks for (k8s.io/component-helpers/resource PodRequests).
+pub(crate) fn pod_requests(pod: &Pod) -> Resources {
+    let requests = requests::of(pod, true).requests().into_iter();
+    let amount = |name: &str, q: &kube_types::Quantity| match name {
+        "cpu" => q.milli_value(),
+        _ => q.value(),
+    };
+    Resources(
+        requests
+            .map(|(name, quantity)| {
+                let amount = amount(&name, &quantity);
+                (name, amount)
+            })
+            .collect(),
+    )
 }
 
 /// A port of the host that a pod wants: address, protocol, number.
 pub(crate) type HostPort = (String, String, i32);
 
 pub(crate) fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| is_sidecar(c));
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|c| requests::is_sidecar(c));
     spec.containers
         .iter()
         .chain(sidecars)
@@ -130,11 +108,8 @@ pub(crate) struct PodInfo {
 
 impl PodInfo {
     pub fn new(pod: Arc<Pod>) -> Self {
-        let (requests, ports) = pod
-            .spec
-            .as_ref()
-            .map(|s| (pod_requests(s), host_ports(s)))
-            .unwrap_or_default();
+        let requests = pod_requests(&pod);
+        let ports = pod.spec.as_ref().map(host_ports).unwrap_or_default();
         Self { pod, requests, ports }
     }
 
@@ -201,17 +176,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn init_and_sidecar_requests() {
-        let spec: PodSpec = serde_json::from_value(json!({
-            "containers": [{"name": "a", "resources": {"requests": {"cpu": "100m", "memory": "1Ki"}}}, {"name": "b", "resources": {"requests": {"cpu": "1"}}}],
-            "initContainers": [
-                {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "200m"}}},
-                {"name": "i", "resources": {"requests": {"cpu": "2", "memory": "512"}}}],
-            "overhead": {"cpu": "10m"}
-        }))
-        .unwrap();
-        let r = pod_requests(&spec);
-        assert_eq!((r.get("cpu"), r.get("memory")), (2210, 1024));
+    fn a_resize_takes_what_it_will_need_and_frees_what_is_free() {
+        let pod = |spec: &str, allocated: &str, actual: &str| -> Pod {
+            let own = |cpu: &str| json!({"requests": {"cpu": cpu}});
+            serde_json::from_value(json!({"spec": {"resources": own(spec), "containers": [{"name": "a"}], "overhead": {"cpu": "10m"}},
+                "status": {"resources": own(actual), "allocatedResources": {"cpu": allocated}}}))
+            .unwrap()
+        };
+        let cpu = |pod: &Pod| pod_requests(pod).get("cpu");
+        assert_eq!(cpu(&pod("2", "1", "1")), 2010);
+        assert_eq!(cpu(&pod("1", "1", "2")), 2010);
+        assert_eq!(cpu(&pod("1", "1", "1")), 1010);
+        let less = pod_requests(&pod("1", "1", "1"));
+        assert!(less.is_less_than(&pod_requests(&pod("1", "1", "2"))) && !less.is_less_than(&less));
     }
 
     #[test]

@@ -165,9 +165,7 @@ impl Source {
     }
 
     fn read_now(&self, mut stats: NodeStats, listed: &[Info], pods: &HashMap<String, Arc<Pod>>) -> NodeStats {
-        let Ok(layout) = Layout::detect() else {
-            return stats;
-        };
+        let layout = &self.shared.layout;
         let mut by_pod: BTreeMap<&str, Vec<&Info>> = BTreeMap::new();
         for info in listed {
             by_pod
@@ -189,7 +187,7 @@ impl Source {
                 .and_then(|info| network_of(info.pid));
             let containers = infos
                 .iter()
-                .filter_map(|info| self.container(&layout, pod, info))
+                .filter_map(|info| self.container(layout, pod, info))
                 .collect();
             stats.pods.push(PodStats {
                 namespace: pod.metadata.namespace.clone().unwrap_or_default(),

@@ -2,16 +2,22 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use super::{Inputs, time};
+use crate::allocation::{IN_PROGRESS, PENDING};
 use crate::model::{Role, specs};
 
-/// Conditions that the kubelet owns, in the order in which upstream writes them.
-pub const OWNED: [&str; 5] = [
+/// Conditions that the kubelet gives every pod, in the order in which upstream writes them.
+const ALWAYS: [&str; 5] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
 ];
+
+/// Whether a condition is the kubelet's: one of those, or one of a resize, which stand before them.
+pub fn is_owned(condition: &str) -> bool {
+    ALWAYS.contains(&condition) || matches!(condition, PENDING | IN_PROGRESS)
+}
 
 /// What the kubelet owns, and before it what others wrote.
 pub(super) fn conditions(
@@ -25,7 +31,7 @@ pub(super) fn conditions(
         .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
-        .filter(|condition| !OWNED.contains(&condition.type_.as_str()))
+        .filter(|condition| !is_owned(&condition.type_))
         .cloned()
         .collect();
     let containers_ready = containers_ready(pod, init, main, phase);
@@ -41,7 +47,8 @@ pub(super) fn conditions(
         None,
     ];
     let mut all = kept;
-    for (name, why) in OWNED.iter().zip(owned) {
+    all.extend(inputs.resize.iter().cloned());
+    for (name, why) in ALWAYS.iter().zip(owned) {
         let (status, why) = match why {
             Some(why) if why.true_anyway => ("True", why),
             Some(why) => ("False", why),

@@ -1,10 +1,11 @@
 //! What a worker makes of what it hears: messages, exits, probes, operations that ended.
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine_runtime::proto::Exit;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Done, Life, Message, Worker, adopt, in_order};
+use super::{Done, Life, Message, Worker, adopt};
 use crate::model::{KillReason, State, Unit, specs};
 use crate::{container, probe};
 
@@ -23,12 +24,17 @@ impl Worker {
                     let soon = tokio::time::Instant::now() + Duration::from_secs(is.max(0) as u64);
                     self.kill_by.send_replace(Some(soon));
                 }
-                self.pod = in_order(pod, &self.units);
+                self.shared.book.update(&self.uid, &pod);
+                self.take(pod);
                 let added = specs(&self.pod).skip(self.units.len());
                 let added: Vec<Unit> = added.map(|(c, role)| Unit::new(&c.name, role)).collect();
                 self.units.extend(added);
             }
-            Message::Gone => self.gone = true,
+            Message::Gone => {
+                self.gone = true;
+                self.shared.book.end(&self.uid);
+            }
+            Message::Granted => self.take(Arc::clone(&self.desired)),
             Message::Exit(exit) => self.exited(exit),
             Message::Probe(report) => self.probed(&report),
             Message::Evict(why) => self.evict(why),
@@ -68,6 +74,7 @@ impl Worker {
             Done::Began(index, result) => self.began(index, result),
             Done::Hooked(index, result) => self.hooked(index, result),
             Done::Stopped(index) => self.units[index].stopping = false,
+            Done::Resized(pod, result) => self.resized(&pod, result),
             Done::TornDown(result) => {
                 if let Err(why) = result {
                     tracing::warn!(pod = self.label(), why, "clean-up is not complete");

@@ -4,6 +4,7 @@ mod adopt;
 mod hear;
 mod prepare;
 mod publish;
+mod resize;
 mod start;
 mod stop;
 
@@ -22,6 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::backoff::{Backoff, go_seconds};
 use crate::model::{Instance, Role, State, Terminated, Unit, Waiting, specs, units};
 use crate::probe;
+use crate::resources::{self, Whole};
 use crate::shared::Shared;
 use crate::volumes::{Context, Failure, Volumes};
 use crate::{policy, status};
@@ -41,6 +43,8 @@ pub enum Message {
     Probe(probe::Report),
     /// The node takes the pod's resources back, with the reason.
     Evict(String),
+    /// The node has decided on the pod's resize, or looked at it again.
+    Granted,
 }
 
 /// What others may know of a pod: for logs, exec and metrics.
@@ -84,6 +88,7 @@ enum Done {
     Began(usize, Result<Instance, start::NotStarted>),
     Hooked(usize, Result<(), String>),
     Stopped(usize),
+    Resized(Arc<Pod>, Result<(), String>),
     TornDown(Result<(), String>),
     Published(Result<Box<PodStatus>, publish::Refused>),
     Deleted(Result<(), publish::Refused>),
@@ -92,7 +97,11 @@ enum Done {
 /// The worker of one pod.
 pub struct Worker {
     shared: Arc<Shared>,
+    /// With the resources that it was promised, which everything is done by.
     pod: Arc<Pod>,
+    /// As the API server has it.
+    desired: Arc<Pod>,
+    whole: Whole,
     uid: String,
     pod_dir: PathBuf,
     units: Vec<Unit>,
@@ -109,11 +118,15 @@ pub struct Worker {
     volumes_backoff: Backoff,
     refresh_at: Option<Timestamp>,
     start_time: Timestamp,
-    evicted: Option<(&'static str, String)>,
+    evicted: Option<(String, String)>,
     early_exits: HashMap<String, Exit>,
     probes: HashMap<(String, probe::Kind), AbortHandle>,
     hooks: HashMap<usize, AbortHandle>,
     watching: Option<AbortHandle>,
+    /// Something may run with other resources than it was promised.
+    resize_open: bool,
+    resizing: bool,
+    resize_retry: Option<Timestamp>,
     kill_by: watch::Sender<Option<tokio::time::Instant>>,
     status: PodStatus,
     published: PodStatus,
@@ -160,8 +173,15 @@ impl Worker {
             ..View::default()
         });
         let now = Timestamp::now();
+        if !matches!(old.phase.as_deref(), Some("Succeeded" | "Failed")) {
+            shared.book.add(&uid, &pod, &pod_dir, &sender);
+        }
+        let desired = pod;
+        let pod = shared.book.promised(&uid, &desired);
         let mut worker = Self {
             units: units(&pod),
+            whole: resources::whole(&pod),
+            desired,
             volumes: Arc::new(Mutex::new(Volumes::new(context, &pod))),
             start_time: old.start_time.as_ref().map_or(now, |time| time.0),
             status: old.clone(),
@@ -186,6 +206,9 @@ impl Worker {
             probes: HashMap::new(),
             hooks: HashMap::new(),
             watching: None,
+            resize_open: true,
+            resizing: false,
+            resize_retry: None,
             kill_by: watch::Sender::new(None),
             publishing: false,
             publish_retry: None,
@@ -208,11 +231,14 @@ impl Worker {
     /// Refuses a pod that is new here and asks for what this node does not have.
     fn admit(&mut self) {
         let is_new = self.life == Life::Active && self.units.iter().all(|unit| unit.current.is_none());
-        if let Some((reason, why)) = crate::admission::refuse(&self.pod).filter(|_| is_new) {
+        let misfit = || self.shared.book.misfit(&self.uid, &self.pod);
+        let refusal = crate::admission::refuse(&self.pod).or_else(misfit);
+        if let Some((reason, why)) = refusal.filter(|_| is_new) {
             self.shared
                 .recorder
-                .pod(&self.pod, None, true, reason, why.clone());
+                .pod(&self.pod, None, true, &reason, why.clone());
             self.evicted = Some((reason, format!("Pod was rejected: {why}")));
+            self.shared.book.end(&self.uid);
         }
     }
 
@@ -222,6 +248,7 @@ impl Worker {
             self.sync();
             if self.life == Life::Over && self.gone {
                 self.forget().await;
+                self.shared.book.remove(&self.uid);
                 return;
             }
             self.refresh_status();
@@ -260,12 +287,10 @@ impl Worker {
         match self.life {
             Life::Active => self.sync_active(now),
             Life::Ending => {
-                if !self
-                    .units
-                    .iter()
-                    .any(|unit| unit.is_running() || unit.starting || unit.stopping)
-                {
+                let busy = |unit: &Unit| unit.is_running() || unit.starting || unit.stopping;
+                if !self.resizing && !self.units.iter().any(busy) {
                     self.life = Life::TearingDown;
+                    self.shared.book.end(&self.uid);
                     self.tear_down();
                 }
             }
@@ -288,6 +313,7 @@ impl Worker {
         if self.network.is_none() || !self.volumes_ready {
             return;
         }
+        self.tell_resize();
         let plan = policy::plan(&self.pod, &self.units);
         if plan.finish {
             self.end();
@@ -303,7 +329,11 @@ impl Worker {
                 self.kill_unhealthy(index, reason, again);
             }
         }
+        let may_start = self.resize(now);
         for index in plan.start {
+            if !may_start {
+                break;
+            }
             // One at a time and in order, as upstream starts them.
             if self.units.iter().any(|unit| unit.starting) {
                 break;
@@ -337,6 +367,9 @@ impl Worker {
     fn held_back(&mut self, index: usize, now: Timestamp) -> bool {
         let label = self.label();
         let unit = &mut self.units[index];
+        if unit.replaced {
+            return false;
+        }
         let Some(end) = unit.current.as_ref().and_then(Instance::terminated) else {
             return false;
         };
@@ -365,7 +398,7 @@ impl Worker {
             self.shared
                 .recorder
                 .pod(&self.pod, None, false, "DeadlineExceeded", message.clone());
-            self.evicted = Some(("DeadlineExceeded", message));
+            self.evicted = Some(("DeadlineExceeded".to_owned(), message));
         }
     }
 
@@ -379,7 +412,7 @@ impl Worker {
             .pod(&self.pod, None, true, "Evicted", why.clone());
         let soon = tokio::time::Instant::now() + Duration::from_secs(1);
         self.kill_by.send_replace(Some(soon));
-        self.evicted = Some(("Evicted", why));
+        self.evicted = Some(("Evicted".to_owned(), why));
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -396,7 +429,8 @@ impl Worker {
         let evicted = self
             .evicted
             .as_ref()
-            .map(|(reason, message)| (*reason, message.as_str()));
+            .map(|(reason, message)| (reason.as_str(), message.as_str()));
+        let kept = self.shared.book.kept(&self.uid);
         self.status = status::generate(
             &self.pod,
             &status::Inputs {
@@ -412,6 +446,9 @@ impl Worker {
                 host_ip: self.shared.node_ip,
                 start_time: self.start_time,
                 evicted,
+                whole: &self.whole,
+                kept: kept.as_ref(),
+                resize: self.shared.book.conditions(&self.uid),
                 old: &self.status,
                 now: Timestamp::now(),
             },
@@ -453,6 +490,7 @@ impl Worker {
                 self.network_retry,
                 self.volumes_retry,
                 self.refresh_at,
+                self.resize_retry,
                 self.deadline(),
             ]);
             times.extend(

@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine_net::{Protocol, PublishedPort};
+use engine_runtime::proto::Limits;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Done, Life, Network, Worker, containers_dir};
 use crate::downward;
+use crate::model::Unit;
 use crate::names;
 use crate::resources;
 use crate::shared::Shared;
@@ -23,8 +25,24 @@ impl Worker {
         let (shared, pod) = (Arc::clone(&self.shared), Arc::clone(&self.pod));
         let host_network = self.is_host_network();
         let cgroup = self.pod_cgroup();
+        let limits = self.group_limits();
+        if limits != Limits::default() {
+            let group = self.whole.group.clone();
+            self.shared.book.note(&self.uid, |kept| kept.group = group);
+        }
         self.ops
-            .spawn(async move { Done::Network(prepare(&shared, &pod, host_network, &cgroup).await) });
+            .spawn(async move { Done::Network(prepare(&shared, &pod, host_network, &cgroup, limits).await) });
+    }
+
+    /// Limits of the pod's cgroup when it is made. One with containers in it has limits already, which change with theirs only.
+    fn group_limits(&self) -> Limits {
+        if self.units.iter().any(Unit::is_running) {
+            return Limits::default();
+        }
+        Limits {
+            pids: self.shared.pod_pids,
+            ..self.whole.group.clone()
+        }
     }
 
     /// Makes the volumes, or brings them up to date.
@@ -158,9 +176,9 @@ async fn prepare(
     pod: &Arc<Pod>,
     host_network: bool,
     cgroup: &str,
+    limits: Limits,
 ) -> Result<Network, String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
-    let limits = resources::pod_limits(pod, shared.pod_pids);
     let cgroup = shared.runtime.ensure_cgroup(cgroup, limits);
     let network = async {
         if host_network {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Done, Life, Worker};
 use crate::error::{api_message, is_not_found};
-use crate::status::OWNED;
+use crate::status::is_owned;
 
 /// Why the API server did not take a write.
 #[derive(Debug)]
@@ -138,11 +138,12 @@ fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
     };
     let (before, after) = (list(&old), list(&new));
     // Conditions of others are theirs; they only have their place in the order.
-    let ours = |condition: &&Value| {
-        condition["type"]
-            .as_str()
-            .is_some_and(|name| OWNED.contains(&name))
-    };
+    let ours = |condition: &&Value| condition["type"].as_str().is_some_and(is_owned);
+    let gone = before
+        .iter()
+        .filter(ours)
+        .filter(|old| !after.iter().any(|new| new["type"] == old["type"]))
+        .map(|old| json!({"$patch": "delete", "type": old["type"]}));
     let changed: Vec<Value> = after
         .iter()
         .filter(ours)
@@ -157,6 +158,7 @@ fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
             }
             patch
         })
+        .chain(gone)
         .collect();
     if !changed.is_empty() {
         let order: Vec<Value> = after
@@ -193,5 +195,14 @@ mod tests {
                 "$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]}})
         );
         assert_eq!(difference("u", &new, &new), None);
+        let mut resized = new.clone();
+        let condition = json!({"type": "PodResizePending", "status": "True", "reason": "Deferred"});
+        let condition = serde_json::from_value(condition).unwrap();
+        resized.conditions.get_or_insert_default().insert(0, condition);
+        assert_eq!(
+            difference("u", &resized, &new).unwrap()["status"],
+            json!({"conditions": [{"$patch": "delete", "type": "PodResizePending"}],
+                "$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]})
+        );
     }
 }

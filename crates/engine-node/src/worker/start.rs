@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{Done, Message, Network, Worker, adopt, is_probed, start_error};
+use crate::allocation;
 use crate::env::{self, Sources};
 use crate::model::{Instance, Role, RunAs, State, Waiting, specs};
 use crate::probe;
@@ -73,6 +74,7 @@ impl Worker {
         let unit = &mut self.units[index];
         unit.starting = true;
         unit.not_before = None;
+        unit.given = Some(allocation::in_force(&self.pod, &container.name));
         let job = Job {
             shared: Arc::clone(&self.shared),
             pod: Arc::clone(&self.pod),
@@ -102,6 +104,7 @@ impl Worker {
                 unit.current = Some(instance);
                 unit.started = false;
                 unit.ready = false;
+                self.note_started(index);
                 if let Some(exit) = self.early_exits.remove(&id) {
                     self.units[index].starting = false;
                     self.exited(exit);
@@ -126,6 +129,7 @@ impl Worker {
                 message,
             }) => {
                 let unit = &mut self.units[index];
+                unit.replaced = false;
                 let attempt = unit.next_attempt();
                 let id = container::id(&self.uid, &name, attempt);
                 let instance = start_error(unit, id, attempt, image, &message);

@@ -33,6 +33,9 @@ impl Daemon {
             Request::EnsureCgroup { path, limits } => {
                 return self.enqueue(Job::EnsureCgroup { path, limits }, Then::Done { reply });
             }
+            Request::SetLimits { path, limits } => {
+                return self.enqueue(Job::SetLimits { path, limits }, Then::Done { reply });
+            }
             Request::RemoveCgroup { path, kill } => {
                 return self.enqueue(Job::RemoveCgroup { path, kill }, Then::Done { reply });
             }

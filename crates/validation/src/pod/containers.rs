@@ -54,6 +54,13 @@ pub(super) fn init(e: &mut Errors, spec: &Node<'_>, volumes: &Volumes<'_>) {
                     e.forbidden(&container.get(field), detail);
                 }
             }
+            for policy in container.get("resizePolicy").items() {
+                let restart = policy.get("restartPolicy");
+                if restart.text() == "RestartContainer" {
+                    let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+                    e.invalid(&restart, detail);
+                }
+            }
         }
     }
 }

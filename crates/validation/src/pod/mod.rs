@@ -8,6 +8,7 @@ mod gated;
 mod label_keys;
 mod pod_resources;
 mod probes;
+mod resize;
 mod resources;
 mod scheduling;
 mod security;
@@ -24,6 +25,7 @@ use crate::{
 
 pub(crate) use ephemeral::update as update_ephemeral;
 pub(crate) use probes::port;
+pub(crate) use resize::update as update_resize;
 pub(crate) use resources::{container_resource_name, is_integer, may_overcommit, quantity, resource_name};
 pub(crate) use scheduling::{node_selector, taints, tolerations};
 pub(crate) use update::{update, update_status};
