@@ -155,16 +155,21 @@ async fn owners_are_tracked() {
         refused["details"]["causes"][0]["message"],
         "conflict with \"m\" with subresource \"resize\""
     );
-    let (code, changed) = strategic(&server, &asked("2")).await;
-    assert_eq!(code, 200);
+    let mut change = resized(&asked("2"));
+    change["spec"]["containers"][0]["image"] = json!("i:2");
+    change["metadata"] = json!({"labels": {"a": "b"}});
+    let kind = "strategic-merge-patch+json";
+    let (code, changed) = patch(&server.admin, kind, RESIZE, &change).await;
+    assert_eq!((code, &changed["metadata"]["labels"]), (200, &Value::Null));
     let entries = changed["metadata"]["managedFields"].as_array().unwrap();
     let own = entries
         .iter()
         .find(|e| e["operation"] == "Update" && e["subresource"] == "resize");
     let cpu = json!({"f:cpu": {}});
+    let container = json!({"f:image": {}, "f:resources": {"f:limits": cpu, "f:requests": cpu}});
     assert_eq!(
         own.unwrap()["fieldsV1"],
-        json!({"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {"f:resources": {"f:limits": cpu, "f:requests": cpu}}}}})
+        json!({"f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {"f:containers": {"k:{\"name\":\"c\"}": container}}})
     );
 }
 

@@ -51,7 +51,9 @@ impl Granted {
             let init = spec.init_containers.iter_mut().flatten();
             let main = spec.containers.iter_mut().filter(|c| !is_ephemeral(c));
             for container in init.chain(main) {
-                if let Some(own) = self.containers.get(&container.name) {
+                let asked = container.resources.clone().unwrap_or_default();
+                let own = self.containers.get(&container.name);
+                if let Some(own) = own.filter(|own| !is_same(own, &asked)) {
                     container.resources = Some(own.clone());
                 }
             }
