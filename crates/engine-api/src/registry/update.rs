@@ -187,6 +187,9 @@ impl Api {
             new = body::to_stored(request_kind, changed).1;
             meta::keep_old(&mut new, old);
             json::set(&mut new, &["metadata", "resourceVersion"], old_version);
+            if takes_a_part {
+                strategy::before_update(kind, subresource, &mut new, old);
+            }
             admission::mutate_update(self, kind, by, &mut new, old)?;
         }
         let mut services = if kind.plural == "services" && !custom::is(kind) {
