@@ -76,6 +76,7 @@ const TRUE: &[&str] = &[
     "'hello'.substring(1) == 'ello' && 'hello'.substring(1, 3) == 'el' && ['a', 'b'].join() == 'ab' && ['a', 'b'].join('-') == 'a-b'",
     "'%s has %d of %.2f, %x %b %o %%'.format([dyn('a'), 3, 1.5, 255, 5, 8]) == 'a has 3 of 1.50, ff 101 10 %'",
     "'%s'.format([[dyn(1), 'a', {'b': null}]]) == '[1, a, {b: null}]' && '%e'.format([1234.5]) == '1.234500e+03'",
+    r"'ÄB'.matches('(?i)^äb$') && 'é1'.matches('^\\p{L}\\d$') && 'x_9'.matches('^(?i)\\.?[a-z_][a-z_0-9]*$')",
     "strings.quote('a\"b') == '\"a\\\\\"b\"'",
     "'abc 123'.find('[0-9]+') == '123' && 'a1b2'.findAll('[0-9]') == ['1', '2'] && 'a1b2'.findAll('[0-9]', 1) == ['1']",
     // Lists, sets, optional values.
