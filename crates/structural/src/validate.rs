@@ -148,7 +148,9 @@ fn key_of(schema: &Value, item: &Value) -> Option<String> {
         .iter()
         .filter_map(Value::as_str)
         .map(|key| item.get(key).cloned());
-    Some(Value::from_iter(values.map(|value| Value::from_iter(value))).to_string())
+    // An absent key is not one that is null.
+    let values: Value = values.map(|value| value.into_iter().collect::<Value>()).collect();
+    Some(values.to_string())
 }
 
 /// The elements of an old list by their keys; only those of maps are found again.

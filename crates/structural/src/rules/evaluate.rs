@@ -7,6 +7,8 @@ use crate::Fault;
 
 /// What all rules together may cost for an object (`k8s.io/apiserver/pkg/apis/cel/config.go` RuntimeCELCostBudget).
 const BUDGET: u64 = 10_000_000;
+/// So much text is made of faults: the path in each may be nearly as long as the object, and so may be their number.
+const MAX_TEXT: usize = 16 << 20;
 /// Longest message that an expression may make.
 const LONGEST_MESSAGE: usize = 5 * 1024;
 
@@ -25,6 +27,7 @@ impl Rules {
         let mut judge = Judge {
             verdict: Verdict::default(),
             left: Some(BUDGET),
+            text: 0,
         };
         let ratchet = Ratchet {
             here: old.map(|old| (new, old)),
@@ -83,6 +86,8 @@ struct Judge {
     verdict: Verdict,
     /// Nothing is left once somebody has asked too much.
     left: Option<u64>,
+    /// How much has been said.
+    text: usize,
 }
 
 fn shown(path: &str) -> String {
@@ -102,11 +107,20 @@ fn text_of(rule: &Rule) -> &str {
 
 impl Judge {
     fn fault(&mut self, reason: &'static str, path: &str, message: String) {
+        self.said(path, &message);
         self.verdict.faults.push(Fault {
             reason,
             field: shown(path),
             message,
         });
+    }
+
+    /// Nothing more is asked once too much has been said.
+    fn said(&mut self, path: &str, message: &str) {
+        self.text += path.len() + message.len();
+        if self.text > MAX_TEXT {
+            self.left = None;
+        }
     }
 
     /// A fault that is about the rule and not about the object.
@@ -337,6 +351,7 @@ impl Judge {
             },
         };
         if !rule.uses_old && ratchet.same() {
+            self.said(&path, &message);
             self.verdict.warnings.push(format!("{}: {message}", shown(&path)));
         } else {
             self.fault(reason, &path, message);

@@ -295,3 +295,14 @@ fn rules_that_may_cost_too_much() {
     );
     assert_eq!(wrong(labels), [""; 0]);
 }
+
+#[test]
+fn a_long_path_with_many_faults_is_told_in_part() {
+    let inner = ruled(json!({"type": "integer"}), json!([{"rule": "self > 0"}]));
+    let outer =
+        json!({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": inner}});
+    let many: serde_json::Map<String, Value> = (0..1000).map(|n| (n.to_string(), json!(0))).collect();
+    let told = faults(&spec(outer), &json!({"spec": {"k".repeat(100_000): many}}), None);
+    let text: usize = told.iter().map(String::len).sum();
+    assert!(!told.is_empty() && text < 20_000_000, "{text}");
+}
