@@ -1,5 +1,7 @@
 //! Events: what controllers tell people, with repeated ones counted instead of written again.
 
+mod series;
+
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +13,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::series::{FINISHED, Series};
 use crate::meta::{Meta, now};
 
 /// Normal or Warning.
@@ -219,7 +222,28 @@ impl Memory {
 
 async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
     let mut memory = Memory::default();
-    while let Some(mut note) = notes.recv().await {
+    let mut series = Series::default();
+    let mut look = tokio::time::interval(FINISHED.unsigned_abs());
+    loop {
+        let mut note = tokio::select! {
+            note = notes.recv() => match note {
+                Some(note) => note,
+                None => return,
+            },
+            _ = look.tick() => {
+                for ended in series.finish(Timestamp::now()) {
+                    write_series(&client, ended).await;
+                }
+                continue;
+            }
+        };
+        if note.action.is_some() {
+            let namespace = namespace_of(&note);
+            if let Some(write) = series.observe(note, &namespace, Timestamp::now()) {
+                write_series(&client, write).await;
+            }
+            continue;
+        }
         let uid = note.about.uid.clone().unwrap_or_else(|| {
             let name = |part: &Option<String>| part.clone().unwrap_or_default();
             format!("{}/{}", name(&note.about.namespace), name(&note.about.name))
@@ -228,7 +252,7 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             continue;
         }
         let similarity = (uid.clone(), note.component, note.level, note.reason.clone());
-        let combined = note.action.is_none() && memory.combines(similarity, &note.message, Timestamp::now());
+        let combined = memory.combines(similarity, &note.message, Timestamp::now());
         if combined {
             note.message = format!("(combined from similar events): {}", note.message);
         }
@@ -245,20 +269,11 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
                 note.message.clone()
             },
         );
-        let namespace = note
-            .about
-            .namespace
-            .clone()
-            .filter(|n| !n.is_empty())
-            .unwrap_or_else(|| "default".to_owned());
+        let namespace = namespace_of(&note);
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
         if let Some((name, count)) = memory.written.get_mut(&key) {
             *count += 1;
-            let patch = if note.action.is_some() {
-                json!({"series": {"count": *count, "lastObservedTime": MicroTime(Timestamp::now())}})
-            } else {
-                json!({"count": *count, "lastTimestamp": now(), "message": note.message})
-            };
+            let patch = json!({"count": *count, "lastTimestamp": now(), "message": note.message});
             if api
                 .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
                 .await
@@ -276,6 +291,32 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             }
             Err(error) => tracing::debug!(%error, "event not written"),
         }
+    }
+}
+
+fn namespace_of(note: &Note) -> String {
+    let namespace = note.about.namespace.clone().filter(|n| !n.is_empty());
+    namespace.unwrap_or_else(|| "default".to_owned())
+}
+
+/// Writes an event of the newer form, or how often it has been seen.
+async fn write_series(client: &Client, event: Event) {
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    if let Some(series) = &event.series {
+        let name = event.metadata.name.as_deref().unwrap_or_default();
+        let patch = json!({ "series": series });
+        match api
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => {} // it has expired: write it anew
+            Err(error) => return tracing::debug!(%error, "series of an event not written"),
+            Ok(_) => return,
+        }
+    }
+    if let Err(error) = api.create(&PostParams::default(), &event).await {
+        tracing::debug!(%error, "event not written");
     }
 }
 
