@@ -14,6 +14,7 @@ use crate::{
     registry::{meta, strategy},
 };
 
+mod policy;
 mod roles;
 
 /// Write what is missing.
@@ -47,7 +48,13 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
         "spec": {"cidrs": [api.config.service_cidr.to_string()]}}));
     objects.extend(kubernetes_service(api));
     try_join_all(objects.into_iter().map(|object| ensure(api, object))).await?;
-    try_join_all(roles::all().into_iter().map(|object| complete(api, object))).await?;
+    try_join_all(
+        roles::all()
+            .into_iter()
+            .chain(policy::all())
+            .map(|object| complete(api, object)),
+    )
+    .await?;
     aggregation::ensure(api).await?;
     if let Some((ip, port)) = api.config.advertise {
         advertise(api, &ip.to_string(), port).await?;

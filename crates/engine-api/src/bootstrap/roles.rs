@@ -164,6 +164,7 @@ const NODE: &[Rule] = &[
     ),
     (READ, "discovery.k8s.io", "endpointslices"),
     (READ, "storage.k8s.io", "storageclasses"),
+    ("create delete get patch update", "storage.k8s.io", "csinodes"),
 ];
 
 const BASIC: &[Rule] = &[
@@ -195,7 +196,7 @@ const ISSUER: &str =
 const MONITORING: &str =
     "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz";
 
-fn words(raw: &str) -> Vec<&str> {
+pub fn words(raw: &str) -> Vec<&str> {
     raw.split_whitespace()
         .map(|w| if w == "-" { "" } else { w })
         .collect()
@@ -264,6 +265,14 @@ fn paths(name: &str, paths: &str) -> Value {
     )
 }
 
+fn monitoring() -> Value {
+    let mut role = paths("system:monitoring", MONITORING);
+    if let Some(rules) = role["rules"].as_array_mut() {
+        rules.push(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["nodes/metrics"]}));
+    }
+    role
+}
+
 fn binding(role: &str, subjects: &[(&str, &str)]) -> Value {
     let subjects: Vec<Value> = subjects
         .iter()
@@ -303,7 +312,7 @@ pub fn all() -> Vec<Value> {
         paths("system:discovery", DISCOVERY),
         paths("system:public-info-viewer", PUBLIC),
         paths("system:service-account-issuer-discovery", ISSUER),
-        paths("system:monitoring", MONITORING),
+        monitoring(),
         binding("cluster-admin", &[("Group", "system:masters")]),
         binding("system:basic-user", &[AUTHENTICATED]),
         binding("system:discovery", &[AUTHENTICATED]),
