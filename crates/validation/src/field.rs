@@ -249,6 +249,15 @@ impl Errors {
         );
     }
 
+    /// With a reason; the value is already in the form in which it is shown.
+    pub(crate) fn not_found_because(&mut self, node: &Node<'_>, shown: &str, detail: &str) {
+        self.add(
+            "FieldValueNotFound",
+            node,
+            with(&format!("Not found: {shown}"), detail),
+        );
+    }
+
     pub(crate) fn unsupported(&mut self, node: &Node<'_>, supported: &[&str]) {
         self.unsupported_value(node, node.value, supported);
     }
@@ -345,7 +354,8 @@ pub(crate) fn show(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
+            // The one struct of the API that messages show whole has its fields the other way round: a label selector.
+            entries.sort_unstable_by_key(|(key, _)| (*key != "matchLabels", *key));
             let mut out = "{".to_owned();
             for (n, (key, value)) in entries.into_iter().enumerate() {
                 let separator = if n > 0 { "," } else { "" };

@@ -29,6 +29,7 @@ mod service;
 mod status;
 mod storage;
 mod success_policy;
+mod volume_plugins;
 mod warnings;
 mod webhook;
 
@@ -247,8 +248,11 @@ fn update_main(e: &mut Errors, kind: &str, rules: Rules, old: &Node<'_>, new: &N
             storage::claim_update(e, old, new);
         }
         "PersistentVolume" => {
-            meta::create(e, new, rules);
-            storage::volume(e, new);
+            // ValidatePersistentVolumeUpdate looks at the new one as such once more.
+            for _ in 0..2 {
+                meta::create(e, new, rules);
+                storage::volume(e, new);
+            }
             storage::volume_update(e, old, new);
         }
         "StorageClass" => {

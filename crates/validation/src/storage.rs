@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     field::{Errors, Node, same, show},
-    meta, pod,
+    meta, pod, volume_plugins,
 };
 
 const ACCESS_MODES: [&str; 4] = [
@@ -177,6 +177,10 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
         e.unsupported_raw(&capacity, &show(capacity.value()), &["storage"]);
     }
     for (_, quantity) in capacity.entries() {
+        if let Some(negative) = quantity.quantity().filter(|q| q.value() < 0) {
+            let shown = negative.value().to_string();
+            e.invalid_raw(&quantity, &shown, "must be a valid resource quantity");
+        }
         positive(e, &quantity);
     }
     let policy = spec.get("persistentVolumeReclaimPolicy");
@@ -198,17 +202,28 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
             continue;
         }
         found += 1;
-        if found > 1 {
+        // Upstream counts this one and does not mind.
+        if found > 1 && kind != "flexVolume" {
+            let source = volume_plugins::surplus(&source, kind);
             e.forbidden(&source, "may not specify more than 1 volume type");
-        } else if kind == "hostPath" {
-            pod::host_path(e, &source);
-        } else if kind == "local" {
-            if source.get("path").is_empty() {
-                e.required(&source.get("path"), "");
+            continue;
+        }
+        match kind {
+            "hostPath" => pod::host_path(e, &source),
+            "nfs" => pod::nfs(e, &source),
+            "csi" => volume_plugins::driver(e, &source),
+            "local" => {
+                let path = source.get("path");
+                if path.is_empty() {
+                    e.required(&path, "");
+                } else {
+                    pod::no_backsteps(e, &path);
+                }
+                if !affinity.present() {
+                    e.required(&spec.get("nodeAffinity"), "Local volume requires node affinity");
+                }
             }
-            if !affinity.present() {
-                e.required(&spec.get("nodeAffinity"), "Local volume requires node affinity");
-            }
+            _ => volume_plugins::check(e, kind, &source),
         }
     }
     if found == 0 {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use kube_types::{is_dns1123_label, is_port_name, is_port_number};
 use serde_json::Value;
 
-use super::{env, probes, resources, security, volumes::Volumes};
+use super::{claims, env, probes, resources, security, volumes::Volumes};
 use crate::field::{Errors, Node};
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -85,7 +85,9 @@ pub(super) fn common(e: &mut Errors, container: &Node<'_>, spec: &Node<'_>, volu
     mounts(e, container, volumes);
     devices(e, container, volumes);
     e.one_of(&container.get("imagePullPolicy"), &PULL_POLICIES);
-    resources::requirements(e, &container.get("resources"));
+    let resources = container.get("resources");
+    resources::requirements(e, &resources);
+    claims::of_container(e, &resources.get("claims"), spec);
     resources::resize_policy(
         e,
         &container.get("resizePolicy"),

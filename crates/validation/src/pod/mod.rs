@@ -1,6 +1,7 @@
 //! Pods and pod templates (upstream `pkg/apis/core/validation/validation.go`).
 
 mod annotations;
+mod claims;
 mod containers;
 mod env;
 mod ephemeral;
@@ -29,7 +30,7 @@ pub(crate) use resize::update as update_resize;
 pub(crate) use resources::{container_resource_name, is_integer, may_overcommit, quantity, resource_name};
 pub(crate) use scheduling::{node_selector, taints, tolerations};
 pub(crate) use update::{update, update_status};
-pub(crate) use volumes::host_path;
+pub(crate) use volumes::{descending, host_path, nfs, no_backsteps};
 
 /// A new pod, without its metadata.
 pub(crate) fn create(e: &mut Errors, pod: &Node<'_>) {
@@ -122,6 +123,7 @@ fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
         e.required(&grace, "");
     }
     let volumes = volumes::volumes(e, &spec.get("volumes"));
+    claims::of_pod(e, &spec.get("resourceClaims"));
     containers::regular(e, spec, &volumes);
     containers::init(e, spec, &volumes);
     pod_resources::pod_resources(e, spec);

@@ -32,7 +32,8 @@ pub(super) fn pod(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
     windows::options(e, &context.get("windowsOptions"));
     app_armor(e, &context.get("appArmorProfile"));
     e.maybe_one_of(&context.get("supplementalGroupsPolicy"), &["Merge", "Strict"]);
-    e.maybe_one_of(&context.get("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
+    // SELinuxMount, which would allow MountOption, is off by default in 1.36.
+    e.maybe_one_of(&context.get("seLinuxChangePolicy"), &["Recursive"]);
 }
 
 fn sysctls(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
@@ -64,7 +65,7 @@ fn sysctls(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
             e.invalid_text(
                 &name,
                 name.text(),
-                "may not be specified when 'hostNetwork' is set to true",
+                "may not be specified when 'hostNetwork' is true",
             );
         }
         let ipc = text.starts_with("kernel.shm")

@@ -6,7 +6,7 @@ use kube_types::is_dns1123_label;
 use super::{env, resources};
 use crate::{
     field::{Errors, Node},
-    storage,
+    storage, volume_plugins,
 };
 
 /// The pod's sound volumes by name.
@@ -95,6 +95,7 @@ fn source(e: &mut Errors, volume: &Node<'_>) {
         }
         found += 1;
         if found > 1 {
+            let source = volume_plugins::surplus(&source, kind);
             e.forbidden(&source, "may not specify more than 1 volume type");
             continue;
         }
@@ -129,7 +130,7 @@ fn source(e: &mut Errors, volume: &Node<'_>) {
                 }
             }
             "image" => e.maybe_one_of(&source.get("pullPolicy"), &["Always", "IfNotPresent", "Never"]),
-            _ => {}
+            _ => volume_plugins::check(e, kind, &source),
         }
     }
     if found == 0 {
@@ -147,7 +148,7 @@ pub(crate) fn host_path(e: &mut Errors, source: &Node<'_>) {
     e.maybe_one_of(&source.get("type"), &HOST_PATH_TYPES);
 }
 
-fn nfs(e: &mut Errors, source: &Node<'_>) {
+pub(crate) fn nfs(e: &mut Errors, source: &Node<'_>) {
     if source.get("server").is_empty() {
         e.required(&source.get("server"), "");
     }
@@ -273,14 +274,14 @@ fn projected(e: &mut Errors, projection: &Node<'_>) {
 }
 
 /// A relative path that stays below its start.
-pub(super) fn descending(e: &mut Errors, path: &Node<'_>) {
+pub(crate) fn descending(e: &mut Errors, path: &Node<'_>) {
     if path.text().starts_with('/') {
         e.invalid(path, "must be a relative path");
     }
     no_backsteps(e, path);
 }
 
-pub(super) fn no_backsteps(e: &mut Errors, path: &Node<'_>) {
+pub(crate) fn no_backsteps(e: &mut Errors, path: &Node<'_>) {
     if path.text().split('/').any(|part| part == "..") {
         e.invalid(path, "must not contain '..'");
     }
