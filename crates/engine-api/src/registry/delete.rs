@@ -158,7 +158,8 @@ impl DeleteOptions {
         }
     }
 
-    fn check(&self, kind: &KindInfo, name: &str, object: &Value) -> Result<()> {
+    /// Whether an object is the one that is meant.
+    pub fn check(&self, kind: &KindInfo, name: &str, object: &Value) -> Result<()> {
         let (uid, version) = (
             text(object, "/metadata/uid"),
             text(object, "/metadata/resourceVersion"),

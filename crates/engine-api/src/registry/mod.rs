@@ -13,6 +13,7 @@ pub mod continuation;
 pub mod create;
 pub mod delete;
 pub mod fields;
+mod gates;
 pub mod label_keys;
 pub mod list;
 pub mod meta;

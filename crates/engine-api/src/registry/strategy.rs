@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     admission, aggregation, custom,
     json::{self, list, number, set, text},
-    registry::{label_keys, meta, resize},
+    registry::{gates, label_keys, meta, resize},
 };
 
 /// A StatefulSet's field behind a gate that is closed (MaxUnavailableStatefulSet): dropped unless it was there before
@@ -123,6 +123,7 @@ pub fn before_create(kind: &KindInfo, object: &mut Value) {
     if has_status(kind) && (kind.plural != "nodes" || custom::is(kind)) {
         json::remove(object, &["status"]);
     }
+    gates::drop_disabled(kind, object, None);
 }
 
 /// A new object's initial state.
@@ -306,10 +307,21 @@ fn template_generation(new: &mut Value, old: Option<&Value>) {
     set(new, &["metadata", "annotations", ANNOTATION], count.to_string());
 }
 
+/// Kinds whose status is written without their metadata (`ResetObjectMetaForStatus`, or all of it, in their strategies).
+const METADATA_STAYS: [&str; 6] = [
+    "devicetaintrules",
+    "flowschemas",
+    "prioritylevelconfigurations",
+    "resourceclaims",
+    "servicecidrs",
+    "volumeattachments",
+];
+
 /// Before managed fields are worked out for an update: what this subresource may not touch is put back. `None` when the
 /// subresource is not an update of the object.
 pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
     meta::keep_old(new, old);
+    gates::drop_disabled(kind, new, Some(old));
     match subresource {
         "binding" => {}
         // pkg/registry/core/pod, dropNonEphemeralContainerUpdates.
@@ -357,8 +369,18 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                 if new["status"]["qosClass"].is_null() {
                     json::restore(new, old, &["status", "qosClass"]);
                 }
-            } else if matches!(kind.group, "apps" | "batch") {
+            } else if kind.plural == "deployments" {
                 json::restore(new, old, &["metadata", "labels"]);
+            } else if METADATA_STAYS.contains(&kind.plural) {
+                for field in [
+                    "labels",
+                    "annotations",
+                    "finalizers",
+                    "ownerReferences",
+                    "deletionTimestamp",
+                ] {
+                    json::restore(new, old, &["metadata", field]);
+                }
             } else if kind.plural == "certificatesigningrequests" {
                 admission::date_conditions(new, old);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use engine_store::{Precondition, Stored, WriteError};
 use schema::KindInfo;
 use serde_json::Value;
+use validation::Cause;
 
 use crate::{
     admission::{self, Asked},
@@ -65,13 +66,13 @@ impl Api {
         }
         let version = text(&object, "/metadata/resourceVersion").to_owned();
         if matches!(version.as_str(), "" | "0") && !strategy::unconditional(kind) {
-            return Err(ApiError::invalid_field(
-                kind,
-                name,
-                "FieldValueInvalid",
-                "metadata.resourceVersion",
-                "Invalid value: 0: must be specified for an update",
-            ));
+            // Upstream's store knows no kind and names the resource (apiserver `registry/generic/registry/store.go`, Update).
+            let cause = Cause {
+                reason: "FieldValueInvalid",
+                field: "metadata.resourceVersion".to_owned(),
+                message: "Invalid value: 0: must be specified for an update".to_owned(),
+            };
+            return Err(ApiError::invalid(kind.group, kind.plural, name, &[cause]));
         }
         let change = |_: &Value| Ok(object.clone());
         self.change(call, kind, subresource, Tracking::Update, change)

@@ -1,4 +1,6 @@
 //! `pods/log`.
+use std::num::IntErrorKind;
+
 use futures::StreamExt;
 use http::Response;
 use http_body::Frame;
@@ -36,59 +38,72 @@ impl Api {
     }
 }
 
+/// As `ValidatePodLogOptions` in pkg/apis/core/validation; what is no number cannot even be read.
 fn options(call: &Call) -> Result<LogOptions> {
     let query = &call.query;
-    let mut causes = Vec::new();
-    let mut number = |name: &'static str, least: i64| -> Option<i64> {
-        let raw = query.get(name)?;
-        match raw.parse::<i64>() {
-            Ok(value) if value >= least => Some(value),
-            Ok(value) => {
-                let bound = if least == 0 {
-                    "greater than or equal to 0"
-                } else {
-                    "greater than 0"
-                };
-                causes.push(Cause {
-                    reason: "FieldValueInvalid",
-                    field: name.to_owned(),
-                    message: format!("Invalid value: {value}: must be {bound}"),
-                });
-                None
-            }
-            Err(_) => {
-                causes.push(Cause {
-                    reason: "FieldValueInvalid",
-                    field: name.to_owned(),
-                    message: format!("Invalid value: {raw:?}: must be an integer"),
-                });
-                None
-            }
-        }
+    let number = |name: &'static str| -> Result<Option<i64>> {
+        let parse = |raw: &str| {
+            raw.parse::<i64>()
+                .map_err(|error| not_a_number(raw, error.kind()))
+        };
+        query.get(name).map(parse).transpose()
     };
     let options = LogOptions {
         follow: query.truth("follow"),
         previous: query.truth("previous"),
         timestamps: query.truth("timestamps"),
-        since_seconds: number("sinceSeconds", 1),
+        since_seconds: number("sinceSeconds")?,
         since_time: query.get("sinceTime").map(str::to_owned),
-        tail_lines: number("tailLines", 0),
-        limit_bytes: number("limitBytes", 1),
+        tail_lines: number("tailLines")?,
+        limit_bytes: number("limitBytes")?,
     };
-    if options.since_seconds.is_some() && options.since_time.is_some() {
+    let mut causes = Vec::new();
+    let mut least = |name: &str, value: Option<i64>, least: i64, bound: &str| {
+        if let Some(value) = value.filter(|value| *value < least) {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: name.to_owned(),
+                message: format!("Invalid value: {value}: must be {bound}"),
+            });
+        }
+    };
+    least("tailLines", options.tail_lines, 0, "greater than or equal to 0");
+    least("limitBytes", options.limit_bytes, 1, "greater than 0");
+    let twice = options.since_seconds.is_some() && options.since_time.is_some();
+    if !twice {
+        least("sinceSeconds", options.since_seconds, 1, "greater than 0");
+    }
+    let mut forbidden = |field: &str, why: &str| {
         causes.push(Cause {
             reason: "FieldValueForbidden",
-            field: "sinceSeconds".to_owned(),
-            message: "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified".to_owned(),
+            field: field.to_owned(),
+            message: format!("Forbidden: {why}"),
         });
+    };
+    if twice {
+        forbidden(
+            "[]",
+            "at most one of `sinceTime` or `sinceSeconds` may be specified",
+        );
+    }
+    if query.get("stream").is_some() {
+        // PodLogsQuerySplitStreams is off by default in 1.36.
+        forbidden("stream", "may not be specified");
     }
     if causes.is_empty() {
-        Ok(options)
-    } else {
-        let mut error = ApiError::invalid("", "PodLogOptions", &call.route.name, &causes);
-        if let Some(details) = &mut error.details {
-            details["name"] = json!(call.route.name);
-        }
-        Err(error)
+        return Ok(options);
     }
+    let mut error = ApiError::invalid("", "PodLogOptions", &call.route.name, &causes);
+    if let Some(details) = &mut error.details {
+        details["name"] = json!(call.route.name);
+    }
+    Err(error)
+}
+
+fn not_a_number(raw: &str, kind: &IntErrorKind) -> ApiError {
+    let why = match kind {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    ApiError::bad_request(format!("strconv.ParseInt: parsing {raw:?}: {why}"))
 }

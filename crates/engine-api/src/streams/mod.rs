@@ -90,15 +90,12 @@ fn container(pod: &serde_json::Value, name: &str, asked: Option<&str>) -> Result
         [] => Err(ApiError::bad_request(format!(
             "a container name must be specified for pod {name}"
         ))),
-        several => {
-            let init = if init.is_empty() {
-                String::new()
-            } else {
-                format!(" or one of the init containers: [{}]", init.join(" "))
-            };
+        _ => {
+            // validateContainer in pkg/registry/core/pod/strategy.go
+            let all = [init, main, debugging].concat();
             Err(ApiError::bad_request(format!(
-                "a container name must be specified for pod {name}, choose one of: [{}]{init}",
-                several.join(" ")
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                all.join(" ")
             )))
         }
     }

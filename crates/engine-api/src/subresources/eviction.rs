@@ -42,8 +42,42 @@ impl Api {
             self.spend_budget(namespace, &pod.value, options.is_dry_run())
                 .await?;
         }
+        if !options.is_dry_run() {
+            self.tell_why(pods, namespace, name, &mut options).await?;
+        }
         self.delete(pods, namespace, name, &options).await?;
         Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+    }
+
+    /// Has the pod say why it goes (addConditionAndDeletePod).
+    async fn tell_why(
+        &self,
+        pods: &'static KindInfo,
+        namespace: &str,
+        name: &str,
+        options: &mut DeleteOptions,
+    ) -> Result<()> {
+        loop {
+            let pod = self.fetch(pods, namespace, name)?;
+            options.check(pods, name, &pod.value)?;
+            let mut told = pod.value.clone();
+            disrupted(&mut told);
+            match self
+                .store
+                .put(&pod.key, told, Precondition::Revision(pod.revision))
+                .await
+            {
+                Ok(written) => {
+                    if let Some(version) = &mut options.version {
+                        *version = written.revision.to_string();
+                    }
+                    return Ok(());
+                }
+                Err(WriteError::Conflict { .. }) => {}
+                Err(WriteError::NotFound { .. }) => return Ok(()), // the deletion says so
+                Err(other) => return Err(storage_error(&other)),
+            }
+        }
     }
 
     async fn spend_budget(&self, namespace: &str, pod: &Value, dry_run: bool) -> Result<()> {
@@ -118,6 +152,21 @@ impl Api {
             }
         }
     }
+}
+
+fn disrupted(pod: &mut Value) {
+    const TYPE: &str = "DisruptionTarget";
+    let mut conditions = list(pod, "/status/conditions").to_vec();
+    let known = conditions.iter().position(|c| c["type"] == TYPE);
+    let since = known.map(|at| &conditions[at]).filter(|c| c["status"] == "True");
+    let since = since.map_or_else(|| time::now().into(), |c| c["lastTransitionTime"].clone());
+    let condition = json!({"type": TYPE, "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": since});
+    match known {
+        Some(at) => conditions[at] = condition,
+        None => conditions.push(condition),
+    }
+    set(pod, &["status", "conditions"], conditions);
 }
 
 fn refused(message: &str, cause: &str, retry: i64) -> ApiError {

@@ -175,7 +175,21 @@ async fn eviction_heeds_budgets() {
     let spent = server.get(&format!("{BUDGETS}/b")).await;
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["p"].is_string());
-    assert!(server.get(&format!("{PODS}/p")).await["metadata"]["deletionTimestamp"].is_string());
+    let evicted = server.get(&format!("{PODS}/p")).await;
+    assert!(evicted["metadata"]["deletionTimestamp"].is_string());
+    let conditions = evicted["status"]["conditions"].as_array().unwrap();
+    let told = conditions
+        .iter()
+        .find(|c| c["type"] == "DisruptionTarget")
+        .unwrap();
+    assert_eq!(
+        (&told["status"], &told["reason"], &told["message"]),
+        (
+            &json!("True"),
+            &json!("EvictionByEvictionAPI"),
+            &json!("Eviction API: evicting")
+        )
+    );
 }
 
 #[tokio::test]
