@@ -44,7 +44,7 @@ fn options(call: &Call) -> Result<LogOptions> {
     let number = |name: &'static str| -> Result<Option<i64>> {
         let parse = |raw: &str| {
             raw.parse::<i64>()
-                .map_err(|error| not_a_number(raw, error.kind()))
+                .map_err(|error| not_a_number(raw, *error.kind()))
         };
         query.get(name).map(parse).transpose()
     };
@@ -100,7 +100,7 @@ fn options(call: &Call) -> Result<LogOptions> {
     Err(error)
 }
 
-fn not_a_number(raw: &str, kind: &IntErrorKind) -> ApiError {
+fn not_a_number(raw: &str, kind: IntErrorKind) -> ApiError {
     let why = match kind {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
         _ => "invalid syntax",

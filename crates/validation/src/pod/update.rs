@@ -1,5 +1,5 @@
 //! What of a pod may change.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kube_types::is_dns1123_subdomain;
 use serde_json::{Map, Value, json};
@@ -179,29 +179,130 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         }
         one_of_each_family(e, &status.get(list));
     }
-    if new.at(&["spec", "restartPolicy"]).text() == "Never" {
-        never_again(
-            e,
-            &old.at(&["status", "containerStatuses"]),
-            &status.get("containerStatuses"),
-        );
-    }
+    never_again(
+        e,
+        &new.get("spec"),
+        &old.at(&["status", "containerStatuses"]),
+        &status.get("containerStatuses"),
+    );
 }
 
-/// A container that ended for good does not run again.
-fn never_again(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
-    let old = old.items();
-    let ended: HashSet<&str> = old
+const RESTART_ALL: &str = "RestartAllContainers";
+
+/// A container that ended for good does not run again (`ValidateContainerStateTransition`).
+fn never_again(e: &mut Errors, spec: &Node<'_>, old: &Node<'_>, new: &Node<'_>) {
+    let all = ["initContainers", "containers"].map(|list| spec.get(list).items());
+    let rules = all
         .iter()
-        .filter(|before| before.at(&["state", "terminated"]).present())
-        .map(|before| before.get("name").text())
+        .flatten()
+        .flat_map(|c| c.get("restartPolicyRules").items());
+    if rules
+        .into_iter()
+        .any(|rule| rule.get("action").text() == RESTART_ALL)
+    {
+        return;
+    }
+    let [_, containers] = all;
+    let containers: HashMap<&str, Node<'_>> = containers
+        .into_iter()
+        .map(|container| (container.get("name").text(), container))
         .collect();
-    for now in new.items() {
-        if ended.contains(now.get("name").text()) && !now.at(&["state", "terminated"]).present() {
+    let new: HashMap<&str, Node<'_>> = new
+        .items()
+        .into_iter()
+        .map(|now| (now.get("name").text(), now))
+        .collect();
+    for before in old.items() {
+        let (ended, name) = (before.at(&["state", "terminated"]), before.get("name").text());
+        let now = new
+            .get(name)
+            .filter(|now| !now.at(&["state", "terminated"]).present());
+        let Some(now) = now.filter(|_| ended.present()) else {
+            continue;
+        };
+        let code = ended.get("exitCode").int().unwrap_or_default();
+        let container = containers.get(name);
+        if !container.is_some_and(|container| restarts(container, spec, code)) {
             e.forbidden(
-                &now.get("state"),
+                &now.get("state").renamed(format!("{}.state", before.path())),
                 "may not be transitioned to non-terminated state",
             );
         }
+    }
+}
+
+/// Whether a container that ended with this code runs again (`ContainerShouldRestart` in pkg/api/v1/pod/util.go).
+fn restarts(container: &Node<'_>, spec: &Node<'_>, code: i64) -> bool {
+    let rules = container.get("restartPolicyRules").items();
+    let rule = rules.iter().find(|rule| {
+        let codes = rule.get("exitCodes");
+        let listed = codes
+            .get("values")
+            .items()
+            .iter()
+            .any(|value| value.int() == Some(code));
+        match codes.get("operator").text() {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
+    });
+    if rule.is_some_and(|rule| matches!(rule.get("action").text(), "Restart" | RESTART_ALL)) {
+        return true;
+    }
+    let own = container.get("restartPolicy");
+    let policy = if own.present() {
+        own
+    } else {
+        spec.get("restartPolicy")
+    };
+    match policy.text() {
+        "Never" => false,
+        "OnFailure" => code != 0,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn allowed(spec: &Value, code: i64) -> bool {
+        let old = json!([{"name": "c", "state": {"terminated": {"exitCode": code}}}]);
+        let new = json!([{"name": "c", "state": {"waiting": {}}}]);
+        let mut errors = Errors::default();
+        never_again(
+            &mut errors,
+            &Node::root(spec),
+            &Node::root(&old),
+            &Node::root(&new),
+        );
+        errors.finish().is_empty()
+    }
+
+    #[test]
+    fn only_who_is_restarted_runs_again() {
+        let rule =
+            |action: &str| json!([{"action": action, "exitCodes": {"operator": "In", "values": [42]}}]);
+        let pod =
+            |policy: &str, container: Value| json!({"restartPolicy": policy, "containers": [container]});
+        let plain = json!({"name": "c"});
+        assert!(allowed(&pod("Always", plain.clone()), 0));
+        assert!(!allowed(&pod("Never", plain.clone()), 1));
+        assert!(allowed(&pod("OnFailure", plain.clone()), 1) && !allowed(&pod("OnFailure", plain), 0));
+        let own = pod(
+            "Never",
+            json!({"name": "c", "restartPolicy": "Never", "restartPolicyRules": rule("Restart")}),
+        );
+        assert!(allowed(&own, 42) && !allowed(&own, 1));
+        let never = pod("Always", json!({"name": "c", "restartPolicy": "Never"}));
+        assert!(!allowed(&never, 1));
+        let anew = pod(
+            "Never",
+            json!({"name": "d", "restartPolicyRules": rule(RESTART_ALL)}),
+        );
+        assert!(allowed(&anew, 1), "another one's rule begins all of them anew");
     }
 }
