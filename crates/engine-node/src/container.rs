@@ -1,5 +1,5 @@
 //! From a container of a pod's spec to what the runtime is told.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use engine_runtime::proto::{
@@ -288,19 +288,22 @@ fn make_message_file(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
 }
 
-/// Like `$(NAME)` elsewhere, but a name that is unknown is an error.
+/// Like `$(NAME)` elsewhere, but names that are unknown or empty are an error (ExpandContainerVolumeMounts in
+/// pkg/kubelet/container/helpers.go).
 fn expand_all(expression: &str, env: &BTreeMap<String, String>) -> Result<String, String> {
-    let missing = std::cell::RefCell::new(None);
+    let missing = std::cell::RefCell::new(BTreeSet::new());
     let text = expand(expression, |name| {
-        let value = env.get(name).cloned();
+        let value = env.get(name).filter(|value| !value.is_empty()).cloned();
         if value.is_none() {
-            *missing.borrow_mut() = Some(name.to_owned());
+            missing.borrow_mut().insert(name.to_owned());
         }
         value
     });
-    match missing.into_inner() {
-        None => Ok(text),
-        Some(_) => Err(format!("missing value for \"{expression}\"")),
+    let missing: Vec<String> = missing.into_inner().into_iter().collect();
+    if missing.is_empty() {
+        Ok(text)
+    } else {
+        Err(format!("missing value for {}", missing.join(", ")))
     }
 }
 
@@ -362,6 +365,9 @@ mod tests {
     fn sub_path_expressions_must_be_known() {
         let env: BTreeMap<String, String> = [("POD".to_owned(), "p0".to_owned())].into();
         assert_eq!(expand_all("logs/$(POD)", &env).unwrap(), "logs/p0");
-        assert!(expand_all("$(NOPE)", &env).is_err());
+        assert_eq!(
+            expand_all("$(NOPE)/$(POD)/$(A)", &env).unwrap_err(),
+            "missing value for A, NOPE"
+        );
     }
 }

@@ -2,10 +2,11 @@
 //! (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables; third_party/forked/golang/expansion).
 use std::collections::{BTreeMap, HashMap};
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, FileKeySelector, Pod};
 
-use crate::downward;
 use crate::objects::{Kind, Source};
+use crate::volumes::Ready;
+use crate::{downward, env_file};
 
 /// A service as far as environment variables are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Inputs<'a> {
     pub facts: &'a downward::Facts,
     /// ConfigMaps and Secrets that the container names.
     pub sources: &'a Sources,
+    /// The pod's volumes, for files with variables.
+    pub volumes: &'a BTreeMap<String, Ready>,
     /// Service variables that apply to the pod.
     pub services: BTreeMap<String, String>,
 }
@@ -119,11 +122,11 @@ pub fn build(container: &Container, inputs: &Inputs<'_>) -> Result<BTreeMap<Stri
                     Some(found) => value = found,
                     None => continue,
                 }
-            } else if from.file_key_ref.is_some() {
-                return Err(format!(
-                    "env {}: fileKeyRef is not supported by this node",
-                    var.name
-                ));
+            } else if let Some(reference) = &from.file_key_ref {
+                match file_key(inputs.volumes, reference)? {
+                    Some(found) => value = found,
+                    None => continue,
+                }
             }
         }
         vars.insert(var.name.clone(), value);
@@ -132,6 +135,29 @@ pub fn build(container: &Container, inputs: &Inputs<'_>) -> Result<BTreeMap<Stri
         vars.entry(name.clone()).or_insert_with(|| value.clone());
     }
     Ok(vars)
+}
+
+/// A variable from a file of a volume; where that lies on the node is not the pod's to know.
+fn file_key(
+    volumes: &BTreeMap<String, Ready>,
+    reference: &FileKeySelector,
+) -> Result<Option<String>, String> {
+    let FileKeySelector { key, path, .. } = reference;
+    let volume = volumes.get(&reference.volume_name).ok_or_else(|| {
+        let name = &reference.volume_name;
+        format!("cannot find the volume {name:?} referenced by FileKeyRef")
+    })?;
+    let text = env_file::read(&volume.path, path);
+    let found = text.and_then(|text| env_file::value(&text, key)).map_err(|why| {
+        tracing::debug!(path, why, "file of variables cannot be read");
+        "couldn't parse env file".to_owned()
+    })?;
+    if found.is_none() && reference.optional != Some(true) {
+        return Err(format!(
+            "environment variable key {key:?} not found in file {path:?}"
+        ));
+    }
+    Ok(found)
 }
 
 fn lookup<'a>(
@@ -306,6 +332,7 @@ mod tests {
                     pod: &pod,
                     facts: &facts,
                     sources,
+                    volumes: &BTreeMap::new(),
                     services: BTreeMap::new(),
                 },
             )

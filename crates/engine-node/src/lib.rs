@@ -16,6 +16,7 @@ mod container;
 mod disk;
 mod downward;
 mod env;
+mod env_file;
 mod error;
 mod events;
 mod images;

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
     NodeStatus, NodeSystemInfo,
 };
+use k8s_openapi::api::storage::v1::{CSINode, CSINodeSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -25,6 +26,17 @@ const RENEW_AGAIN: Duration = Duration::from_millis(200);
 /// Status is reported anew after five minutes even if nothing has changed.
 const REPORT: Duration = Duration::from_mins(5);
 const MAX_IMAGES: usize = 50;
+/// Where a CSINode says which volume plugins are left to drivers, and upstream's list of them (pkg/volume/csi/csi_plugin.go).
+const MIGRATED: &str = "storage.alpha.kubernetes.io/migrated-plugins";
+const BUILT_IN: [&str; 7] = [
+    "kubernetes.io/aws-ebs",
+    "kubernetes.io/azure-disk",
+    "kubernetes.io/azure-file",
+    "kubernetes.io/cinder",
+    "kubernetes.io/gce-pd",
+    "kubernetes.io/portworx-volume",
+    "kubernetes.io/vsphere-volume",
+];
 /// What kubectl shows as the node's version.
 pub const KUBELET_VERSION: &str = "v1.36.2";
 
@@ -79,9 +91,45 @@ pub async fn register(client: &Client, identity: &Identity, images: &Images) -> 
         Err(err) => Err(err),
     };
     let node = node.map_err(|err| Error::api(what(), err))?;
+    announce_drivers(client, &node)
+        .await
+        .map_err(|err| Error::api(what(), err))?;
     report(client, identity, images, false, node.status.as_ref())
         .await
         .map_err(|err| Error::api(what(), err))
+}
+
+/// The node's CSINode: it has no drivers, and knows how to do without those that were once built in
+/// (pkg/volume/csi/nodeinfomanager, CreateCSINode).
+async fn announce_drivers(client: &Client, node: &Node) -> kube::Result<()> {
+    let api: Api<CSINode> = Api::all(client.clone());
+    let name = node.metadata.name.clone().unwrap_or_default();
+    if api.get_opt(&name).await?.is_some() {
+        return Ok(());
+    }
+    let object = CSINode {
+        metadata: ObjectMeta {
+            name: Some(name),
+            annotations: Some([(MIGRATED.to_owned(), BUILT_IN.join(","))].into()),
+            owner_references: Some(vec![owner(node)]),
+            ..ObjectMeta::default()
+        },
+        spec: CSINodeSpec { drivers: Vec::new() },
+    };
+    match api.create(&PostParams::default(), &object).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn owner(node: &Node) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".into(),
+        kind: "Node".into(),
+        name: node.metadata.name.clone().unwrap_or_default(),
+        uid: node.metadata.uid.clone().unwrap_or_default(),
+        ..OwnerReference::default()
+    }
 }
 
 /// Renews the lease, and reports the status when it has changed or is old. Never ends.
@@ -165,13 +213,7 @@ async fn renew(leases: &Api<Lease>, identity: &Identity, node: &Node) -> kube::R
                 metadata: ObjectMeta {
                     name: Some(name.clone()),
                     namespace: Some("kube-node-lease".into()),
-                    owner_references: Some(vec![OwnerReference {
-                        api_version: "v1".into(),
-                        kind: "Node".into(),
-                        name: name.clone(),
-                        uid: node.metadata.uid.clone().unwrap_or_default(),
-                        ..OwnerReference::default()
-                    }]),
+                    owner_references: Some(vec![owner(node)]),
                     ..ObjectMeta::default()
                 },
                 spec: Some(LeaseSpec {
@@ -189,9 +231,10 @@ async fn renew(leases: &Api<Lease>, identity: &Identity, node: &Node) -> kube::R
 
 /// Features by their gates that whoever changes a pod wants to know of (component-helpers nodedeclaredfeatures, AllFeatures): those of
 /// upstream's that are here.
-const FEATURES: [&str; 2] = [
+const FEATURES: [&str; 3] = [
     "InPlacePodLevelResourcesVerticalScaling",
     "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
 ];
 
 async fn report(

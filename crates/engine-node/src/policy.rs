@@ -15,17 +15,38 @@ pub struct Plan {
     pub finish: bool,
 }
 
+/// What the first rule that holds for an exit code does (FindMatchingContainerRestartRule in pkg/api/v1/pod/util.go).
+fn rule(container: &Container, code: i32) -> Option<&str> {
+    let mut rules = container.restart_policy_rules.iter().flatten();
+    let found = rules.find(|rule| {
+        rule.exit_codes.as_ref().is_some_and(|codes| {
+            let listed = codes.values.iter().flatten().any(|value| *value == code);
+            (codes.operator == "In" && listed) || (codes.operator == "NotIn" && !listed)
+        })
+    });
+    found.map(|rule| rule.action.as_str())
+}
+
+/// Action of a rule that begins the whole pod anew.
+const RESTART_ALL: &str = "RestartAllContainers";
+
+/// Whether an exit begins the whole pod anew (ShouldAllContainersRestart).
+pub fn restarts_all(container: &Container, code: i32) -> bool {
+    rule(container, code) == Some(RESTART_ALL)
+}
+
+/// Whether any exit could begin the whole pod anew (AllContainersCouldRestart).
+pub fn could_restart_all(pod: &Pod) -> bool {
+    specs(pod).any(|(container, _)| {
+        let mut rules = container.restart_policy_rules.iter().flatten();
+        rules.any(|rule| rule.action == RESTART_ALL)
+    })
+}
+
 /// Whether an ended container is started again.
 pub fn restarts(container: &Container, pod: &Pod, code: i32) -> bool {
-    for rule in container.restart_policy_rules.iter().flatten() {
-        if rule.action != "Restart" {
-            continue;
-        }
-        let Some(codes) = &rule.exit_codes else { continue };
-        let listed = codes.values.iter().flatten().any(|value| *value == code);
-        if (codes.operator == "In" && listed) || (codes.operator == "NotIn" && !listed) {
-            return true;
-        }
+    if matches!(rule(container, code), Some("Restart" | RESTART_ALL)) {
+        return true;
     }
     let policy = container
         .restart_policy
@@ -74,18 +95,22 @@ pub fn plan(pod: &Pod, units: &[Unit]) -> Plan {
             }
             continue;
         }
-        keep += 1;
-        if let Some(reason) = unit.unhealthy {
-            let policy = container
-                .restart_policy
-                .as_deref()
-                .or(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()));
-            plan.kill.push((index, reason, policy != Some("Never")));
-        }
+        let Some(reason) = unit.unhealthy else {
+            keep += 1;
+            continue;
+        };
+        let policy = container
+            .restart_policy
+            .as_deref()
+            .or(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()));
+        let again = policy != Some("Never");
+        keep += usize::from(again);
+        plan.kill.push((index, reason, again));
     }
     if keep == 0 {
         plan.finish = true;
         plan.start.clear();
+        plan.kill.clear();
     }
     plan
 }
@@ -240,6 +265,10 @@ mod tests {
         let never =
             pod(serde_json::json!({"restartPolicy": "Never", "containers": [{"name": "a"}, {"name": "b"}]}));
         assert_eq!(plan(&never, &all).kill, [(1, KillReason::Liveness, false)]);
+        // With none left to keep it is the pod that ends.
+        exit(&mut all[0], 0);
+        let end = plan(&never, &all);
+        assert!(end.finish && end.kill.is_empty());
     }
 
     #[test]
@@ -269,7 +298,22 @@ mod tests {
             "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]}]}),
         );
         let container = &pod.spec.as_ref().unwrap().containers[0];
-        assert!(restarts(container, &pod, 42));
-        assert!(!restarts(container, &pod, 1));
+        assert!(restarts(container, &pod, 42) && !restarts_all(container, 42));
+        assert!(!restarts(container, &pod, 1) && !could_restart_all(&pod));
+    }
+
+    #[test]
+    fn the_first_rule_that_holds_decides() {
+        let codes = |operator: &str, code| serde_json::json!({"operator": operator, "values": [code]});
+        let pod = pod(
+            serde_json::json!({"restartPolicy": "Never", "containers": [{"name": "a", "restartPolicyRules": [
+            {"action": "Restart", "exitCodes": codes("In", 1)},
+            {"action": "RestartAllContainers", "exitCodes": codes("NotIn", 2)}]}]}),
+        );
+        let container = &pod.spec.as_ref().unwrap().containers[0];
+        assert!(could_restart_all(&pod));
+        assert!(restarts(container, &pod, 1) && !restarts_all(container, 1));
+        assert!(restarts(container, &pod, 3) && restarts_all(container, 3));
+        assert!(!restarts(container, &pod, 2));
     }
 }

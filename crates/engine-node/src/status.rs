@@ -20,6 +20,11 @@ use crate::model::{Role, Terminated, Unit, specs};
 use crate::policy;
 use crate::resources::{Whole, qos};
 
+/// Why a container ended that was taken away because all of its pod begin anew (pkg/kubelet/kubelet_pods.go), and what is said of it.
+pub const ANEW: &str = "RestartingAllContainers";
+/// See [`ANEW`].
+pub const TAKEN_AWAY: &str = "The container is removed because RestartAllContainers in place";
+
 /// Scheme of container ids.
 pub const SCHEME: &str = "cncfdemo://";
 
@@ -46,6 +51,10 @@ pub struct Inputs<'a> {
     pub kept: Option<&'a Kept>,
     /// What is said of its resizes.
     pub resize: Vec<PodCondition>,
+    /// The node never took it.
+    pub rejected: bool,
+    /// A container's exit begins all of them anew.
+    pub restarting: bool,
     /// The status before, for transition times.
     pub old: &'a PodStatus,
     /// Now.
@@ -60,6 +69,24 @@ pub fn time(at: Timestamp) -> Time {
 /// Computes the status.
 pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     let generation = pod.metadata.generation;
+    if let (true, Some((reason, message))) = (inputs.rejected, inputs.evicted) {
+        // rejectPod in pkg/kubelet/kubelet.go: there is nothing to be told of its containers.
+        return PodStatus {
+            phase: Some("Failed".to_owned()),
+            reason: Some(reason.to_owned()),
+            message: Some(message.to_owned()),
+            qos_class: Some(resources::qos(pod).name().to_owned()),
+            start_time: Some(
+                inputs
+                    .old
+                    .start_time
+                    .clone()
+                    .unwrap_or_else(|| time(inputs.start_time)),
+            ),
+            observed_generation: generation,
+            ..PodStatus::default()
+        };
+    }
     let mut init = Vec::new();
     let (mut main, mut ephemeral) = (Vec::new(), Vec::new());
     for ((container, role), unit) in specs(pod).zip(inputs.units) {
@@ -71,6 +98,10 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
         }
     }
     main.sort_by(|a, b| a.name.cmp(&b.name));
+    ephemeral.sort_by(|a, b| a.name.cmp(&b.name));
+    if inputs.terminal {
+        conclude(&mut init);
+    }
     let mut phase = phase(pod, &init, &main, inputs);
     let old = inputs.old;
     if let Some(done @ ("Succeeded" | "Failed")) = old.phase.as_deref() {
@@ -87,6 +118,14 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
         message = Some(text.to_owned());
     }
     let conditions = conditions(pod, inputs, &init, &main, phase);
+    let over = |phase: Option<&str>| matches!(phase, Some("Succeeded" | "Failed"));
+    let may_run = inputs.units.iter().any(|unit| unit.is_running() || unit.starting);
+    if over(Some(phase)) && !over(old.phase.as_deref()) && may_run {
+        // mergePodStatus: a pod is not told to be over while it may hold what others wait for.
+        phase = old.phase.as_deref().unwrap_or("Pending");
+        reason.clone_from(&old.reason);
+        message.clone_from(&old.message);
+    }
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
     let ip = if host_network {
         Some(inputs.host_ip)
@@ -194,28 +233,41 @@ fn container_status(pod: &Pod, container: &Container, unit: &Unit, inputs: &Inpu
         };
         status.ready = false;
     }
-    if inputs.terminal && state.terminated.is_none() {
-        // TerminatePod in pkg/kubelet/status/status_manager.go: a pod that is over has no waiting containers.
-        let begun = |role: Role| inputs.units.iter().any(|u| u.role == role && u.current.is_some());
-        let missing = match unit.role {
-            // Those of a pod that never was initialised stay as they are: nobody has tried to start them.
-            Role::Main => begun(Role::Main) || is_initialized(inputs.units),
-            _ => !begun(Role::Main),
-        };
-        if missing {
-            state = ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    reason: Some("ContainerStatusUnknown".into()),
-                    message: Some("The container could not be located when the pod was terminated".into()),
-                    exit_code: 137,
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            };
+    if inputs.terminal && state.terminated.is_none() && unit.role == Role::Main {
+        // Those of a pod that never was initialised stay as they are: nobody has tried to start them (hasPodInitialized).
+        let begun = inputs
+            .units
+            .iter()
+            .any(|u| u.role == Role::Main && u.current.is_some());
+        if begun || is_initialized(inputs.units) {
+            state = not_located();
         }
     }
     status.state = Some(state);
     status
+}
+
+/// A pod that is over has no waiting init containers before the last of which it is known that it ran (TerminatePod and
+/// initializedContainers in pkg/kubelet/status/status_manager.go).
+fn conclude(init: &mut [ContainerStatus]) {
+    let ended = |state: &Option<ContainerState>| state.as_ref().is_some_and(|s| s.terminated.is_some());
+    let ran = |status: &ContainerStatus| ended(&status.state) || ended(&status.last_state);
+    let known = init.iter().rposition(ran).map_or(0, |last| last + 1);
+    for status in init[..known].iter_mut().filter(|status| !ended(&status.state)) {
+        status.state = Some(not_located());
+    }
+}
+
+fn not_located() -> ContainerState {
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            reason: Some("ContainerStatusUnknown".into()),
+            message: Some("The container could not be located when the pod was terminated".into()),
+            exit_code: 137,
+            ..ContainerStateTerminated::default()
+        }),
+        ..ContainerState::default()
+    }
 }
 
 /// The last of the init containers has done its part.
@@ -240,9 +292,14 @@ fn terminated(end: &Terminated) -> ContainerStateTerminated {
         signal: None,
         reason: Some(end.reason.clone()),
         message: (!end.message.is_empty()).then(|| end.message.clone()),
-        started_at: Some(time(end.started_at)),
-        finished_at: Some(time(end.finished_at)),
+        started_at: known(end.started_at),
+        finished_at: known(end.finished_at),
     }
+}
+
+/// The time of something that has one.
+fn known(at: Timestamp) -> Option<Time> {
+    (at != Timestamp::UNIX_EPOCH).then(|| time(at))
 }
 
 fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
@@ -264,6 +321,13 @@ fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
 fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: &Inputs<'_>) -> &'static str {
     let find = |list: &'_ [ContainerStatus], name: &str| list.iter().position(|status| status.name == name);
     let code_of = |state: Option<&ContainerState>| Some(state?.terminated.as_ref()?.exit_code);
+    let begins_anew = |status: &ContainerStatus| {
+        let last = status
+            .last_state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref());
+        last.is_some_and(|end| end.reason.as_deref() == Some(ANEW))
+    };
     let (mut pending_init, mut pending_sidecars, mut failed_init) = (0, 0, 0);
     let (mut unknown, mut running, mut waiting, mut stopped, mut stopped_for_good, mut succeeded) =
         (0, 0, 0, 0, 0, 0);
@@ -284,7 +348,8 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
                 (Some(0), _) => {}
                 (Some(code), _) => failed_init += i32::from(!policy::restarts(container, pod, code)),
                 (None, Some(code)) if is_waiting => {
-                    failed_init += i32::from(code != 0 && !policy::restarts(container, pod, code));
+                    let again = policy::restarts(container, pod, code) || begins_anew(status);
+                    failed_init += i32::from(code != 0 && !again);
                 }
                 _ => pending_init += 1,
             },
@@ -307,7 +372,8 @@ fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], inputs: 
                     succeeded += i32::from(code == 0);
                 } else if let Some(code) = last {
                     stopped += 1;
-                    stopped_for_good += i32::from(!policy::restarts(container, pod, code));
+                    let again = policy::restarts(container, pod, code) || begins_anew(status);
+                    stopped_for_good += i32::from(!again);
                 } else {
                     waiting += 1;
                 }
@@ -373,6 +439,8 @@ mod tests {
                 whole: &crate::resources::whole(pod),
                 kept,
                 resize: Vec::new(),
+                rejected: false,
+                restarting: false,
                 old,
                 now: at(101),
             },
@@ -499,6 +567,109 @@ mod tests {
             serde_json::json!({})
         );
         assert_eq!(shown.allocated_resources, None);
+    }
+
+    fn state(status: &ContainerStatus) -> String {
+        serde_json::to_value(status.state.as_ref().unwrap())
+            .unwrap()
+            .to_string()
+    }
+
+    fn evicted(pod: &Pod, units: &[Unit], old: &PodStatus, rejected: bool, restarting: bool) -> PodStatus {
+        let inputs = Inputs {
+            units,
+            sandbox_ready: true,
+            terminal: false,
+            pod_ip: None,
+            host_ip: "10.160.0.11".parse().unwrap(),
+            start_time: at(100),
+            evicted: (!restarting).then_some(("SysctlForbidden", "no")),
+            rejected,
+            restarting,
+            old,
+            now: at(101),
+        };
+        generate(pod, &inputs)
+    }
+
+    #[test]
+    fn init_containers_behind_the_one_that_failed_never_ran() {
+        let pod = pod(serde_json::json!({"restartPolicy": "Never",
+            "initContainers": [{"name": "one"}, {"name": "two"}, {"name": "three"}], "containers": [{"name": "main"}]}));
+        let mut all = units(&pod);
+        set(&mut all[1], 0, Some(7));
+        let failed = status(&pod, &all, true);
+        assert_eq!(failed.phase.as_deref(), Some("Failed"));
+        let init = failed.init_container_statuses.unwrap();
+        assert!(state(&init[0]).contains("ContainerStatusUnknown"));
+        assert!(state(&init[2]).contains("PodInitializing"));
+        assert!(state(&failed.container_statuses.unwrap()[0]).contains("PodInitializing"));
+    }
+
+    #[test]
+    fn a_pod_is_not_over_while_a_container_runs() {
+        let pod = pod(serde_json::json!({"containers": [{"name": "c"}]}));
+        let mut all = units(&pod);
+        set(&mut all[0], 0, None);
+        let old = PodStatus {
+            phase: Some("Running".into()),
+            ..PodStatus::default()
+        };
+        let held = evicted(&pod, &all, &old, false, false);
+        assert_eq!(
+            (held.phase.as_deref(), held.reason.as_deref()),
+            (Some("Running"), None)
+        );
+        set(&mut all[0], 0, Some(0));
+        let over = evicted(&pod, &all, &held, false, false);
+        assert_eq!(
+            (over.phase.as_deref(), over.message.as_deref()),
+            (Some("Failed"), Some("no"))
+        );
+        assert!(over.conditions.is_some());
+    }
+
+    #[test]
+    fn of_a_pod_that_was_refused_only_that_is_told() {
+        let pod = pod(serde_json::json!({"containers": [{"name": "c"}]}));
+        let told = evicted(&pod, &units(&pod), &PodStatus::default(), true, false);
+        assert_eq!(told.phase.as_deref(), Some("Failed"));
+        assert_eq!(
+            (told.conditions, told.container_statuses, told.host_ip),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_pod_that_begins_anew_stays_initialised_and_running() {
+        let pod = pod(
+            serde_json::json!({"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [
+            {"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers",
+                "exitCodes": {"operator": "In", "values": [42]}}]}]}),
+        );
+        let mut all = units(&pod);
+        set(&mut all[0], 0, Some(0));
+        set(&mut all[1], 0, Some(42));
+        let before = status(&pod, &all, false);
+        for unit in &mut all {
+            let end = unit.current.take().and_then(|i| i.terminated().cloned());
+            unit.base = 1;
+            unit.previous = end.map(|end| Terminated {
+                code: 137,
+                reason: ANEW.into(),
+                ..end
+            });
+            unit.waiting = Some(Waiting {
+                reason: ANEW.into(),
+                message: TAKEN_AWAY.into(),
+            });
+        }
+        let anew = evicted(&pod, &all, &before, false, true);
+        assert_eq!(anew.phase.as_deref(), Some("Running"));
+        assert!(shown(&anew).contains("Initialized=True"));
+        assert!(shown(&anew).ends_with("AllContainersRestarting=True"));
+        assert_eq!(anew.container_statuses.as_ref().unwrap()[0].restart_count, 1);
+        assert!(state(&anew.init_container_statuses.unwrap()[0]).contains(ANEW));
     }
 
     #[test]

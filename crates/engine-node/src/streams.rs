@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine_net::Namespace;
 use engine_runtime::proto::ExecSpec;
+use k8s_openapi::api::core::v1::ContainerState;
 use streaming::{
     Duplex, ExecExit, ExecOptions, ExecSession, LogOptions, LogStream, NodeStreams, Output, StreamError,
     Target,
@@ -133,13 +134,13 @@ fn check_container(target: &Target, view: &View) -> Result<(), StreamError> {
 impl NodeStreams for Nodes {
     async fn logs(&self, target: &Target, options: LogOptions) -> Result<LogStream, StreamError> {
         let (agent, receiver) = self.find(target)?;
-        let (attempt, reason, latest) = {
+        let (attempt, state, latest) = {
             let view = receiver.borrow();
             check_container(target, &view)?;
             let latest = view.attempts.get(&target.container).copied();
             (
                 latest.map(|(attempt, _)| attempt),
-                waiting_reason(&view, &target.container),
+                state_of(&view, &target.container),
                 latest,
             )
         };
@@ -154,13 +155,7 @@ impl NodeStreams for Nodes {
                     format!("previous terminated container \"{name}\" in pod \"{pod}\" not found"),
                 ));
             }
-            (None, false) => {
-                let text = reason.map_or_else(
-                    || format!("container \"{name}\" in pod \"{pod}\" is not available"),
-                    |reason| format!("container \"{name}\" in pod \"{pod}\" is waiting to start: {reason}"),
-                );
-                return Err(failure(400, text));
-            }
+            (None, false) => return Err(failure(400, no_log(name, pod, state.as_ref()))),
         };
         let path: PathBuf = container::log_path(&agent.shared.pod_dir(&target.uid), name, attempt);
         if options.previous && !path.exists() {
@@ -352,20 +347,38 @@ impl NodeStreams for Nodes {
     }
 }
 
-fn waiting_reason(view: &View, container: &str) -> Option<String> {
+fn state_of(view: &View, container: &str) -> Option<ContainerState> {
     let status = &view.status;
     let mut all = status
         .container_statuses
         .iter()
         .chain(&status.init_container_statuses)
+        .chain(&status.ephemeral_container_statuses)
         .flatten();
-    all.find(|status| status.name == container)?
-        .state
-        .as_ref()?
-        .waiting
-        .as_ref()?
-        .reason
-        .clone()
+    all.find(|status| status.name == container)?.state.clone()
+}
+
+/// Why a container that never ran has no log (pkg/kubelet/kubelet_pods.go, validateContainerLogStatus).
+fn no_log(container: &str, pod: &str, state: Option<&ContainerState>) -> String {
+    let what = match state {
+        None => "is not available".to_owned(),
+        Some(state) if state.terminated.is_some() => "is terminated".to_owned(),
+        Some(state) => {
+            let reason = state
+                .waiting
+                .as_ref()
+                .and_then(|waiting| waiting.reason.as_deref());
+            match reason {
+                Some("ErrImagePull") => "is waiting to start: image can't be pulled".to_owned(),
+                Some("ImagePullBackOff") => {
+                    "is waiting to start: trying and failing to pull image".to_owned()
+                }
+                Some(reason) => format!("is waiting to start: {reason}"),
+                None => "is waiting to start - no logs yet".to_owned(),
+            }
+        }
+    };
+    format!("container \"{container}\" in pod \"{pod}\" {what}")
 }
 
 /// Carries output until its end.
@@ -394,4 +407,26 @@ fn feed(mut into: impl AsyncWrite + Unpin + Send + 'static) -> mpsc::Sender<Byte
         let _ = into.shutdown().await;
     });
     sender
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_there_is_no_log() {
+        let told = |state: serde_json::Value| {
+            let state: Option<ContainerState> = serde_json::from_value(state).unwrap();
+            no_log("c", "p", state.as_ref())
+        };
+        let waiting = |reason: &str| told(serde_json::json!({"waiting": {"reason": reason}}));
+        assert_eq!(
+            waiting("ImagePullBackOff"),
+            "container \"c\" in pod \"p\" is waiting to start: trying and failing to pull image"
+        );
+        assert!(waiting("ErrImagePull").ends_with("waiting to start: image can't be pulled"));
+        assert!(waiting("PodInitializing").ends_with("waiting to start: PodInitializing"));
+        assert!(told(serde_json::json!({"terminated": {"exitCode": 137}})).ends_with("is terminated"));
+        assert!(told(serde_json::Value::Null).ends_with("is not available"));
+    }
 }

@@ -111,8 +111,22 @@ async fn once(
     let stream = tokio_rustls::TlsConnector::from(trusting()?)
         .connect(name, stream)
         .await
-        .map_err(|err| err.to_string())?;
+        .map_err(|err| handshake(&err))?;
     exchange(stream, get, url).await
+}
+
+/// A failed handshake as Go words it.
+fn handshake(err: &std::io::Error) -> String {
+    let inner = err
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        // Whoever answers in no records at all is taken for what it mostly is.
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            "http: server gave HTTP response to HTTPS client".to_owned()
+        }
+        _ => err.to_string(),
+    }
 }
 
 async fn exchange(
@@ -188,6 +202,21 @@ fn trusting() -> Result<Arc<rustls::ClientConfig>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn plain_http_where_tls_was_asked_for() {
+        use tokio::io::AsyncWriteExt as _;
+        let (near, mut far) = tokio::io::duplex(1024);
+        let other = tokio::spawn(async move {
+            let _ = far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            far
+        });
+        let name = ServerName::try_from("a.b").unwrap();
+        let tls = tokio_rustls::TlsConnector::from(trusting().unwrap());
+        let err = tls.connect(name, near).await.unwrap_err();
+        assert_eq!(handshake(&err), "http: server gave HTTP response to HTTPS client");
+        drop(other.await.unwrap());
+    }
 
     #[test]
     fn redirects_are_joined() {

@@ -4,19 +4,23 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use super::{Inputs, time};
 use crate::allocation::{IN_PROGRESS, PENDING};
 use crate::model::{Role, specs};
+use crate::policy;
 
-/// Conditions that the kubelet gives every pod, in the order in which upstream writes them.
-const ALWAYS: [&str; 5] = [
+/// Conditions that the kubelet gives a pod, in the order in which upstream writes them.
+const OWNED: [&str; 6] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    RESTARTING,
 ];
+/// Only pods that have a rule for it have this one (GenerateAllContainersRestartingCondition).
+const RESTARTING: &str = "AllContainersRestarting";
 
 /// Whether a condition is the kubelet's: one of those, or one of a resize, which stand before them.
 pub fn is_owned(condition: &str) -> bool {
-    ALWAYS.contains(&condition) || matches!(condition, PENDING | IN_PROGRESS)
+    OWNED.contains(&condition) || matches!(condition, PENDING | IN_PROGRESS)
 }
 
 /// What the kubelet owns, and before it what others wrote.
@@ -45,10 +49,12 @@ pub(super) fn conditions(
         ready,
         containers_ready,
         None,
+        restarting(inputs, phase),
     ];
     let mut all = kept;
     all.extend(inputs.resize.iter().cloned());
-    for (name, why) in ALWAYS.iter().zip(owned) {
+    let count = OWNED.len() - usize::from(!policy::could_restart_all(pod));
+    for (name, why) in OWNED.iter().zip(owned).take(count) {
         let (status, why) = match why {
             Some(why) if why.true_anyway => ("True", why),
             Some(why) => ("False", why),
@@ -70,11 +76,30 @@ pub(super) fn conditions(
             reason: why.reason.map(str::to_owned),
             message: why.message,
             last_transition_time: Some(since),
-            observed_generation: pod.metadata.generation,
+            observed_generation: pod.metadata.generation.filter(|_| *name != RESTARTING),
             last_probe_time: None,
         });
     }
     all
+}
+
+fn restarting(inputs: &Inputs<'_>, phase: &str) -> Option<Why> {
+    let reason = match phase {
+        "Succeeded" => Some("PodCompleted"),
+        "Failed" => Some("PodFailed"),
+        _ => None,
+    };
+    if reason.is_some() || !inputs.restarting {
+        return Some(Why {
+            reason,
+            ..Why::default()
+        });
+    }
+    Some(Why {
+        reason: Some("RestartAllContainersStarted"),
+        message: Some("container exited with restart policy rule".to_owned()),
+        true_anyway: true,
+    })
 }
 
 #[derive(Debug, Default, Clone)]
@@ -177,7 +202,10 @@ fn initialized(pod: &Pod, inputs: &Inputs<'_>, init: &[ContainerStatus], phase: 
         .units
         .iter()
         .any(|unit| unit.role == Role::Main && unit.current.is_some());
-    if begun || incomplete.is_empty() {
+    // Once initialised, a pod is so, also while all of it begins anew.
+    let mut before = inputs.old.conditions.iter().flatten();
+    let was = before.any(|condition| condition.type_ == "Initialized" && condition.status == "True");
+    if begun || was || incomplete.is_empty() {
         return None;
     }
     let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));

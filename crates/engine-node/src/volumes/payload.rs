@@ -93,12 +93,12 @@ impl Volumes {
                 }
                 None if optional => {}
                 None => {
-                    let word = kind.word();
-                    let short = if word == "configmap" { "config" } else { word };
-                    return Err(format!(
-                        "{word} references non-existent {short} key: {}",
-                        item.key
-                    ));
+                    // pkg/volume/configmap and pkg/volume/secret, MakePayload
+                    let references = match kind.word() {
+                        "configmap" => "configmap references non-existent config key",
+                        _ => "references non-existent secret key",
+                    };
+                    return Err(format!("{references}: {}", item.key));
                 }
             }
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Life, Network, Worker, containers_dir};
 use crate::model::{Instance, RunAs, State, Terminated, specs};
-use crate::{container, logs, status};
+use crate::{container, logs, policy, status};
 
 const FILE: &str = "record.json";
 const STOP_SIGNAL: &str = "stop-signal";
@@ -177,6 +177,10 @@ impl Worker {
         for exit in exits {
             self.exited(exit);
         }
+        self.restarting |= specs.iter().zip(&self.units).any(|(spec, unit)| {
+            unit.exit_code()
+                .is_some_and(|code| policy::restarts_all(spec, code))
+        });
         if let Some(pod) = self.shared.net.pod(&self.uid) {
             self.network = Some(Network {
                 ip: pod.ip.into(),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use engine_runtime::proto::Exit;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::{Done, Life, Message, Worker, adopt};
 use crate::model::{KillReason, State, Unit, specs};
-use crate::{container, probe};
+use crate::{container, policy, probe};
 
 impl Worker {
     pub(super) fn hear(&mut self, message: Message) {
@@ -25,10 +26,12 @@ impl Worker {
                     self.kill_by.send_replace(Some(soon));
                 }
                 self.shared.book.update(&self.uid, &pod);
+                let before = images(&self.pod);
                 self.take(pod);
                 let added = specs(&self.pod).skip(self.units.len());
                 let added: Vec<Unit> = added.map(|(c, role)| Unit::new(&c.name, role)).collect();
                 self.units.extend(added);
+                self.forget_other_images(&before);
             }
             Message::Gone => {
                 self.gone = true;
@@ -38,6 +41,18 @@ impl Worker {
             Message::Exit(exit) => self.exited(exit),
             Message::Probe(report) => self.probed(&report),
             Message::Evict(why) => self.evict(why),
+        }
+    }
+
+    /// What crashed with another image does not hold back the new one: upstream counts by what a container is made of
+    /// (GetBackoffKey in pkg/kubelet/kuberuntime).
+    fn forget_other_images(&mut self, before: &[Option<String>]) {
+        for ((image, unit), before) in images(&self.pod).into_iter().zip(&mut self.units).zip(before) {
+            if image != *before && !unit.starting && !unit.is_running() {
+                unit.backoff.reset();
+                unit.waiting = None;
+                unit.not_before = None;
+            }
         }
     }
 
@@ -114,6 +129,7 @@ impl Worker {
         };
         let spec = specs(&self.pod).nth(index).map(|(container, _)| container);
         let end = adopt::terminated(&self.pod_dir, spec, instance, &exit);
+        let all_anew = spec.is_some_and(|spec| policy::restarts_all(spec, end.code));
         instance.state = State::Exited(end);
         instance.exited.cancel();
         adopt::Record::of(instance).write(&container::attempt_dir(
@@ -128,6 +144,7 @@ impl Worker {
         unit.not_before = None;
         let name = unit.name.clone();
         self.stop_probes(&name, None);
+        self.restarting |= all_anew && self.life == Life::Active;
     }
 
     fn probed(&mut self, report: &probe::Report) {
@@ -153,4 +170,8 @@ impl Worker {
             (probe::Kind::Liveness, true) => {}
         }
     }
+}
+
+fn images(pod: &Pod) -> Vec<Option<String>> {
+    specs(pod).map(|(container, _)| container.image.clone()).collect()
 }

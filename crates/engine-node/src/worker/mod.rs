@@ -1,6 +1,7 @@
 //! One task per pod: it owns all that is known of the pod, hears of changes as messages, decides (see [`crate::policy`]) and lets
 //! operations run beside it. Nothing here sleeps or polls; timers exist only where upstream has a deadline.
 mod adopt;
+mod anew;
 mod hear;
 mod prepare;
 mod publish;
@@ -119,6 +120,8 @@ pub struct Worker {
     refresh_at: Option<Timestamp>,
     start_time: Timestamp,
     evicted: Option<(String, String)>,
+    rejected: bool,
+    restarting: bool,
     early_exits: HashMap<String, Exit>,
     probes: HashMap<(String, probe::Kind), AbortHandle>,
     hooks: HashMap<usize, AbortHandle>,
@@ -202,6 +205,8 @@ impl Worker {
             volumes_backoff: Backoff::volume(),
             refresh_at: None,
             evicted: None,
+            rejected: false,
+            restarting: false,
             early_exits: HashMap::new(),
             probes: HashMap::new(),
             hooks: HashMap::new(),
@@ -239,6 +244,7 @@ impl Worker {
                 .pod(&self.pod, None, true, &reason, why.clone());
             self.evicted = Some((reason, format!("Pod was rejected: {why}")));
             self.shared.book.end(&self.uid);
+            self.rejected = true;
         }
     }
 
@@ -314,6 +320,12 @@ impl Worker {
             return;
         }
         self.tell_resize();
+        if self.restarting {
+            self.begin_all_anew();
+            if self.restarting {
+                return;
+            }
+        }
         let plan = policy::plan(&self.pod, &self.units);
         if plan.finish {
             self.end();
@@ -449,6 +461,8 @@ impl Worker {
                 whole: &self.whole,
                 kept: kept.as_ref(),
                 resize: self.shared.book.conditions(&self.uid),
+                rejected: self.rejected,
+                restarting: self.restarting,
                 old: &self.status,
                 now: Timestamp::now(),
             },

@@ -204,5 +204,11 @@ mod tests {
             json!({"conditions": [{"$patch": "delete", "type": "PodResizePending"}],
                 "$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]})
         );
+        let refused = status(json!({"phase": "Failed"}));
+        let patch = difference("u", &new, &refused).unwrap();
+        assert_eq!(
+            patch["status"]["conditions"],
+            json!([{"$patch": "delete", "type": "Ready"}, {"$patch": "delete", "type": "PodScheduled"}])
+        );
     }
 }

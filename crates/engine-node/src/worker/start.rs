@@ -375,6 +375,7 @@ impl Job {
             pod: &self.pod,
             facts: &facts,
             sources: &sources,
+            volumes: &volumes,
             services,
         };
         let env = env::build(&self.container, &inputs)?;

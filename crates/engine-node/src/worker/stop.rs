@@ -166,11 +166,13 @@ impl Job {
             if let Some((hook, target)) = self.pre_stop.take() {
                 tokio::select! {
                     result = probe::hook(&hook, &target) => if let Err(why) = result {
-                        tracing::warn!(id = self.id, why, "preStop hook failed");
-                        self.shared.recorder.pod(&self.pod, Some(&self.name), true, "FailedPreStopHook", "PreStopHook failed");
+                        self.hook_failed(&why);
                     },
                     () = exited.cancelled() => return,
-                    () = self.over(deadline) => {}
+                    () = self.over(deadline) => if hook.sleep.is_none() {
+                        // Upstream's fails when the container is killed under it; who sleeps is not in the container.
+                        self.hook_failed("not completed in the grace period");
+                    },
                 }
             }
             for other in std::mem::take(&mut self.after) {
@@ -203,6 +205,17 @@ impl Job {
                 () = tokio::time::sleep(KILL_PATIENCE) => {}
             }
         }
+    }
+
+    fn hook_failed(&self, why: &str) {
+        tracing::warn!(id = self.id, why, "preStop hook failed");
+        self.shared.recorder.pod(
+            &self.pod,
+            Some(&self.name),
+            true,
+            "FailedPreStopHook",
+            "PreStopHook failed",
+        );
     }
 
     /// Completes at the deadline, or earlier if the grace was shortened meanwhile.
