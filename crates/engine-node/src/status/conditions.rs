@@ -49,7 +49,7 @@ pub(super) fn conditions(
         ready,
         containers_ready,
         None,
-        restarting(inputs, phase),
+        Some(restarting(inputs, phase)),
     ];
     let mut all = kept;
     all.extend(inputs.resize.iter().cloned());
@@ -83,23 +83,23 @@ pub(super) fn conditions(
     all
 }
 
-fn restarting(inputs: &Inputs<'_>, phase: &str) -> Option<Why> {
+fn restarting(inputs: &Inputs<'_>, phase: &str) -> Why {
     let reason = match phase {
         "Succeeded" => Some("PodCompleted"),
         "Failed" => Some("PodFailed"),
         _ => None,
     };
     if reason.is_some() || !inputs.restarting {
-        return Some(Why {
+        return Why {
             reason,
             ..Why::default()
-        });
+        };
     }
-    Some(Why {
+    Why {
         reason: Some("RestartAllContainersStarted"),
         message: Some("container exited with restart policy rule".to_owned()),
         true_anyway: true,
-    })
+    }
 }
 
 #[derive(Debug, Default, Clone)]
