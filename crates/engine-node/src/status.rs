@@ -75,7 +75,7 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
             phase: Some("Failed".to_owned()),
             reason: Some(reason.to_owned()),
             message: Some(message.to_owned()),
-            qos_class: Some(resources::qos(pod).name().to_owned()),
+            qos_class: Some(qos(pod).name().to_owned()),
             start_time: Some(
                 inputs
                     .old
@@ -584,6 +584,9 @@ mod tests {
             host_ip: "10.160.0.11".parse().unwrap(),
             start_time: at(100),
             evicted: (!restarting).then_some(("SysctlForbidden", "no")),
+            whole: &crate::resources::whole(pod),
+            kept: None,
+            resize: Vec::new(),
             rejected,
             restarting,
             old,
