@@ -21,6 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     if !made.is_object() {
         return;
     }
+    if !made["metadata"].is_object() {
+        made["metadata"] = serde_json::json!({});
+    }
     made["apiVersion"] = kind.api_version().into();
     made["kind"] = kind.kind.into();
     made["metadata"]["name"] = "a".into();
