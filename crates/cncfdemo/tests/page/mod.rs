@@ -22,13 +22,20 @@ impl Watcher {
         testkit::eventually("the page", || {
             testkit::http_get(&format!("127.0.0.1:{port}"), "/healthz")
         });
-        let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-pictures");
-        std::fs::create_dir_all(&pictures).unwrap();
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (pictures, home) = (tmp.join("dashboard-pictures"), tmp.join("dashboard-home"));
+        for folder in [&pictures, &home] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
         let mut browser = Command::new("node")
             .arg("follow.mjs")
             .arg(format!("http://localhost:{port}"))
             .arg(pictures)
             .current_dir(folder)
+            // Chromium's libraries keep caches (`~/.cache/dconf`), and nothing may stay on the machine.
+            .env("HOME", home)
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_CONFIG_HOME")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
