@@ -89,7 +89,7 @@ impl Lexer<'_> {
             self.at += end;
             return Ok(Token::Ident(name));
         }
-        let digit_follows = self.rest()[1.min(self.rest().len())..].starts_with(|c: char| c.is_ascii_digit());
+        let digit_follows = self.rest().as_bytes().get(1).is_some_and(u8::is_ascii_digit);
         if first.is_ascii_digit() || first == '.' && digit_follows {
             return self.number();
         }
@@ -330,6 +330,7 @@ mod tests {
             "'abc",
             "'a\nb'",
             "#",
+            "ÿ",
             r"'\q'",
             r"'\ud800'",
             "99999999999999999999",
