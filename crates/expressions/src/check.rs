@@ -8,8 +8,9 @@ use crate::{
     Environment,
     ast::{Call, Form, Kind, Loop, Node, Selection},
     declarations::{Overload, TYPES, overloads},
-    functions::{self, time},
+    functions::time,
     issue::Issue,
+    pattern::{WRITTEN, pattern},
     types::Type,
     value::{Text, Value},
 };
@@ -29,6 +30,9 @@ pub fn check(environment: &Environment, root: &mut Node) -> Result<Type, Vec<Iss
     }
 }
 
+/// Of how many types one may be made; the deepest literal has a hundred.
+const MOST_TYPES: usize = 1_000;
+
 struct Checker<'e> {
     environment: &'e Environment,
     locals: Vec<(String, Type)>,
@@ -45,6 +49,16 @@ impl Checker<'_> {
     }
 
     fn node(&mut self, node: &mut Node) -> Type {
+        let at = node.at;
+        let kind = self.kind(node);
+        if kind.is_within(&mut { MOST_TYPES }) {
+            kind
+        } else {
+            self.issue(at, format!("type is made of more than {MOST_TYPES} types"))
+        }
+    }
+
+    fn kind(&mut self, node: &mut Node) -> Type {
         let at = node.at;
         match &mut node.kind {
             Kind::Literal(value) => literal(value),
@@ -349,7 +363,7 @@ impl Checker<'_> {
             return;
         };
         let wrong = match call.function.as_str() {
-            "matches" => match functions::pattern(text) {
+            "matches" => match pattern(text, WRITTEN) {
                 Ok(pattern) => {
                     let _ = call.pattern.set(pattern);
                     None

@@ -1,5 +1,8 @@
 //! What calls cost (cel-go `interpreter/runtimecost.go` costCall, `k8s.io/apiserver/pkg/cel/library/cost.go` CallCost).
-use crate::value::{List, Map, Value};
+use crate::{
+    PER_CALL,
+    value::{List, Value},
+};
 
 pub const LIST: u64 = 10;
 pub const MAP: u64 = 30;
@@ -14,9 +17,19 @@ pub fn traversal(size: u64) -> u64 {
     size.div_ceil(TRAVERSAL)
 }
 
-fn traverse_value(value: &Value<'_>) -> u64 {
+/// Of lists in lists no more is looked at than anybody could pay for: one that was made may hold another many times.
+fn traverse_value(value: &Value<'_>, most: u64) -> u64 {
     match value {
-        Value::List(List::Made(items, _)) => items.iter().map(traverse_value).fold(1, u64::saturating_add),
+        Value::List(List::Made(items, _)) => {
+            let mut cost = 1;
+            for item in items.iter() {
+                if cost > most {
+                    break;
+                }
+                cost += traverse_value(item, most - cost);
+            }
+            cost
+        }
         Value::List(list) => list.len() as u64 * 2 + 1,
         Value::Map(map) => map.len() as u64 * 2 + 1,
         Value::String(_) | Value::Bytes(_) => traversal(value.size()),
@@ -28,13 +41,10 @@ fn pattern(text: &Value<'_>, pattern: &Value<'_>) -> u64 {
     traversal(text.size() + 1) * pattern.size().div_ceil(REGEX)
 }
 
-/// How big the whole of it is, to the last leaf; what an operation that copies it has to pay.
-pub fn whole(value: &Value<'_>) -> u64 {
+/// How many values are copied with it: what is below them is shared.
+fn copied(value: &Value<'_>) -> u64 {
     match value {
-        Value::List(List::Made(items, _)) => items.len() as u64,
         Value::List(list) => list.len() as u64,
-        Value::Map(Map::Made(map)) => map.len() as u64,
-        Value::Map(map) => map.len() as u64,
         _ => 1,
     }
 }
@@ -49,7 +59,7 @@ pub fn call(function: &str, args: &[Value<'_>]) -> u64 {
             LIST + traversal(length) + length.div_ceil(2) * 50
         }
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-            args.first().map_or(0, traverse_value)
+            args.first().map_or(0, |list| traverse_value(list, PER_CALL))
         }
         "url" | "isURL" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR"
         | "quantity" | "isQuantity" | "semver" | "isSemver" | "startsWith" | "endsWith" | "bytes"
@@ -75,7 +85,7 @@ pub fn call(function: &str, args: &[Value<'_>]) -> u64 {
         "_+_" => match args {
             [Value::String(_) | Value::Bytes(_), _] => traversal(size(0) + size(1)),
             // Lists are copied here and chained there.
-            [a @ Value::List(_), b] => whole(a).saturating_add(whole(b)).max(1),
+            [a @ Value::List(_), b] => copied(a).saturating_add(copied(b)).max(1),
             _ => 1,
         },
         "sets.contains" | "sets.intersects" | "sets.equivalent" => {

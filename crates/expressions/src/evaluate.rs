@@ -1,5 +1,8 @@
 //! Evaluation (cel-go `interpreter`). Every step is paid for; who has nothing left is stopped.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map},
+    sync::Arc,
+};
 
 use crate::{
     ast::{Call, Entry, Form, Kind, Loop, Node, Selection},
@@ -124,6 +127,19 @@ impl<'p, 'a> Run<'p, '_, 'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether both are the same to `==`. What they hold is paid for, ten values at a time; upstream counts only how many stand at the top.
+    pub(crate) fn same(&mut self, a: &Value<'_>, b: &Value<'_>) -> Result<bool, Failure> {
+        let most = self
+            .limit
+            .saturating_sub(self.cost)
+            .saturating_add(1)
+            .saturating_mul(10);
+        let mut left = most;
+        let same = a.equals(b, &mut left);
+        self.pay((most - left) / 10)?;
+        Ok(same)
     }
 
     /// Who answers `authorizer`.
@@ -262,23 +278,19 @@ impl<'p, 'a> Run<'p, '_, 'a> {
 
     fn looped(&mut self, inner: &'p Loop) -> Done<'a> {
         let range = self.node(&inner.range)?;
-        let pairs: Vec<(Value<'a>, Value<'a>)> = match &range {
+        // One at a time: ranges in ranges would be copied as often as they are nested.
+        let pairs: Box<dyn Iterator<Item = (Value<'a>, Value<'a>)>> = match &range {
             Value::List(list) => {
                 self.pay(list.len() as u64 / 10)?;
                 let index = |at: usize| Value::Int(i64::try_from(at).unwrap_or(i64::MAX));
-                list.iter()
-                    .enumerate()
-                    .map(|(at, item)| (index(at), item))
-                    .collect()
+                Box::new(list.iter().enumerate().map(move |(at, item)| (index(at), item)))
             }
             Value::Map(map) => {
                 self.pay(map.len() as u64 / 10)?;
-                map.keys()
-                    .filter_map(|key| {
-                        let value = map.get(&key)?;
-                        Some((key, value))
-                    })
-                    .collect()
+                Box::new(map.keys().filter_map(|key| {
+                    let value = map.get(&key)?;
+                    Some((key, value))
+                }))
             }
             _ => return Err(no_overload()),
         };
@@ -426,11 +438,11 @@ fn insert<'a>(map: &mut BTreeMap<Key, Value<'a>>, key: &Value<'_>, value: Value<
     let Some(known) = Key::of(key) else {
         return Err(format!("unsupported key type: {}", key.type_name()).into());
     };
-    let shown = key
-        .json()
-        .map(|key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
-    if map.insert(known, value).is_some() {
-        return Err(format!("insert failed: key {} already exists", shown.unwrap_or_default()).into());
+    match map.entry(known) {
+        btree_map::Entry::Vacant(place) => drop(place.insert(value)),
+        btree_map::Entry::Occupied(there) => {
+            return Err(format!("insert failed: key {} already exists", there.key().text()).into());
+        }
     }
     Ok(())
 }

@@ -12,11 +12,18 @@ pub struct Issue {
 /// Longest line that is shown (`maxSnippetLength`).
 const LONGEST: usize = 16_384;
 
-/// All issues as cel-go prints them: one paragraph each, with the line and a mark below it.
+/// So many issues are told (cel-go `common/errors.go` maxErrorsToReport): each shows its line.
+const MOST: usize = 100;
+
+/// The first issues as cel-go prints them: one paragraph each, with the line and a mark below it.
 pub fn display(source: &str, issues: &[Issue]) -> String {
-    let mut sorted: Vec<&Issue> = issues.iter().collect();
+    let (told, others) = issues.split_at(issues.len().min(MOST));
+    let mut sorted: Vec<&Issue> = told.iter().collect();
     sorted.sort_by_key(|issue| issue.at);
-    let all: Vec<String> = sorted.iter().map(|issue| one(source, issue)).collect();
+    let mut all: Vec<String> = sorted.iter().map(|issue| one(source, issue)).collect();
+    if !others.is_empty() {
+        all.push(format!("{} more errors were truncated", others.len()));
+    }
     all.join("\n")
 }
 
@@ -49,6 +56,17 @@ fn one(source: &str, issue: &Issue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hundred_are_told() {
+        let issue = Issue {
+            at: Some(0),
+            message: "no".to_owned(),
+        };
+        let told = display("x", &vec![issue; 1_000]);
+        assert!(told.ends_with("\n900 more errors were truncated"), "{told}");
+        assert_eq!(told.matches("ERROR").count(), 100);
+    }
 
     #[test]
     fn a_mark_stands_below_its_place() {

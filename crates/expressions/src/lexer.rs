@@ -257,7 +257,8 @@ fn escape(chars: &mut std::str::Chars<'_>) -> Option<(u32, bool)> {
     };
     let octal = (radix == 8).then_some(first);
     let digits: String = octal.into_iter().chain(chars.by_ref().take(count)).collect();
-    if digits.len() != count + usize::from(radix == 8) {
+    // `from_str_radix` takes a sign.
+    if digits.len() != count + usize::from(radix == 8) || digits.starts_with('+') {
         return None;
     }
     let value = u32::from_str_radix(&digits, radix).ok()?;
@@ -332,6 +333,7 @@ mod tests {
             "#",
             "ÿ",
             r"'\q'",
+            r"'\x+1'",
             r"'\ud800'",
             "99999999999999999999",
             "0x",

@@ -19,6 +19,7 @@ mod issue;
 mod lexer;
 mod macros;
 mod parser;
+mod pattern;
 mod types;
 mod value;
 
@@ -32,6 +33,7 @@ pub use evaluate::{Authorizer, Decision, Failure, Question, Scope};
 pub use functions::{authorizer, resource_check};
 pub use issue::{Issue, display};
 pub use parser::parse;
+pub use pattern::{WRITTEN as LARGEST_PATTERN, pattern};
 pub use types::{Field, Identity, ListType, MapType, ObjectType, Type, escape};
 pub use value::{Key, List, Map, Text, Value};
 

@@ -69,6 +69,8 @@ const TRUE: &[&str] = &[
     // Texts.
     "'hello'.contains('ell') && 'hello'.startsWith('he') && 'hello'.endsWith('lo') && 'hello'.matches('^h.*o$') && matches('a', 'a')",
     "'hello'.charAt(1) == 'e' && 'hello'.charAt(5) == '' && 'hello'.indexOf('l') == 2 && 'hello'.lastIndexOf('l') == 3",
+    "'hello'.indexOf('l', 5) == -1 && 'hello'.lastIndexOf('l', 9) == -1 && 'ab'.indexOf('', 7) == 7 && 'ab'.lastIndexOf('') == 2",
+    "'äbäb'.indexOf('b', 2) == 3 && 'äbäb'.lastIndexOf('äb', 1) == 0 && 'äb'.lastIndexOf('b', 0) == -1",
     "'hello'.indexOf('l', 3) == 3 && 'hello'.lastIndexOf('l', 2) == 2 && 'hello'.indexOf('x') == -1 && ''.indexOf('a') == -1",
     "'HeLLo'.lowerAscii() == 'hello' && 'hello'.upperAscii() == 'HELLO' && ' a '.trim() == 'a'",
     "'aXbX'.replace('X', '-') == 'a-b-' && 'aXbX'.replace('X', '-', 1) == 'a-bX' && 'ab'.replace('', '_') == '_a_b_'",
@@ -161,11 +163,21 @@ fn words_of_failures() {
         ("[].min()", "min called on empty list"),
         ("{self.s: 1, 'x': 2}", "insert failed: key x already exists"),
         ("'a'.substring(5)", "index out of range: 5"),
+        ("'a'.substring(5, 4)", "invalid substring range. start: 5, end: 4"),
+        ("'a'.indexOf('a', -1)", "index out of range: -1"),
+        (
+            "timestamp(self.s + '2026-01-01 00:00Z')",
+            "type conversion error from 'string' to 'google.protobuf.Timestamp'",
+        ),
+        ("uint('+5')", "type conversion error from 'string' to 'uint'"),
         (
             "quantity(self.s)",
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
-        ("'a'.find(self.s + '(')", "Illegal regex: error: unclosed group"),
+        (
+            "'a'.find(self.s + '(')",
+            "Illegal regex: error parsing regexp: missing closing ): `x(`",
+        ),
     ] {
         assert_eq!(run(source, &of, &kind), Err(message.to_owned()), "{source}");
     }
@@ -303,13 +315,51 @@ fn nothing_runs_without_bound() {
         "self.items.map(x, self.items).flatten().map(x, self.items).flatten().size() > 0",
         "'%s'.format([self.items.map(x, self.items.map(y, self.text))]).size() > 0",
         "self.items.distinct().size() > 0 && lists.range(3000).distinct().size() > 0",
+        "self.items.all(x, self.items.flatten().size() > 0)",
+        // Each holds what is before it twice: whoever walks through the last comes to 2^40.
+        "[[dyn(self)]]DOUBLED.all(x, x == x)",
+        "[[dyn(self)]]DOUBLED.isSorted()",
+        "'%s'.format([[dyn(self)]]DOUBLED) == ''",
     ] {
         let began = std::time::Instant::now();
-        let result = run(source, &many, &Type::Dyn);
+        let source = source.replace("DOUBLED", &".map(x, [dyn(x), dyn(x)])".repeat(40));
+        let result = run(&source, &many, &Type::Dyn);
         let limit = "operation cancelled: actual cost limit exceeded".to_owned();
         assert_eq!(result, Err(limit), "{source}");
         assert!(began.elapsed().as_secs() < 20, "{source}: {:?}", began.elapsed());
     }
+}
+
+#[test]
+fn what_is_made_is_walked_through_in_bounds() {
+    let text = json!({"text": "x".repeat(500_000) + "y", "part": "x".repeat(250_000) + "y"});
+    for (source, result) in [
+        // Linear, where to look at each place would take 10^11 steps.
+        ("self.text.indexOf(self.part) == 250000", Ok(json!(true))),
+        ("self.text.lastIndexOf(self.part + self.part)", Ok(json!(-1))),
+        (
+            "[dyn(self.text), self.text].sum()",
+            Err("no such overload".to_owned()),
+        ),
+        // No document is made of what has no end in sight.
+        ("[[0]]DOUBLED", Err("of list".to_owned())),
+        ("{1: 2}[dyn([[0]]DOUBLED)]", Err("no such key: list".to_owned())),
+    ] {
+        let source = source.replace("DOUBLED", &".map(x, [dyn(x), dyn(x)])".repeat(40));
+        assert_eq!(run(&source, &text, &Type::Dyn), result, "{source}");
+    }
+    let wide = "[0]".to_owned() + &".map(x, {x: x})".repeat(40);
+    let issues = environment(&Type::Dyn).compile(&wide).map(|_| ()).unwrap_err();
+    assert_eq!(issues[0].message, "type is made of more than 1000 types");
+}
+
+#[test]
+fn what_two_objects_hold_is_paid_for() {
+    let program = environment(&Type::Dyn).compile("self == self").expect("compiles");
+    let cost = |of: &Json| program.run(&Here(of, Type::Dyn), PER_CALL).1;
+    assert_eq!(cost(&json!({"a": {"b": [1, 2, 3]}})), 3);
+    let long = cost(&json!({"a": {"b": vec![1; 10_000]}}));
+    assert!((1_000..1_010).contains(&long), "{long}");
 }
 
 /// As deep as the parser lets it be, on the stack of a worker.

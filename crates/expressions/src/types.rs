@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The type of an expression.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
     /// Anything: decided at run time.
     Dyn,
@@ -41,7 +41,7 @@ pub enum Type {
 }
 
 /// By what the elements of a list are told apart.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Identity {
     /// By their place.
     #[default]
@@ -53,7 +53,7 @@ pub enum Identity {
 }
 
 /// A list.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListType {
     /// Type of the elements.
     pub element: Type,
@@ -62,7 +62,7 @@ pub struct ListType {
 }
 
 /// A map.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapType {
     /// Type of the keys.
     pub key: Type,
@@ -71,7 +71,7 @@ pub struct MapType {
 }
 
 /// An object with known fields.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectType {
     /// As messages name it.
     pub name: String,
@@ -80,7 +80,7 @@ pub struct ObjectType {
 }
 
 /// A field of an object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// Its name in JSON.
     pub json: String,
@@ -117,6 +117,21 @@ impl Type {
     /// Perhaps a value of that type.
     pub fn optional(kind: Self) -> Self {
         Self::Optional(Arc::new(kind))
+    }
+
+    /// Whether it is made of at most so many types, which are taken off. A type may hold another twice (`map(T, T)`), so that a short
+    /// expression can make one that takes forever to walk through. Objects count once: expressions do not make them.
+    pub(crate) fn is_within(&self, left: &mut usize) -> bool {
+        let Some(less) = left.checked_sub(1) else {
+            return false;
+        };
+        *left = less;
+        match self {
+            Self::List(list) => list.element.is_within(left),
+            Self::Map(map) => map.key.is_within(left) && map.value.is_within(left),
+            Self::Optional(inner) => inner.is_within(left),
+            _ => true,
+        }
     }
 
     /// Whether nothing is known of it.

@@ -9,6 +9,11 @@ use crate::{
     types::{Identity, Type},
 };
 
+/// So many bytes are compared as quickly as two values.
+const BYTES_A_STEP: u64 = 64;
+/// Of so many values a document may be made; one of 1.5 MB has half as many.
+const MOST_JSON: u64 = 1 << 20;
+
 /// A text, of the JSON or made.
 #[derive(Clone)]
 pub enum Text<'a> {
@@ -205,8 +210,13 @@ impl<'a> Value<'a> {
         size as u64
     }
 
-    /// As JSON, where it has such a form.
+    /// As JSON, where it has such a form that is not too long: a list that was made may hold another many times.
     pub fn json(&self) -> Option<Json> {
+        self.json_within(&mut { MOST_JSON })
+    }
+
+    fn json_within(&self, left: &mut u64) -> Option<Json> {
+        *left = left.checked_sub(1 + self.bytes() / BYTES_A_STEP)?;
         Some(match self {
             Self::Null | Self::Optional(None) => Json::Null,
             Self::Bool(is) => (*is).into(),
@@ -220,34 +230,59 @@ impl<'a> Value<'a> {
             }
             Self::Timestamp(time) => time.to_string().into(),
             Self::Duration(nanos) => kube_types::format_duration(*nanos).into(),
-            Self::List(List::Here(items, ..)) => Json::Array(items.to_vec()),
-            Self::List(List::Made(items, _)) => {
-                Json::Array(items.iter().map(Self::json).collect::<Option<_>>()?)
+            Self::List(List::Here(items, ..)) => {
+                let item = |item| Self::of(item, &Type::Dyn).json_within(left);
+                Json::Array(items.iter().map(item).collect::<Option<_>>()?)
             }
-            Self::Map(Map::Here(map, _)) => Json::Object((*map).clone()),
-            Self::Map(Map::Made(map)) => {
-                let entry = |(key, value): (&Key, &Self)| Some((key.text(), value.json()?));
+            Self::List(List::Made(items, _)) => {
+                let item = |item: &Self| item.json_within(left);
+                Json::Array(items.iter().map(item).collect::<Option<_>>()?)
+            }
+            Self::Map(Map::Here(map, _)) => {
+                let entry = |(key, value): (&String, _)| {
+                    Some((key.clone(), Self::of(value, &Type::Dyn).json_within(left)?))
+                };
                 Json::Object(map.iter().map(entry).collect::<Option<_>>()?)
             }
-            Self::Optional(Some(inner)) => return inner.json(),
+            Self::Map(Map::Made(map)) => {
+                let entry = |(key, value): (&Key, &Self)| Some((key.text(), value.json_within(left)?));
+                Json::Object(map.iter().map(entry).collect::<Option<_>>()?)
+            }
+            Self::Optional(Some(inner)) => return inner.json_within(left),
             Self::Type(_) | Self::Opaque(_) => return None,
         })
     }
 
-    /// Whether both are the same to `==`.
-    pub fn equals(&self, other: &Self) -> bool {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::String(text) => text.len() as u64,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Whether both are the same to `==`. What is looked at is taken off `left`; once nothing is left the answer means nothing.
+    pub fn equals(&self, other: &Self, left: &mut u64) -> bool {
+        *left = left.saturating_sub(1);
         match (self, other) {
+            _ if *left == 0 => false,
             (Self::Null, Self::Null) | (Self::Optional(None), Self::Optional(None)) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
-            (Self::String(a), Self::String(b)) => **a == **b,
-            (Self::Bytes(a), Self::Bytes(b)) => a == b,
+            (Self::String(a), Self::String(b)) => {
+                *left = left.saturating_sub(a.len().min(b.len()) as u64 / BYTES_A_STEP);
+                **a == **b
+            }
+            (Self::Bytes(a), Self::Bytes(b)) => {
+                *left = left.saturating_sub(a.len().min(b.len()) as u64 / BYTES_A_STEP);
+                a == b
+            }
             (Self::Timestamp(a), Self::Timestamp(b)) => a == b,
             (Self::Duration(a), Self::Duration(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a == b,
             (Self::Opaque(a), Self::Opaque(b)) => a == b,
-            (Self::Optional(Some(a)), Self::Optional(Some(b))) => a.equals(b),
-            (Self::List(a), Self::List(b)) => a.equals(b),
-            (Self::Map(a), Self::Map(b)) => a.equals(b),
+            (Self::Optional(Some(a)), Self::Optional(Some(b))) => a.equals(b, left),
+            (Self::List(a), Self::List(b)) => a.equals(b, left),
+            (Self::Map(a), Self::Map(b)) => a.equals(b, left),
             _ => self.compare(other) == Some(Ordering::Equal),
         }
     }
@@ -296,7 +331,7 @@ fn against(whole: i128, other: f64) -> Option<Ordering> {
 
 /// A time or a date.
 fn timestamp(text: &str) -> Option<Timestamp> {
-    if let Ok(time) = text.parse::<Timestamp>() {
+    if let Ok(time) = kube_types::parse_seconds(text) {
         return Some(time);
     }
     let date = text.parse::<jiff::civil::Date>().ok()?;
@@ -338,7 +373,7 @@ impl<'a> List<'a> {
     }
 
     /// Sets and maps have no order (`values.go` unstructuredSetList and unstructuredMapList).
-    fn equals(&self, other: &Self) -> bool {
+    fn equals(&self, other: &Self, left: &mut u64) -> bool {
         if self.len() != other.len() {
             return false;
         }
@@ -347,7 +382,7 @@ impl<'a> List<'a> {
             own => own,
         };
         if *identity == Identity::Place {
-            return self.iter().zip(other.iter()).all(|(a, b)| a.equals(&b));
+            return self.iter().zip(other.iter()).all(|(a, b)| a.equals(&b, left));
         }
         let theirs: BTreeMap<String, Value<'a>> = other
             .iter()
@@ -356,7 +391,7 @@ impl<'a> List<'a> {
         self.iter().all(|item| {
             theirs
                 .get(&name_of(identity, &item))
-                .is_some_and(|their| their.equals(&item))
+                .is_some_and(|their| their.equals(&item, left))
         })
     }
 
@@ -456,10 +491,10 @@ impl<'a> Map<'a> {
         }
     }
 
-    fn equals(&self, other: &Self) -> bool {
+    fn equals(&self, other: &Self, left: &mut u64) -> bool {
         self.len() == other.len()
             && self.keys().all(|key| match (self.get(&key), other.get(&key)) {
-                (Some(a), Some(b)) => a.equals(&b),
+                (Some(a), Some(b)) => a.equals(&b, left),
                 _ => false,
             })
     }
@@ -490,7 +525,8 @@ impl Key {
         }
     }
 
-    fn text(&self) -> String {
+    /// As messages show it.
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Bool(is) => is.to_string(),
             Self::Int(n) => n.to_string(),
@@ -505,6 +541,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const ENOUGH: u64 = 100;
+
     #[test]
     fn numbers_are_compared_by_value() {
         let greater = [
@@ -518,7 +556,7 @@ mod tests {
             assert_eq!(a.compare(&b), Some(Ordering::Greater), "{a:?} {b:?}");
             assert_eq!(b.compare(&a), Some(Ordering::Less), "{b:?} {a:?}");
         }
-        assert!(Value::Int(1).equals(&Value::Double(1.0)));
+        assert!(Value::Int(1).equals(&Value::Double(1.0), &mut { ENOUGH }));
         assert_eq!(Value::Int(1).compare(&Value::Double(f64::NAN)), None);
     }
 
@@ -532,14 +570,14 @@ mod tests {
             Value::of(json, &kind)
         };
         let (ab, ba) = (json!(["a", "b"]), json!(["b", "a"]));
-        assert!(!of(Identity::Place, &ab).equals(&of(Identity::Place, &ba)));
-        assert!(of(Identity::Value, &ab).equals(&of(Identity::Value, &ba)));
+        assert!(!of(Identity::Place, &ab).equals(&of(Identity::Place, &ba), &mut { ENOUGH }));
+        assert!(of(Identity::Value, &ab).equals(&of(Identity::Value, &ba), &mut { ENOUGH }));
         let keys = || Identity::Keys(vec!["n".to_owned()]);
         let (one, two) = (
             json!([{"n": 1, "v": 1}, {"n": 2}]),
             json!([{"n": 2}, {"n": 1, "v": 1}]),
         );
-        assert!(of(keys(), &one).equals(&of(keys(), &two)));
+        assert!(of(keys(), &one).equals(&of(keys(), &two), &mut { ENOUGH }));
         let (Value::List(a), Value::List(b)) = (of(keys(), &one), of(keys(), &two)) else {
             panic!("lists");
         };

@@ -89,6 +89,8 @@ fn uint(value: &Value<'_>) -> Result<u64, Failure> {
         Value::Int(n) => or(u64::try_from(*n).ok(), "unsigned integer overflow"),
         Value::Double(n) if *n >= 0.0 && *n < TWO_63 * 2.0 => Ok(*n as u64),
         Value::Double(_) => Err("unsigned integer overflow".into()),
+        // Go's ParseUint takes no sign.
+        Value::String(text) if text.starts_with('+') => Err(conversion("uint")),
         Value::String(text) => text.parse().map_err(|_| conversion("uint")),
         _ => Err(no_overload()),
     }

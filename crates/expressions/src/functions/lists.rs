@@ -26,14 +26,21 @@ pub fn call<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Do
             Ok(Value::Bool(true))
         }
         ("sum", [Value::List(list)]) => {
-            let mut items = list.iter();
-            let Some(mut sum) = items.next() else {
-                return Ok(Value::Int(0));
-            };
-            for item in items {
-                sum = numbers::operator("_+_", &[sum, item])?;
+            let mut sum = None;
+            for item in list.iter() {
+                // What is not known before may be texts, which to put together again and again takes long.
+                if !matches!(
+                    item,
+                    Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::Duration(_)
+                ) {
+                    return Err(no_overload());
+                }
+                sum = Some(match sum {
+                    None => item,
+                    Some(sum) => numbers::operator("_+_", &[sum, item])?,
+                });
             }
-            Ok(sum)
+            Ok(sum.unwrap_or(Value::Int(0)))
         }
         ("min" | "max", [Value::List(list)]) => {
             let wanted = if name == "min" {
@@ -52,16 +59,8 @@ pub fn call<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Do
             }
             Ok(best)
         }
-        ("indexOf", [Value::List(list), item]) => Ok(list
-            .iter()
-            .position(|other| other.equals(item))
-            .map_or(Value::Int(-1), int)),
-        ("lastIndexOf", [Value::List(list), item]) => {
-            let found = (0..list.len())
-                .rev()
-                .find(|at| list.get(*at).is_some_and(|other| other.equals(item)));
-            Ok(found.map_or(Value::Int(-1), int))
-        }
+        ("indexOf", [Value::List(list), item]) => place(run, list, 0..list.len(), item),
+        ("lastIndexOf", [Value::List(list), item]) => place(run, list, (0..list.len()).rev(), item),
         ("slice", [Value::List(list), Value::Int(from), Value::Int(to)]) => slice(list, *from, *to),
         ("flatten", [Value::List(list)]) => flatten(run, list, 1),
         ("flatten", [Value::List(list), Value::Int(depth)]) => match u32::try_from(*depth) {
@@ -82,7 +81,7 @@ pub fn call<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Do
         ("distinct", [Value::List(list)]) => {
             let mut items: Vec<Value<'a>> = Vec::new();
             for item in list.iter() {
-                if !items.iter().any(|other| other.equals(&item)) {
+                if !has(run, items.iter().cloned(), &item)? {
                     items.push(item);
                 }
             }
@@ -93,18 +92,60 @@ pub fn call<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Do
             let last = list.len().checked_sub(1).and_then(|at| list.get(at));
             Ok(Value::Optional(last.map(Arc::new)))
         }
-        ("sets.contains", [Value::List(a), Value::List(b)]) => Ok(holds(a, b).into()),
-        ("sets.equivalent", [Value::List(a), Value::List(b)]) => Ok((holds(a, b) && holds(b, a)).into()),
-        ("sets.intersects", [Value::List(a), Value::List(b)]) => Ok(a
-            .iter()
-            .any(|item| b.iter().any(|other| other.equals(&item)))
-            .into()),
+        ("sets.contains", [Value::List(a), Value::List(b)]) => Ok(holds(run, a, b)?.into()),
+        ("sets.equivalent", [Value::List(a), Value::List(b)]) => {
+            Ok((holds(run, a, b)? && holds(run, b, a)?).into())
+        }
+        ("sets.intersects", [Value::List(a), Value::List(b)]) => {
+            for item in a.iter() {
+                if has(run, b.iter(), &item)? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
+        }
         _ => Err(no_overload()),
     }
 }
 
-fn holds(a: &List<'_>, b: &List<'_>) -> bool {
-    b.iter().all(|item| a.iter().any(|other| other.equals(&item)))
+/// Whether one of them is the same as `item`.
+pub fn has<'a>(
+    run: &mut Run<'_, '_, 'a>,
+    all: impl Iterator<Item = Value<'a>>,
+    item: &Value<'a>,
+) -> Result<bool, Failure> {
+    for other in all {
+        if run.same(&other, item)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds<'a>(run: &mut Run<'_, '_, 'a>, a: &List<'a>, b: &List<'a>) -> Result<bool, Failure> {
+    for item in b.iter() {
+        if !has(run, a.iter(), &item)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The first of these places at which `item` stands.
+fn place<'a>(
+    run: &mut Run<'_, '_, 'a>,
+    list: &List<'a>,
+    places: impl Iterator<Item = usize>,
+    item: &Value<'a>,
+) -> Done<'a> {
+    for at in places {
+        if let Some(other) = list.get(at)
+            && run.same(&other, item)?
+        {
+            return Ok(int(at));
+        }
+    }
+    Ok(Value::Int(-1))
 }
 
 fn slice<'a>(list: &List<'a>, from: i64, to: i64) -> Done<'a> {
@@ -125,6 +166,7 @@ fn slice<'a>(list: &List<'a>, from: i64, to: i64) -> Done<'a> {
 }
 
 fn flatten<'a>(run: &mut Run<'_, '_, 'a>, list: &List<'a>, depth: u32) -> Done<'a> {
+    run.pay(list.len() as u64)?;
     // A level that nobody has is no reason to go deeper than values can be.
     let mut items: Vec<Value<'a>> = list.iter().collect();
     for _ in 0..depth {

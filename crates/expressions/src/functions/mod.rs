@@ -1,11 +1,11 @@
 //! Functions and operators by name. Which overload is meant is seen by the values.
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use crate::{
     evaluate::{Failure, Run, no_overload},
-    value::{List, Value},
+    value::{Key, List, Value},
 };
 
 mod authorizer;
@@ -25,14 +25,6 @@ pub use opaque::{Opaque, authorizer, resource_check};
 
 type Done<'a> = Result<Value<'a>, Failure>;
 
-/// A pattern of RE2, of bounded size.
-pub fn pattern(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|e| e.to_string())
-}
-
 /// Calls a function. `compiled` is its pattern, when that is a literal.
 pub fn call<'a>(
     run: &mut Run<'_, '_, 'a>,
@@ -41,9 +33,9 @@ pub fn call<'a>(
     compiled: Option<&Regex>,
 ) -> Done<'a> {
     match name {
-        "!_" | "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => relation(name, args),
+        "!_" | "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => relation(run, name, args),
         "-_" | "_+_" | "_-_" | "_*_" | "_/_" | "_%_" => numbers::operator(name, args),
-        "@in" | "_[_]" | "_[?_]" | "size" | "type" | "dyn" => container(name, args),
+        "@in" | "_[_]" | "_[?_]" | "size" | "type" | "dyn" => container(run, name, args),
         "bool" | "int" | "uint" | "double" | "string" | "bytes" | "timestamp" | "duration" => {
             convert::call(name, args)
         }
@@ -97,15 +89,15 @@ pub fn call<'a>(
     }
 }
 
-fn relation<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
+fn relation<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Done<'a> {
     let (a, b) = match args {
         [Value::Bool(is)] if name == "!_" => return Ok(Value::Bool(!is)),
         [a, b] => (a, b),
         _ => return Err(no_overload()),
     };
     let is = match name {
-        "_==_" => a.equals(b),
-        "_!=_" => !a.equals(b),
+        "_==_" => run.same(a, b)?,
+        "_!=_" => !run.same(a, b)?,
         _ => {
             let not_a_number = |v: &Value<'_>| matches!(v, Value::Double(n) if n.is_nan());
             if not_a_number(a) || not_a_number(b) {
@@ -139,13 +131,13 @@ fn compared<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
     })
 }
 
-fn container<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
+fn container<'a>(run: &mut Run<'_, '_, 'a>, name: &str, args: &[Value<'a>]) -> Done<'a> {
     match (name, args) {
-        ("@in", [item, Value::List(list)]) => Ok(list.iter().any(|other| other.equals(item)).into()),
+        ("@in", [item, Value::List(list)]) => Ok(lists::has(run, list.iter(), item)?.into()),
         ("@in", [key, Value::Map(map)]) => Ok(map.get(key).is_some().into()),
         ("_[_]" | "_[?_]", [Value::Optional(None), _]) => Ok(Value::Optional(None)),
         ("_[_]" | "_[?_]", [Value::Optional(Some(inner)), key]) => {
-            container("_[?_]", &[(**inner).clone(), key.clone()])
+            container(run, "_[?_]", &[(**inner).clone(), key.clone()])
         }
         ("_[_]", [Value::List(list), at]) => index(list, at),
         ("_[_]", [Value::Map(map), key]) => map.get(key).ok_or_else(|| no_such_key(key)),
@@ -162,10 +154,8 @@ fn container<'a>(name: &str, args: &[Value<'a>]) -> Done<'a> {
 }
 
 fn no_such_key(key: &Value<'_>) -> Failure {
-    let shown = key
-        .json()
-        .map(|key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
-    format!("no such key: {}", shown.unwrap_or_default()).into()
+    let shown = Key::of(key).map_or_else(|| key.type_name().to_owned(), |key| key.text());
+    format!("no such key: {shown}").into()
 }
 
 fn index<'a>(list: &List<'a>, at: &Value<'_>) -> Done<'a> {

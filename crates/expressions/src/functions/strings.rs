@@ -1,10 +1,11 @@
 //! Texts (cel-go `ext/{strings,formatting}.go`, `k8s.io/apiserver/pkg/cel/library/regex.go`). Places are counted in characters.
 use regex::Regex;
 
-use super::{Done, convert, pattern};
+use super::{Done, convert};
 use crate::{
     cost,
     evaluate::{Failure, Run, made, no_overload},
+    pattern::{MADE, pattern},
     value::{List, Value},
 };
 
@@ -94,13 +95,14 @@ pub fn call<'a>(
                 [Value::Int(to)] => *to,
                 _ => return Err(no_overload()),
             };
+            let ranged = args.len() == 3;
+            if ranged && to < *from {
+                return Err(format!("invalid substring range. start: {from}, end: {to}").into());
+            }
             for at in [*from, to] {
                 if !(0..=length).contains(&at) {
                     return Err(format!("index out of range: {at}").into());
                 }
-            }
-            if to < *from {
-                return Err(format!("invalid substring range. start: {from}, end: {to}").into());
             }
             let part: String = text
                 .chars()
@@ -118,32 +120,33 @@ pub fn call<'a>(
 
 fn regex(run: &mut Run<'_, '_, '_>, text: &str) -> Result<Regex, Failure> {
     run.pay(cost::PATTERN)?;
-    pattern(text).map_err(|e| format!("Illegal regex: {}", e.lines().last().unwrap_or_default()).into())
+    pattern(text, MADE).map_err(|e| format!("Illegal regex: {e}").into())
 }
 
+/// Where a part stands, in characters: the first from a place on, or the last that begins there or before.
 fn place<'a>(text: &str, part: &str, from: &[Value<'_>], last: bool) -> Done<'a> {
-    let chars: Vec<char> = text.chars().collect();
-    let part: Vec<char> = part.chars().collect();
-    let end = chars.len().checked_sub(part.len());
+    let place = |byte: usize| i64::try_from(text[..byte].chars().count()).unwrap_or(i64::MAX);
     let from = match from {
         [] => None,
-        [Value::Int(at)] => match usize::try_from(*at) {
-            Ok(place) if place <= chars.len() => Some(place),
-            _ => return Err(format!("index out of range: {at}").into()),
-        },
+        // Nothing is wherever it is looked for.
+        [Value::Int(at)] if part.is_empty() => return Ok(Value::Int(*at)),
+        [Value::Int(at)] => {
+            let at = usize::try_from(*at).map_err(|_| format!("index out of range: {at}"))?;
+            match text.char_indices().nth(at) {
+                Some((byte, _)) => Some(byte),
+                None => return Ok(Value::Int(-1)),
+            }
+        }
         _ => return Err(no_overload()),
     };
-    let fits = |at: &usize| chars[*at..].starts_with(&part);
-    let found = end.and_then(|end| {
-        if last {
-            (0..=end.min(from.unwrap_or(end))).rev().find(fits)
-        } else {
-            (from.unwrap_or(0)..=end).find(fits)
-        }
-    });
-    Ok(Value::Int(
-        found.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX)),
-    ))
+    let found = if last {
+        let end = from.map_or(text.len(), |from| from.saturating_add(part.len()));
+        text[..text.floor_char_boundary(end)].rfind(part)
+    } else {
+        let from = from.unwrap_or(0);
+        text[from..].find(part).map(|found| from + found)
+    };
+    Ok(Value::Int(found.map_or(-1, place)))
 }
 
 fn replace<'a>(run: &mut Run<'_, '_, 'a>, text: &str, from: &str, to: &str, limit: &[Value<'_>]) -> Done<'a> {

@@ -11,7 +11,7 @@ pub fn duration(text: &str) -> Option<i64> {
 
 /// RFC 3339.
 pub fn timestamp(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    kube_types::parse_seconds(text).ok()
 }
 
 /// `UTC`, `+02:00`, or an hour and a minute without a sign.
