@@ -54,7 +54,7 @@ fn cell(column: &Column, value: Option<&Value>, now: i64) -> Value {
         ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) | ("string", Value::String(_)) => {
             value.clone()
         }
-        ("date", Value::String(time)) => match time.parse::<jiff::Timestamp>() {
+        ("date", Value::String(time)) => match kube_types::parse_seconds(time) {
             Ok(then) => {
                 let past = u64::try_from(now - then.as_second()).unwrap_or(0);
                 kube_types::human_duration(Duration::from_secs(past)).into()

@@ -110,7 +110,8 @@ fn fits_type(schema: &Value, value: &Value) -> bool {
 /// The formats that are checked here; others pass (`go-openapi/strfmt`).
 fn formatted(format: &str, text: &str) -> bool {
     match format {
-        "date-time" => text.parse::<jiff::Timestamp>().is_ok(),
+        // Small letters are as good.
+        "date-time" => kube_types::parse_seconds(&text.to_ascii_uppercase()).is_ok(),
         "date" => text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10,
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -307,7 +308,7 @@ impl<'s> Check<'s> {
             let compiled = self
                 .patterns
                 .entry(pattern)
-                .or_insert_with(|| Regex::new(pattern).ok());
+                .or_insert_with(|| expressions::pattern(pattern, expressions::LARGEST_PATTERN).ok());
             if compiled.as_ref().is_some_and(|regex| !regex.is_match(text)) {
                 self.invalid(&value, &format!("should match '{pattern}'"));
             }
@@ -515,6 +516,23 @@ mod tests {
             faults(port, json!(true)),
             ["spec: Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\""]
         );
+    }
+
+    #[test]
+    fn patterns_and_times_are_gos() {
+        let digits = json!({"type": "string", "pattern": r"^\d+$"});
+        assert_eq!(faults(digits.clone(), json!("12")), [""; 0]);
+        assert_eq!(faults(digits, json!("\u{663}")).len(), 1);
+        let time = json!({"type": "string", "format": "date-time"});
+        for (text, wrong) in [
+            ("2026-01-01T00:00:00Z", 0),
+            ("2026-01-01t00:00:00.5+01:00", 0),
+            ("2026-01-01 00:00:00Z", 1),
+            ("2026-01-01T00:00Z", 1),
+            ("2026-01-01T00:00:00Z[UTC]", 1),
+        ] {
+            assert_eq!(faults(time.clone(), json!(text)).len(), wrong, "{text}");
+        }
     }
 
     #[test]

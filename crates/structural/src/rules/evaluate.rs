@@ -1,4 +1,6 @@
 //! Objects against rules (`validation.go` Validate).
+use std::collections::HashMap;
+
 use expressions::{Failure, PER_CALL, Program, Scope, Value as Cel};
 use serde_json::Value;
 
@@ -182,17 +184,22 @@ impl Judge {
         ratchet: Ratchet<'v>,
     ) {
         let Some(inner) = &place.items else { return };
-        let name = |item: &Value, keys: &[String]| -> Vec<Value> {
-            keys.iter()
-                .map(|key| item.get(key).cloned().unwrap_or_default())
-                .collect()
+        let name = |item: &Value, keys: &[String]| {
+            let values = keys.iter().map(|key| item.get(key).cloned().unwrap_or_default());
+            values.collect::<Value>().to_string()
         };
+        // Only elements of maps are found again.
+        let mut known = HashMap::new();
+        if let (Some(keys), Some(Value::Array(all))) = (&place.keys, old) {
+            for other in all {
+                known.entry(name(other, keys)).or_insert(other);
+            }
+        }
         for (at, item) in items.iter().enumerate() {
-            // Only elements of maps are found again.
-            let before = place.keys.as_ref().and_then(|keys| {
-                let wanted = name(item, keys);
-                old?.as_array()?.iter().find(|other| name(other, keys) == wanted)
-            });
+            let before = match &place.keys {
+                Some(keys) if !known.is_empty() => known.get(&name(item, keys)).copied(),
+                _ => None,
+            };
             self.place(
                 inner,
                 item,

@@ -306,3 +306,23 @@ fn a_long_path_with_many_faults_is_told_in_part() {
     let text: usize = told.iter().map(String::len).sum();
     assert!(!told.is_empty() && text < 20_000_000, "{text}");
 }
+
+/// To look for each element among all old ones would take 10^9 steps.
+#[test]
+fn a_long_map_is_found_again() {
+    let item = ruled(
+        json!({"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer"}}}),
+        json!([{"rule": "self.v >= oldSelf.v"}]),
+    );
+    let schema = spec(
+        json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": item}),
+    );
+    let of = |least: usize| -> Value {
+        let items = (0..50_000).map(|n| json!({"k": n.to_string(), "v": i32::from(n != least)}));
+        json!({"spec": items.collect::<Value>()})
+    };
+    assert_eq!(
+        faults(&schema, &of(49_999), Some(&of(0))),
+        ["spec[49999]: Invalid value: failed rule: self.v >= oldSelf.v (FieldValueInvalid)"]
+    );
+}
