@@ -14,6 +14,10 @@ const MAX_COPIED: usize = 3 << 20;
 /// nest it until whoever walks through it runs out of stack.
 const MAX_DEPTH: usize = 200;
 
+/// So many values may be pushed aside in lists and looked at in what is moved. 10,000 operations at the head of a list of a million
+/// would take a minute; a second is enough for anybody.
+const MAX_TOUCHED: usize = 50_000_000;
+
 /// Apply a JSON patch; `patch` is the request body.
 pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     let malformed = |message: String| PatchError::Malformed(format!("error decoding patch: {message}"));
@@ -39,7 +43,7 @@ fn run(object: &Value, operations: &[Value]) -> Result<Value, PatchError> {
         )));
     }
     let mut object = object.clone();
-    let mut copied = 0;
+    let mut spent = Spent::default();
     for operation in operations {
         let Value::Object(operation) = operation else {
             let message = format!(
@@ -48,12 +52,42 @@ fn run(object: &Value, operations: &[Value]) -> Result<Value, PatchError> {
             );
             return Err(PatchError::Malformed(message));
         };
-        step(&mut object, operation, &mut copied).map_err(PatchError::Unprocessable)?;
+        step(&mut object, operation, &mut spent).map_err(PatchError::Unprocessable)?;
     }
     Ok(object)
 }
 
-fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) -> Result<(), String> {
+/// What a patch has taken so far.
+#[derive(Default)]
+struct Spent {
+    /// Bytes.
+    copied: usize,
+    /// Values.
+    touched: usize,
+}
+
+impl Spent {
+    fn touch(&mut self, values: usize) -> Result<(), String> {
+        self.touched += values;
+        if self.touched > MAX_TOUCHED {
+            return Err(format!(
+                "the operations of the patch move more than {MAX_TOUCHED} values"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How many values there are, inside of each other too.
+fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(values).sum::<usize>(),
+        Value::Object(map) => map.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
+fn step(object: &mut Value, operation: &Map<String, Value>, spent: &mut Spent) -> Result<(), String> {
     let kind = operation.get("op").and_then(Value::as_str).unwrap_or("unknown");
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let path = text("path").ok_or_else(|| format!("{kind} operation failed to decode path: missing value"));
@@ -65,14 +99,14 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
             })?;
-            add(parent, &key, value).map_err(|e| format!("error in add for path: '{path}': {e}"))
+            add(parent, &key, value, spent).map_err(|e| format!("error in add for path: '{path}': {e}"))
         }
         "remove" => {
             let path = path?;
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!("remove operation does not apply: doc is missing path: \"{path}\": missing value")
             })?;
-            remove(parent, &key)
+            remove(parent, &key, spent)
                 .map(drop)
                 .map_err(|e| format!("error in remove for path: '{path}': {e}"))
         }
@@ -83,15 +117,17 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
             let (parent, key) = find(object, from).ok_or_else(|| {
                 format!("move operation does not apply: doc is missing from path: {from}: missing value")
             })?;
-            let moved = remove(parent, &key).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
+            let moved =
+                remove(parent, &key, spent).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
             let path = path?;
+            spent.touch(values(&moved))?;
             fits(path, &moved)?;
             let (parent, key) = find(object, path).ok_or_else(|| {
                 format!(
                     "move operation does not apply: doc is missing destination path: {path}: missing value"
                 )
             })?;
-            add(parent, &key, moved).map_err(|e| format!("error in move for path: '{path}': {e}"))
+            add(parent, &key, moved, spent).map_err(|e| format!("error in move for path: '{path}': {e}"))
         }
         "copy" => {
             let from = text("from").ok_or("copy operation failed to decode from: missing value")?;
@@ -101,10 +137,11 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
             let copy = get(parent, &key)
                 .map_err(|e| format!("error in copy for from: '{from}': {e}"))?
                 .unwrap_or(&Value::Null);
-            *copied += copy.to_string().len();
-            if *copied > MAX_COPIED {
+            spent.copied += copy.to_string().len();
+            if spent.copied > MAX_COPIED {
                 return Err(format!(
-                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
+                    "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit {MAX_COPIED}",
+                    spent.copied
                 ));
             }
             let copy = copy.clone();
@@ -115,7 +152,7 @@ fn step(object: &mut Value, operation: &Map<String, Value>, copied: &mut usize) 
                     "copy operation does not apply: doc is missing destination path: {path}: missing value"
                 )
             })?;
-            add(parent, &key, copy).map_err(|e| format!("error while adding value during copy: {e}"))
+            add(parent, &key, copy, spent).map_err(|e| format!("error while adding value during copy: {e}"))
         }
         other => Err(format!("Unexpected kind: {other}")),
     }
@@ -217,11 +254,12 @@ fn fits(path: &str, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn add(parent: &mut Value, key: &str, value: Value) -> Result<(), String> {
+fn add(parent: &mut Value, key: &str, value: Value, spent: &mut Spent) -> Result<(), String> {
     match parent {
         Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
             let at = index(key, items.len() + 1)?;
+            spent.touch(items.len() - at)?;
             items.insert(at, value);
         }
         Value::Object(map) => drop(map.insert(key.to_owned(), value)),
@@ -230,9 +268,13 @@ fn add(parent: &mut Value, key: &str, value: Value) -> Result<(), String> {
     Ok(())
 }
 
-fn remove(parent: &mut Value, key: &str) -> Result<Value, String> {
+fn remove(parent: &mut Value, key: &str, spent: &mut Spent) -> Result<Value, String> {
     match parent {
-        Value::Array(items) => index(key, items.len()).map(|at| items.remove(at)),
+        Value::Array(items) => {
+            let at = index(key, items.len())?;
+            spent.touch(items.len() - at)?;
+            Ok(items.remove(at))
+        }
         Value::Object(map) => map
             .remove(key)
             .ok_or_else(|| format!("Unable to remove nonexistent key: {key}: missing value")),
@@ -361,6 +403,23 @@ mod tests {
             fails(Value::from(twice)).contains("accumulated size"),
             "copies cannot grow without end"
         );
+    }
+
+    #[test]
+    fn a_short_patch_is_short_work() {
+        let long = json!({"a": vec![0; 100_000]});
+        let at_the_head = vec![json!({"op": "add", "path": "/a/0", "value": 1}); 9_999];
+        let back_and_forth =
+            [("/a", "/b"), ("/b", "/a")].map(|(from, to)| json!({"op": "move", "from": from, "path": to}));
+        for patch in [
+            at_the_head,
+            back_and_forth.iter().cycle().take(8_000).cloned().collect(),
+        ] {
+            let error = patched(long.clone(), Value::from(patch)).unwrap_err();
+            assert!(error.contains("move more than 50000000 values"), "{error}");
+        }
+        let at_the_end = vec![json!({"op": "add", "path": "/a/-", "value": 1}); 9_999];
+        assert!(patched(long, Value::from(at_the_end)).is_ok());
     }
 
     #[test]

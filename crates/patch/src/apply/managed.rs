@@ -219,7 +219,7 @@ pub(crate) fn cap(managers: &mut Managers) {
             continue;
         }
         if let (Some(merged), Some(bucket)) = (managers.remove(&id), managers.get_mut(&bucket)) {
-            bucket.set = bucket.set.union(&merged.set);
+            bucket.set.absorb(&merged.set);
             bucket.time = merged.time;
             count -= 1;
         }

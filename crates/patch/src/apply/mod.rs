@@ -92,9 +92,7 @@ pub fn apply<'a>(
             contested
         };
         if !contested.is_empty() {
-            return Err(PatchError::Conflict(
-                contested.into_iter().map(conflict).collect(),
-            ));
+            return Err(PatchError::Conflict(conflicts(&contested)));
         }
         outcome = updater.apply(&live, applied, &mut managers, &id, true);
     }
@@ -168,15 +166,24 @@ fn forgive(updater: &Updater<'_>, live: &Value, contested: Vec<Contested>) -> Ve
     let allowed = last_applied::allowed(updater, live).unwrap_or_default();
     contested
         .into_iter()
-        .filter(|(_, path)| !allowed.has(path))
+        .map(|(id, fields)| (id, fields.difference(&allowed)))
+        .filter(|(_, fields)| !fields.is_empty())
         .collect()
 }
 
-fn conflict((id, path): Contested) -> Conflict {
-    Conflict {
-        message: format!("conflict with {id}"),
-        field: element::show(&path),
-    }
+/// As many conflicts as anybody wants to read.
+fn conflicts(contested: &[Contested]) -> Vec<Conflict> {
+    let mut room = updater::MAX_TEXT;
+    let of = |(id, fields): &Contested| -> Vec<Conflict> {
+        let message = format!("conflict with {id}");
+        let fields = fields.shown(&mut room).into_iter();
+        let conflict = |field| Conflict {
+            message: message.clone(),
+            field,
+        };
+        fields.map(conflict).collect()
+    };
+    contested.iter().flat_map(of).collect()
 }
 
 fn is_reset(fields: &Value) -> bool {

@@ -38,7 +38,7 @@ pub(crate) fn update(old: &Value, new: &Value, managers: &mut Managers, manager:
             set: Set::default(),
             time: None,
         });
-        owned.set = owned.set.union(&field);
+        owned.set.absorb(&field);
     }
     managers.retain(|_, owned| !owned.set.is_empty());
 }

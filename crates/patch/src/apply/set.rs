@@ -43,7 +43,13 @@ impl Set {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
-        let node = self.nodes.entry(first.clone()).or_default();
+        // Names may be long, and most are there already.
+        if !self.nodes.contains_key(first) {
+            self.nodes.insert(first.clone(), Node::default());
+        }
+        let Some(node) = self.nodes.get_mut(first) else {
+            return;
+        };
         if rest.is_empty() {
             node.member = true;
         } else {
@@ -79,16 +85,21 @@ impl Set {
 
     pub(crate) fn union(&self, other: &Self) -> Self {
         let mut out = self.clone();
+        out.absorb(other);
+        out
+    }
+
+    /// Adds all members of another set.
+    pub(crate) fn absorb(&mut self, other: &Self) {
         for (element, node) in &other.nodes {
-            match out.nodes.get_mut(element) {
-                None => drop(out.nodes.insert(element.clone(), node.clone())),
+            match self.nodes.get_mut(element) {
+                None => drop(self.nodes.insert(element.clone(), node.clone())),
                 Some(found) => {
                     found.member |= node.member;
-                    found.children = found.children.union(&node.children);
+                    found.children.absorb(&node.children);
                 }
             }
         }
-        out
     }
 
     pub(crate) fn intersection(&self, other: &Self) -> Self {
@@ -156,23 +167,32 @@ impl Set {
         })
     }
 
-    /// Every member, those of one level before what is below them.
-    pub(crate) fn paths(&self) -> Vec<Vec<Element>> {
+    /// Every member as conflicts show it, those of one level before what is below them; no more than there is room for, in bytes, which
+    /// is taken off. A path may be as long as the object, and so may be their number.
+    pub(crate) fn shown(&self, room: &mut usize) -> Vec<String> {
         let mut out = Vec::new();
-        self.collect(&mut Vec::new(), &mut out);
+        self.show(&mut String::new(), room, &mut out);
         out
     }
 
-    fn collect(&self, prefix: &mut Vec<Element>, out: &mut Vec<Vec<Element>>) {
-        for (element, node) in &self.nodes {
-            if node.member {
-                out.push(prefix.iter().chain([element]).cloned().collect());
-            }
+    fn show(&self, prefix: &mut String, room: &mut usize, out: &mut Vec<String>) {
+        for (element, _) in self.nodes.iter().filter(|(_, node)| node.member) {
+            let path = format!("{prefix}{element}");
+            let Some(left) = room.checked_sub(path.len()) else {
+                *room = 0;
+                return;
+            };
+            *room = left;
+            out.push(path);
         }
-        for (element, node) in &self.nodes {
-            prefix.push(element.clone());
-            node.children.collect(prefix, out);
-            prefix.pop();
+        for (element, node) in self.nodes.iter().filter(|(_, node)| !node.children.is_empty()) {
+            if *room == 0 {
+                return;
+            }
+            let length = prefix.len();
+            prefix.push_str(&element.to_string());
+            node.children.show(prefix, room, out);
+            prefix.truncate(length);
         }
     }
 
@@ -221,7 +241,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::*;
+    use super::{super::element, *};
 
     fn element() -> impl Strategy<Value = Element> {
         prop_oneof![
@@ -249,14 +269,15 @@ mod tests {
         fn set_operations(a in paths(), b in paths()) {
             let (left, right) = (set(&a), set(&b));
             let (a, b): (BTreeSet<_>, BTreeSet<_>) = (a.into_iter().collect(), b.into_iter().collect());
-            let members = |set: &Set| set.paths().into_iter().collect::<BTreeSet<_>>();
-            prop_assert_eq!(members(&left.union(&right)), a.union(&b).cloned().collect());
-            prop_assert_eq!(members(&left.intersection(&right)), a.intersection(&b).cloned().collect());
-            prop_assert_eq!(members(&left.difference(&right)), a.difference(&b).cloned().collect());
+            let members = |set: &Set| set.shown(&mut { usize::MAX }).into_iter().collect::<BTreeSet<_>>();
+            let shown = |paths: Vec<Vec<Element>>| paths.iter().map(|path| element::show(path)).collect::<BTreeSet<_>>();
+            prop_assert_eq!(members(&left.union(&right)), shown(a.union(&b).cloned().collect()));
+            prop_assert_eq!(members(&left.intersection(&right)), shown(a.intersection(&b).cloned().collect()));
+            prop_assert_eq!(members(&left.difference(&right)), shown(a.difference(&b).cloned().collect()));
             let below = |path: &Vec<Element>| (1..=path.len()).any(|n| b.contains(&path[..n]));
             prop_assert_eq!(
                 members(&left.recursive_difference(&right)),
-                a.iter().filter(|path| !below(path)).cloned().collect()
+                shown(a.iter().filter(|path| !below(path)).cloned().collect())
             );
             prop_assert_eq!(Set::from_fields(&left.to_fields()).unwrap(), left.clone());
             prop_assert_eq!(left.difference(&left).is_empty(), true);
@@ -278,15 +299,15 @@ mod tests {
             text,
             r#"{"f:data":{".":{},"f:x":{}},"f:list":{"k:{\"name\":\"c\",\"port\":80}":{".":{},"f:name":{}},"v:\"\\u003c\"":{}}}"#
         );
-        text = set
-            .paths()
-            .iter()
-            .map(|path| super::super::element::show(path))
-            .collect::<Vec<_>>()
-            .join(" ");
+        text = set.shown(&mut { usize::MAX }).join(" ");
         assert_eq!(
             text,
             r#".data .data.x .list[name="c",port=80] .list[="<"] .list[name="c",port=80].name"#
+        );
+        assert_eq!(
+            set.shown(&mut { 14 }),
+            [".data", ".data.x"],
+            "what there is room for"
         );
         assert!(Set::from_fields(&json!({"x": {}})).is_err());
         assert!(Set::from_fields(&json!({"z:future": {}})).unwrap().is_empty());

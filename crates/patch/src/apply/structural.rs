@@ -143,3 +143,41 @@ fn the_main_endpoint_owns_no_status_and_the_status_endpoint_nothing_else() {
         .unwrap();
     assert_eq!(entry["fieldsV1"], json!({"f:status": {"f:phase": {}}}));
 }
+
+/// A path is nearly as long as the object and there are many: ten thousand conflicts would be a gigabyte.
+#[test]
+fn many_conflicts_with_long_paths_are_told_in_part() {
+    let many = |value: usize| -> Value { (0..10_000).map(|n| (n.to_string(), json!(value))).collect() };
+    let spec = |value| json!({"free": {"k".repeat(100_000): many(value)}});
+    let object = applied(None, "one", &spec(1), false).unwrap();
+    let Err(PatchError::Conflict(conflicts)) = applied(Some(&object), "two", &spec(2), false) else {
+        panic!("conflicts");
+    };
+    let text: usize = conflicts.iter().map(|conflict| conflict.field.len()).sum();
+    assert!((1 << 20..=4 << 20).contains(&text), "{text}");
+    let Err(PatchError::Untyped(twice)) = applied(
+        None,
+        "one",
+        &json!({"tags": vec!["x".repeat(1_000); 10_000]}),
+        false,
+    ) else {
+        panic!("duplicates");
+    };
+    assert!((1 << 20..8 << 20).contains(&twice.len()), "{}", twice.len());
+}
+
+/// Comparing each with all that came before would be 10^8 steps.
+#[test]
+fn a_long_list_in_another_order_is_merged() {
+    let ports = |order: Vec<usize>| -> Value { order.into_iter().map(|n| json!({"port": n})).collect() };
+    let object = applied(
+        None,
+        "one",
+        &json!({"ports": ports((0..10_000).collect())}),
+        false,
+    )
+    .unwrap();
+    let turned = ports((0..10_000).rev().collect());
+    let object = applied(Some(&object), "one", &json!({"ports": turned}), false).unwrap();
+    assert_eq!(object["spec"]["ports"], turned);
+}

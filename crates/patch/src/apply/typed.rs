@@ -107,8 +107,8 @@ impl<'a> Custom<'a> {
             Some(kind @ ("set" | "map")) if is_list && items.is_object() => {
                 let keys = schema["x-kubernetes-list-map-keys"].as_array();
                 let names = Names {
-                    known: &[],
                     custom: keys.filter(|_| kind == "map").map_or(&[], Vec::as_slice),
+                    ..Names::THEMSELVES
                 };
                 Atom::List(Ty::Custom(Self::new(items, self.open)), names)
             }
@@ -169,6 +169,14 @@ pub(crate) struct Names<'a> {
     custom: &'a [Value],
 }
 
+impl Names<'static> {
+    /// The elements are their own names.
+    const THEMSELVES: Self = Self {
+        known: &[],
+        custom: &[],
+    };
+}
+
 impl<'a> Names<'a> {
     fn keys(self) -> impl Iterator<Item = &'a str> {
         let custom = self.custom.iter().filter_map(Value::as_str);
@@ -201,13 +209,7 @@ impl<'a> Atom<'a> {
             Shape::List {
                 item,
                 kind: ListKind::Set,
-            } => Self::List(
-                Ty::Known(item),
-                Names {
-                    known: &[],
-                    custom: &[],
-                },
-            ),
+            } => Self::List(Ty::Known(item), Names::THEMSELVES),
             Shape::List {
                 item,
                 kind: ListKind::Map(keys),
@@ -215,7 +217,7 @@ impl<'a> Atom<'a> {
                 Ty::Known(item),
                 Names {
                     known: keys,
-                    custom: &[],
+                    ..Names::THEMSELVES
                 },
             ),
             Shape::List { .. } | Shape::Scalar(_) | Shape::Object { .. } | Shape::Map { .. } => Self::Leaf,

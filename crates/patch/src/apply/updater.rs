@@ -2,15 +2,18 @@
 use serde_json::{Map, Value};
 
 use super::{
-    element::{Element, equal},
+    element::equal,
     managed::{Id, Managers, Owned},
     set::Set,
     typed::Typing,
     walk::{self, Comparison},
 };
 
-/// A field that somebody else owns.
-pub(crate) type Contested = (Id, Vec<Element>);
+/// Fields that somebody else owns.
+pub(crate) type Contested = (Id, Set);
+
+/// So much text is made of what cannot be merged.
+pub(super) const MAX_TEXT: usize = 4 << 20;
 
 /// One write to an object of one type.
 pub(crate) struct Updater<'a> {
@@ -65,9 +68,9 @@ impl<'a> Updater<'a> {
     }
 
     pub(crate) fn check(&self, applied: &Value) -> Result<(), String> {
-        let mut wrong = Vec::new();
+        let mut wrong = walk::Wrong::within(MAX_TEXT);
         walk::check(self.typing.root(), applied, &mut Vec::new(), &mut wrong);
-        match wrong.as_slice() {
+        match wrong.told() {
             [] => Ok(()),
             [one] => Err(one.clone()),
             several => Err(format!("errors:\n  {}", several.join("\n  "))),
@@ -90,7 +93,7 @@ impl<'a> Updater<'a> {
                 set: Set::default(),
                 time: None,
             });
-            owned.set = owned.set.union(&taken);
+            owned.set.absorb(&taken);
             owned.time = Some(time.to_owned());
         }
     }
@@ -123,14 +126,8 @@ impl<'a> Updater<'a> {
             let contested: Vec<Contested> = managers
                 .iter()
                 .filter(|(id, _)| *id != manager)
-                .flat_map(|(id, owned)| {
-                    owned
-                        .set
-                        .intersection(&touched)
-                        .paths()
-                        .into_iter()
-                        .map(|path| (id.clone(), path))
-                })
+                .map(|(id, owned)| (id.clone(), owned.set.intersection(&touched)))
+                .filter(|(_, fields)| !fields.is_empty())
                 .collect();
             if !contested.is_empty() {
                 return Err(contested);
@@ -151,9 +148,10 @@ impl<'a> Updater<'a> {
             |from: &Value, fields: &Set| walk::remove(self.typing.root(), from, fields).unwrap_or_else(empty);
         let pruned = removed(&merged, &named(last));
         // Items that others own come back.
-        let owned = managers
-            .values()
-            .fold(Set::default(), |all, owned| all.union(&owned.set));
+        let mut owned = Set::default();
+        for other in managers.values() {
+            owned.absorb(&other.set);
+        }
         let merged_set = self.field_set(&merged);
         let kept = named(&self.field_set(&pruned)).union(&named(&owned));
         let pruned = removed(&merged, &named(&merged_set).difference(&kept));

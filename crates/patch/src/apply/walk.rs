@@ -236,12 +236,12 @@ fn merge_lists(item: Ty<'_>, names: Names<'_>, live: &[Value], applied: &[Value]
         .filter(|name| in_left.contains_key(*name));
     let mut next_shared = shared.next();
     let mut out = Vec::new();
-    let mut done: Vec<&Element> = Vec::new();
+    let mut done: BTreeSet<&Element> = BTreeSet::new();
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
         if let (Some((left_name, _)), Some((right_name, right_value))) = (left.get(l), right.get(r)) {
             if left_name == right_name {
-                done.push(left_name);
+                done.insert(left_name);
                 out.extend(merge(
                     item,
                     in_left.get(left_name).copied().flatten(),
@@ -269,7 +269,7 @@ fn merge_lists(item: Ty<'_>, names: Names<'_>, live: &[Value], applied: &[Value]
             }
         }
         if let Some((right_name, right_value)) = right.get(r) {
-            done.push(right_name);
+            done.insert(right_name);
             out.extend(merge(
                 item,
                 in_left.get(right_name).copied().flatten(),
@@ -331,8 +331,36 @@ fn below(ty: Ty<'_>, value: &Value, fields: Option<&Set>, matched: &mut bool) ->
     })
 }
 
+/// What is wrong, as far as there is room for it: the path in each may be as long as the object.
+pub(crate) struct Wrong {
+    told: Vec<String>,
+    room: usize,
+}
+
+impl Wrong {
+    /// Of so many bytes.
+    pub(crate) fn within(room: usize) -> Self {
+        Self {
+            told: Vec::new(),
+            room,
+        }
+    }
+
+    pub(crate) fn told(&self) -> &[String] {
+        &self.told
+    }
+
+    fn add(&mut self, path: &[Element], what: std::fmt::Arguments<'_>) {
+        if self.room > 0 {
+            let told = format!("{}: {what}", super::element::show(path));
+            self.room = self.room.saturating_sub(told.len());
+            self.told.push(told);
+        }
+    }
+}
+
 /// What of an applied configuration cannot be merged: list elements without names, and several with the same.
-pub(crate) fn check(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, wrong: &mut Vec<String>) {
+pub(crate) fn check(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, wrong: &mut Wrong) {
     let atom = Atom::of(ty, [Some(value), None]);
     match atom {
         Atom::Leaf => {}
@@ -342,15 +370,12 @@ pub(crate) fn check(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, wrong: &
                 let name = match element_of(item, names, value) {
                     Ok(name) => name,
                     Err(e) => {
-                        wrong.push(format!("{}: element {n}: {e}", super::element::show(path)));
+                        wrong.add(path, format_args!("element {n}: {e}"));
                         continue;
                     }
                 };
                 if !seen.insert(name.clone()) {
-                    wrong.push(format!(
-                        "{}: duplicate entries for key {name}",
-                        super::element::show(path)
-                    ));
+                    wrong.add(path, format_args!("duplicate entries for key {name}"));
                 }
                 path.push(name);
                 check(item, value, path, wrong);

@@ -6,6 +6,8 @@
 mod convert;
 mod lists;
 
+use std::collections::HashSet;
+
 use schema::{Field, Type, type_of};
 use serde_json::{Map, Value};
 
@@ -149,7 +151,8 @@ fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>
     };
     let bad = || PatchError::Malformed(BAD_RETAIN_KEYS.to_owned());
     let keys = keys.as_array().ok_or_else(bad)?;
-    let kept = |key: &str| keys.iter().any(|k| k == key);
+    let keys: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let kept = |key: &str| keys.contains(key);
     for (key, value) in patch.iter() {
         let directive = key.starts_with(DELETE_PRIMITIVES) || key.starts_with(ELEMENT_ORDER);
         if !value.is_null() && !directive && !kept(key) {

@@ -291,3 +291,16 @@ mod properties {
         }
     }
 }
+
+/// Each key looked for in a list of all would be 10^10 steps.
+#[test]
+fn many_keys_are_retained() {
+    let keys: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let data: Value = keys.iter().map(|key| (key.clone(), json!("x"))).collect();
+    let retained = json!({"data": {"$retainKeys": keys[1..]}});
+    let patched = patch(CONFIG_MAP, json!({"data": data}), retained);
+    assert_eq!(
+        patched["data"].as_object().map(serde_json::Map::len),
+        Some(99_999)
+    );
+}
