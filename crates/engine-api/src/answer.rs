@@ -143,12 +143,14 @@ pub fn object(
     code: u16,
     output: Output,
 ) -> Result<Response<Body>> {
-    if output.value()["kind"] == "Status" {
-        return Ok(status(code, output.value()));
+    if let Output::Made(value) = &output
+        && value["kind"] == "Status"
+    {
+        return Ok(status(code, value));
     }
     Ok(match format {
         Format::Json => match output {
-            Output::Stored(stored) => bytes(code, "application/json", line(stored.json())),
+            Output::Stored(stored) => bytes(code, "application/json", line(&stored.json())),
             Output::Made(value) => json(code, &value),
         },
         Format::Table => {
@@ -159,14 +161,14 @@ pub fn object(
                 &table(
                     call,
                     kind,
-                    [value].into_iter(),
+                    [&*value].into_iter(),
                     json!({"resourceVersion": version}),
                     true,
                 ),
             )
         }
-        Format::Partial => json(code, &partial(output.value())),
-        Format::Protobuf => match schema::encode_protobuf(output.value()) {
+        Format::Partial => json(code, &partial(&output.value())),
+        Format::Protobuf => match schema::encode_protobuf(&output.value()) {
             Some(body) => bytes(code, "application/vnd.kubernetes.protobuf", body),
             None => {
                 return Err(ApiError::new(
@@ -202,29 +204,23 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
             bytes(200, "application/json", list_bytes(kind, &head, &page.items))
         }
         Format::Table => {
-            let converted: Vec<_> = page
-                .items
-                .iter()
-                .map(|o| convert::from_stored(kind, &o.value))
-                .collect();
+            let values: Vec<_> = page.items.iter().map(|o| o.value()).collect();
+            let converted: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
             json(
                 200,
                 &table(call, kind, converted.iter().map(AsRef::as_ref), meta, true),
             )
         }
         Format::Partial => {
-            let items: Vec<_> = page.items.iter().map(|o| partial(&o.value)).collect();
+            let items: Vec<_> = page.items.iter().map(|o| partial(&o.value())).collect();
             json(
                 200,
                 &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}),
             )
         }
         Format::Protobuf => {
-            let items: Vec<_> = page
-                .items
-                .iter()
-                .map(|o| convert::from_stored(kind, &o.value))
-                .collect();
+            let values: Vec<_> = page.items.iter().map(|o| o.value()).collect();
+            let items: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
             let list = json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta, "items": items});
             match schema::encode_protobuf(&list) {
                 Some(body) => bytes(200, "application/vnd.kubernetes.protobuf", body),
@@ -251,12 +247,12 @@ fn list_bytes(kind: &KindInfo, head: &str, items: &[std::sync::Arc<Stored>]) -> 
             out.put_u8(b',');
         }
         if custom::is(kind) {
-            out.put_slice(convert::from_stored(kind, &item.value).to_string().as_bytes());
+            out.put_slice(convert::from_stored(kind, &item.value()).to_string().as_bytes());
         } else if convert::needed(kind) {
-            let converted = convert::from_stored(kind, &item.value).to_string();
+            let converted = convert::from_stored(kind, &item.value()).to_string();
             bare::put(&mut out, converted.as_bytes());
         } else {
-            bare::put(&mut out, item.json());
+            bare::put(&mut out, &item.json());
         }
     }
     out.put_slice(b"]}\n");
@@ -283,7 +279,7 @@ pub fn scale(call: &Call, format: Format, scale: Value) -> Result<Response<Body>
     } else {
         Format::Json
     };
-    object(call, &kind, format, 200, Output::Made(scale))
+    object(call, &kind, format, 200, Output::made(scale))
 }
 
 fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {

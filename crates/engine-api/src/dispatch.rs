@@ -257,7 +257,8 @@ impl Api {
                 let options = DeleteOptions::of(call)?;
                 let page = self.page(call, kind)?;
                 for found in &page.items {
-                    let own = |field: &str| text(&found.value, field);
+                    let found = found.value();
+                    let own = |field: &str| text(&found, field);
                     let named = (own("/metadata/namespace"), own("/metadata/name"));
                     admission::deletion(self, call, kind, named, &options).await?;
                 }

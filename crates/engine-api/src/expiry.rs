@@ -14,7 +14,7 @@ use crate::{api::Api, keys};
 
 const TTL: Duration = Duration::from_secs(3600);
 const EVERY: Duration = Duration::from_secs(60);
-/// Upstream has no such limit; an event takes some 10 kB of memory here.
+/// Upstream has no such limit, but keeps them on disk; an event whose tree was asked for takes some 10 kB of memory here.
 const MOST: usize = 3000;
 /// Deletions at once: they share fsyncs.
 const AT_ONCE: usize = 64;

@@ -21,6 +21,7 @@ mod dispatch;
 mod expiry;
 mod json;
 mod keys;
+mod memory;
 mod metrics;
 mod negotiate;
 mod options;

@@ -42,7 +42,7 @@ impl Api {
                 } else {
                     number(port)?
                 };
-                self.node_connection(&node.value, name, port).await?
+                self.node_connection(&node.value(), name, port).await?
             }
             plural => {
                 if scheme == "https" {
@@ -53,7 +53,7 @@ impl Api {
                 let (pod, port) = if plural == "pods" {
                     let pod = self.fetch(kind, namespace, name)?;
                     let port = if port.is_empty() {
-                        first_port(&pod.value).unwrap_or(80)
+                        first_port(&pod.value()).unwrap_or(80)
                     } else {
                         number(port)?
                     };
@@ -63,9 +63,9 @@ impl Api {
                 };
                 let target = Target {
                     namespace: namespace.to_owned(),
-                    pod: text(&pod.value, "/metadata/name").to_owned(),
-                    uid: text(&pod.value, "/metadata/uid").to_owned(),
-                    node: text(&pod.value, "/spec/nodeName").to_owned(),
+                    pod: text(&pod.value(), "/metadata/name").to_owned(),
+                    uid: text(&pod.value(), "/metadata/uid").to_owned(),
+                    node: text(&pod.value(), "/spec/nodeName").to_owned(),
                     container: String::new(),
                 };
                 if target.node.is_empty() {
@@ -77,7 +77,7 @@ impl Api {
                 self.node_streams()?
                     .port_forward(&target, port)
                     .await
-                    .map_err(|error| unreachable(text(&pod.value, "/status/podIP"), port, error))?
+                    .map_err(|error| unreachable(text(&pod.value(), "/status/podIP"), port, error))?
             }
         };
         forward(call, name, connection).await
@@ -124,7 +124,8 @@ impl Api {
         port: &str,
     ) -> Result<(std::sync::Arc<engine_store::Stored>, u16)> {
         let service = self.fetch(kind, namespace, name)?;
-        let ports = list(&service.value, "/spec/ports");
+        let service = service.value();
+        let ports = list(&service, "/spec/ports");
         let wanted = ports
             .iter()
             .find(|p| {
@@ -153,7 +154,8 @@ impl Api {
             .store
             .list(&format!("endpointslices.discovery.k8s.io/{namespace}/"))
             .items;
-        for slice in slices.iter().map(|s| &s.value) {
+        for slice in slices.iter().map(|s| s.value()) {
+            let slice = &*slice;
             if text(slice, "/metadata/labels/kubernetes.io~1service-name") != name {
                 continue;
             }

@@ -137,7 +137,7 @@ impl Api {
 
     fn pod_metrics(&self, node: &NodeUsage, pod: &PodUsage) -> Option<Value> {
         let stored = self.store.get(&keys::core("pods", &pod.namespace, &pod.name))?;
-        if stored.value["status"]["phase"] != "Running" {
+        if stored.value()["status"]["phase"] != "Running" {
             return None;
         }
         let containers: Vec<Value> = pod
@@ -148,7 +148,7 @@ impl Api {
         let mut object = json!({"kind": "PodMetrics", "apiVersion": "metrics.k8s.io/v1beta1",
             "metadata": {"name": pod.name, "namespace": pod.namespace, "creationTimestamp": time::now()},
             "timestamp": time::seconds(node.at), "window": window(pod.window), "containers": containers});
-        labelled(&mut object, &stored.value);
+        labelled(&mut object, &stored.value());
         Some(object)
     }
 
@@ -157,7 +157,7 @@ impl Api {
         let mut object = json!({"kind": "NodeMetrics", "apiVersion": "metrics.k8s.io/v1beta1",
             "metadata": {"name": node.name, "creationTimestamp": time::now()},
             "timestamp": time::seconds(node.at), "window": window(node.window), "usage": quantities(&node.usage)});
-        labelled(&mut object, &stored.value);
+        labelled(&mut object, &stored.value());
         Some(object)
     }
 }

@@ -1,4 +1,5 @@
 //! Label and field selectors of requests.
+use engine_store::Stored;
 use kube_types::{FieldSelector, LabelSelector};
 use schema::KindInfo;
 use serde_json::Value;
@@ -48,8 +49,12 @@ impl Selection {
         Ok(Self { labels, fields })
     }
 
-    /// Whether a stored object is selected.
-    pub fn matches(&self, object: &Value) -> bool {
+    /// Whether a stored object is selected. Its tree is not asked for where everything is.
+    pub fn matches(&self, stored: &Stored) -> bool {
+        self.is_everything() || self.matches_object(&stored.value())
+    }
+
+    fn matches_object(&self, object: &Value) -> bool {
         self.labels.matches_object(object)
             && self
                 .fields

@@ -222,7 +222,7 @@ impl Stream {
             }
         }
         while let Some(object) = self.initial.pop_front() {
-            if self.selection.matches(&object.value) {
+            if self.selection.matches(&object) {
                 self.put(&mut out, "ADDED", &object);
                 if out.len() > BATCH {
                     return Some(out.freeze());
@@ -310,11 +310,8 @@ impl Stream {
 
     /// An event as this selection sees it: an object that leaves the selection is deleted, one that enters is added.
     fn put_event(&mut self, out: &mut BytesMut, event: &Event) {
-        let matched = event
-            .previous
-            .as_ref()
-            .is_some_and(|o| self.selection.matches(&o.value));
-        let matches = event.kind != EventKind::Deleted && self.selection.matches(&event.object.value);
+        let matched = event.previous.as_ref().is_some_and(|o| self.selection.matches(o));
+        let matches = event.kind != EventKind::Deleted && self.selection.matches(&event.object);
         match (matched, matches) {
             (false, true) => self.put(out, "ADDED", &event.object),
             (true, true) => self.put(out, "MODIFIED", &event.object),
@@ -322,7 +319,7 @@ impl Stream {
             (true, false) => {
                 // The object as it was when it last matched, with the revision of the event (etcd3/watcher.go).
                 if let Some(previous) = &event.previous {
-                    let mut object = previous.value.clone();
+                    let mut object = Value::clone(&previous.value());
                     object["metadata"]["resourceVersion"] = event.revision.to_string().into();
                     self.put_value(out, "DELETED", &object);
                 }
@@ -333,9 +330,9 @@ impl Stream {
 
     fn put(&mut self, out: &mut BytesMut, kind: &str, stored: &Stored) {
         if self.format == Format::Json && !convert::needed(self.kind) {
-            put_frame(out, kind, stored.json());
+            put_frame(out, kind, &stored.json());
         } else {
-            self.put_value(out, kind, &stored.value);
+            self.put_value(out, kind, &stored.value());
         }
     }
 

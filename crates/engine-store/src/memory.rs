@@ -14,7 +14,7 @@ pub(crate) struct Memory {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     revision: u64,
     /// Events with consecutive revisions, the last being `revision` (empty right after a snapshot was read).
-    events: VecDeque<(Arc<Event>, usize)>,
+    events: VecDeque<Arc<Event>>,
     events_bytes: usize,
     limit: usize,
     limit_bytes: usize,
@@ -48,6 +48,16 @@ impl Memory {
         self.objects.values()
     }
 
+    /// Every version that is held: the objects, and what the recent events tell of.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        let told = self.events.iter();
+        self.objects.values().chain(told.flat_map(|event| {
+            [Some(&event.object), event.previous.as_ref()]
+                .into_iter()
+                .flatten()
+        }))
+    }
+
     /// Take an object from a snapshot; no event comes of it.
     pub(crate) fn load(&mut self, object: Arc<Stored>) {
         self.objects.insert(object.key.clone(), object);
@@ -57,8 +67,8 @@ impl Memory {
         self.revision = revision;
     }
 
-    /// The next event in order. `bytes` is the object's weight as JSON text.
-    pub(crate) fn apply(&mut self, event: Arc<Event>, bytes: usize) {
+    /// The next event in order.
+    pub(crate) fn apply(&mut self, event: Arc<Event>) {
         debug_assert_eq!(event.revision, self.revision + 1);
         self.revision = event.revision;
         if event.kind == EventKind::Deleted {
@@ -67,13 +77,13 @@ impl Memory {
             self.objects
                 .insert(event.object.key.clone(), event.object.clone());
         }
-        self.events.push_back((event, bytes));
-        self.events_bytes += bytes;
+        self.events_bytes += event.object.weight;
+        self.events.push_back(event);
         while self.events.len() > self.limit.max(1)
             || (self.events_bytes > self.limit_bytes && self.events.len() > 1)
         {
-            if let Some((_, bytes)) = self.events.pop_front() {
-                self.events_bytes -= bytes;
+            if let Some(event) = self.events.pop_front() {
+                self.events_bytes -= event.object.weight;
             }
         }
     }
@@ -120,7 +130,7 @@ impl Memory {
     pub(crate) fn oldest(&self) -> u64 {
         self.events
             .front()
-            .map_or(self.revision, |(event, _)| event.revision - 1)
+            .map_or(self.revision, |event| event.revision - 1)
     }
 
     /// The events after `revision`, oldest first.
@@ -135,6 +145,6 @@ impl Memory {
         let skip = usize::try_from(revision - oldest)
             .unwrap_or(usize::MAX)
             .min(self.events.len());
-        Ok(self.events.range(skip..).map(|(event, _)| event))
+        Ok(self.events.range(skip..))
     }
 }

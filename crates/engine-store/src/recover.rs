@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use crate::{
     config::Config,
     disk::Disk,
@@ -219,7 +221,7 @@ impl Replay<'_> {
     }
 
     fn apply(&self, offset: usize, record: Record, memory: &mut Memory) -> Result<(), OpenError> {
-        let (event, bytes) = match record {
+        let event = match record {
             Record::Put {
                 revision,
                 key,
@@ -235,39 +237,29 @@ impl Replay<'_> {
                 let key = previous
                     .as_ref()
                     .map_or_else(|| key.as_str().into(), |p| p.key.clone());
-                let object = Arc::new(Stored::new(key, revision, value));
-                (
-                    Event {
-                        revision,
-                        kind,
-                        object,
-                        previous,
-                    },
-                    json_len,
-                )
+                Event {
+                    revision,
+                    kind,
+                    object: Arc::new(Stored::new(key, revision, value, json_len)),
+                    previous,
+                }
             }
             Record::Delete { revision, key } => {
                 let Some(previous) = memory.get(&key).cloned() else {
                     return Err(self.corrupt(offset, "something is deleted that does not exist"));
                 };
-                let object = Arc::new(Stored::new(
-                    previous.key.clone(),
+                let value = Value::clone(&previous.value());
+                let object = Stored::new(previous.key.clone(), revision, value, previous.weight);
+                Event {
                     revision,
-                    previous.value.clone(),
-                ));
-                (
-                    Event {
-                        revision,
-                        kind: EventKind::Deleted,
-                        object,
-                        previous: Some(previous),
-                    },
-                    0,
-                )
+                    kind: EventKind::Deleted,
+                    object: Arc::new(object),
+                    previous: Some(previous),
+                }
             }
             Record::End { .. } => return Err(self.corrupt(offset, "a snapshot's record in a log")),
         };
-        memory.apply(Arc::new(event), bytes);
+        memory.apply(Arc::new(event));
         Ok(())
     }
 

@@ -89,9 +89,9 @@ pub(crate) fn read(path: &Path, named: u64, memory: &mut Memory) -> Result<u64, 
                     revision: at,
                     key,
                     value,
-                    ..
+                    json_len,
                 } if at <= revision => {
-                    memory.load(Arc::new(Stored::new(key.into(), at, value)));
+                    memory.load(Arc::new(Stored::new(key.into(), at, value, json_len)));
                     objects += 1;
                 }
                 Record::End { revision: at, count } if at == revision && count == objects => complete = true,

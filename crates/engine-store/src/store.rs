@@ -124,6 +124,16 @@ impl Store {
         self.shared.read().count(prefix)
     }
 
+    /// Give memory back: of every version whose tree nobody has asked for since the last call, only the JSON text is kept (see
+    /// [`Stored`]). To be called now and then; it serialises what has no text yet, so not from a thread that must answer.
+    pub fn rest(&self) {
+        // The lock is not held meanwhile.
+        let versions: Vec<_> = self.shared.read().versions().cloned().collect();
+        for version in versions {
+            version.rest();
+        }
+    }
+
     /// Store an object; `metadata.resourceVersion` is set to the write's revision. Returns once it is durable and visible.
     /// Dropping the future does not take the write back.
     pub async fn put(
@@ -208,16 +218,16 @@ impl Shared {
     }
 
     /// Make durable events visible, in order.
-    pub(crate) fn publish<'a>(&self, events: impl Iterator<Item = (&'a Arc<Event>, usize)> + Clone) {
+    pub(crate) fn publish(&self, events: &[Arc<Event>]) {
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
-            for (event, bytes) in events.clone() {
-                memory.apply(event.clone(), bytes);
+            for event in events {
+                memory.apply(event.clone());
             }
         }
-        for (event, bytes) in events {
-            watchers.publish(event, bytes, self.backlog);
+        for event in events {
+            watchers.publish(event, self.backlog);
             self.published.store(event.revision, Ordering::Release);
         }
     }

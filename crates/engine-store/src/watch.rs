@@ -23,7 +23,7 @@ pub(crate) struct Watchers {
 
 /// The sending end of one watch. Its queue is bounded by `waiting`: a channel of fixed size would take its memory up front.
 struct Line {
-    events: UnboundedSender<(Arc<Event>, usize)>,
+    events: UnboundedSender<Arc<Event>>,
     waiting: Arc<Waiting>,
 }
 
@@ -43,7 +43,8 @@ pub(crate) struct Backlog {
 
 impl Watchers {
     /// Hand an event to everyone it concerns. A watcher that is too far behind is cut off and will see `Gone`.
-    pub(crate) fn publish(&mut self, event: &Arc<Event>, bytes: usize, backlog: Backlog) {
+    pub(crate) fn publish(&mut self, event: &Arc<Event>, backlog: Backlog) {
+        let bytes = event.object.weight;
         for (prefix, group) in &mut self.groups {
             if !event.object.key.starts_with(&**prefix) {
                 continue;
@@ -53,7 +54,7 @@ impl Watchers {
                 line.waiting.events.fetch_add(1, Ordering::Relaxed) < backlog.events
                     // One event is always taken, however large.
                     && (behind == 0 || behind + bytes <= backlog.bytes)
-                    && line.events.send((event.clone(), bytes)).is_ok()
+                    && line.events.send(event.clone()).is_ok()
             });
         }
     }
@@ -66,7 +67,7 @@ pub struct Watch {
     prefix: Box<str>,
     id: u64,
     past: VecDeque<Arc<Event>>,
-    events: UnboundedReceiver<(Arc<Event>, usize)>,
+    events: UnboundedReceiver<Arc<Event>>,
     waiting: Arc<Waiting>,
     /// Everything up to here was delivered.
     position: u64,
@@ -136,11 +137,12 @@ impl Watch {
                 Some(event) => Some(event),
                 None => {
                     let next = ready!(self.events.poll_recv(context));
-                    next.map(|(event, bytes)| {
-                        self.waiting.events.fetch_sub(1, Ordering::Relaxed);
-                        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
-                        event
-                    })
+                    if let Some(event) = &next {
+                        let waiting = &self.waiting;
+                        waiting.events.fetch_sub(1, Ordering::Relaxed);
+                        waiting.bytes.fetch_sub(event.object.weight, Ordering::Relaxed);
+                    }
+                    next
                 }
             };
             return Poll::Ready(match event {

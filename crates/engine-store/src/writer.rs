@@ -96,8 +96,7 @@ impl Writer {
             return;
         }
         if !events.is_empty() {
-            self.shared
-                .publish(events.iter().map(|(event, bytes)| (event, *bytes)));
+            self.shared.publish(&events);
         }
         for (done, answer) in answers {
             // Whoever asked may be gone.
@@ -194,7 +193,7 @@ struct Batch<'a> {
     revision: u64,
     /// What the batch itself has changed: later writes in it must see the earlier ones.
     changed: HashMap<Arc<str>, Option<Arc<Stored>>>,
-    events: Vec<(Arc<Event>, usize)>,
+    events: Vec<Arc<Event>>,
     answers: Vec<Answer>,
 }
 
@@ -230,7 +229,7 @@ impl<'a> Batch<'a> {
         let revision = self.revision;
         // One allocation for a key, however many versions it has.
         let key = previous.as_ref().map_or(key, |previous| previous.key.clone());
-        let (kind, value, bytes) = match change {
+        let (kind, value, weight) = match change {
             Change::Put { value, json } => {
                 self.frame.put(revision, &key, &json);
                 let kind = if previous.is_some() {
@@ -242,25 +241,23 @@ impl<'a> Batch<'a> {
             }
             Change::Delete => {
                 self.frame.delete(revision, &key);
+                let last = previous.as_ref();
                 (
                     EventKind::Deleted,
-                    previous.as_ref().map_or(Value::Null, |p| p.value.clone()),
-                    0,
+                    last.map_or(Value::Null, |last| Value::clone(&last.value())),
+                    last.map_or(0, |last| last.weight),
                 )
             }
         };
-        let object = Arc::new(Stored::new(key.clone(), revision, value));
+        let object = Arc::new(Stored::new(key.clone(), revision, value, weight));
         let now = (kind != EventKind::Deleted).then(|| object.clone());
         self.changed.insert(key, now);
-        self.events.push((
-            Arc::new(Event {
-                revision,
-                kind,
-                object: object.clone(),
-                previous,
-            }),
-            bytes,
-        ));
+        self.events.push(Arc::new(Event {
+            revision,
+            kind,
+            object: object.clone(),
+            previous,
+        }));
         object
     }
 }

@@ -40,7 +40,7 @@ fn victim() {
                     loop {
                         let (count, expected) = match store.get(&key) {
                             Some(o) => {
-                                (o.value["count"].as_u64().unwrap(), Precondition::Revision(o.revision))
+                                (o.value()["count"].as_u64().unwrap(), Precondition::Revision(o.revision))
                             }
                             None => (0, Precondition::Absent),
                         };
@@ -102,7 +102,7 @@ fn acknowledged_writes_survive_kill_9() {
         torn += u32::from(store.recovery().torn.is_some());
         for (writer, count) in acknowledged.iter_mut().enumerate() {
             let found = store.get(&format!("/w/{writer}"));
-            let stored = found.as_ref().map_or(0, |o| o.value["count"].as_u64().unwrap());
+            let stored = found.as_ref().map_or(0, |o| o.value()["count"].as_u64().unwrap());
             assert!(
                 stored >= *count,
                 "round {round}, writer {writer}: {count} acknowledged, {stored} stored"
@@ -112,9 +112,9 @@ fn acknowledged_writes_survive_kill_9() {
                 "round {round}, writer {writer}: one write at a time was under way"
             );
             if let Some(object) = found {
-                assert_eq!(object.value["echo"], object.value["count"]);
+                assert_eq!(object.value()["echo"], object.value()["count"]);
                 assert_eq!(
-                    object.value["metadata"]["resourceVersion"],
+                    object.value()["metadata"]["resourceVersion"],
                     object.revision.to_string()
                 );
             }

@@ -17,7 +17,7 @@ fn limits(api: &Api, namespace: &str) -> Vec<Value> {
         .list(&prefix)
         .items
         .iter()
-        .flat_map(|r| list(&r.value, "/spec/limits").to_vec())
+        .flat_map(|r| list(&r.value(), "/spec/limits").to_vec())
         .collect()
 }
 

@@ -18,7 +18,7 @@ pub fn check_create(api: &Api, kind: &'static KindInfo, namespace: &str, name: &
     let Some(found) = api.store.get(&keys::core("namespaces", "", namespace)) else {
         return Err(ApiError::not_found_named("namespaces", namespace));
     };
-    if !meta::deleting(&found.value) && text(&found.value, "/status/phase") != "Terminating" {
+    if !meta::deleting(&found.value()) && text(&found.value(), "/status/phase") != "Terminating" {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

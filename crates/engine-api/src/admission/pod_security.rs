@@ -64,7 +64,7 @@ fn template_of<'a>(kind: &KindInfo, object: &'a Value) -> Option<&'a Value> {
 
 fn policy_of(api: &Api, namespace: &str) -> Option<(Policy, Vec<LabelError>)> {
     let found = api.store.get(&keys::core("namespaces", "", namespace))?;
-    Some(Policy::of_labels(&found.value["metadata"]["labels"]))
+    Some(Policy::of_labels(&found.value()["metadata"]["labels"]))
 }
 
 fn pod(api: &Api, call: &Call, kind: &'static KindInfo, new: &Value, old: Option<&Value>) -> Result<()> {
@@ -179,13 +179,14 @@ fn namespace(
 fn violators(api: &Api, namespace: &str, enforce: Standard) -> Vec<String> {
     let deadline = Instant::now() + LONGEST;
     let pods = one_of_each_first(api.store.list(&keys::core("pods", namespace, "")).items);
-    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut checked = 0;
     for pod in pods.iter().take(MOST_PODS) {
-        let violations = violations(enforce, &pod.value["metadata"], &pod.value["spec"]);
+        let pod = pod.value();
+        let violations = violations(enforce, &pod["metadata"], &pod["spec"]);
         if !violations.is_empty() {
             let names = found.entry(reasons(&violations)).or_default();
-            names.push(text(&pod.value, "/metadata/name"));
+            names.push(text(&pod, "/metadata/name").to_owned());
         }
         checked += 1;
         if Instant::now() > deadline {
@@ -224,7 +225,8 @@ fn violators(api: &Api, namespace: &str, enforce: Standard) -> Vec<String> {
 fn one_of_each_first(pods: Vec<Arc<Stored>>) -> Vec<Arc<Stored>> {
     let mut seen = HashSet::new();
     let (mut first, others): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| {
-        let owners = list(&pod.value, "/metadata/ownerReferences");
+        let pod = pod.value();
+        let owners = list(&pod, "/metadata/ownerReferences");
         let controller = owners.iter().find(|owner| truth(owner, "/controller"));
         controller.is_none_or(|owner| seen.insert(text(owner, "/uid").to_owned()))
     });

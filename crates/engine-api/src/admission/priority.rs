@@ -18,8 +18,8 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
         let classes = api.store.list(PREFIX).items;
         classes
             .into_iter()
-            .filter(|c| truth(&c.value, "/globalDefault"))
-            .min_by_key(|c| number(&c.value, "/value").unwrap_or_default())
+            .filter(|c| truth(&c.value(), "/globalDefault"))
+            .min_by_key(|c| number(&c.value(), "/value").unwrap_or_default())
     } else {
         let found = api.store.get(&format!("{PREFIX}{name}"));
         if found.is_none() {
@@ -28,18 +28,15 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
         }
         found
     };
+    let class = class.map(|class| class.value());
     let (priority, policy) = match &class {
         Some(class) => {
             if name.is_empty() {
-                set(
-                    pod,
-                    &["spec", "priorityClassName"],
-                    text(&class.value, "/metadata/name"),
-                );
+                set(pod, &["spec", "priorityClassName"], text(class, "/metadata/name"));
             }
             (
-                number(&class.value, "/value").unwrap_or_default(),
-                text(&class.value, "/preemptionPolicy"),
+                number(class, "/value").unwrap_or_default(),
+                text(class, "/preemptionPolicy"),
             )
         }
         None => (0, ""),
@@ -92,12 +89,12 @@ pub fn admit_class(api: &Api, kind: &'static KindInfo, class: &Value) -> Result<
         .list(PREFIX)
         .items
         .into_iter()
-        .find(|c| truth(&c.value, "/globalDefault") && text(&c.value, "/metadata/name") != name);
+        .find(|c| truth(&c.value(), "/globalDefault") && text(&c.value(), "/metadata/name") != name);
     match other {
         Some(other) => {
             let why = format!(
                 "PriorityClass {} is already marked as globalDefault",
-                text(&other.value, "/metadata/name")
+                text(&other.value(), "/metadata/name")
             );
             Err(ApiError::forbidden(kind, name, why))
         }

@@ -50,10 +50,11 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
     }
     let mut charge = Charge::default();
     for quota in quotas(api, namespace) {
-        let Some(hard) = quota.value["spec"]["hard"].as_object() else {
+        let stored = quota.value();
+        let Some(hard) = stored["spec"]["hard"].as_object() else {
             continue;
         };
-        if !in_scope(&quota.value, kind, new) {
+        if !in_scope(&stored, kind, new) {
             continue;
         }
         let mut delta = usage(kind, new);
@@ -72,7 +73,7 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
         if limited.is_empty() {
             continue;
         }
-        let name = text(&quota.value, "/metadata/name");
+        let name = text(&stored, "/metadata/name");
         // Every container must say what it uses of what is limited, unless the pod says it for all.
         if is_pod(kind) && !speaks_for_all(new) {
             let missing: Vec<String> = limited
@@ -87,7 +88,7 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
                 return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
             }
         }
-        let mut used = count(api, namespace, kind, &quota.value);
+        let mut used = count(api, namespace, kind, &stored);
         let (mut requested, mut in_use, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for (resource, bound) in &limited {
             let Some(wanted) = find(&delta, resource) else {
@@ -127,12 +128,13 @@ pub async fn charge(api: &Arc<Api>, charge: Charge) {
     for (key, used) in charge.0 {
         for _ in 0..4 {
             let Some(stored) = api.store.get(&key) else { break };
-            let mut value = stored.value.clone();
+            let old = stored.value();
+            let mut value = Value::clone(&old);
             let shown = object(&mut value, &["status", "used"]);
             for (resource, quantity) in &used {
                 shown.insert(resource.clone(), quantity.canonical().into());
             }
-            if value == stored.value
+            if value == *old
                 || api
                     .store
                     .put(&key, value, Precondition::Revision(stored.revision))
@@ -311,10 +313,10 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
 fn count(api: &Api, namespace: &str, kind: &'static KindInfo, quota: &Value) -> Usage {
     let mut total = Usage::new();
     for stored in api.store.list(&keys::prefix(kind, namespace)).items {
-        if !in_scope(quota, kind, &stored.value) {
+        if !in_scope(quota, kind, &stored.value()) {
             continue;
         }
-        for (resource, quantity) in usage(kind, &stored.value) {
+        for (resource, quantity) in usage(kind, &stored.value()) {
             let sum = total
                 .get(&resource)
                 .map_or_else(|| quantity.clone(), |before| before.add(&quantity));

@@ -24,7 +24,7 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: &Value) -> Re
     let Some(stored) = api.store.get(&keys::core("nodes", "", node_name)) else {
         return Err(refuse(format!("node \"{node_name}\" not found")));
     };
-    let node = &stored.value;
+    let node = &stored.value();
     let declared = strings(node, "/status/declaredFeatures");
     let mut missing = needed(new, old);
     missing.retain(|feature| !declared.contains(feature));

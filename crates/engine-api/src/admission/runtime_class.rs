@@ -21,7 +21,8 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
             None => return refuse(format!("pod rejected: RuntimeClass {wanted:?} not found")),
         },
     };
-    let class = class.as_ref().map_or(&Value::Null, |class| &class.value);
+    let class = class.map(|class| class.value());
+    let class = class.as_deref().unwrap_or(&Value::Null);
     let (overhead, own) = (&class["overhead"]["podFixed"], &pod["spec"]["overhead"]);
     if !overhead.is_null() {
         if !own.is_null() && own != overhead {
@@ -61,7 +62,7 @@ pub fn check_pod(api: &Api, kind: &'static KindInfo, pod: &Value) -> Result<()> 
     let class = api
         .store
         .get(&format!("{PREFIX}{}", text(pod, "/spec/runtimeClassName")));
-    let granted = class.is_some_and(|class| !class.value["overhead"]["podFixed"].is_null());
+    let granted = class.is_some_and(|class| !class.value()["overhead"]["podFixed"].is_null());
     if granted || pod["spec"]["overhead"].is_null() {
         return Ok(());
     }

@@ -39,16 +39,17 @@ pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value)
         );
         return Err(ApiError::forbidden(kind, text(pod, "/metadata/name"), why));
     };
+    let account = account.value();
     let automount = pod
         .pointer("/spec/automountServiceAccountToken")
         .and_then(Value::as_bool)
-        .or_else(|| account.value["automountServiceAccountToken"].as_bool())
+        .or_else(|| account["automountServiceAccountToken"].as_bool())
         .unwrap_or(true);
     if automount {
         mount_token(pod);
     }
     if list(pod, "/spec/imagePullSecrets").is_empty() {
-        let secrets = list(&account.value, "/imagePullSecrets");
+        let secrets = list(&account, "/imagePullSecrets");
         if !secrets.is_empty() {
             set(pod, &["spec", "imagePullSecrets"], secrets.to_vec());
         }

@@ -17,13 +17,13 @@ pub fn default_class(api: &Api, claim: &mut Value) {
         return;
     }
     let classes = api.store.list("storageclasses.storage.k8s.io/").items;
-    let defaults = classes.iter().filter(|c| text(&c.value, IS_DEFAULT) == "true");
+    let defaults = classes.iter().filter(|c| text(&c.value(), IS_DEFAULT) == "true");
     // The newest, should there be several (plugin/pkg/admission/storage/storageclass/setdefault).
-    if let Some(class) = defaults.max_by_key(|c| text(&c.value, "/metadata/creationTimestamp").to_owned()) {
+    if let Some(class) = defaults.max_by_key(|c| text(&c.value(), "/metadata/creationTimestamp").to_owned()) {
         set(
             claim,
             &["spec", "storageClassName"],
-            text(&class.value, "/metadata/name"),
+            text(&class.value(), "/metadata/name"),
         );
     }
 }

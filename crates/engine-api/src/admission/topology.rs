@@ -14,7 +14,7 @@ pub fn labels_of(api: &Api, node: &str) -> Map<String, Value> {
     let Some(node) = api.store.get(&keys::core("nodes", "", node)) else {
         return Map::new();
     };
-    let labels = &node.value["metadata"]["labels"];
+    let labels = &node.value()["metadata"]["labels"];
     LABELS
         .iter()
         .filter_map(|key| Some(((*key).to_owned(), labels.get(key)?.clone())))

@@ -127,7 +127,8 @@ impl Api {
             .store
             .get(&keys::core("services", namespace, name))
             .ok_or_else(|| format!("service/{name} in {namespace:?} is not present"))?;
-        let port_name = list(&service.value, "/spec/ports")
+        let service = service.value();
+        let port_name = list(&service, "/spec/ports")
             .iter()
             .find(|p| p["port"].as_i64() == Some(port))
             .map(|p| text(p, "/name"))
@@ -143,7 +144,7 @@ impl Api {
     pub fn endpoint_addresses(&self, namespace: &str, name: &str, port_name: &str) -> Vec<SocketAddr> {
         let mut found = Vec::new();
         for slice in self.slices_of(namespace, name) {
-            let Some(port) = list(&slice.value, "/ports")
+            let Some(port) = list(&slice.value(), "/ports")
                 .iter()
                 .find(|p| text(p, "/name") == port_name)
                 .and_then(|p| p["port"].as_u64())
@@ -151,7 +152,7 @@ impl Api {
             else {
                 continue;
             };
-            for endpoint in list(&slice.value, "/endpoints") {
+            for endpoint in list(&slice.value(), "/endpoints") {
                 if endpoint["conditions"]["ready"] == false {
                     continue;
                 }
@@ -172,7 +173,7 @@ impl Api {
             .store
             .list(&format!("endpointslices.discovery.k8s.io/{namespace}/"))
             .items;
-        slices.retain(|s| text(&s.value, "/metadata/labels/kubernetes.io~1service-name") == name);
+        slices.retain(|s| text(&s.value(), "/metadata/labels/kubernetes.io~1service-name") == name);
         slices
     }
 }

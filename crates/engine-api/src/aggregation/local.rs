@@ -88,9 +88,10 @@ pub async fn ensure(api: &Arc<Api>) -> Result<(), BuildError> {
     }
     try_join_all(objects.into_iter().map(|object| ensure_object(api, object))).await?;
     for stored in api.store.list(&keys::prefix(kind, "")).items {
-        let name = text(&stored.value, "/metadata/name");
-        let ours = stored.value["metadata"]["labels"][MANAGED] == "onstart";
-        if ours && stored.value["spec"]["service"].is_null() && !names.iter().any(|n| n == name) {
+        let value = stored.value();
+        let name = text(&value, "/metadata/name");
+        let ours = value["metadata"]["labels"][MANAGED] == "onstart";
+        if ours && value["spec"]["service"].is_null() && !names.iter().any(|n| n == name) {
             api.erase(kind, &stored.key, Precondition::None)
                 .await
                 .map_err(|e| failed(name, &e))?;
@@ -128,8 +129,8 @@ async fn publish_authentication(api: &Arc<Api>) -> Result<(), BuildError> {
     ensure_object(api, object).await?;
     let key = keys::core("configmaps", "kube-system", name);
     match api.store.get(&key) {
-        Some(stored) if stored.value["data"] != data => {
-            let mut value = stored.value.clone();
+        Some(stored) if stored.value()["data"] != data => {
+            let mut value = Value::clone(&stored.value());
             set(&mut value, &["data"], data);
             api.store
                 .put(&key, value, Precondition::None)

@@ -134,7 +134,7 @@ impl Registrar {
         let Some(api) = self.api.upgrade() else { return };
         let mut present: HashMap<GroupVersion, String> = HashMap::new();
         for stored in api.store.list(PREFIX).items {
-            let object = &stored.value;
+            let object = &stored.value();
             if !object["spec"]["service"].is_object() || object["metadata"]["deletionTimestamp"].is_string() {
                 continue;
             }
@@ -186,7 +186,7 @@ impl Registrar {
             return;
         }
         let Some(api) = self.api.upgrade() else { return };
-        let object = &event.object.value;
+        let object = &event.object.value();
         let (namespace, name) = (text(object, "/metadata/namespace"), text(object, service));
         for followed in self.followed.values_mut() {
             let remote = api.remotes.get(&followed.served.0, &followed.served.1);
@@ -292,7 +292,8 @@ async fn check(api: &Api, (group, version): &GroupVersion) -> Result<Documents, 
             format!("service/{name} in {namespace:?} is not present"),
         );
     };
-    let Some(found) = list(&service.value, "/spec/ports")
+    let service = service.value();
+    let Some(found) = list(&service, "/spec/ports")
         .iter()
         .find(|p| p["port"].as_i64() == Some(port))
     else {
@@ -377,7 +378,7 @@ async fn write(api: &Api, finding: &Finding) -> Result<(), WriteError> {
         let Some(stored) = api.store.get(&key) else {
             return Ok(());
         };
-        let mut value = stored.value.clone();
+        let mut value = Value::clone(&stored.value());
         let mut conditions = list(&value, "/status/conditions").to_vec();
         let old = conditions.iter().position(|c| c["type"] == "Available");
         let mut since = Value::from(time::now());

@@ -69,7 +69,7 @@ impl Api {
         let name = claims.kubernetes("/serviceaccount/name");
         let uid = claims.kubernetes("/serviceaccount/uid");
         let account = self.store.get(&keys::core("serviceaccounts", namespace, name))?;
-        if text(&account.value, "/metadata/uid") != uid {
+        if text(&account.value(), "/metadata/uid") != uid {
             return None;
         }
         if !self.bound_exists(&claims, namespace) {
@@ -133,7 +133,7 @@ impl Api {
             }
             let uid = claims.kubernetes(&format!("/{claim}/uid"));
             let found = self.store.get(&keys::core(plural, namespace, name));
-            if found.is_none_or(|o| text(&o.value, "/metadata/uid") != uid) {
+            if found.is_none_or(|o| text(&o.value(), "/metadata/uid") != uid) {
                 return false;
             }
         }

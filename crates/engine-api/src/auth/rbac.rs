@@ -132,37 +132,41 @@ impl Index {
         let mut index = Self::default();
         let cluster_roles = store.list(&format!("clusterroles.{GROUP}/")).items;
         for role in &cluster_roles {
-            let own = compile_rules(&role.value);
+            let own = compile_rules(&role.value());
             let mut rules = own.clone();
-            for selector in list(&role.value, "/aggregationRule/clusterRoleSelectors") {
-                for other in cluster_roles.iter().filter(|o| labels_match(selector, &o.value)) {
+            for selector in list(&role.value(), "/aggregationRule/clusterRoleSelectors") {
+                for other in cluster_roles
+                    .iter()
+                    .filter(|o| labels_match(selector, &o.value()))
+                {
                     // Those that the controller has written down already are there once.
-                    let gathered = compile_rules(&other.value);
+                    let gathered = compile_rules(&other.value());
                     rules.extend(gathered.into_iter().filter(|rule| !own.contains(rule)));
                 }
             }
             index.roles.insert(
-                (String::new(), text(&role.value, "/metadata/name").to_owned()),
+                (String::new(), text(&role.value(), "/metadata/name").to_owned()),
                 rules,
             );
         }
         for role in store.list(&format!("roles.{GROUP}/")).items {
             let key = (
-                text(&role.value, "/metadata/namespace").to_owned(),
-                text(&role.value, "/metadata/name").to_owned(),
+                text(&role.value(), "/metadata/namespace").to_owned(),
+                text(&role.value(), "/metadata/name").to_owned(),
             );
-            index.roles.insert(key, compile_rules(&role.value));
+            index.roles.insert(key, compile_rules(&role.value()));
         }
         for binding in store.list(&format!("clusterrolebindings.{GROUP}/")).items {
-            index.cluster.push(compile_binding(&binding.value, ""));
+            index.cluster.push(compile_binding(&binding.value(), ""));
         }
         for binding in store.list(&format!("rolebindings.{GROUP}/")).items {
-            let namespace = text(&binding.value, "/metadata/namespace");
+            let binding = binding.value();
+            let namespace = text(&binding, "/metadata/namespace");
             index
                 .namespaced
                 .entry(namespace.to_owned())
                 .or_default()
-                .push(compile_binding(&binding.value, namespace));
+                .push(compile_binding(&binding, namespace));
         }
         index
     }

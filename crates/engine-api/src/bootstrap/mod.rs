@@ -96,13 +96,14 @@ async fn advertise(api: &Arc<Api>, ip: &str, port: u16) -> Result<(), BuildError
     for object in [endpoints, slice] {
         let (key, ready) = prepare(object)?;
         if let Some(stored) = api.store.get(&key) {
-            let mut value = stored.value.clone();
+            let old = stored.value();
+            let mut value = Value::clone(&old);
             for part in ["subsets", "endpoints", "ports", "addressType"] {
                 if let Some(found) = ready.get(part) {
                     value[part] = found.clone();
                 }
             }
-            if value != stored.value {
+            if value != *old {
                 api.store
                     .put(&key, value, Precondition::None)
                     .await
@@ -176,12 +177,13 @@ async fn complete(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
     let Some(stored) = api.store.get(&key) else {
         return ensure_prepared(api, key, wanted).await;
     };
-    let annotations = &stored.value["metadata"]["annotations"];
+    let old = stored.value();
+    let annotations = &old["metadata"]["annotations"];
     let left_alone = annotations["rbac.authorization.kubernetes.io/autoupdate"] == "false";
     if left_alone || wanted.get("aggregationRule").is_some() {
         return Ok(());
     }
-    let mut value = stored.value.clone();
+    let mut value = Value::clone(&old);
     for part in ["rules", "subjects"] {
         let there = value[part].as_array().cloned().unwrap_or_default();
         let missing = wanted[part].as_array().into_iter().flatten();
@@ -190,7 +192,7 @@ async fn complete(api: &Arc<Api>, object: Value) -> Result<(), BuildError> {
             value[part] = [there, missing].concat().into();
         }
     }
-    if value == stored.value {
+    if value == *old {
         return Ok(());
     }
     let done = api.store.put(&key, value, Precondition::None).await;

@@ -65,15 +65,15 @@ impl Api {
         let wanted = kind.api_version();
         let other: Vec<Value> = found
             .iter()
-            .filter(|stored| stored.value["apiVersion"] != wanted.as_str())
-            .map(|stored| stored.value.clone())
+            .filter(|stored| stored.value()["apiVersion"] != wanted.as_str())
+            .map(|stored| Value::clone(&stored.value()))
             .collect();
         if other.is_empty() {
             return Ok(found);
         }
         let mut made = self.turn(conversion, &wanted, other).await?.into_iter();
         let turned = found.into_iter().map(|stored| {
-            if stored.value["apiVersion"] == wanted.as_str() {
+            if stored.value()["apiVersion"] == wanted.as_str() {
                 return stored;
             }
             let mut value = made.next().unwrap_or_default();

@@ -38,7 +38,7 @@ pub async fn run(api: Weak<Api>) {
                 },
                 () = customs.removed.notified() => {
                     let Some(store) = api.upgrade().map(|api| api.store.list(PREFIX).items) else { return };
-                    for stored in store.iter().filter(|s| meta::deleting(&s.value)) {
+                    for stored in store.iter().filter(|s| meta::deleting(&s.value())) {
                         settle(&api, stored).await;
                     }
                 }
@@ -52,13 +52,14 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     let Some(current) = api.store.get(&seen.key) else {
         return;
     };
-    let next = if meta::deleting(&current.value) {
-        if !empty(&api, &current.value).await {
+    let old = current.value();
+    let next = if meta::deleting(&old) {
+        if !empty(&api, &old).await {
             return;
         }
-        without_finalizer(&current.value)
+        without_finalizer(&old)
     } else {
-        accepted(&current.value)
+        accepted(&old)
     };
     let Some(kind) = schema::by_resource("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
         return;
@@ -68,7 +69,7 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     // Who wrote meanwhile is seen as an event of its own.
     let result = if gone {
         api.erase(kind, &current.key, pinned).await
-    } else if next != current.value {
+    } else if next != *old {
         api.write(kind, &current.key, next, pinned).await
     } else {
         return;
@@ -147,10 +148,10 @@ async fn empty(api: &Arc<Api>, definition: &Value) -> bool {
     let prefix = keys::prefix(custom.kind, "");
     let options = DeleteOptions::default();
     for object in api.store.list(&prefix).items {
-        if meta::deleting(&object.value) {
+        if meta::deleting(&object.value()) {
             continue;
         }
-        let own = |field: &str| text(&object.value, field).to_owned();
+        let own = |field: &str| text(&object.value(), field).to_owned();
         let (namespace, name) = (own("/metadata/namespace"), own("/metadata/name"));
         if let Err(error) = api.delete(custom.kind, &namespace, &name, &options).await {
             tracing::debug!(message = error.message, "a custom object stays");

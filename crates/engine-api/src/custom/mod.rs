@@ -225,9 +225,9 @@ impl Customs {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let mut served = Vec::new();
         for stored in store.list(PREFIX).items {
-            for version in list(&stored.value, "/spec/versions") {
+            for version in list(&stored.value(), "/spec/versions") {
                 if version["served"] == true {
-                    served.push(self.custom(&all, &stored.value, version));
+                    served.push(self.custom(&all, &stored.value(), version));
                 }
             }
         }

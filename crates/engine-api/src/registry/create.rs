@@ -167,12 +167,12 @@ impl Api {
         let taken = |being_deleted| ApiError::already_exists(kind, name, being_deleted);
         // Looked for before quota, as upstream does not charge for what cannot be made.
         if let Some(existing) = self.store.get(&key) {
-            return Err(taken(meta::deleting(&existing.value)));
+            return Err(taken(meta::deleting(&existing.value())));
         }
         Self::check_storable(&object)?;
         let charge = admission::check_quota(self, kind, &object)?;
         if call.dry_run() {
-            return Ok(Output::Made(object));
+            return Ok(Output::made(object));
         }
         if versioned {
             return Err(ApiError::bad_request(
@@ -183,7 +183,7 @@ impl Api {
             Ok(stored) => stored,
             Err(WriteError::Exists { .. }) => {
                 return Err(taken(
-                    self.store.get(&key).is_some_and(|o| meta::deleting(&o.value)),
+                    self.store.get(&key).is_some_and(|o| meta::deleting(&o.value())),
                 ));
             }
             Err(other) => return Err(storage_error(&other)),

@@ -228,7 +228,7 @@ impl Deletion {
         if !kind.group.is_empty() {
             details["group"] = kind.group.into();
         }
-        Output::Made(
+        Output::made(
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),
         )
     }
@@ -260,8 +260,8 @@ impl Api {
         let key = keys::key(kind, namespace, name);
         loop {
             let stored = self.fetch(kind, namespace, name)?;
-            options.check(kind, name, &stored.value)?;
-            let next = mark(kind, &stored.value, options);
+            options.check(kind, name, &stored.value())?;
+            let next = mark(kind, &stored.value(), options);
             let revision = Precondition::Revision(stored.revision);
             let written = match next {
                 Next::Keep => {
@@ -278,7 +278,7 @@ impl Api {
                 }
                 Next::Mark(object) if options.is_dry_run() => {
                     return Ok(Deletion {
-                        output: Output::Made(object),
+                        output: Output::made(object),
                         gone: false,
                     });
                 }
@@ -310,13 +310,14 @@ impl Api {
     ) -> Result<Vec<Value>> {
         let mut deleted = Vec::new();
         for stored in found {
-            let own = text(&stored.value, "/metadata/namespace");
+            let value = stored.value();
+            let own = text(&value, "/metadata/namespace");
             let namespace = if own.is_empty() { namespace } else { own };
             match self
-                .delete(kind, namespace, text(&stored.value, "/metadata/name"), options)
+                .delete(kind, namespace, text(&value, "/metadata/name"), options)
                 .await
             {
-                Ok(deletion) => deleted.push(deletion.output.in_version(kind).value().clone()),
+                Ok(deletion) => deleted.push(Value::clone(&deletion.output.in_version(kind).value())),
                 Err(gone) if gone.code == 404 => {}
                 Err(other) => return Err(other),
             }
@@ -328,7 +329,7 @@ impl Api {
 /// What is gone, as it was; only what ends gracefully is shown with its end.
 fn last_seen(kind: &KindInfo, stored: Arc<Stored>, marked: Value) -> Output {
     if kind.plural == "pods" && !custom::is(kind) {
-        Output::Made(marked)
+        Output::made(marked)
     } else {
         Output::Stored(stored)
     }

@@ -85,7 +85,7 @@ impl Api {
         let mut rest = snapshot.items[start..].iter();
         let mut next = None;
         for object in rest.by_ref() {
-            if !selection.matches(&object.value) {
+            if !selection.matches(object) {
                 continue;
             }
             items.push(object.clone());
@@ -99,7 +99,7 @@ impl Api {
         }
         // A full page at the very end has no next one.
         let left = rest.as_slice();
-        let more = left.iter().any(|o| selection.matches(&o.value));
+        let more = left.iter().any(|o| selection.matches(o));
         Ok(Page {
             revision: snapshot.revision,
             items,

@@ -29,22 +29,27 @@ pub enum Output {
     /// As stored: its JSON text is shared.
     Stored(Arc<Stored>),
     /// Made for this answer.
-    Made(Value),
+    Made(Arc<Value>),
 }
 
 impl Output {
+    /// Made for an answer.
+    pub fn made(value: Value) -> Self {
+        Self::Made(Arc::new(value))
+    }
+
     /// The object, in the stored version.
-    pub fn value(&self) -> &Value {
+    pub fn value(&self) -> Arc<Value> {
         match self {
-            Self::Stored(stored) => &stored.value,
-            Self::Made(value) => value,
+            Self::Stored(stored) => stored.value(),
+            Self::Made(value) => value.clone(),
         }
     }
 
     /// The object in the version of the request.
     pub fn in_version(self, kind: &KindInfo) -> Self {
         if convert::needed(kind) {
-            Self::Made(convert::from_stored(kind, self.value()).into_owned())
+            Self::made(convert::from_stored(kind, &self.value()).into_owned())
         } else {
             self
         }

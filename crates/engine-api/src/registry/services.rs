@@ -169,11 +169,11 @@ fn invalid(service: &Value, reason: &'static str, field: &str, message: String) 
 fn others<'a>(
     items: &'a [std::sync::Arc<engine_store::Stored>],
     service: &Value,
-) -> impl Iterator<Item = &'a Value> {
+) -> impl Iterator<Item = std::sync::Arc<Value>> {
     let own = text(service, "/metadata/uid").to_owned();
     items
         .iter()
-        .map(|o| &o.value)
+        .map(|o| o.value())
         .filter(move |o| text(o, "/metadata/uid") != own)
 }
 
@@ -193,7 +193,9 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
         asked
     } else {
         let services = api.store.list("services/").items;
-        let used: HashSet<&str> = others(&services, service)
+        let others: Vec<_> = others(&services, service).collect();
+        let used: HashSet<&str> = others
+            .iter()
             .flat_map(|o| strings(o, "/spec/clusterIPs"))
             .collect();
         if asked.is_empty() {
@@ -282,12 +284,12 @@ fn used_ports(api: &Api, service: &Value) -> HashSet<(String, i64)> {
     let services = api.store.list("services/").items;
     let mut used = HashSet::new();
     for other in others(&services, service) {
-        for port in list(other, "/spec/ports") {
+        for port in list(&other, "/spec/ports") {
             if let Some(number) = port["nodePort"].as_i64().filter(|p| *p > 0) {
                 used.insert((protocol(port).to_owned(), number));
             }
         }
-        if let Some(health) = number(other, "/spec/healthCheckNodePort").filter(|p| *p > 0) {
+        if let Some(health) = number(&other, "/spec/healthCheckNodePort").filter(|p| *p > 0) {
             used.insert(("TCP".to_owned(), health));
         }
     }

@@ -94,7 +94,8 @@ impl Api {
         let key = keys::key(kind, namespace, name);
         for attempt in 1.. {
             let stored = self.turned(kind, self.fetch(kind, namespace, name)?).await?;
-            let current = convert::from_stored(kind, &stored.value);
+            let value = stored.value();
+            let current = convert::from_stored(kind, &value);
             let changed = change(&current)?;
             match self
                 .replace(call, kind, subresource, tracking, &key, &stored, changed)
@@ -127,7 +128,8 @@ impl Api {
         mut new: Value,
     ) -> Result<Output, Replace> {
         let name = call.route.name.as_str();
-        let old_version = text(&stored.value, "/metadata/resourceVersion");
+        let old = &*stored.value();
+        let old_version = text(old, "/metadata/resourceVersion");
         let version = text(&new, "/metadata/resourceVersion");
         // Patches carry the version they were made from; only another one is the client's own wish.
         let pinned =
@@ -139,7 +141,7 @@ impl Api {
         if pinned && version != old_version {
             return Err(ApiError::modified(request_kind, name).into());
         }
-        let (uid, old_uid) = (text(&new, "/metadata/uid"), text(&stored.value, "/metadata/uid"));
+        let (uid, old_uid) = (text(&new, "/metadata/uid"), text(old, "/metadata/uid"));
         // What a patch makes of it is for validation to refuse.
         if !uid.is_empty() && uid != old_uid && call.route.verb == "update" {
             let why = format!(
@@ -151,7 +153,7 @@ impl Api {
         }
         json::set(&mut new, &["metadata", "resourceVersion"], old_version);
 
-        let current = convert::from_stored(request_kind, &stored.value);
+        let current = convert::from_stored(request_kind, old);
         // Endpoints that take a part only give their writers what is dropped, too (their storages tell of no fields to reset, 1.36.2).
         let takes_a_part = matches!(subresource, "ephemeralcontainers" | "resize");
         if !takes_a_part {
@@ -172,7 +174,6 @@ impl Api {
             strategy::before_update(request_kind, subresource, &mut new, &current);
         }
         let (kind, mut new) = body::to_stored(request_kind, new);
-        let old = &stored.value;
         admission::mutate_update(self, kind, by, &mut new, old)?;
         // Whoever binds is asked about the binding.
         let asks = by != "binding";
@@ -239,14 +240,14 @@ impl Api {
         }
         Self::check_storable(&new)?;
         if call.dry_run() {
-            return Ok(Output::Made(new));
+            return Ok(Output::made(new));
         }
         if finished(kind, &new) {
             return match self
                 .erase(kind, key, Precondition::Revision(stored.revision))
                 .await
             {
-                Ok(_) => Ok(Output::Made(new)),
+                Ok(_) => Ok(Output::made(new)),
                 Err(error) => Err(Replace::from_write(error, pinned)),
             };
         }

@@ -35,7 +35,8 @@ impl Api {
         self.may_carry(call, pods)?;
         let attach = call.route.subresource == "attach";
         let (pod, target) = self.target(call, pods)?;
-        let phase = text(&pod.value, "/status/phase");
+        let pod_now = pod.value();
+        let phase = text(&pod_now, "/status/phase");
         if matches!(phase, "Succeeded" | "Failed") {
             return Err(ApiError::bad_request(format!(
                 "cannot {} a container in a completed pod; current phase is {phase}",

@@ -45,7 +45,7 @@ impl Api {
     pub fn port_forward(&self, call: &Call, pods: &'static KindInfo) -> Result<Response<Body>> {
         self.may_carry(call, pods)?;
         let pod = self.fetch(pods, &call.route.namespace, &call.route.name)?;
-        let node = text(&pod.value, "/spec/nodeName").to_owned();
+        let node = text(&pod.value(), "/spec/nodeName").to_owned();
         if node.is_empty() {
             return Err(ApiError::bad_request(format!(
                 "pod {} does not have a host assigned",
@@ -55,7 +55,7 @@ impl Api {
         let target = Target {
             namespace: call.route.namespace.clone(),
             pod: call.route.name.clone(),
-            uid: text(&pod.value, "/metadata/uid").to_owned(),
+            uid: text(&pod.value(), "/metadata/uid").to_owned(),
             node,
             container: String::new(),
         };

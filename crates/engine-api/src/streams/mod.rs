@@ -57,12 +57,12 @@ impl Api {
     pub(crate) fn target(&self, call: &Call, pods: &'static KindInfo) -> Result<(Arc<Stored>, Target)> {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let pod = self.fetch(pods, namespace, name)?;
-        let container = container(&pod.value, name, call.query.get("container"))?;
-        let node = text(&pod.value, "/spec/nodeName").to_owned();
+        let container = container(&pod.value(), name, call.query.get("container"))?;
+        let node = text(&pod.value(), "/spec/nodeName").to_owned();
         let target = Target {
             namespace: namespace.to_owned(),
             pod: name.to_owned(),
-            uid: text(&pod.value, "/metadata/uid").to_owned(),
+            uid: text(&pod.value(), "/metadata/uid").to_owned(),
             node,
             container,
         };

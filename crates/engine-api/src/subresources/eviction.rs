@@ -35,11 +35,11 @@ impl Api {
         }
         let pod = self.fetch(pods, namespace, name)?;
         let unheeded = matches!(
-            text(&pod.value, "/status/phase"),
+            text(&pod.value(), "/status/phase"),
             "Succeeded" | "Failed" | "Pending"
-        ) || deleting(&pod.value);
+        ) || deleting(&pod.value());
         if !unheeded {
-            self.spend_budget(namespace, &pod.value, options.is_dry_run())
+            self.spend_budget(namespace, &pod.value(), options.is_dry_run())
                 .await?;
         }
         if !options.is_dry_run() {
@@ -59,8 +59,8 @@ impl Api {
     ) -> Result<()> {
         loop {
             let pod = self.fetch(pods, namespace, name)?;
-            options.check(pods, name, &pod.value)?;
-            let mut told = pod.value.clone();
+            options.check(pods, name, &pod.value())?;
+            let mut told = Value::clone(&pod.value());
             disrupted(&mut told);
             match self
                 .store
@@ -86,7 +86,7 @@ impl Api {
             let budgets = self.store.list(&prefix).items;
             let mut own = budgets
                 .into_iter()
-                .filter(|b| labels_match(&b.value["spec"]["selector"], pod));
+                .filter(|b| labels_match(&b.value()["spec"]["selector"], pod));
             let Some(budget) = own.next() else { return Ok(()) };
             if own.next().is_some() {
                 // Upstream's answer has no reason either.
@@ -96,7 +96,7 @@ impl Api {
                     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
                 ));
             }
-            let value = &budget.value;
+            let value = &*budget.value();
             let ready = list(pod, "/status/conditions")
                 .iter()
                 .any(|c| c["type"] == "Ready" && c["status"] == "True");

@@ -22,17 +22,17 @@ impl Api {
         let version = text(&wanted, "/metadata/resourceVersion");
         loop {
             let stored = self.fetch(kind, "", name)?;
-            if !version.is_empty() && version != text(&stored.value, "/metadata/resourceVersion") {
+            if !version.is_empty() && version != text(&stored.value(), "/metadata/resourceVersion") {
                 return Err(ApiError::modified(kind, name));
             }
-            let mut new = stored.value.clone();
+            let mut new = Value::clone(&stored.value());
             json::restore(&mut new, &wanted, &["spec", "finalizers"]);
             if json::list(&new, "/spec/finalizers").is_empty() {
                 json::remove(&mut new, &["spec", "finalizers"]);
             }
             let revision = Precondition::Revision(stored.revision);
             let written = if finished(kind, &new) {
-                self.erase(kind, &key, revision).await.map(|_| Output::Made(new))
+                self.erase(kind, &key, revision).await.map(|_| Output::made(new))
             } else {
                 self.write(kind, &key, new, revision).await.map(Output::Stored)
             };

@@ -78,7 +78,7 @@ impl Api {
     pub async fn scale(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Value> {
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         if call.route.verb == "get" {
-            return Ok(scale_of(kind, &self.fetch(kind, namespace, name)?.value));
+            return Ok(scale_of(kind, &self.fetch(kind, namespace, name)?.value()));
         }
         let put = if call.route.verb == "update" {
             Some(body::parse(call)?)
@@ -137,6 +137,6 @@ impl Api {
             Ok(changed)
         };
         let output = self.change(call, kind, "", Tracking::Scale, change).await?;
-        Ok(scale_of(kind, output.value()))
+        Ok(scale_of(kind, &output.value()))
     }
 }

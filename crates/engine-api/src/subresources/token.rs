@@ -20,7 +20,7 @@ impl Api {
     pub fn request_token(&self, call: &Call, accounts: &'static KindInfo) -> Result<Value> {
         let mut request = loose(call, body_of("token"))?;
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
-        let account = self.fetch(accounts, namespace, name)?;
+        let account = self.fetch(accounts, namespace, name)?.value();
         let seconds = number(&request, "/spec/expirationSeconds").unwrap_or(3600);
         let refuse = |field: &str, message: String| {
             let cause = validation::Cause {
@@ -50,7 +50,7 @@ impl Api {
         let mut grant = Grant {
             namespace,
             name,
-            uid: text(&account.value, "/metadata/uid"),
+            uid: text(&account, "/metadata/uid"),
             audiences: strings(&request, "/spec/audiences")
                 .into_iter()
                 .map(str::to_owned)
@@ -108,7 +108,8 @@ impl Api {
             .store
             .get(&keys::core(plural, scope, name))
             .ok_or_else(|| ApiError::not_found_named(plural, name))?;
-        let uid = text(&bound.value, "/metadata/uid");
+        let bound = bound.value();
+        let uid = text(&bound, "/metadata/uid");
         let wanted = text(reference, "/uid");
         if !wanted.is_empty() && wanted != uid {
             return Err(ApiError::new(
@@ -122,12 +123,12 @@ impl Api {
         }
         grant.bound.push((claim, name.to_owned(), uid.to_owned()));
         if claim == "pod" {
-            if text(&bound.value, "/spec/serviceAccountName") != account {
+            if text(&bound, "/spec/serviceAccountName") != account {
                 return Err(ApiError::bad_request(format!(
                     "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
                 )));
             }
-            let node = text(&bound.value, "/spec/nodeName");
+            let node = text(&bound, "/spec/nodeName");
             if let Some(found) = self
                 .store
                 .get(&keys::core("nodes", "", node))
@@ -136,7 +137,7 @@ impl Api {
                 grant.bound.push((
                     "node",
                     node.to_owned(),
-                    text(&found.value, "/metadata/uid").to_owned(),
+                    text(&found.value(), "/metadata/uid").to_owned(),
                 ));
             }
         }

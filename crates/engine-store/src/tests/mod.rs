@@ -30,6 +30,6 @@ fn contents(store: &Store) -> Vec<(String, u64, String)> {
         .list("")
         .items
         .iter()
-        .map(|o| (o.key.to_string(), o.revision, text(o.json())))
+        .map(|o| (o.key.to_string(), o.revision, text(&o.json())))
         .collect()
 }

@@ -38,14 +38,14 @@ async fn everything_is_there_again() {
     assert_eq!(store.recovery().replayed, 6);
     assert_eq!(store.recovery().torn, None);
     let found = store.get("/a/1").unwrap();
-    assert_eq!(found.value["metadata"]["resourceVersion"], "6");
+    assert_eq!(found.value()["metadata"]["resourceVersion"], "6");
     // A watcher from before the restart goes on where it was.
     let mut watch = store.watch("/a/", 4).unwrap();
     let deleted = watch.next().await.unwrap().unwrap();
     assert_eq!((deleted.revision, &*deleted.object.key), (5, "/a/2"));
-    assert_eq!(deleted.object.value["metadata"]["resourceVersion"], "5");
+    assert_eq!(deleted.object.value()["metadata"]["resourceVersion"], "5");
     assert_eq!(
-        deleted.previous.as_ref().unwrap().value["metadata"]["resourceVersion"],
+        deleted.previous.as_ref().unwrap().value()["metadata"]["resourceVersion"],
         "3"
     );
     assert_eq!(watch.next().await.unwrap().unwrap().revision, 6);
@@ -78,8 +78,8 @@ async fn preconditions() {
         .delete("/a", Precondition::Revision(second.revision))
         .await
         .unwrap();
-    assert_eq!(gone.value["metadata"]["resourceVersion"], "3");
-    assert_eq!(gone.value["data"]["n"], "2");
+    assert_eq!(gone.value()["metadata"]["resourceVersion"], "3");
+    assert_eq!(gone.value()["data"]["n"], "2");
     assert!(matches!(
         store.delete("/a", Precondition::None).await,
         Err(WriteError::NotFound { .. })

@@ -27,6 +27,7 @@ fn view(store: &Store, prefix: &str) -> View {
 fn follow(view: &mut View, event: &Event) {
     let key = event.object.key.to_string();
     let json = String::from_utf8(event.object.json().to_vec()).unwrap();
+    assert_eq!(event.object.value().to_string(), json);
     assert_eq!(event.object.revision, event.revision);
     let before = match event.kind {
         EventKind::Deleted => view.remove(&key),
@@ -48,6 +49,8 @@ enum Step {
     /// Let one watcher catch up and compare.
     CatchUp(usize),
     Stop(usize),
+    /// Give memory back.
+    Rest,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4usize, 0..40u64).prop_map(|(p, back)| Step::WatchPast(p, back)),
         3 => (0..8usize).prop_map(Step::CatchUp),
         1 => (0..8usize).prop_map(Step::Stop),
+        2 => Just(Step::Rest),
     ]
 }
 
@@ -146,6 +150,7 @@ async fn run(steps: Vec<Step>, history: usize) {
                     watchers.swap_remove(w);
                 }
             }
+            Step::Rest => store.rest(),
         }
     }
 }
@@ -273,6 +278,15 @@ async fn history_is_bounded_by_weight_too() {
         store.put("/a", object(n), Precondition::None).await.unwrap();
     }
     assert!((80..100).contains(&store.oldest()), "{}", store.oldest());
+    for _ in 0..100 {
+        store.put("/a", object(1), Precondition::None).await.unwrap();
+        store.delete("/a", Precondition::None).await.unwrap();
+    }
+    let (oldest, newest) = (store.oldest(), store.revision());
+    assert!(
+        newest - oldest < 20,
+        "what is deleted weighs too: {oldest} to {newest}"
+    );
     let gone = store.watch("/a", 5).unwrap_err();
     assert_eq!(
         gone.to_string(),

@@ -28,7 +28,8 @@ pub async fn deletion(
     let Some(found) = api.store.get(&keys::key(stored, namespace, name)) else {
         return Ok(());
     };
-    let old = convert::from_stored(kind, &found.value);
+    let found = found.value();
+    let old = convert::from_stored(kind, &found);
     let asked = || Asked {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -80,7 +81,11 @@ pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -
         ),
         ("finalize", "update") => {
             let old = api.fetch(kind, "", &call.route.name)?;
-            ("UPDATE", loose(call, kind.definition)?, old.value.clone())
+            (
+                "UPDATE",
+                loose(call, kind.definition)?,
+                Value::clone(&old.value()),
+            )
         }
         ("exec" | "attach" | "portforward" | "proxy", _) => ("CONNECT", typed(connection(call)), Value::Null),
         _ => return Ok(()),

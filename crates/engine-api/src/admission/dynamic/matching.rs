@@ -132,7 +132,7 @@ impl Wanted {
         } else {
             let found = api.store.get(&keys::core("namespaces", "", &asked.namespace));
             let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", &asked.namespace))?;
-            namespaces.matches(&labels(&found.value))
+            namespaces.matches(&labels(&found.value()))
         };
         Ok(selected.then_some(form))
     }

@@ -53,7 +53,10 @@ impl Dynamic {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         let all = |plural: &str| -> Vec<Value> {
             let stored = store.list(&format!("{plural}.{GROUP}/")).items;
-            stored.iter().map(|object| object.value.clone()).collect()
+            stored
+                .iter()
+                .map(|object| Value::clone(&object.value()))
+                .collect()
         };
         let hooks = |plural: &str| all(plural).iter().flat_map(Hook::all).collect();
         let bindings = all("validatingadmissionpolicybindings");

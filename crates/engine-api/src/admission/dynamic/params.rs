@@ -41,11 +41,13 @@ pub fn collect(api: &Api, kind: &Value, reference: &Value, namespace: &str) -> R
     let found: Vec<Value> = if name.is_empty() {
         let selector = &reference["selector"];
         let all = api.store.list(&keys::prefix(stored, place)).items;
-        let chosen = all.iter().filter(|object| labels_match(selector, &object.value));
-        chosen.map(|object| shown(&object.value)).collect()
+        let chosen = all
+            .iter()
+            .filter(|object| labels_match(selector, &object.value()));
+        chosen.map(|object| shown(&object.value())).collect()
     } else {
         let one = api.store.get(&keys::key(stored, place, name));
-        one.iter().map(|object| shown(&object.value)).collect()
+        one.iter().map(|object| shown(&object.value())).collect()
     };
     if found.is_empty() && text(reference, "/parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());

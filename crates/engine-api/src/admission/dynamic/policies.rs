@@ -280,7 +280,7 @@ fn namespace_of(api: &Api, asked: &Asked<'_>) -> Result<Value> {
     }
     let found = api.store.get(&keys::core("namespaces", "", &asked.namespace));
     let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", &asked.namespace))?;
-    let mut namespace = found.value.clone();
+    let mut namespace = Value::clone(&found.value());
     // Go's field has this name, and so has what expressions see.
     namespace["metadata"]["UID"] = namespace["metadata"]["uid"].clone();
     Ok(namespace)

@@ -1,0 +1,21 @@
+//! What a cluster that rests gives back: the store keeps objects that nobody looks at as JSON text only.
+use std::{sync::Weak, time::Duration};
+
+use crate::api::Api;
+
+/// An object keeps its tree for this long after somebody has asked for it, and for twice as long at most.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Gives memory back as long as the API server lives.
+pub async fn run(api: Weak<Api>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(store) = api.upgrade().map(|api| api.store.clone()) else {
+            return;
+        };
+        // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
+        if let Err(error) = tokio::task::spawn_blocking(move || store.rest()).await {
+            tracing::warn!(%error, "the store's memory cannot be given back");
+        }
+    }
+}
