@@ -62,7 +62,7 @@ pub fn check(
         }
     };
     let own = api.rbac.rules_of(&api.store, &call.user, namespace);
-    let held = |rule: &Rule| rule.rights().iter().all(|w| own.iter().any(|o| o.allows(w)));
+    let held = |rule: &Rule| rule.is_held_by(&own);
     let missing: Vec<&Rule> = rules.iter().filter(|rule| !held(rule)).collect();
     let name = text(object, "/metadata/name");
     if missing.is_empty() {

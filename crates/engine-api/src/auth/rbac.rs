@@ -1,7 +1,7 @@
 //! Role-based access control (kubernetes `plugin/pkg/auth/authorizer/rbac`). Rules are compiled from the stored objects and
 //! compiled anew after a write to any of them.
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,11 +9,11 @@ use std::{
 };
 
 use engine_store::Store;
+use kube_types::LabelSelector;
 use serde_json::Value;
 
 use crate::{
     json::{list, strings, text},
-    selector::labels_match,
     status::ApiError,
     user::User,
 };
@@ -135,9 +135,12 @@ impl Index {
             let own = compile_rules(&role.value());
             let mut rules = own.clone();
             for selector in list(&role.value(), "/aggregationRule/clusterRoleSelectors") {
+                // One that does not parse selects nothing.
+                let selector =
+                    LabelSelector::from_object(selector).unwrap_or_else(|_| LabelSelector::nothing());
                 for other in cluster_roles
                     .iter()
-                    .filter(|o| labels_match(selector, &o.value()))
+                    .filter(|o| selector.matches_object(&o.value()))
                 {
                     // Those that the controller has written down already are there once.
                     let gathered = compile_rules(&other.value());
@@ -271,10 +274,7 @@ impl Rule {
             return false;
         }
         if !wanted.path.is_empty() {
-            return self.urls.iter().any(|url| match url.strip_suffix('*') {
-                Some(prefix) => wanted.path.starts_with(prefix),
-                None => *url == wanted.path,
-            });
+            return reaches(&self.urls, &wanted.path);
         }
         let combined = format!("{}/{}", wanted.resource, wanted.subresource);
         let any_resource = format!("*/{}", wanted.subresource);
@@ -291,38 +291,91 @@ impl Rule {
             && (self.names.is_empty() || self.names.contains(&wanted.name))
     }
 
-    /// Every single right of this rule, for escalation checks.
-    pub fn rights(&self) -> Vec<Attributes> {
-        let mut rights = Vec::new();
-        for verb in &self.verbs {
-            for path in &self.urls {
-                rights.push(Attributes {
-                    verb: verb.clone(),
-                    path: path.clone(),
-                    ..Attributes::default()
-                });
-            }
-            for group in &self.groups {
-                for resource in &self.resources {
-                    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-                    let names = if self.names.is_empty() {
-                        vec![String::new()]
-                    } else {
-                        self.names.clone()
-                    };
-                    rights.extend(names.into_iter().map(|name| Attributes {
-                        verb: verb.clone(),
-                        group: group.clone(),
-                        resource: resource.to_owned(),
-                        subresource: subresource.to_owned(),
-                        name,
-                        ..Attributes::default()
-                    }));
-                }
-            }
-        }
-        rights
+    /// Whether others together give all that this one gives (kubernetes `component-helpers/auth/rbac/validation/policy_comparator.go`).
+    /// A rule's rights are the product of its lists, and one object has room for 10^15 of them: words that the same of the others give
+    /// are one.
+    pub fn is_held_by(&self, others: &[Self]) -> bool {
+        let others: Vec<Words<'_>> = others.iter().map(Words::of).collect();
+        let all: Vec<&Words<'_>> = others.iter().collect();
+        let names = if self.names.is_empty() {
+            &[String::new()][..]
+        } else {
+            &self.names
+        };
+        shares(&all, &self.verbs, |o, verb| o.has(&o.verbs, verb))
+            .iter()
+            .all(|given| {
+                self.urls
+                    .iter()
+                    .all(|url| given.iter().any(|o| reaches(o.urls, url)))
+                    && shares(given, &self.groups, |o, group| o.has(&o.groups, group))
+                        .iter()
+                        .all(|given| {
+                            shares(given, &self.resources, Words::has_resource)
+                                .iter()
+                                .all(|given| names.iter().all(|name| given.iter().any(|o| o.has_name(name))))
+                        })
+            })
     }
+}
+
+/// Whether any of these paths is this one, or begins it.
+fn reaches(urls: &[String], path: &str) -> bool {
+    urls.iter().any(|url| match url.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix),
+        None => url == path,
+    })
+}
+
+/// The words of a rule, to look for many.
+struct Words<'r> {
+    verbs: HashSet<&'r str>,
+    groups: HashSet<&'r str>,
+    resources: HashSet<&'r str>,
+    names: HashSet<&'r str>,
+    urls: &'r [String],
+}
+
+impl<'r> Words<'r> {
+    fn of(rule: &'r Rule) -> Self {
+        let set = |list: &'r [String]| list.iter().map(String::as_str).collect();
+        Self {
+            verbs: set(&rule.verbs),
+            groups: set(&rule.groups),
+            resources: set(&rule.resources),
+            names: set(&rule.names),
+            urls: &rule.urls,
+        }
+    }
+
+    fn has(&self, words: &HashSet<&str>, word: &str) -> bool {
+        words.contains("*") || words.contains(word)
+    }
+
+    fn has_resource(&self, resource: &str) -> bool {
+        let of_any = |sub: &str| self.resources.contains(format!("*/{sub}").as_str());
+        self.has(&self.resources, resource) || resource.split_once('/').is_some_and(|(_, sub)| of_any(sub))
+    }
+
+    fn has_name(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.contains(name)
+    }
+}
+
+/// Which of the rules give a word, once for each such choice of them.
+fn shares<'w, 'r>(
+    rules: &[&'w Words<'r>],
+    words: &[String],
+    gives: impl Fn(&Words<'r>, &str) -> bool,
+) -> Vec<Vec<&'w Words<'r>>> {
+    let choices: BTreeSet<Vec<usize>> = words
+        .iter()
+        .map(|word| (0..rules.len()).filter(|at| gives(rules[*at], word)).collect())
+        .collect();
+    choices
+        .into_iter()
+        .map(|choice| choice.into_iter().map(|at| rules[at]).collect())
+        .collect()
 }
 
 impl Attributes {
@@ -399,6 +452,68 @@ mod tests {
             namespace: "ns".into(),
             ..Attributes::default()
         }
+    }
+
+    fn rule(verbs: &[&str], groups: &[&str], resources: &[&str], names: &[&str]) -> Rule {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Rule {
+            verbs: owned(verbs),
+            groups: owned(groups),
+            resources: owned(resources),
+            names: owned(names),
+            urls: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rules_that_others_hold_together() {
+        let own = [
+            rule(&["get", "list"], &[""], &["pods", "*/log"], &[]),
+            rule(&["list", "watch"], &["", "apps"], &["*"], &[]),
+            rule(&["get"], &["apps"], &["deployments"], &["a", "b"]),
+        ];
+        for (wanted, held) in [
+            (rule(&["get", "list", "watch"], &[""], &["pods"], &[]), true),
+            (rule(&["get", "watch"], &["apps"], &["pods"], &[]), false),
+            (rule(&["get", "list"], &[""], &["pods", "pods/log"], &["x"]), true),
+            (
+                rule(&["list"], &["", "apps"], &["pods", "replicasets", "*"], &[]),
+                true,
+            ),
+            (rule(&["list"], &["", "apps", "batch"], &["pods"], &[]), false),
+            (rule(&["get"], &["apps"], &["deployments"], &["b", "a"]), true),
+            (rule(&["get"], &["apps"], &["deployments"], &["a", "c"]), false),
+            (rule(&["get"], &["apps"], &["deployments"], &[]), false),
+            (rule(&["get"], &[""], &["*/log"], &[]), true),
+            (rule(&["get"], &[""], &["*/exec"], &[]), false),
+            (rule(&["*"], &[""], &["pods"], &[]), false),
+        ] {
+            assert_eq!(wanted.is_held_by(&own), held, "{wanted:?}");
+            assert!(wanted.is_held_by(&Rule::all()), "{wanted:?}");
+        }
+        let paths = |urls: &[&str]| Rule {
+            verbs: vec!["get".to_owned()],
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            ..Rule::nothing()
+        };
+        assert!(paths(&["/healthz", "/api/v1"]).is_held_by(&[paths(&["/healthz"]), paths(&["/api*"])]));
+        assert!(!paths(&["/healthz", "/apis"]).is_held_by(&[paths(&["/healthz"]), paths(&["/api"])]));
+    }
+
+    /// 10^16 rights, of which a list would be longer than any memory.
+    #[test]
+    fn a_rule_is_not_multiplied_out() {
+        let many: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+        let wide = Rule {
+            verbs: many.clone(),
+            groups: many.clone(),
+            resources: many.clone(),
+            names: many,
+            urls: Vec::new(),
+        };
+        assert!(wide.is_held_by(&Rule::all()));
+        assert!(wide.is_held_by(&[wide.clone()]));
+        assert!(!wide.is_held_by(&[rule(&["*"], &["*"], &["*"], &["0"])]));
     }
 
     #[tokio::test]

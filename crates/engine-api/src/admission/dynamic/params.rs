@@ -1,8 +1,9 @@
 //! Parameters of policies (apiserver `pkg/admission/plugin/policy/generic/policy_dispatcher.go` CollectParams).
+use kube_types::LabelSelector;
 use schema::KindInfo;
 use serde_json::Value;
 
-use crate::{api::Api, convert, json::text, keys, selector::labels_match};
+use crate::{api::Api, convert, json::text, keys};
 
 /// The objects that a binding refers to; nothing at all when it need not be there, and `null` when the policy knows no parameters.
 pub fn collect(api: &Api, kind: &Value, reference: &Value, namespace: &str) -> Result<Vec<Value>, String> {
@@ -39,11 +40,13 @@ pub fn collect(api: &Api, kind: &Value, reference: &Value, namespace: &str) -> R
     };
     let stored = convert::stored(known);
     let found: Vec<Value> = if name.is_empty() {
-        let selector = &reference["selector"];
+        // One that does not parse selects nothing.
+        let selector =
+            LabelSelector::from_object(&reference["selector"]).unwrap_or_else(|_| LabelSelector::nothing());
         let all = api.store.list(&keys::prefix(stored, place)).items;
         let chosen = all
             .iter()
-            .filter(|object| labels_match(selector, &object.value()));
+            .filter(|object| selector.matches_object(&object.value()));
         chosen.map(|object| shown(&object.value())).collect()
     } else {
         let one = api.store.get(&keys::key(stored, place, name));
