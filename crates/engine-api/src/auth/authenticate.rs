@@ -1,7 +1,7 @@
 //! From credentials to a user.
 use std::fmt::Write as _;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 
 use crate::{api::Api, auth::tokens::Claims, json::text, keys, time, user::User};
@@ -36,18 +36,8 @@ impl Api {
         if let Some(user) = certificate {
             return Ok(Some(user.clone()));
         }
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        if let Some(value) = bearer {
-            let Some((scheme, token)) = value.split_once(' ') else {
-                return Err(());
-            };
-            if !scheme.eq_ignore_ascii_case("bearer") {
-                return Err(());
-            }
-            return self
-                .token_user(token.trim(), &[])
-                .map(|(user, _)| Some(user))
-                .ok_or(());
+        if let Some(token) = headers.get(header::AUTHORIZATION).and_then(bearer) {
+            return self.token_user(&token, &[]).map(|(user, _)| Some(user)).ok_or(());
         }
         // Browsers and the JavaScript client send the token of a WebSocket as a protocol.
         if let Some(token) = websocket_token(headers) {
@@ -141,6 +131,15 @@ impl Api {
     }
 }
 
+/// The token of an `Authorization` header. Another scheme, or none, is no credential and no bad one either (apiserver
+/// `authentication/request/bearertoken/bearertoken.go`).
+fn bearer(value: &HeaderValue) -> Option<String> {
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let mut parts = value.trim().splitn(3, ' ');
+    let (scheme, token) = (parts.next()?, parts.next()?);
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+}
+
 fn websocket_token(headers: &HeaderMap) -> Option<String> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
@@ -148,4 +147,26 @@ fn websocket_token(headers: &HeaderMap) -> Option<String> {
         .split(',')
         .find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_token() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            (" bearer abc  ", Some("abc")),
+            ("Bearer a b c", Some("a")),
+            ("Bearer j\u{fc}rgen", Some("j\u{fc}rgen")),
+            ("Bearer ", None),
+            ("Bearer", None),
+            ("Bearer  abc", None),
+            ("Basic YTpi", None),
+        ] {
+            let header = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            assert_eq!(bearer(&header).as_deref(), token, "{value}");
+        }
+    }
 }
