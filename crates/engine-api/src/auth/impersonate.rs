@@ -316,7 +316,7 @@ fn bad_extra(extra: &BTreeMap<String, Vec<String>>) -> Option<String> {
         let parts = key
             .split_once('/')
             .filter(|(host, path)| !host.is_empty() && !path.is_empty());
-        let Some((host, _)) = parts else {
+        let Some((host, path)) = parts else {
             return Some(format!(
                 "impersonating an invalid key in extra is not allowed: extra[key]: Invalid value: {key:?}: must be a \
                  domain-prefixed path (such as \"acme.io/foo\")"
@@ -325,6 +325,14 @@ fn bad_extra(extra: &BTreeMap<String, Vec<String>>) -> Option<String> {
         if let Some(why) = is_dns1123_subdomain(host).first() {
             return Some(format!(
                 "impersonating an invalid key in extra is not allowed: extra[key]: Invalid value: {host:?}: {why}"
+            ));
+        }
+        // `httpPathFmt` of apimachinery's `util/validation`.
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+        if !path.bytes().all(fits) {
+            return Some(format!(
+                "impersonating an invalid key in extra is not allowed: extra[key]: Invalid value: {path:?}: Invalid path (regex used for \
+                 validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
             ));
         }
         if *key != key.to_lowercase() {
@@ -446,6 +454,25 @@ mod tests {
              impersonating a user name"
         );
         assert_eq!(ask(&api, &[]).unwrap().name, BOSS);
+    }
+
+    #[test]
+    fn keys_of_extra_values_are_paths_of_a_domain() {
+        let of = |key: &str| bad_extra(&BTreeMap::from([(key.to_owned(), vec!["v".to_owned()])]));
+        assert_eq!(of("example.com/a/b"), None);
+        for (key, why) in [
+            ("", "the empty string key"),
+            ("scopes", "must be a domain-prefixed path"),
+            ("-/a", "a lowercase RFC 1123 subdomain"),
+            ("example.com/a b", "Invalid path (regex used"),
+            ("example.com/A", "a non-lowercase key"),
+        ] {
+            assert!(
+                of(key).is_some_and(|said| said.contains(why)),
+                "{key}: {:?}",
+                of(key)
+            );
+        }
     }
 
     #[tokio::test]
