@@ -293,6 +293,21 @@ async fn expressions_are_checked() {
             "undeclared reference to 'params' (in container '')",
         ),
         (
+            json!({"validations": [{"expression": "true", "messageExpression": "authorizer.path('/').check('get').reason()"}]}),
+            "spec.validations[0].messageExpression: Invalid value: \"authorizer.path('/').check('get').reason()\": compilation failed: \
+             ERROR: <input>:1:1: undeclared reference to 'authorizer'",
+        ),
+        (
+            json!({"validations": [{"expression": "true"}], "variables": [{"name": " ", "expression": ""}]}),
+            "spec.variables[0].name: Required value: name is not specified, spec.variables[0].expression: Required value: expression is \
+             not specified",
+        ),
+        (
+            json!({"auditAnnotations": [{"key": "a b", "valueExpression": "''"}, {"key": "a b", "valueExpression": ""}]}),
+            "spec.auditAnnotations[1].valueExpression: Required value: valueExpression is not specified, spec.auditAnnotations[1].key: \
+             Duplicate value: \"a b\"",
+        ),
+        (
             json!({"validations": []}),
             "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
         ),
@@ -305,4 +320,20 @@ async fn expressions_are_checked() {
         assert_eq!(code, 422);
         assert!(message.contains(wanted), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_variable_that_means_itself_is_an_error() {
+    let variables = json!([{"name": "a", "expression": "1"}, {"name": "a", "expression": "variables.a + 1"}]);
+    let server = with(
+        json!({"variables": variables, "validations": [{"expression": "variables.a == 2"}]}),
+        json!({}),
+    )
+    .await;
+    let (code, message) = server.fails("POST", MAPS, &map("m", json!({}))).await;
+    assert_eq!(code, 422);
+    assert!(
+        message.ends_with("composited variable \"a\" refers to itself"),
+        "{message}"
+    );
 }

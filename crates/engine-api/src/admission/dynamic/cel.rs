@@ -261,6 +261,10 @@ impl<'v> Seen<'v> {
             return Some(known.clone());
         }
         let program = variables.programs.get(name)?;
+        // Of two by one name the second may name the first, and means itself.
+        let circular = format!("composited variable {name:?} refers to itself");
+        let known = |value| variables.known.borrow_mut().insert(name.to_owned(), value);
+        known(Err(Failure::Error(circular)));
         let value = match program {
             Err(error) => Err(Failure::Error(format!(
                 "composited variable {name:?} fails to compile: {error}"
@@ -276,10 +280,7 @@ impl<'v> Seen<'v> {
                 }
             }
         };
-        variables
-            .known
-            .borrow_mut()
-            .insert(name.to_owned(), value.clone());
+        known(value.clone());
         Some(value)
     }
 }

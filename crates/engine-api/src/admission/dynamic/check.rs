@@ -1,11 +1,17 @@
 //! What is wrong with the expressions of webhooks and policies (`pkg/apis/admissionregistration/validation/validation.go`).
+use std::collections::HashSet;
+
 use expressions::{Environment, Type};
 use schema::KindInfo;
 use serde_json::Value;
 use validation::Cause;
 
-use super::{GROUP, cel, policies};
+use super::{GROUP, cel, policies::Environments};
 use crate::json::{list, text};
+
+/// `maxAuditAnnotations` and `maxAuditAnnotationValueExpressionLength`.
+const MOST_ANNOTATIONS: usize = 20;
+const LONGEST_ANNOTATION: usize = 5 * 1024;
 
 /// Everything wrong with the expressions of a configuration; those that it had before are not looked at again.
 pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
@@ -20,7 +26,7 @@ pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
                 conditions(&mut causes, &environment, hook, &format!("webhooks[{at}]"));
             }
         }
-        "ValidatingAdmissionPolicy" => policy(&mut causes, &new["spec"]),
+        "ValidatingAdmissionPolicy" => policy(&mut causes, text(new, "/metadata/name"), &new["spec"]),
         _ => {}
     }
     let before: Vec<Cause> = match old {
@@ -62,8 +68,16 @@ fn required(causes: &mut Vec<Cause>, place: &Value, field: &str, path: &str) {
     }
 }
 
+fn missing(causes: &mut Vec<Cause>, field: String, detail: &str) {
+    causes.push(Cause {
+        reason: "FieldValueRequired",
+        field,
+        message: format!("Required value: {detail}"),
+    });
+}
+
 fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value, path: &str) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     let all = list(holder, "/matchConditions");
     if all.len() > 64 {
         causes.push(Cause {
@@ -95,63 +109,68 @@ fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value
                 message: format!("Invalid value: {name:?}: {complaint}"),
             });
         }
-        if seen.contains(&name) {
+        if !name.is_empty() && !seen.insert(name) {
             causes.push(Cause {
                 reason: "FieldValueDuplicate",
                 field: format!("{path}.name"),
                 message: format!("Duplicate value: {name:?}"),
             });
         }
-        seen.push(name);
     }
 }
 
-fn policy(causes: &mut Vec<Cause>, spec: &Value) {
+fn policy(causes: &mut Vec<Cause>, name: &str, spec: &Value) {
     let plain = cel::environment(spec["paramKind"].is_object(), true);
     conditions(causes, &plain, spec, "spec");
-    let mut so_far = spec.clone();
-    // Each variable is checked with those before it.
-    let variables = list(spec, "/variables");
-    for (at, variable) in variables.iter().enumerate() {
-        so_far["variables"] = Value::Array(variables[..at].to_vec());
-        let (environment, _) = policies::environment(&so_far);
+    let environments = Environments::of(spec);
+    for (at, (variable, (name, program))) in list(spec, "/variables")
+        .iter()
+        .zip(&environments.variables)
+        .enumerate()
+    {
         let path = format!("spec.variables[{at}]");
-        required(causes, variable, "name", &path);
-        let name = text(variable, "/name");
-        if !name.is_empty() && !kube_types::is_c_identifier(name).is_empty() {
+        if name.trim().is_empty() {
+            missing(causes, format!("{path}.name"), "name is not specified");
+        } else if !kube_types::is_c_identifier(name).is_empty() {
             causes.push(Cause {
                 reason: "FieldValueInvalid",
                 field: format!("{path}.name"),
-                message: format!("Invalid value: {name:?}: name is not a valid CEL identifier"),
+                message: format!("Invalid value: {name:?}: must be a valid CEL identifier"),
             });
         }
-        required(causes, variable, "expression", &path);
-        expression(causes, &environment, variable, "expression", &[], path);
+        if text(variable, "/expression").trim().is_empty() {
+            missing(
+                causes,
+                format!("{path}.expression"),
+                "expression is not specified",
+            );
+        } else if let Err(detail) = program {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.expression"),
+                message: format!("Invalid value: {}: {detail}", variable["expression"]),
+            });
+        }
     }
-    let (environment, _) = policies::environment(spec);
     let (validations, annotations) = (list(spec, "/validations"), list(spec, "/auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         for field in ["validations", "auditAnnotations"] {
-            causes.push(Cause {
-                reason: "FieldValueRequired",
-                field: format!("spec.{field}"),
-                message: "Required value: validations or auditAnnotations must contain at least one item"
-                    .to_owned(),
-            });
+            let detail = "validations or auditAnnotations must contain at least one item";
+            missing(causes, format!("spec.{field}"), detail);
         }
     }
     for (at, validation) in validations.iter().enumerate() {
         let path = format!("spec.validations[{at}]");
         if text(validation, "/expression").trim().is_empty() {
-            causes.push(Cause {
-                reason: "FieldValueRequired",
-                field: format!("{path}.expression"),
-                message: "Required value: expression is not specified".to_owned(),
-            });
+            missing(
+                causes,
+                format!("{path}.expression"),
+                "expression is not specified",
+            );
         }
         expression(
             causes,
-            &environment,
+            &environments.whole,
             validation,
             "expression",
             &[Type::Bool],
@@ -167,7 +186,7 @@ fn policy(causes: &mut Vec<Cause>, spec: &Value) {
         }
         expression(
             causes,
-            &environment,
+            &environments.messages,
             validation,
             "messageExpression",
             &[Type::String],
@@ -202,17 +221,63 @@ fn policy(causes: &mut Vec<Cause>, spec: &Value) {
             });
         }
     }
+    audit_annotations(causes, &environments.whole, name, annotations);
+}
+
+fn audit_annotations(
+    causes: &mut Vec<Cause>,
+    environment: &Environment,
+    policy: &str,
+    annotations: &[Value],
+) {
+    if annotations.len() > MOST_ANNOTATIONS {
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            field: "spec.auditAnnotations".to_owned(),
+            message: format!(
+                "Invalid value: {}: must not have more than {MOST_ANNOTATIONS} auditAnnotations",
+                Value::from(annotations)
+            ),
+        });
+    }
+    let mut seen = HashSet::new();
     for (at, annotation) in annotations.iter().enumerate() {
         let path = format!("spec.auditAnnotations[{at}]");
-        required(causes, annotation, "key", &path);
-        required(causes, annotation, "valueExpression", &path);
-        expression(
-            causes,
-            &environment,
-            annotation,
-            "valueExpression",
-            &[Type::String, Type::Null],
-            path,
-        );
+        let key = text(annotation, "/key");
+        let whole = format!("{policy}/{key}");
+        for complaint in kube_types::is_qualified_name(&whole) {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.key"),
+                message: format!("Invalid value: {whole:?}: {complaint}"),
+            });
+        }
+        let length = text(annotation, "/valueExpression").trim().len();
+        if length == 0 {
+            missing(
+                causes,
+                format!("{path}.valueExpression"),
+                "valueExpression is not specified",
+            );
+        } else if length > LONGEST_ANNOTATION {
+            let detail = format!("must not exceed {LONGEST_ANNOTATION} bytes in length");
+            missing(causes, format!("{path}.valueExpression"), &detail);
+        } else {
+            expression(
+                causes,
+                environment,
+                annotation,
+                "valueExpression",
+                &[Type::String, Type::Null],
+                path.clone(),
+            );
+        }
+        if !seen.insert(key) {
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                field: format!("{path}.key"),
+                message: format!("Duplicate value: {key:?}"),
+            });
+        }
     }
 }

@@ -60,22 +60,42 @@ struct Annotation {
     program: Result<Program, String>,
 }
 
-/// The environment of a policy with its variables, each of which sees those before it (`plugin/cel/composition.go`).
-pub fn environment(spec: &Value) -> (Environment, BTreeMap<String, Result<Program, String>>) {
-    let mut environment = cel::environment(spec["paramKind"].is_object(), true)
+/// What the expressions of a policy may name.
+pub struct Environments {
+    /// Of validations and annotations.
+    pub whole: Environment,
+    /// Of messages, which ask no authorizer.
+    pub messages: Environment,
+    /// The policy's variables, compiled, in their order.
+    pub variables: Vec<(String, Result<Program, String>)>,
+}
+
+impl Environments {
+    /// Those of a policy. Each variable sees those before it (`plugin/cel/composition.go`).
+    pub fn of(spec: &Value) -> Self {
+        let has_params = spec["paramKind"].is_object();
         // So that a variable that is not there is told of as a field would be.
-        .with("variables", Type::object("kubernetes.variables", []));
-    let mut programs = BTreeMap::new();
-    for variable in list(spec, "/variables") {
-        let name = text(variable, "/name").to_owned();
-        let program = cel::compile(&environment, text(variable, "/expression"), &[]);
-        let kind = program
-            .as_ref()
-            .map_or(Type::Dyn, |program| program.kind().clone());
-        environment = environment.with(&format!("variables.{name}"), kind);
-        programs.insert(name, program);
+        let [mut whole, mut messages] = [true, false].map(|authorizer| {
+            cel::environment(has_params, authorizer)
+                .with("variables", Type::object("kubernetes.variables", []))
+        });
+        let mut variables = Vec::new();
+        for variable in list(spec, "/variables") {
+            let name = text(variable, "/name").to_owned();
+            let program = cel::compile(&whole, text(variable, "/expression"), &[]);
+            let kind = program
+                .as_ref()
+                .map_or(Type::Dyn, |program| program.kind().clone());
+            whole = whole.with(&format!("variables.{name}"), kind.clone());
+            messages = messages.with(&format!("variables.{name}"), kind);
+            variables.push((name, program));
+        }
+        Self {
+            whole,
+            messages,
+            variables,
+        }
     }
-    (environment, programs)
 }
 
 impl Policy {
@@ -91,7 +111,7 @@ impl Policy {
             return None;
         }
         let spec = &policy["spec"];
-        let (environment, variables) = environment(spec);
+        let environments = Environments::of(spec);
         let has_params = spec["paramKind"].is_object();
         let annotations = list(spec, "/auditAnnotations")
             .iter()
@@ -99,7 +119,7 @@ impl Policy {
                 key: text(annotation, "/key").to_owned(),
                 source: text(annotation, "/valueExpression").to_owned(),
                 program: cel::compile(
-                    &environment,
+                    &environments.whole,
                     text(annotation, "/valueExpression"),
                     &[Type::String, Type::Null],
                 ),
@@ -112,10 +132,10 @@ impl Policy {
             ),
             validations: list(spec, "/validations")
                 .iter()
-                .map(|v| Validation::of(&environment, v))
+                .map(|v| Validation::of(&environments, v))
                 .collect(),
             annotations: annotations.collect(),
-            variables,
+            variables: environments.variables.into_iter().collect(),
             ignores_failures: spec["failurePolicy"] == "Ignore",
             param_kind: spec["paramKind"].clone(),
             name: name.to_owned(),
@@ -140,13 +160,13 @@ impl Binding {
 }
 
 impl Validation {
-    fn of(environment: &Environment, validation: &Value) -> Self {
+    fn of(environments: &Environments, validation: &Value) -> Self {
         let source = text(validation, "/expression");
         let message_source = text(validation, "/messageExpression");
         Self {
-            program: cel::compile(environment, source, &[Type::Bool]),
+            program: cel::compile(&environments.whole, source, &[Type::Bool]),
             message_program: (!message_source.is_empty())
-                .then(|| cel::compile(environment, message_source, &[Type::String])),
+                .then(|| cel::compile(&environments.messages, message_source, &[Type::String])),
             source: source.trim().to_owned(),
             message: text(validation, "/message").trim().to_owned(),
             message_source: message_source.to_owned(),
