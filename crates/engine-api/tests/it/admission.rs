@@ -1,25 +1,15 @@
 //! Webhooks that are really called: an HTTPS server in the test answers as webhooks do.
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    aggregation::{Loopback, signed},
+    aggregation::Loopback,
     common::{MAPS, PODS, Server, pod, send, warned},
+    https::{serve, signed},
 };
 
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -36,51 +26,29 @@ type Answer = fn(&str, &Value) -> Value;
 
 /// `answer` yields the `response` without its uid, or a whole document that has a `kind`.
 pub async fn hooks(answer: Answer) -> Hooks {
-    let (ca_pem, (certificate, key)) = signed("webhooks", "webhooks", &["hook.default.svc", "127.0.0.1"]);
-    let tls = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-        )
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let (ca_pem, own) = signed("webhooks", "webhooks", &["hook.default.svc", "127.0.0.1"]);
     let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let log = asked.clone();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, log) = (acceptor.clone(), log.clone());
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let serve = service_fn(move |request: Request<Incoming>| {
-                    let log = log.clone();
-                    async move {
-                        let path = request.uri().path().to_owned();
-                        let body = request.into_body().collect().await.unwrap().to_bytes();
-                        let review: Value = serde_json::from_slice(&body).unwrap();
-                        log.lock().unwrap().push((path.clone(), review.clone()));
-                        if path == "/slow" {
-                            std::future::pending::<()>().await;
-                        }
-                        let mut said = answer(&path, &review["request"]);
-                        if said["kind"].is_null() {
-                            said["uid"] = review["request"]["uid"].clone();
-                            said = json!({"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": said});
-                        }
-                        Ok::<_, io::Error>(Response::new(said.to_string()))
-                    }
-                });
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), serve)
-                    .await;
-            });
+    let port = serve(None, own, move |request| {
+        let log = log.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let review: Value = serde_json::from_slice(&body).unwrap();
+            log.lock().unwrap().push((path.clone(), review.clone()));
+            if path == "/slow" {
+                std::future::pending::<()>().await;
+            }
+            let mut said = answer(&path, &review["request"]);
+            if said["kind"].is_null() {
+                said["uid"] = review["request"]["uid"].clone();
+                said =
+                    json!({"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": said});
+            }
+            said.to_string()
         }
-    });
+    })
+    .await;
     Hooks {
         port,
         ca_bundle: STANDARD.encode(ca_pem),

@@ -3,21 +3,16 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use engine_api::{ClientIdentity, Config, FrontProxy, MetricsSource, Network, NodeUsage, PodUsage, Usage};
-use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
-};
+use http::Request;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use streaming::Duplex;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
 
-use crate::common::{PODS, Server, pod, send};
+use crate::{
+    common::{PODS, Server, pod, send},
+    https::{serve, signed},
+};
 
 /// Whatever the address: the same port on loopback.
 pub struct Loopback;
@@ -29,22 +24,6 @@ impl Network for Loopback {
     }
 }
 
-/// An authority, and a certificate that it has signed: certificate, key.
-pub fn signed(ca: &str, name: &str, hosts: &[&str]) -> (String, (String, String)) {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, ca);
-    let ca_pem = params.self_signed(&ca_key).unwrap().pem();
-    let issuer = Issuer::new(params, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    let mut params = CertificateParams::new(hosts).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    (ca_pem, (certificate.pem(), key.serialize_pem()))
-}
-
 struct Extension {
     port: u16,
     ca_pem: String,
@@ -52,39 +31,12 @@ struct Extension {
 
 /// A server that says what it was asked, and by whom; it takes nobody without the front proxy's certificate.
 async fn extension(front_ca: &str) -> Extension {
-    let (ca_pem, (certificate, key)) = signed("extension", "extension", &["ext.default.svc"]);
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(front_ca.as_bytes()).unwrap())
-        .unwrap();
-    let tls = ServerConfig::builder()
-        .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap())
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-        )
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer))
-                    .await;
-            });
-        }
-    });
+    let (ca_pem, own) = signed("extension", "extension", &["ext.default.svc"]);
+    let port = serve(Some(front_ca), own, answer).await;
     Extension { port, ca_pem }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<String>, io::Error> {
+async fn answer(request: Request<Incoming>) -> String {
     let all = |name: &str| -> Vec<String> {
         let values = request.headers().get_all(name).iter();
         values.map(|v| v.to_str().unwrap().to_owned()).collect()
@@ -103,7 +55,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<String>, io::Erro
             "authorization": all("authorization")})
         }
     };
-    Ok(Response::new(body.to_string()))
+    body.to_string()
 }
 
 async fn until(server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Value {

@@ -13,6 +13,7 @@ mod conversions;
 mod custom;
 mod extensions;
 mod hostile;
+mod https;
 mod objects;
 mod oracle;
 mod pod_security;
