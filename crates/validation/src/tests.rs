@@ -1,7 +1,7 @@
 //! What upstream answers (conformance cases 01, 04 and 05 among it), and that ordinary objects pass.
 use serde_json::{Value, json};
 
-use crate::{validate_create, validate_update};
+use crate::{Cause, validate_create, validate_update};
 
 mod changes;
 mod others;
@@ -30,14 +30,16 @@ fn definition(kind: &str) -> &'static str {
         .definition
 }
 
-/// `FIELD: MESSAGE` for everything wrong with a new object.
+/// `FIELD: MESSAGE` of each.
+pub(crate) fn told(causes: Vec<Cause>) -> Vec<String> {
+    let one = |cause: Cause| format!("{}: {}", cause.field, cause.message);
+    causes.into_iter().map(one).collect()
+}
+
+/// Everything wrong with a new object.
 fn create(kind: &str, object: Value) -> Vec<String> {
     let definition = definition(kind);
-    let causes = validate_create(definition, &prepared(definition, object));
-    causes
-        .into_iter()
-        .map(|c| format!("{}: {}", c.field, c.message))
-        .collect()
+    told(validate_create(definition, &prepared(definition, object)))
 }
 
 /// Everything wrong with a change of an object.
@@ -48,11 +50,7 @@ fn update(kind: &str, subresource: &str, old: Value, change: impl FnOnce(&mut Va
     let mut new = old.clone();
     change(&mut new);
     schema::normalise(definition, &mut new).unwrap();
-    let causes = validate_update(definition, subresource, &old, &new);
-    causes
-        .into_iter()
-        .map(|c| format!("{}: {}", c.field, c.message))
-        .collect()
+    told(validate_update(definition, subresource, &old, &new))
 }
 
 fn pod(spec: Value) -> Value {

@@ -269,33 +269,29 @@ mod tests {
 
     use super::*;
 
-    fn told(kind: &str, source: Value) -> Vec<String> {
+    fn faults(kind: &str, source: Value) -> Vec<String> {
         let (volume, mut errors) = (json!({ kind: source }), Errors::default());
         check(&mut errors, kind, &Node::root(&volume).get(kind));
-        let causes = errors.finish();
-        causes
-            .into_iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .collect()
+        crate::tests::told(errors.finish())
     }
 
     #[test]
     fn as_upstream_answered() {
         assert_eq!(
-            told("iscsi", json!({"iqn": "new", "lun": 300, "targetPortal": "new"})),
+            faults("iscsi", json!({"iqn": "new", "lun": 300, "targetPortal": "new"})),
             [
                 "iscsi.iqn: Invalid value: \"new\": must be valid format starting with iqn, eui, or naa",
                 "iscsi.lun: Invalid value: 300: must be between 0 and 255, inclusive",
             ]
         );
         assert_eq!(
-            told("quobyte", json!({"registry": "new", "volume": "new"})),
+            faults("quobyte", json!({"registry": "new", "volume": "new"})),
             [
                 "quobyte.registry: Invalid value: \"new\": must be a host:port pair or multiple pairs separated by commas"
             ]
         );
         assert_eq!(
-            told(
+            faults(
                 "azureDisk",
                 json!({"diskName": "n", "diskURI": "new", "kind": "Shared"})
             ),
@@ -305,26 +301,26 @@ mod tests {
             ]
         );
         assert_eq!(
-            told("fc", json!({})),
+            faults("fc", json!({})),
             ["fc.targetWWNs: Required value: must specify either targetWWNs or wwids, but not both"]
         );
         assert_eq!(
-            told("flocker", json!({})),
+            faults("flocker", json!({})),
             ["flocker: Required value: one of datasetName and datasetUUID is required"]
         );
         assert_eq!(
-            told("storageos", json!({})),
+            faults("storageos", json!({})),
             ["storageos.volumeName: Required value"]
         );
         assert_eq!(
-            told("gcePersistentDisk", json!({})),
+            faults("gcePersistentDisk", json!({})),
             ["persistentDisk.pdName: Required value"]
         );
     }
 
     #[test]
     fn names_of_initiators() {
-        let sound = |iqn: &str| told("iscsi", json!({"iqn": iqn, "targetPortal": "p"})).is_empty();
+        let sound = |iqn: &str| faults("iscsi", json!({"iqn": iqn, "targetPortal": "p"})).is_empty();
         assert!(sound("iqn.2015-02.example.com:test"));
         assert!(sound("eui.0123456789ABCDEF") && sound("naa.62004567BA64678D0123456789ABCDEF"));
         for bad in [

@@ -88,28 +88,24 @@ mod tests {
 
     use super::*;
 
-    fn told(spec: Value) -> Vec<String> {
+    fn faults(spec: Value) -> Vec<String> {
         let mut errors = Errors::default();
         let root = Node::root(&spec);
         of_pod(&mut errors, &root.get("resourceClaims"));
         of_container(&mut errors, &root.get("claims"), &root);
-        let causes = errors.finish();
-        causes
-            .into_iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .collect()
+        crate::tests::told(errors.finish())
     }
 
     #[test]
     fn as_upstream_answered() {
         assert_eq!(
-            told(json!({"claims": [{"name": "new"}]})),
+            faults(json!({"claims": [{"name": "new"}]})),
             [
                 "claims[0]: Not found: \"new\": must be one of the names in pod.spec.resourceClaims which is empty"
             ]
         );
         assert_eq!(
-            told(json!({"resourceClaims": [{"name": "new"}]})),
+            faults(json!({"resourceClaims": [{"name": "new"}]})),
             [
                 "resourceClaims[0]: Invalid value: {\"Name\":\"new\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: \
              must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
@@ -120,7 +116,7 @@ mod tests {
     #[test]
     fn a_claim_is_used_once_or_by_its_requests() {
         let pod = |claims: Value| {
-            told(json!({"claims": claims, "resourceClaims": [{"name": "a", "resourceClaimName": "x"}]}))
+            faults(json!({"claims": claims, "resourceClaims": [{"name": "a", "resourceClaimName": "x"}]}))
         };
         assert!(pod(json!([{"name": "a", "request": "r"}, {"name": "a", "request": "s"}])).is_empty());
         assert_eq!(
