@@ -1,14 +1,17 @@
-//! Writing the status, coalesced: one write at a time, always the newest; and the deletion that ends a pod's life
+//! The status: computed anew after whatever happens, shown to others here, and written, coalesced: one write at a time, always the newest.
+//! And the deletion that ends a pod's life
 //! (pkg/kubelet/status/status_manager.go, syncPod).
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Map, Value, json};
 
-use super::{Done, Life, Worker};
+use super::{Done, Life, View, Worker};
 use crate::error::{api_message, is_not_found};
-use crate::status::is_owned;
+use crate::status::{self, is_owned};
 
 /// Why the API server did not take a write.
 #[derive(Debug)]
@@ -20,7 +23,71 @@ pub enum Refused {
 }
 
 impl Worker {
-    pub(super) fn publish(&mut self) {
+    /// Computes the status and has it written if it is new.
+    pub(super) fn refresh_status(&mut self) {
+        if self.pod_is_over_before_us() {
+            return;
+        }
+        let terminal = matches!(self.life, Life::TearingDown | Life::Over);
+        let evicted = self
+            .evicted
+            .as_ref()
+            .map(|(reason, message)| (reason.as_str(), message.as_str()));
+        let kept = self.shared.book.kept(&self.uid);
+        self.status = status::generate(
+            &self.pod,
+            &status::Inputs {
+                units: &self.units,
+                // Upstream makes the sandbox after the volumes: until then there is neither it nor an address.
+                sandbox_ready: self.network.is_some() && self.volumes_ready && !terminal,
+                terminal,
+                pod_ip: self
+                    .network
+                    .as_ref()
+                    .filter(|_| self.volumes_ready)
+                    .map(|network| network.ip),
+                host_ip: self.shared.node_ip,
+                start_time: self.start_time,
+                evicted,
+                whole: &self.whole,
+                kept: kept.as_ref(),
+                resize: self.shared.book.conditions(&self.uid),
+                rejected: self.rejected,
+                restarting: self.restarting,
+                old: &self.status,
+                now: Timestamp::now(),
+            },
+        );
+        self.show();
+        self.publish();
+    }
+
+    /// A pod that was finished when this worker began: its status is history.
+    fn pod_is_over_before_us(&self) -> bool {
+        self.life == Life::Over
+            && self.units.iter().all(|unit| unit.current.is_none())
+            && self.evicted.is_none()
+            && matches!(self.published.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    fn show(&self) {
+        let attempts = self.units.iter().filter_map(|unit| {
+            let instance = unit.current.as_ref()?;
+            Some((
+                unit.name.clone(),
+                (instance.attempt, instance.running_since().is_some()),
+            ))
+        });
+        let view = View {
+            pod: Arc::clone(&self.pod),
+            status: Arc::new(self.status.clone()),
+            netns: self.network.as_ref().map(|network| network.netns.clone()),
+            attempts: attempts.collect(),
+        };
+        self.view.send_replace(view);
+    }
+
+    fn publish(&mut self) {
         let wait = self.publish_retry.is_some_and(|at| at > Timestamp::now());
         if self.publishing || wait || self.gone || self.status == self.published {
             return;
