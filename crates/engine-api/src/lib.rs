@@ -9,6 +9,7 @@ mod admission;
 mod aggregation;
 mod answer;
 mod api;
+mod aside;
 mod audit;
 mod auth;
 mod bare;

@@ -30,6 +30,7 @@ use crate::{
     aggregation::Network,
     answer::{self, Body, BodyError},
     api::{Api, Call},
+    aside::aside,
     audit::AuditEvent,
     auth::authenticate::from_certificate,
     pretty,
@@ -273,11 +274,18 @@ where
                 Err(error) => (user, answer::failure(&error)),
                 Ok(()) => {
                     let call = Arc::new(call);
-                    let mut answered = guarded(&api, &call).await;
-                    // What comes from others is passed on as it comes, however long it is.
-                    if is_ours(&api, &route) && pretty::wanted(&call) {
-                        answered = pretty::indent(answered).await;
-                    }
+                    let work = complete(api.clone(), call.clone());
+                    // A client that goes away takes no write with it half-way: what belongs to it (rules compiled anew, quotas charged)
+                    // is done, too.
+                    let answered = if !is_ours(&api, &route) {
+                        work.await
+                    } else if api.is_long(&call) {
+                        aside(work).await.unwrap_or_else(|_| bug())
+                    } else if route.is_write() {
+                        tokio::spawn(work).await.unwrap_or_else(|_| bug())
+                    } else {
+                        work.await
+                    };
                     let mut told = call.annotations.lock().unwrap_or_else(PoisonError::into_inner);
                     annotations = std::mem::take(&mut *told);
                     (user, answered)
@@ -387,27 +395,32 @@ fn is_ours(api: &Api, route: &Route) -> bool {
     route.subresource != "proxy" && api.remotes.get(&route.group, &route.version).is_none()
 }
 
+fn bug() -> Response<Body> {
+    answer::failure(&ApiError::internal(
+        "the request handler failed; this is a bug, see the engine's log",
+    ))
+}
+
+/// The whole answer, in the form that its reader wants.
+async fn complete(api: Arc<Api>, call: Arc<Call>) -> Response<Body> {
+    let answered = guarded(&api, &call).await;
+    // What comes from others is passed on as it comes, however long it is.
+    if is_ours(&api, &call.route) && pretty::wanted(&call) {
+        pretty::indent(answered).await
+    } else {
+        answered
+    }
+}
+
 /// The answer, with warnings; a bug becomes a 500 for this request alone.
 async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
-    let (owner, asked) = (api.clone(), call.clone());
-    let work = async move { owner.answer(asked).await };
-    let work = AssertUnwindSafe(work).catch_unwind();
-    // A client that goes away takes no write with it half-way: what belongs to it (rules compiled anew, quotas charged) is done, too.
-    let answered = if is_ours(api, &call.route) && call.route.is_write() {
-        tokio::spawn(work)
-            .await
-            .unwrap_or_else(|ended| Err(Box::new(ended)))
-    } else {
-        work.await
-    };
-    let mut response = match answered {
+    let work = AssertUnwindSafe(api.answer(call.clone())).catch_unwind();
+    let mut response = match work.await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => answer::failure(&error),
         Err(_) => {
             tracing::error!(path = call.route.path, "a request handler panicked");
-            answer::failure(&ApiError::internal(
-                "the request handler failed; this is a bug, see the engine's log",
-            ))
+            bug()
         }
     };
     let warnings = call.warnings.lock().unwrap_or_else(PoisonError::into_inner);
