@@ -166,8 +166,8 @@ fn invalid(service: &Value, reason: &'static str, field: &str, message: String) 
     ApiError::invalid("", "Service", text(service, "/metadata/name"), &[cause])
 }
 
-fn others<'a>(
-    items: &'a [std::sync::Arc<engine_store::Stored>],
+fn others(
+    items: &[std::sync::Arc<engine_store::Stored>],
     service: &Value,
 ) -> impl Iterator<Item = std::sync::Arc<Value>> {
     let own = text(service, "/metadata/uid").to_owned();
