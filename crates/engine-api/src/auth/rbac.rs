@@ -512,7 +512,7 @@ mod tests {
             urls: Vec::new(),
         };
         assert!(wide.is_held_by(&Rule::all()));
-        assert!(wide.is_held_by(&[wide.clone()]));
+        assert!(wide.is_held_by(std::slice::from_ref(&wide)));
         assert!(!wide.is_held_by(&[rule(&["*"], &["*"], &["*"], &["0"])]));
     }
 
