@@ -42,7 +42,7 @@ impl Api {
                 return false;
             };
             let prefix = keys::prefix(convert::stored(kind), &route.namespace);
-            self.store.count(&prefix) >= LONG_LIST
+            self.store.has(&prefix, LONG_LIST)
         };
         call.body.len() >= LONG_BODY || matches!(route.verb, "list" | "deletecollection") && many()
     }

@@ -97,6 +97,10 @@ impl Memory {
         self.range(prefix).count()
     }
 
+    pub(crate) fn has(&self, prefix: &str, least: usize) -> bool {
+        self.range(prefix).take(least).count() == least
+    }
+
     fn range<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Stored>> {
         self.objects
             .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))

@@ -134,6 +134,11 @@ impl Store {
         }
     }
 
+    /// Whether at least so many keys start with `prefix`; no more of them are looked at.
+    pub fn has(&self, prefix: &str, least: usize) -> bool {
+        self.shared.read().has(prefix, least)
+    }
+
     /// Store an object; `metadata.resourceVersion` is set to the write's revision. Returns once it is durable and visible.
     /// Dropping the future does not take the write back.
     pub async fn put(

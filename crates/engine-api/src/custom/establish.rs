@@ -157,5 +157,5 @@ async fn empty(api: &Arc<Api>, definition: &Value) -> bool {
             tracing::debug!(message = error.message, "a custom object stays");
         }
     }
-    api.store.count(&prefix) == 0
+    !api.store.has(&prefix, 1)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Config, Store};
+use crate::{Config, Precondition, Store};
 
 /// A small object; `n` makes versions differ.
 fn object(n: u64) -> Value {
@@ -32,4 +32,21 @@ fn contents(store: &Store) -> Vec<(String, u64, String)> {
         .iter()
         .map(|o| (o.key.to_string(), o.revision, text(&o.json())))
         .collect()
+}
+
+#[tokio::test]
+async fn whether_there_are_so_many() {
+    let store = Config::default().build().unwrap();
+    for key in ["a/1", "a/2", "b/1"] {
+        store.put(key, object(1), Precondition::None).await.unwrap();
+    }
+    for (prefix, least, has) in [
+        ("a/", 2, true),
+        ("a/", 3, false),
+        ("", 3, true),
+        ("c/", 1, false),
+        ("c/", 0, true),
+    ] {
+        assert_eq!(store.has(prefix, least), has, "{least} of {prefix:?}");
+    }
 }
