@@ -78,10 +78,20 @@ impl Target {
         }
     }
 
+    /// Host and port; an address of IPv6 is in brackets.
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     fn url(&self, timeout: Duration) -> String {
+        let authority = self.authority();
         let host = match &self.place {
-            Place::Url if self.port == 443 => self.host.clone(),
-            _ => format!("{}:{}", self.host, self.port),
+            Place::Url => authority.strip_suffix(":443").unwrap_or(&authority),
+            Place::Service { .. } => &authority,
         };
         format!("https://{host}{}?timeout={}s", self.path, timeout.as_secs())
     }
@@ -176,7 +186,7 @@ impl Api {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/{path_and_query}"))
-            .header(header::HOST, format!("{host}:{}", target.port))
+            .header(header::HOST, target.authority())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, */*")
             .header(header::USER_AGENT, "kube-apiserver-admission")
@@ -277,6 +287,11 @@ mod tests {
         );
         let v6 = Target::of(&json!({"url": "https://[::1]:8443/a"}));
         assert_eq!((v6.host.as_str(), v6.port), ("::1", 8443));
+        assert_eq!(v6.url(Duration::from_secs(1)), "https://[::1]:8443/a?timeout=1s");
+        assert_eq!(
+            url(json!({"url": "https://[::1]/a"})),
+            "https://[::1]/a?timeout=10s"
+        );
         let bad = Target::of(&json!({"url": "https://h", "caBundle": STANDARD.encode("nonsense")}));
         assert!(bad.trust.is_err());
     }
