@@ -19,6 +19,24 @@ pub(crate) fn print_map(map: &Map<String, Value>) -> String {
     out
 }
 
+/// A value as `fmt.Sprintf("%#v")` prints it.
+pub(crate) fn syntax(value: &Value) -> String {
+    match value {
+        Value::Null => "interface {}(nil)".to_owned(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(syntax).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Object(map) => {
+            let entries = sorted(map).into_iter();
+            let entries: Vec<String> = entries.map(|(k, v)| format!("{k:?}:{}", syntax(v))).collect();
+            format!("map[string]interface {{}}{{{}}}", entries.join(", "))
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
 fn print_into(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("<nil>"),

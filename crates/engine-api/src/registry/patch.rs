@@ -260,11 +260,9 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
             "invalid object type: {group}{version}, Kind={name}"
         )));
     }
-    let unknown = match custom::of(kind) {
-        Some(custom) => custom::undeclared(&custom, &mut applied.clone()),
-        None => schema::unknown_fields(kind.definition, applied),
-    };
-    if let Some(first) = unknown.first() {
+    if let Some(custom) = custom::of(kind)
+        && let Some(first) = custom::undeclared(&custom, &mut applied.clone()).first()
+    {
         let field = first.trim_start_matches("unknown field ").trim_matches('"');
         return Err(ApiError::new(
             500,
@@ -275,8 +273,17 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
             ),
         ));
     }
+    custom::with_typing(kind, |typing| ::patch::check_applied(typing, &*applied)).map_err(patch_error)?;
     // Checked only: what decoding adds would become the applier's.
-    schema::normalise(kind.definition, &mut applied.clone()).map_err(|e| ApiError::bad_request(e.message))?;
+    schema::normalise(kind.definition, &mut applied.clone()).map_err(|e| {
+        let who = ::patch::identity(applied);
+        let kind = who.split_once("; ").map_or("", |(_, kind)| kind);
+        ApiError::new(
+            500,
+            "",
+            format!("failed to convert new object ({who}) to proper version: unable to convert unstructured object to {kind}: {}", e.message),
+        )
+    })?;
     if applied
         .pointer("/metadata/managedFields")
         .is_some_and(|m| !m.is_null())

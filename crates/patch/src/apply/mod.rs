@@ -1,6 +1,7 @@
 //! Server-side apply and `metadata.managedFields`: [`apply`] and [`track_update`] (apimachinery `managedfields`, whose chain
 //! of managers is spelled out here in order).
 
+mod check;
 mod element;
 mod last_applied;
 mod managed;
@@ -61,13 +62,8 @@ pub fn apply<'a>(
             "metadata.managedFields must be nil".to_owned(),
         ));
     }
+    check_applied(typing, applied)?;
     let updater = Updater::new(typing, manager.api_version, manager.subresource);
-    updater.check(applied).map_err(|e| {
-        PatchError::Untyped(format!(
-            "failed to create typed patch object ({}): {e}",
-            identity(applied)
-        ))
-    })?;
     let (mut live, mut managers) = match live {
         None => (typing.go_view(&bare(applied)), Managers::new()),
         Some(live) => {
@@ -108,6 +104,23 @@ pub fn apply<'a>(
     }
     managed::encode(&managers, &mut object);
     Ok(object)
+}
+
+/// Whether an applied configuration fits its kind, so that it can be merged.
+///
+/// # Errors
+/// [`PatchError::Untyped`] with everything that does not fit.
+pub fn check_applied<'a>(typing: impl Into<Typing<'a>>, applied: &Value) -> Result<(), PatchError> {
+    let wrong = check::check(typing.into().root(), applied, updater::MAX_TEXT);
+    let why = match wrong.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        several => format!("errors:\n  {}", several.join("\n  ")),
+    };
+    Err(PatchError::Untyped(format!(
+        "failed to create typed patch object ({}): {why}",
+        identity(applied)
+    )))
 }
 
 /// After a create, update or patch: give the fields that differ between `old` and `new` to the manager (operation

@@ -76,6 +76,16 @@ impl<'a> Custom<'a> {
         }
     }
 
+    /// Its OpenAPI type, if it has one.
+    pub(crate) fn type_name(self) -> Option<&'a str> {
+        self.schema["type"].as_str()
+    }
+
+    /// Its OpenAPI format.
+    pub(crate) fn format(self) -> &'a str {
+        self.schema["format"].as_str().unwrap_or_default()
+    }
+
     fn property(self, name: &str) -> Option<&'a Value> {
         self.schema["properties"].get(name)
     }

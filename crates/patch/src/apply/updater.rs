@@ -67,16 +67,6 @@ impl<'a> Updater<'a> {
         Comparison::of(self.typing.root(), old, new).without(&self.reset)
     }
 
-    pub(crate) fn check(&self, applied: &Value) -> Result<(), String> {
-        let mut wrong = walk::Wrong::within(MAX_TEXT);
-        walk::check(self.typing.root(), applied, &mut Vec::new(), &mut wrong);
-        match wrong.told() {
-            [] => Ok(()),
-            [one] => Err(one.clone()),
-            several => Err(format!("errors:\n  {}", several.join("\n  "))),
-        }
-    }
-
     /// An ordinary write: what changed belongs to `manager` now. Both objects are seen as Go sees them.
     pub(crate) fn update(&self, old: &Value, new: &Value, managers: &mut Managers, manager: &Id, time: &str) {
         let changed = self.compare(old, new);

@@ -1,6 +1,6 @@
 //! Walks over typed values: what fields a value has, how two values differ, their merge, and removal of fields
 //! (structured-merge-diff `typed/{tofieldset,compare,merge,remove}.go`).
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -329,65 +329,4 @@ fn below(ty: Ty<'_>, value: &Value, fields: Option<&Set>, matched: &mut bool) ->
         Value::Array(_) => Value::Array(Vec::new()),
         _ => Value::Null,
     })
-}
-
-/// What is wrong, as far as there is room for it: the path in each may be as long as the object.
-pub(crate) struct Wrong {
-    told: Vec<String>,
-    room: usize,
-}
-
-impl Wrong {
-    /// Of so many bytes.
-    pub(crate) fn within(room: usize) -> Self {
-        Self {
-            told: Vec::new(),
-            room,
-        }
-    }
-
-    pub(crate) fn told(&self) -> &[String] {
-        &self.told
-    }
-
-    fn add(&mut self, path: &[Element], what: std::fmt::Arguments<'_>) {
-        if self.room > 0 {
-            let told = format!("{}: {what}", super::element::show(path));
-            self.room = self.room.saturating_sub(told.len());
-            self.told.push(told);
-        }
-    }
-}
-
-/// What of an applied configuration cannot be merged: list elements without names, and several with the same.
-pub(crate) fn check(ty: Ty<'_>, value: &Value, path: &mut Vec<Element>, wrong: &mut Wrong) {
-    let atom = Atom::of(ty, [Some(value), None]);
-    match atom {
-        Atom::Leaf => {}
-        Atom::List(item, names) => {
-            let mut seen = BTreeSet::new();
-            for (n, value) in items(Some(value)).iter().enumerate() {
-                let name = match element_of(item, names, value) {
-                    Ok(name) => name,
-                    Err(e) => {
-                        wrong.add(path, format_args!("element {n}: {e}"));
-                        continue;
-                    }
-                };
-                if !seen.insert(name.clone()) {
-                    wrong.add(path, format_args!("duplicate entries for key {name}"));
-                }
-                path.push(name);
-                check(item, value, path, wrong);
-                path.pop();
-            }
-        }
-        Atom::Map(ty) => {
-            for (key, value) in entries(Some(value)).into_iter().flatten() {
-                path.push(Element::field(key));
-                check(ty.child(key), value, path, wrong);
-                path.pop();
-            }
-        }
-    }
 }
