@@ -98,6 +98,12 @@ impl ApiServer {
         kube::Client::new(service, "default")
     }
 
+    /// A token for a Secret of type `kubernetes.io/service-account-token`: it is good as long as the Secret holds it. `None` when
+    /// signing fails.
+    pub fn secret_token(&self, namespace: &str, account: &str, uid: &str, secret: &str) -> Option<String> {
+        self.api.tokens.sign_for_secret(namespace, account, uid, secret)
+    }
+
     /// Who answers logs, exec, attach and port-forward. Only the first call counts.
     pub fn set_node_streams(&self, streams: Arc<dyn NodeStreams>) {
         let _ = self.api.streams.set(streams);

@@ -9,7 +9,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, ResourceQuota, Service, ServiceAccount,
+    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -88,6 +88,7 @@ context! {
     endpoints: Endpoints;
     endpoint_slices: EndpointSlice;
     service_accounts: ServiceAccount;
+    account_tokens: Secret, "type=kubernetes.io/service-account-token";
     root_cas: ConfigMap, ROOT_CA_FIELDS;
     deployments: Deployment;
     replica_sets: ReplicaSet;

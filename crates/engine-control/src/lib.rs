@@ -11,6 +11,7 @@
 //! - housekeeping: `namespace`, `serviceaccount`, `gc`, `podgc`, `nodelifecycle`, `volumes`, `quota`, `disruption`, `ttl`, `certificates`; `world` sees all kinds alike
 //! - `scheduler`: which pod goes where
 
+mod account_tokens;
 mod adopt;
 mod aggregation;
 mod autoscale;
@@ -135,6 +136,22 @@ impl Error {
 /// How local-path volumes are removed when their claim is gone: called with the folder's path.
 pub type RemoveFolder = Arc<dyn Fn(PathBuf) + Send + Sync>;
 
+/// A token that a Secret of type `kubernetes.io/service-account-token` carries.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretToken<'a> {
+    /// Of the Secret and of the service account.
+    pub namespace: &'a str,
+    /// Service account.
+    pub account: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Name of the Secret, without which the token is worth nothing.
+    pub secret: &'a str,
+}
+
+/// How such tokens are signed; `None` when that fails.
+pub type SignSecretToken = Arc<dyn Fn(&SecretToken<'_>) -> Option<String> + Send + Sync>;
+
 /// What the controllers need.
 #[derive(Clone)]
 pub struct Config {
@@ -146,6 +163,8 @@ pub struct Config {
     pub root_ca: String,
     /// PEM of its key, by which signing requests are answered; without one they stay unanswered.
     pub ca_key: Option<String>,
+    /// Signs tokens for Secrets that ask for one; without it they stay empty.
+    pub sign_secret_token: Option<SignSecretToken>,
     /// Where volumes of class `local-path` live.
     pub volumes_folder: PathBuf,
     /// Removes a released volume's folder. Without one, the volume stays `Released` with an explaining event.
@@ -173,6 +192,7 @@ impl Config {
             scheduler_client,
             root_ca,
             ca_key: None,
+            sign_secret_token: None,
             volumes_folder,
             remove_folder: None,
             node_monitor_grace_seconds: 50,
@@ -201,6 +221,7 @@ impl Config {
 fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     scheduler::start(context, tasks);
     serviceaccount::start(context, tasks);
+    account_tokens::start(context, tasks);
     replicaset::start(context, tasks);
     replicationcontroller::start(context, tasks);
     deployment::start(context, tasks);

@@ -204,6 +204,10 @@ fn controllers(paths: &Paths, plan: &Plan, api: &ApiServer, pki: &Pki) -> engine
         paths.volumes(),
     );
     config.ca_key = Some(pki.ca.key.clone());
+    let signer = api.clone();
+    config.sign_secret_token = Some(Arc::new(move |wanted| {
+        signer.secret_token(wanted.namespace, wanted.account, wanted.uid, wanted.secret)
+    }));
     config.node_monitor_grace_seconds = plan.lifecycle.node_monitor_grace;
     let volumes = paths.volumes();
     config.remove_folder = Some(Arc::new(move |folder: PathBuf| {

@@ -1,10 +1,22 @@
 //! From credentials to a user.
 use std::fmt::Write as _;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 
-use crate::{api::Api, auth::tokens::Claims, json::text, keys, time, user::User};
+use crate::{
+    api::Api,
+    auth::tokens::{Claims, Refused, SecretClaims},
+    json::text,
+    keys,
+    registry::meta,
+    time,
+    user::User,
+};
+
+/// The label of a Secret whose token is no longer taken.
+const INVALID_SINCE: &str = "/metadata/labels/kubernetes.io~1legacy-token-invalid-since";
 
 /// The user of a verified client certificate: common name and organisations.
 pub fn from_certificate(der: &[u8]) -> Option<User> {
@@ -37,42 +49,45 @@ impl Api {
             return Ok(Some(user.clone()));
         }
         if let Some(token) = headers.get(header::AUTHORIZATION).and_then(bearer) {
-            return self.token_user(&token, &[]).map(|(user, _)| Some(user)).ok_or(());
+            return self
+                .token_user(&token, &[])
+                .map(|(user, _)| Some(user))
+                .map_err(drop);
         }
         // Browsers and the JavaScript client send the token of a WebSocket as a protocol.
         if let Some(token) = websocket_token(headers) {
-            return self.token_user(&token, &[]).map(|(user, _)| Some(user)).ok_or(());
+            return self
+                .token_user(&token, &[])
+                .map(|(user, _)| Some(user))
+                .map_err(drop);
         }
         Ok(None)
     }
 
     /// The user of a token, if it is good and everything it is bound to still exists, and the audiences that fit.
-    pub fn token_user(&self, token: &str, audiences: &[String]) -> Option<(User, Vec<String>)> {
-        let claims = match self.tokens.verify(token, audiences, time::unix()) {
-            Ok(claims) => claims,
-            Err(why) => {
-                tracing::debug!(why, "token refused");
-                return None;
-            }
-        };
+    ///
+    /// # Errors
+    /// Why it is not taken (kubernetes `pkg/serviceaccount/claims.go` Validate).
+    pub fn token_user(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), Refused> {
+        let claims = self
+            .tokens
+            .verify(token, audiences, time::unix())
+            .inspect_err(|refused| tracing::debug!(refused.why, "token refused"))?;
+        if let Some(said) = claims.secret() {
+            let user = self.user_of_secret(token, said)?;
+            return Ok((user, vec![self.tokens.issuer().to_owned()]));
+        }
         let namespace = claims.kubernetes("/namespace");
         let name = claims.kubernetes("/serviceaccount/name");
         let uid = claims.kubernetes("/serviceaccount/uid");
-        let account = self.store.get(&keys::core("serviceaccounts", namespace, name))?;
-        if text(&account.value(), "/metadata/uid") != uid {
-            return None;
-        }
+        self.account_is(namespace, name, uid)?;
         if !self.bound_exists(&claims, namespace) {
-            return None;
+            return Err(Refused::telling(
+                "what the token is bound to is gone",
+                "service account token has been invalidated",
+            ));
         }
-        let mut user = User::new(
-            format!("system:serviceaccount:{namespace}:{name}"),
-            [
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{namespace}"),
-            ],
-        );
-        uid.clone_into(&mut user.uid);
+        let mut user = account_user(namespace, name, uid);
         let mut extra = |key: &str, value: String| {
             if !value.is_empty() {
                 user.extra
@@ -102,7 +117,54 @@ impl Api {
             })
             .map(str::to_owned)
             .collect();
-        Some((user, fitting))
+        Ok((user, fitting))
+    }
+
+    /// The service account of a token has to be there still, and the very one.
+    fn account_is(&self, namespace: &str, name: &str, uid: &str) -> Result<(), Refused> {
+        let account = self.store.get(&keys::core("serviceaccounts", namespace, name));
+        let account = account.ok_or_else(|| {
+            Refused::telling(
+                "the service account is gone",
+                format!("serviceaccounts {name:?} not found"),
+            )
+        })?;
+        let own = text(&account.value(), "/metadata/uid");
+        if own != uid {
+            return Err(Refused::telling(
+                "the service account is another",
+                format!("service account UID ({own}) does not match claim ({uid})"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The user of a token that a Secret carries: the Secret has to hold this very token still (kubernetes
+    /// `pkg/serviceaccount/legacy.go` Validate).
+    fn user_of_secret(&self, token: &str, said: SecretClaims<'_>) -> Result<User, Refused> {
+        let secret = self
+            .store
+            .get(&keys::core("secrets", said.namespace, said.secret));
+        let Some(secret) = secret.filter(|secret| !meta::deleting(&secret.value())) else {
+            return Err(Refused::telling(
+                "the Secret is gone",
+                "Token has been invalidated",
+            ));
+        };
+        let held = STANDARD
+            .decode(text(&secret.value(), "/data/token"))
+            .unwrap_or_default();
+        if held != token.as_bytes() {
+            return Err(Refused::telling(
+                "the Secret holds another token",
+                "Token does not match server's copy",
+            ));
+        }
+        self.account_is(said.namespace, said.account, said.uid)?;
+        if !text(&secret.value(), INVALID_SINCE).is_empty() {
+            return Err("the Secret is marked as invalid".into());
+        }
+        Ok(account_user(said.namespace, said.account, said.uid))
     }
 
     fn bound_exists(&self, claims: &Claims, namespace: &str) -> bool {
@@ -138,6 +200,16 @@ fn bearer(value: &HeaderValue) -> Option<String> {
     let mut parts = value.trim().splitn(3, ' ');
     let (scheme, token) = (parts.next()?, parts.next()?);
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+}
+
+fn account_user(namespace: &str, name: &str, uid: &str) -> User {
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+    ];
+    let mut user = User::new(format!("system:serviceaccount:{namespace}:{name}"), groups);
+    uid.clone_into(&mut user.uid);
+    user
 }
 
 fn websocket_token(headers: &HeaderMap) -> Option<String> {

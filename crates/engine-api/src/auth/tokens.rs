@@ -15,6 +15,13 @@ use serde_json::{Value, json};
 
 use crate::config::BuildError;
 
+/// Who issues the tokens that Secrets carry, and what these say (kubernetes `pkg/serviceaccount/legacy.go`).
+const SECRETS_ISSUER: &str = "kubernetes/serviceaccount";
+const SECRETS_NAMESPACE: &str = "kubernetes.io/serviceaccount/namespace";
+const SECRETS_SECRET: &str = "kubernetes.io/serviceaccount/secret.name";
+const SECRETS_ACCOUNT: &str = "kubernetes.io/serviceaccount/service-account.name";
+const SECRETS_UID: &str = "kubernetes.io/serviceaccount/service-account.uid";
+
 /// Signs with the first key and verifies with all.
 pub struct Tokens {
     issuer: String,
@@ -30,6 +37,44 @@ struct Key {
 /// What a token says, once its signature, times and issuer hold.
 #[derive(Debug, Clone)]
 pub struct Claims(pub Value);
+
+/// Why a token is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// In a few words, for the log.
+    pub why: &'static str,
+    /// What a client is told of it, in upstream's words; often nothing.
+    pub told: String,
+}
+
+impl Refused {
+    /// A refusal with words for the client.
+    pub fn telling(why: &'static str, told: impl Into<String>) -> Self {
+        Self {
+            why,
+            told: told.into(),
+        }
+    }
+}
+
+impl From<&'static str> for Refused {
+    fn from(why: &'static str) -> Self {
+        Self::telling(why, "")
+    }
+}
+
+/// What a token says that a Secret carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretClaims<'a> {
+    /// Of Secret and service account.
+    pub namespace: &'a str,
+    /// Service account.
+    pub account: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Secret.
+    pub secret: &'a str,
+}
 
 /// What goes into a new token.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +139,20 @@ impl Tokens {
             "jti": uuid::Uuid::new_v4().to_string(), "kubernetes.io": kubernetes,
             "sub": format!("system:serviceaccount:{}:{}", grant.namespace, grant.name),
         });
+        self.signed(key, &claims)
+    }
+
+    /// A token for a Secret (kubernetes `pkg/serviceaccount/legacy.go` LegacyClaims): without audience and end.
+    pub fn sign_for_secret(&self, namespace: &str, account: &str, uid: &str, secret: &str) -> Option<String> {
+        let key = self.keys.first()?;
+        let claims = json!({
+            "iss": SECRETS_ISSUER, "sub": format!("system:serviceaccount:{namespace}:{account}"),
+            SECRETS_NAMESPACE: namespace, SECRETS_SECRET: secret, SECRETS_ACCOUNT: account, SECRETS_UID: uid,
+        });
+        self.signed(key, &claims)
+    }
+
+    fn signed(&self, key: &Key, claims: &Value) -> Option<String> {
         let header = json!({"alg": "ES256", "kid": key.id});
         let signed = format!(
             "{}.{}",
@@ -106,7 +165,7 @@ impl Tokens {
 
     /// The claims of a token whose signature, issuer, audience and times hold. An empty list of audiences means the
     /// API server's own.
-    pub fn verify(&self, token: &str, audiences: &[String], now: i64) -> Result<Claims, &'static str> {
+    pub fn verify(&self, token: &str, audiences: &[String], now: i64) -> Result<Claims, Refused> {
         let (signed, signature) = token.rsplit_once('.').ok_or("not a token")?;
         let (header, payload) = signed.split_once('.').ok_or("not a token")?;
         let part = |raw: &str| {
@@ -115,7 +174,7 @@ impl Tokens {
         };
         let header = part(header)?;
         if header["alg"] != "ES256" {
-            return Err("unknown signature algorithm");
+            return Err("unknown signature algorithm".into());
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| "not base64")?;
         let key = self
@@ -125,17 +184,39 @@ impl Tokens {
             .ok_or("unknown key")?;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.pair.public_key().as_ref())
             .verify(signed.as_bytes(), &signature)
-            .map_err(|_| "wrong signature")?;
+            .map_err(|_| {
+                // The words of upstream's library.
+                Refused::telling(
+                    "wrong signature",
+                    "go-jose/go-jose: error in cryptographic primitive",
+                )
+            })?;
         let claims = part(payload)?;
+        let claims = Claims(claims);
+        if claims.secret().is_some() {
+            // Made for the API server, which they need not say.
+            return if audiences.is_empty() || audiences.contains(&self.issuer) {
+                Ok(claims)
+            } else {
+                Err(unfit(&[&self.issuer], audiences))
+            };
+        }
+        let Claims(claims) = claims;
         if claims["iss"] != self.issuer.as_str() {
-            return Err("wrong issuer");
+            return Err("wrong issuer".into());
         }
         if claims["exp"].as_i64().is_none_or(|exp| exp <= now) {
-            return Err("token has expired");
+            return Err(Refused::telling(
+                "token has expired",
+                "service account token has expired",
+            ));
         }
         // One minute of leeway, as upstream's jwt library gives.
         if claims["nbf"].as_i64().is_some_and(|nbf| nbf > now + 60) {
-            return Err("token is not valid yet");
+            return Err(Refused::telling(
+                "token is not valid yet",
+                "service account token is not valid yet",
+            ));
         }
         let claims = Claims(claims);
         let wanted = |a: &str| {
@@ -146,7 +227,9 @@ impl Tokens {
             }
         };
         if !claims.audiences().iter().any(|a| wanted(a)) {
-            return Err("token audiences do not fit");
+            let own = [self.issuer.clone()];
+            let wanted = if audiences.is_empty() { &own[..] } else { audiences };
+            return Err(unfit(&claims.audiences(), wanted));
         }
         Ok(claims)
     }
@@ -177,10 +260,37 @@ impl Claims {
             .unwrap_or_default()
     }
 
+    /// What the token says, if it is one that a Secret carries.
+    pub fn secret(&self) -> Option<SecretClaims<'_>> {
+        let own = |name: &str| self.0.get(name).and_then(Value::as_str).unwrap_or_default();
+        (self.0["iss"] == SECRETS_ISSUER).then(|| SecretClaims {
+            namespace: own(SECRETS_NAMESPACE),
+            account: own(SECRETS_ACCOUNT),
+            uid: own(SECRETS_UID),
+            secret: own(SECRETS_SECRET),
+        })
+    }
+
     /// The token's id.
     pub fn id(&self) -> &str {
         crate::json::text(&self.0, "/jti")
     }
+}
+
+/// The refusal of a token that is good, but for others (kubernetes `pkg/serviceaccount/jwt.go`).
+fn unfit(own: &[&str], wanted: &[String]) -> Refused {
+    let quoted = |list: &mut dyn Iterator<Item = &str>| {
+        let quoted: Vec<String> = list.map(|a| format!("{a:?}")).collect();
+        format!("[{}]", quoted.join(" "))
+    };
+    let (own, wanted) = (
+        quoted(&mut own.iter().copied()),
+        quoted(&mut wanted.iter().map(String::as_str)),
+    );
+    Refused::telling(
+        "token audiences do not fit",
+        format!("token audiences {own} is invalid for the target audiences {wanted}"),
+    )
 }
 
 /// The bytes of the first PEM block whose label ends with `label`.
@@ -219,11 +329,18 @@ mod tests {
         let token = tokens.sign(&grant, 1000).unwrap();
         let claims = tokens.verify(&token, &[], 1001).unwrap();
         assert_eq!(claims.kubernetes("/serviceaccount/name"), "sa");
-        assert_eq!(tokens.verify(&token, &[], 1600).unwrap_err(), "token has expired");
         assert_eq!(
-            tokens.verify(&token, &["x".into()], 1001).unwrap_err(),
-            "token audiences do not fit"
+            tokens.verify(&token, &[], 1600).unwrap_err().why,
+            "token has expired"
         );
+        assert_eq!(
+            tokens.verify(&token, &["x".into()], 1001).unwrap_err().told,
+            "token audiences [\"https://issuer\"] is invalid for the target audiences [\"x\"]"
+        );
+        let carried = tokens.sign_for_secret("ns", "sa", "u", "s").unwrap();
+        let claims = tokens.verify(&carried, &[], 1001).unwrap();
+        assert_eq!(claims.secret().unwrap().secret, "s");
+        assert!(tokens.verify(&carried, &["x".into()], 1001).is_err());
         let mut forged = token.clone().into_bytes();
         let middle = forged.len() / 2;
         forged[middle] = if forged[middle] == b'A' { b'B' } else { b'A' };

@@ -20,7 +20,18 @@ impl Api {
     pub fn request_token(&self, call: &Call, accounts: &'static KindInfo) -> Result<Value> {
         let mut request = loose(call, body_of("token"))?;
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
+        check_names(&request, namespace, name)?;
         let account = self.fetch(accounts, namespace, name)?.value();
+        let (uid, asked) = (text(&account, "/metadata/uid"), text(&request, "/metadata/uid"));
+        if !asked.is_empty() && asked != uid {
+            return Err(mismatch(
+                "TokenRequest.authentication.k8s.io",
+                name,
+                &format!(
+                    "the UID in the token request ({asked}) does not match the UID of the service account ({uid})"
+                ),
+            ));
+        }
         let seconds = number(&request, "/spec/expirationSeconds").unwrap_or(3600);
         let refuse = |field: &str, message: String| {
             let cause = validation::Cause {
@@ -50,7 +61,7 @@ impl Api {
         let mut grant = Grant {
             namespace,
             name,
-            uid: text(&account, "/metadata/uid"),
+            uid,
             audiences: strings(&request, "/spec/audiences")
                 .into_iter()
                 .map(str::to_owned)
@@ -74,7 +85,7 @@ impl Api {
         set(
             &mut request,
             &["metadata"],
-            json!({"name": name, "namespace": namespace, "creationTimestamp": time::now()}),
+            json!({"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": time::now()}),
         );
         set(&mut request, &["spec", "audiences"], json!(grant.audiences));
         set(&mut request, &["spec", "expirationSeconds"], seconds);
@@ -112,12 +123,12 @@ impl Api {
         let uid = text(&bound, "/metadata/uid");
         let wanted = text(reference, "/uid");
         if !wanted.is_empty() && wanted != uid {
-            return Err(ApiError::new(
-                409,
-                "Conflict",
-                format!(
-                    "Operation cannot be fulfilled on {plural} \"{name}\": the UID in the bound object reference \
-                     ({wanted}) does not match the UID in record. The object might have been deleted and then recreated"
+            return Err(mismatch(
+                kind,
+                name,
+                &format!(
+                    "the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been \
+                     deleted and then recreated"
                 ),
             ));
         }
@@ -143,4 +154,36 @@ impl Api {
         }
         Ok(())
     }
+}
+
+/// Name and namespace need not be said; if they are, they are those of the path.
+fn check_names(request: &Value, namespace: &str, name: &str) -> Result<()> {
+    for (field, wanted) in [("name", name), ("namespace", namespace)] {
+        let said = request["metadata"][field].as_str().unwrap_or_default();
+        if !said.is_empty() && said != wanted {
+            let cause = validation::Cause {
+                reason: "FieldValueInvalid",
+                field: format!("metadata.{field}"),
+                message: format!(
+                    "Invalid value: {said:?}: must match the service account {field} if specified"
+                ),
+            };
+            return Err(ApiError::invalid(
+                "authentication.k8s.io",
+                "TokenRequest",
+                name,
+                &[cause],
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// 409 for the uid of an object that is not the one that is there.
+fn mismatch(what: &str, name: &str, why: &str) -> ApiError {
+    ApiError::new(
+        409,
+        "Conflict",
+        format!("Operation cannot be fulfilled on {what} {name:?}: {why}"),
+    )
 }

@@ -115,7 +115,10 @@ async fn tokens_are_bound() {
     // A false is left out, as upstream does.
     let answer = server.ok("POST", reviews, &review).await;
     assert_eq!(answer["status"].get("authenticated"), None, "its pod is gone");
-    assert_eq!(answer["status"]["error"], "invalid bearer token");
+    assert_eq!(
+        answer["status"]["error"],
+        "[invalid bearer token, service account token has been invalidated]"
+    );
     let short = json!({"spec": {"expirationSeconds": 60}});
     let (code, message) = server.fails("POST", path, &short).await;
     assert_eq!(code, 422);

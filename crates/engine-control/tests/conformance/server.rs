@@ -69,6 +69,10 @@ async fn serve(kubeconfig: &Path, folder: &Path) -> Controllers {
         folder.join("volumes"),
     );
     config.ca_key = Some(pki.ca.key().serialize_pem());
+    let signer = api.clone();
+    config.sign_secret_token = Some(Arc::new(move |wanted| {
+        signer.secret_token(wanted.namespace, wanted.account, wanted.uid, wanted.secret)
+    }));
     let controllers = config.build();
     node(&api.client("kubernetes-admin", &["system:masters"], "kubelet/1")).await;
     std::fs::write(kubeconfig, pki.kubeconfig(port)).unwrap();
