@@ -2,11 +2,12 @@
 use bytes::Bytes;
 use schema::KindInfo;
 use serde_json::{Value, json};
+use validation::Cause;
 
 use crate::{
     api::{Api, Call},
     auth::rbac::Attributes,
-    json::{set, strings, text},
+    json::{list, set, strings, text},
     registry::body,
     status::{ApiError, Result},
     time,
@@ -38,55 +39,110 @@ fn attributes(spec: &Value) -> Attributes {
     }
 }
 
-/// What is asked has to be clear (`pkg/apis/authorization/validation`).
-fn check_access(review: &Value, about_others: bool) -> Result<()> {
+/// Why a review is refused: one cause.
+fn invalid(field: &str, value: &str, why: &str) -> Cause {
+    Cause {
+        reason: "FieldValueInvalid",
+        field: field.to_owned(),
+        message: format!("Invalid value: {value}: {why}"),
+    }
+}
+
+/// As upstream shows attributes of a path, which have no names of their own for JSON.
+fn shown_path(spec: &Value) -> String {
+    let own = |pointer| Value::from(text(spec, pointer));
+    format!(
+        r#"{{"Path":{},"Verb":{}}}"#,
+        own("/nonResourceAttributes/path"),
+        own("/nonResourceAttributes/verb")
+    )
+}
+
+/// What is asked has to be clear (`pkg/apis/authorization/validation/validation.go`).
+fn check_access(call: &Call, kind: &'static KindInfo, review: &mut Value) -> Result<()> {
+    let local = kind.kind == "LocalSubjectAccessReview";
+    if local {
+        body::place(kind, &call.route.namespace, review)?;
+    }
     let spec = &review["spec"];
     let mut causes = Vec::new();
-    let mut invalid = |field: &str, value: &str, why: &str| {
-        causes.push(validation::Cause {
-            reason: "FieldValueInvalid",
-            field: field.to_owned(),
-            message: format!("Invalid value: {value}: {why}"),
-        });
-    };
     let (resource, path) = (
         spec["resourceAttributes"].is_object(),
         spec["nonResourceAttributes"].is_object(),
     );
-    if resource == path {
-        let (field, value) = if resource {
-            (
-                "spec.nonResourceAttributes",
-                spec["nonResourceAttributes"].to_string(),
-            )
-        } else {
-            ("spec.resourceAttributes", "null".to_owned())
-        };
-        let why = if resource {
-            "cannot be specified in combination with resourceAttributes"
-        } else {
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        };
-        invalid(field, &value, why);
+    if resource && path {
+        let why = "cannot be specified in combination with resourceAttributes";
+        causes.push(invalid("spec.nonResourceAttributes", &shown_path(spec), why));
     }
+    if !resource && !path {
+        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        causes.push(invalid("spec.resourceAttributes", "null", why));
+    }
+    let about_others = kind.kind != "SelfSubjectAccessReview";
     if about_others && text(spec, "/user").is_empty() && strings(spec, "/groups").is_empty() {
-        invalid(
-            "spec.user",
-            "\"\"",
-            "at least one of user or group must be specified",
-        );
+        let why = "at least one of user or group must be specified";
+        causes.push(invalid("spec.user", "\"\"", why));
     }
-    let mut metadata = review["metadata"].clone();
-    if let Some(metadata) = metadata.as_object_mut() {
-        metadata.retain(|key, value| key != "namespace" && !value.is_null());
-        if !metadata.is_empty() {
-            invalid("metadata", &json!(metadata).to_string(), "must be empty");
+    for selector in ["fieldSelector", "labelSelector"] {
+        check_selector(&spec["resourceAttributes"][selector], selector, &mut causes);
+    }
+    let mut metadata = review["metadata"].as_object().cloned().unwrap_or_default();
+    metadata.retain(|key, value| !(value.is_null() || key == "managedFields" || local && key == "namespace"));
+    if !metadata.is_empty() {
+        let why = if local {
+            "must be empty except for namespace"
+        } else {
+            "must be empty"
+        };
+        causes.push(invalid("metadata", &Value::from(metadata).to_string(), why));
+    }
+    if local {
+        let named = text(spec, "/resourceAttributes/namespace");
+        if resource && named != call.route.namespace {
+            let field = "spec.resourceAttributes.namespace";
+            causes.push(invalid(
+                field,
+                &Value::from(named).to_string(),
+                "must match metadata.namespace",
+            ));
+        }
+        if path {
+            let why = "disallowed on this kind of request";
+            causes.push(invalid("spec.nonResourceAttributes", &shown_path(spec), why));
         }
     }
     if causes.is_empty() {
         Ok(())
     } else {
+        // Upstream asks the object for its kind, which it has forgotten.
         Err(ApiError::invalid("authorization.k8s.io", "", "", &causes))
+    }
+}
+
+/// A selector is said in one way.
+fn check_selector(selector: &Value, name: &str, causes: &mut Vec<Cause>) {
+    if !selector.is_object() {
+        return;
+    }
+    let path = format!("spec.resourceAttributes.{name}");
+    let raw = text(selector, "/rawSelector");
+    let listed = !list(selector, "/requirements").is_empty();
+    if !raw.is_empty() && listed {
+        let why = "may not specified at the same time as requirements";
+        causes.push(invalid(
+            &format!("{path}.rawSelector"),
+            &Value::from(raw).to_string(),
+            why,
+        ));
+    }
+    if raw.is_empty() && !listed {
+        causes.push(Cause {
+            reason: "FieldValueRequired",
+            field: format!("{path}.requirements"),
+            message: format!(
+                "Required value: when {path} is specified, requirements or rawSelector is required"
+            ),
+        });
     }
 }
 
@@ -110,26 +166,14 @@ impl Api {
         }
         let status = match kind.kind {
             "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
-            "TokenReview" => self.token_review(&review),
+            "TokenReview" => self.token_review(&review)?,
             "SelfSubjectAccessReview" => {
-                check_access(&review, false)?;
+                check_access(call, kind, &mut review)?;
                 self.access(&call.user, &review["spec"])
             }
             "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+                check_access(call, kind, &mut review)?;
                 let spec = &review["spec"];
-                check_access(&review, true)?;
-                let named = call.route.namespace.as_str();
-                if !named.is_empty() && text(spec, "/resourceAttributes/namespace") != named {
-                    let message = "Invalid value: \"\": must match metadata.namespace";
-                    let field = "spec.resourceAttributes.namespace";
-                    return Err(ApiError::invalid_field(
-                        kind,
-                        "",
-                        "FieldValueInvalid",
-                        field,
-                        message,
-                    ));
-                }
                 // Exactly the groups that are asked about; nothing is added.
                 let user = User {
                     name: text(spec, "/user").to_owned(),
@@ -139,7 +183,12 @@ impl Api {
                 };
                 self.access(&user, spec)
             }
-            "SelfSubjectRulesReview" => self.rules(&call.user, text(&review, "/spec/namespace")),
+            "SelfSubjectRulesReview" => {
+                let status = self.rules(&call.user, text(&review, "/spec/namespace"))?;
+                // Upstream answers with a new one that says nothing else.
+                review["spec"] = json!({});
+                status
+            }
             other => {
                 return Err(ApiError::unsupported(format!(
                     "{other} is not answered by this engine"
@@ -151,30 +200,44 @@ impl Api {
     }
 
     fn access(&self, user: &User, spec: &Value) -> Value {
-        let wanted = attributes(spec);
-        if self.rbac.allowed(&self.store, user, &wanted) {
-            json!({"allowed": true})
-        } else {
-            json!({"allowed": false})
+        let decided = self.rbac.decide(&self.store, user, &attributes(spec));
+        let mut status = json!({"allowed": decided.allowed});
+        if !decided.reason.is_empty() {
+            status["reason"] = decided.reason.into();
         }
+        status
     }
 
-    fn token_review(&self, review: &Value) -> Value {
+    fn token_review(&self, review: &Value) -> Result<Value> {
+        let token = text(review, "/spec/token");
+        if token.is_empty() {
+            return Err(ApiError::bad_request(
+                "token is required for TokenReview in authentication",
+            ));
+        }
         let audiences: Vec<String> = strings(review, "/spec/audiences")
             .into_iter()
             .map(str::to_owned)
             .collect();
-        match self.token_user(text(review, "/spec/token"), &audiences) {
-            Some((user, audiences)) => {
+        Ok(match self.token_user(token, &audiences) {
+            Ok((user, audiences)) => {
                 json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
             }
-            None => json!({"user": {}, "error": "invalid bearer token"}),
-        }
+            // Why one of the ways to read a token fails is told beside that all do.
+            Err(refused) if !refused.told.is_empty() => {
+                json!({"user": {}, "error": format!("[invalid bearer token, {}]", refused.told)})
+            }
+            Err(_) => json!({"user": {}, "error": "invalid bearer token"}),
+        })
     }
 
-    fn rules(&self, user: &User, namespace: &str) -> Value {
+    fn rules(&self, user: &User, namespace: &str) -> Result<Value> {
+        if namespace.is_empty() {
+            return Err(ApiError::bad_request("no namespace on request"));
+        }
         let (mut resources, mut paths) = (Vec::new(), Vec::new());
-        for rule in self.rbac.rules_of(&self.store, user, namespace) {
+        let (rules, missing) = self.rbac.given(&self.store, user, namespace);
+        for rule in rules {
             if !rule.urls.is_empty() {
                 paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.urls}));
             }
@@ -187,7 +250,11 @@ impl Api {
                 resources.push(entry);
             }
         }
-        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+        let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+        if !missing.is_empty() {
+            status["evaluationError"] = missing.into();
+        }
+        Ok(status)
     }
 }
 

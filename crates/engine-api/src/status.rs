@@ -197,25 +197,6 @@ impl ApiError {
         Self::invalid(kind.group, kind.kind, name, causes)
     }
 
-    /// 422 with one cause.
-    pub fn invalid_field(
-        kind: &KindInfo,
-        name: &str,
-        reason: &'static str,
-        field: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::invalid_kind(
-            kind,
-            name,
-            &[Cause {
-                reason,
-                field: field.into(),
-                message: message.into(),
-            }],
-        )
-    }
-
     /// 410: the revision is no longer held.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)

@@ -203,10 +203,11 @@ impl Api {
         request: &Attributes,
     ) -> Result<User> {
         let may = |attributes: &Attributes| {
-            if self.rbac.allowed(&self.store, requester, attributes) {
+            let decided = self.rbac.decide(&self.store, requester, attributes);
+            if decided.allowed {
                 Ok(())
             } else {
-                Err(attributes.forbidden(requester, ""))
+                Err(attributes.forbidden(requester, &decided.reason))
             }
         };
         if mode.is_constrained() {

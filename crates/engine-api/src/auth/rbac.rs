@@ -56,11 +56,28 @@ struct Binding {
     subjects: Vec<Subject>,
     /// Namespace (empty for a ClusterRole) and name.
     role: (String, String),
+    /// As upstream describes it, without the subject (kubernetes `pkg/registry/rbac/validation/rule.go`).
+    described: String,
 }
 
-enum Subject {
+struct Subject {
+    who: Who,
+    /// As the binding says it.
+    described: String,
+}
+
+enum Who {
     User(String),
     Group(String),
+}
+
+/// An answer to who may do what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether they may.
+    pub allowed: bool,
+    /// Why, in upstream's words; often nothing.
+    pub reason: String,
 }
 
 #[derive(Default)]
@@ -98,22 +115,55 @@ impl Rbac {
 
     /// Whether the user may do this.
     pub fn allowed(&self, store: &Store, user: &User, wanted: &Attributes) -> bool {
-        user.is_master()
-            || self
-                .index(store)
-                .rules(user, &wanted.namespace, |r| r.allows(wanted))
+        user.is_master() || self.index(store).allows(user, wanted)
     }
 
-    /// All rules that hold for a user in a namespace (`SelfSubjectRulesReview`, escalation checks).
+    /// Whether the user may do this, and why (kubernetes `plugin/pkg/auth/authorizer/rbac/rbac.go` Authorize).
+    pub fn decide(&self, store: &Store, user: &User, wanted: &Attributes) -> Decision {
+        if user.is_master() {
+            return Decision {
+                allowed: true,
+                ..Decision::default()
+            };
+        }
+        let index = self.index(store);
+        for (binding, subject) in index.bindings(user, &wanted.namespace) {
+            if let Some(rules) = index.roles.get(&binding.role)
+                && rules.iter().any(|rule| rule.allows(wanted))
+            {
+                let reason = format!("RBAC: allowed by {} to {}", binding.described, subject.described);
+                return Decision {
+                    allowed: true,
+                    reason,
+                };
+            }
+        }
+        let missing = index.missing(user, &wanted.namespace);
+        Decision {
+            allowed: false,
+            reason: if missing.is_empty() {
+                missing
+            } else {
+                format!("RBAC: {missing}")
+            },
+        }
+    }
+
+    /// The rules that roles give a user in a namespace, and which of the roles are not there.
+    pub fn given(&self, store: &Store, user: &User, namespace: &str) -> (Vec<Rule>, String) {
+        let index = self.index(store);
+        let rules = index.bindings(user, namespace);
+        let rules = rules.filter_map(|(binding, _)| index.roles.get(&binding.role));
+        (rules.flatten().cloned().collect(), index.missing(user, namespace))
+    }
+
+    /// All rules that hold for a user in a namespace, for escalation checks.
     pub fn rules_of(&self, store: &Store, user: &User, namespace: &str) -> Vec<Rule> {
         let mut found = Vec::new();
         if user.is_master() {
             found.extend(Rule::all());
         }
-        self.index(store).rules(user, namespace, |rule| {
-            found.push(rule.clone());
-            false
-        });
+        found.extend(self.given(store, user, namespace).0);
         found
     }
 }
@@ -174,33 +224,74 @@ impl Index {
         index
     }
 
-    /// Whether any rule of this user satisfies the test.
-    fn rules(&self, user: &User, namespace: &str, mut test: impl FnMut(&Rule) -> bool) -> bool {
+    fn allows(&self, user: &User, wanted: &Attributes) -> bool {
+        self.bindings(user, &wanted.namespace)
+            .filter_map(|(binding, _)| self.roles.get(&binding.role))
+            .flatten()
+            .any(|rule| rule.allows(wanted))
+    }
+
+    /// The bindings that apply to a user, each with the subject that does.
+    fn bindings<'a>(
+        &'a self,
+        user: &'a User,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'a Binding, &'a Subject)> {
         let here = self.namespaced.get(namespace).filter(|_| !namespace.is_empty());
         self.cluster
             .iter()
             .chain(here.into_iter().flatten())
-            .filter(|b| b.applies(user))
-            .filter_map(|b| self.roles.get(&b.role))
-            .flatten()
-            .any(&mut test)
+            .filter_map(|binding| Some((binding, binding.subject(user)?)))
+    }
+
+    /// Roles that bindings of the user name and nobody has made.
+    fn missing(&self, user: &User, namespace: &str) -> String {
+        let mut missing: Vec<String> = Vec::new();
+        for (binding, _) in self.bindings(user, namespace) {
+            let (scope, name) = &binding.role;
+            if self.roles.contains_key(&binding.role) {
+                continue;
+            }
+            let kind = if scope.is_empty() { "clusterrole" } else { "role" };
+            let line = format!("{kind}.rbac.authorization.k8s.io {name:?} not found");
+            if !missing.contains(&line) {
+                missing.push(line);
+            }
+        }
+        match missing.as_slice() {
+            [] => String::new(),
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        }
     }
 }
 
 fn compile_binding(value: &Value, namespace: &str) -> Binding {
     let subjects = list(value, "/subjects").iter().filter_map(|s| {
         let name = text(s, "/name").to_owned();
-        match text(s, "/kind") {
-            "User" => Some(Subject::User(name)),
-            "Group" => Some(Subject::Group(name)),
+        let kind = text(s, "/kind");
+        let (described, who) = match kind {
+            "User" => (format!("{kind} {name:?}"), Who::User(name)),
+            "Group" => (format!("{kind} {name:?}"), Who::Group(name)),
             "ServiceAccount" => {
                 let own = text(s, "/namespace");
                 let namespace = if own.is_empty() { namespace } else { own };
-                Some(Subject::User(format!("system:serviceaccount:{namespace}:{name}")))
+                let described = format!("{kind} {:?}", format!("{name}/{namespace}"));
+                (
+                    described,
+                    Who::User(format!("system:serviceaccount:{namespace}:{name}")),
+                )
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Subject { who, described })
     });
+    let (own, role) = (text(value, "/metadata/name"), text(value, "/roleRef/name"));
+    let binding = if namespace.is_empty() {
+        format!("ClusterRoleBinding {own:?}")
+    } else {
+        format!("RoleBinding {:?}", format!("{own}/{namespace}"))
+    };
     let scope = if text(value, "/roleRef/kind") == "Role" {
         namespace
     } else {
@@ -208,7 +299,8 @@ fn compile_binding(value: &Value, namespace: &str) -> Binding {
     };
     Binding {
         subjects: subjects.collect(),
-        role: (scope.to_owned(), text(value, "/roleRef/name").to_owned()),
+        role: (scope.to_owned(), role.to_owned()),
+        described: format!("{binding} of {} {role:?}", text(value, "/roleRef/kind")),
     }
 }
 
@@ -228,10 +320,10 @@ pub fn compile_rules(role: &Value) -> Vec<Rule> {
 }
 
 impl Binding {
-    fn applies(&self, user: &User) -> bool {
-        self.subjects.iter().any(|subject| match subject {
-            Subject::User(name) => *name == user.name,
-            Subject::Group(name) => user.groups.contains(name),
+    fn subject(&self, user: &User) -> Option<&Subject> {
+        self.subjects.iter().find(|subject| match &subject.who {
+            Who::User(name) => *name == user.name,
+            Who::Group(name) => user.groups.contains(name),
         })
     }
 }
@@ -557,6 +649,24 @@ mod tests {
             ..attributes("get", "pods", "", "p")
         };
         assert!(!rbac.allowed(&store, &user, &elsewhere));
+        let decided = rbac.decide(&store, &user, &attributes("get", "pods", "", "p"));
+        assert_eq!(
+            decided.reason,
+            "RBAC: allowed by RoleBinding \"b/ns\" of Role \"r\" to ServiceAccount \"sa/ns\""
+        );
+        put(
+            format!("clusterrolebindings.{group}/c"),
+            json!({"metadata": {"name": "c"}, "roleRef": {"kind": "ClusterRole", "name": "gone"},
+                "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "ns"}]}),
+        )
+        .await
+        .unwrap();
+        rbac.changed();
+        let decided = rbac.decide(&store, &user, &elsewhere);
+        assert_eq!(
+            decided.reason,
+            "RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found"
+        );
         assert_eq!(
             elsewhere.refusal(&user),
             "User \"system:serviceaccount:ns:sa\" cannot get resource \"pods\" in API group \"\" in the namespace \"other\""

@@ -46,11 +46,11 @@ impl Api {
             verb: "create".to_owned(),
             ..call.route.attributes()
         };
-        if self.rbac.allowed(&self.store, &call.user, &wanted) {
+        let decided = self.rbac.decide(&self.store, &call.user, &wanted);
+        if decided.allowed {
             return Ok(());
         }
-        // RBAC has no reason to give.
-        Err(ApiError::forbidden(pods, &call.route.name, ""))
+        Err(ApiError::forbidden(pods, &call.route.name, decided.reason))
     }
 
     /// The container of a pod that a request is about (kubernetes `pkg/registry/core/pod/strategy.go` streamLocation).
