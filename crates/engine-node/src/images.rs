@@ -133,7 +133,7 @@ impl Images {
                     );
                     note(true, "InspectFailed", message.clone());
                     note(true, "Failed", "Error: InvalidImageName".into());
-                    return Err(missing("InvalidImageName", message, later(60)));
+                    return Err(missing("InvalidImageName", message, later(10)));
                 }
                 Err(err) => {
                     let message = format!("Failed to inspect image \"{name}\": {}", chain(&err));

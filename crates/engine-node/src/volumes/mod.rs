@@ -6,7 +6,7 @@ mod payload;
 pub mod subpath;
 mod tree;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -158,9 +158,13 @@ impl Volumes {
     }
 
     /// Makes what is missing and brings up to date what lives. The first failure is returned; the other volumes are made all the same.
+    /// What no container mounts is left alone and keeps nobody waiting (kubelet 1.36
+    /// `volumemanager/populator/desired_state_of_world_populator.go` processPodVolumes).
     pub async fn sync(&mut self, pod: &Pod, facts: &Facts) -> Result<(), Failure> {
         let mut failed = None;
-        for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+        let mounted = mounted(pod);
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        for volume in volumes.filter(|volume| mounted.contains(volume.name.as_str())) {
             match self.make(pod, facts, volume).await {
                 Ok(ready) => drop(self.ready.insert(volume.name.clone(), ready)),
                 Err(message) => {
@@ -338,6 +342,27 @@ fn references(pod: &Pod) -> Vec<(Kind, String)> {
     found
 }
 
+/// The volumes that a container of any sort mounts, or has as a device.
+fn mounted(pod: &Pod) -> BTreeSet<&str> {
+    let Some(spec) = &pod.spec else {
+        return BTreeSet::new();
+    };
+    let usual = spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten());
+    let usual = usual.map(|c| (&c.volume_mounts, &c.volume_devices));
+    let debugging = spec.ephemeral_containers.iter().flatten();
+    let debugging = debugging.map(|c| (&c.volume_mounts, &c.volume_devices));
+    usual
+        .chain(debugging)
+        .flat_map(|(mounts, devices)| {
+            let mounts = mounts.iter().flatten().map(|mount| mount.name.as_str());
+            mounts.chain(devices.iter().flatten().map(|device| device.name.as_str()))
+        })
+        .collect()
+}
+
 fn fs_group(pod: &Pod) -> Option<u32> {
     let group = pod.spec.as_ref()?.security_context.as_ref()?.fs_group?;
     u32::try_from(group).ok()
@@ -513,6 +538,20 @@ mod tests {
                 type_: None
             })
             .is_err()
+        );
+    }
+
+    #[test]
+    fn what_nobody_mounts_is_not_waited_for() {
+        let pod = serde_json::from_value(serde_json::json!({"spec": {
+            "containers": [{"name": "c", "volumeMounts": [{"name": "a", "mountPath": "/a"}]}],
+            "initContainers": [{"name": "i", "volumeDevices": [{"name": "b", "devicePath": "/b"}]}],
+            "ephemeralContainers": [{"name": "e", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+            "volumes": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "idle", "configMap": {"name": "gone"}}],
+        }}));
+        assert_eq!(
+            mounted(&pod.unwrap()).into_iter().collect::<Vec<_>>(),
+            ["a", "b", "c"]
         );
     }
 
