@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     failure_policy,
-    field::{Errors, Node, go_struct, same, show},
+    field::{Errors, Node, same, show},
     meta, pod, success_policy,
 };
 
@@ -144,7 +144,7 @@ pub(crate) fn job_spec(e: &mut Errors, spec: &Node<'_>) {
         if mode.text() == "Indexed" {
             success_policy::success_policy(e, &policy, spec.get("completions").int().unwrap_or(0));
         } else {
-            let shown = go_struct(&policy, &[("Rules", "rules")]);
+            let shown = success_policy::internal_struct(&policy);
             e.invalid_raw(&policy, &shown, "requires indexed completion mode");
         }
     }
@@ -223,10 +223,15 @@ pub(crate) fn job_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         "successPolicy",
     ] {
         let (now, before) = (new.get(field), old.get(field));
-        if field == "podFailurePolicy" && now.present() && !same(now.value(), before.value()) {
-            e.invalid_raw(&now, &failure_policy::internal_struct(&now), "field is immutable");
-        } else {
-            e.immutable(&now, &before);
+        let changed = now.present() && !same(now.value(), before.value());
+        match field {
+            "podFailurePolicy" if changed => {
+                e.invalid_raw(&now, &failure_policy::internal_struct(&now), "field is immutable");
+            }
+            "successPolicy" if changed => {
+                e.invalid_raw(&now, &success_policy::internal_struct(&now), "field is immutable");
+            }
+            _ => e.immutable(&now, &before),
         }
     }
 }

@@ -47,14 +47,24 @@ pub(crate) fn priority_class(e: &mut Errors, object: &Node<'_>) {
 pub(crate) fn namespace(e: &mut Errors, object: &Node<'_>) {
     let finalizers = object.at(&["spec", "finalizers"]);
     for finalizer in finalizers.items() {
-        for complaint in is_qualified_name(finalizer.text()) {
-            e.invalid_value(&finalizers, finalizer.value(), &complaint);
-        }
-        let standard = ["kubernetes", "orphan", "foregroundDeletion"];
-        if !finalizer.text().contains('/') && !standard.contains(&finalizer.text()) {
-            let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            e.invalid_value(&finalizers, finalizer.value(), detail);
-        }
+        // Upstream's path.
+        namespace_finalizer(e, &finalizer.renamed(finalizers.path()));
+    }
+}
+
+/// The rules for what `namespaces/finalize` leaves (`ValidateNamespaceFinalizeUpdate`).
+pub(crate) fn finalized(e: &mut Errors, object: &Node<'_>) {
+    for finalizer in object.at(&["spec", "finalizers"]).items() {
+        namespace_finalizer(e, &finalizer);
+    }
+}
+
+fn namespace_finalizer(e: &mut Errors, finalizer: &Node<'_>) {
+    e.complaints(finalizer, is_qualified_name(finalizer.text()));
+    let standard = ["kubernetes", "orphan", "foregroundDeletion"];
+    if !finalizer.text().contains('/') && !standard.contains(&finalizer.text()) {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        e.invalid_text(finalizer, finalizer.text(), detail);
     }
 }
 

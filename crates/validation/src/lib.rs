@@ -179,6 +179,7 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
         "status" => update_status(e, kind, &old, &new),
         "ephemeralcontainers" => pod::update_ephemeral(e, &old, &new),
         "resize" => pod::update_resize(e, &old, &new),
+        "finalize" => cluster::finalized(e, &new),
         "scale" => e.non_negative(&new.get("spec").get("replicas")),
         _ => {}
     }

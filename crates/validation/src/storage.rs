@@ -1,4 +1,6 @@
 //! Persistent volumes, claims and storage classes.
+use std::collections::{BTreeMap, BTreeSet};
+
 use kube_types::{Quantity, is_dns1123_subdomain, is_qualified_name};
 use serde_json::Value;
 
@@ -267,15 +269,7 @@ pub(crate) fn volume_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
 }
 
 pub(crate) fn class(e: &mut Errors, object: &Node<'_>) {
-    let provisioner = object.get("provisioner");
-    if provisioner.is_empty() {
-        e.required(&provisioner, "");
-    } else {
-        let lower = provisioner.text().to_lowercase();
-        for complaint in is_qualified_name(&lower) {
-            e.invalid_text(&provisioner, &lower, &complaint);
-        }
-    }
+    provisioner(e, &object.get("provisioner"));
     let parameters = object.get("parameters");
     let size: usize = parameters
         .entries()
@@ -296,5 +290,48 @@ pub(crate) fn class(e: &mut Errors, object: &Node<'_>) {
         e.maybe_one_of(&mode, &["Immediate", "WaitForFirstConsumer"]);
     } else {
         e.required(&mode, "");
+    }
+    topologies(e, &object.get("allowedTopologies"));
+}
+
+/// The name of who makes volumes (`validateProvisioner`).
+pub(crate) fn provisioner(e: &mut Errors, name: &Node<'_>) {
+    if name.is_empty() {
+        return e.required(name, "");
+    }
+    let lower = name.text().to_lowercase();
+    for complaint in is_qualified_name(&lower) {
+        e.invalid_text(name, &lower, &complaint);
+    }
+}
+
+/// Where volumes of a class may be (`validateAllowedTopologies`): no two terms say the same, and none says nothing.
+fn topologies(e: &mut Errors, terms: &Node<'_>) {
+    let mut seen: Vec<BTreeMap<String, BTreeSet<String>>> = vec![BTreeMap::new()];
+    for term in terms.items() {
+        let expressions = term.get("matchLabelExpressions");
+        let mut said = BTreeMap::new();
+        for expression in expressions.items() {
+            let (key, values) = (expression.get("key"), expression.get("values"));
+            if values.is_empty() {
+                e.required(&values, "");
+            }
+            let mut own = BTreeSet::new();
+            for value in values.items() {
+                if !own.insert(value.text().to_owned()) {
+                    e.duplicate_value(&value, &value.text().into());
+                }
+            }
+            for complaint in is_qualified_name(key.text()) {
+                e.invalid_text(&key, key.text(), &complaint);
+            }
+            if said.insert(key.text().to_owned(), own).is_some() {
+                e.duplicate_value(&key, &key.text().into());
+            }
+        }
+        if seen.contains(&said) {
+            e.duplicate_value(&expressions, &"".into());
+        }
+        seen.push(said);
     }
 }

@@ -1,5 +1,5 @@
 //! `successPolicy` of indexed Jobs (upstream `pkg/apis/batch/validation/validation.go`).
-use crate::field::{Errors, Node};
+use crate::field::{Errors, Node, go_struct};
 
 const RULES: usize = 20;
 /// The length of a list of indexes.
@@ -19,6 +19,24 @@ pub(crate) fn success_policy(e: &mut Errors, policy: &Node<'_>, completions: i64
     for rule in rules.items() {
         success_rule(e, &rule, completions);
     }
+}
+
+/// A policy as upstream shows it: its internal type has no names of its own for JSON.
+pub(crate) fn internal_struct(policy: &Node<'_>) -> String {
+    let fields = [
+        ("SucceededIndexes", "succeededIndexes"),
+        ("SucceededCount", "succeededCount"),
+    ];
+    let rules = policy.get("rules");
+    if !rules.present() {
+        return "{\"Rules\":null}".to_owned();
+    }
+    let rules: Vec<String> = rules
+        .items()
+        .iter()
+        .map(|rule| go_struct(rule, &fields))
+        .collect();
+    format!("{{\"Rules\":[{}]}}", rules.join(","))
 }
 
 fn success_rule(e: &mut Errors, rule: &Node<'_>, completions: i64) {

@@ -30,6 +30,10 @@ impl Api {
             if json::list(&new, "/spec/finalizers").is_empty() {
                 json::remove(&mut new, &["spec", "finalizers"]);
             }
+            let causes = validation::validate_update(kind.definition, "finalize", &stored.value, &new);
+            if !causes.is_empty() {
+                return Err(ApiError::invalid_kind(kind, name, &causes));
+            }
             let revision = Precondition::Revision(stored.revision);
             let written = if finished(kind, &new) {
                 self.erase(kind, &key, revision).await.map(|_| Output::made(new))

@@ -166,25 +166,55 @@ pub(crate) fn update_status(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         e.invalid(&observed, "must be a non-negative integer");
     }
     e.immutable(&status.get("qosClass"), &old.at(&["status", "qosClass"]));
-    for list in ["podIPs", "hostIPs"] {
-        let entries = status.get(list).items();
-        for entry in &entries {
-            super::ip(e, &entry.get("ip").renamed(entry.path()));
-        }
-        if let Some(first) = entries.first().map(|entry| entry.get("ip"))
-            && list == "hostIPs"
-            && first.text() != status.get("hostIP").text()
-        {
-            e.invalid_text(&first, first.text(), "must be equal to `hostIP`");
-        }
-        one_of_each_family(e, &status.get(list));
-    }
     never_again(
         e,
         &new.get("spec"),
         &old.at(&["status", "containerStatuses"]),
         &status.get("containerStatuses"),
     );
+    claim_statuses(
+        e,
+        &status.get("resourceClaimStatuses"),
+        &new.at(&["spec", "resourceClaims"]),
+    );
+    for list in ["podIPs", "hostIPs"] {
+        let entries = status.get(list).items();
+        if let Some(first) = entries.first().map(|entry| entry.get("ip"))
+            && list == "hostIPs"
+            && first.text() != status.get("hostIP").text()
+        {
+            e.invalid_text(&first, first.text(), "must be equal to `hostIP`");
+        }
+        for entry in &entries {
+            super::ip(e, &entry.get("ip").renamed(entry.path()));
+        }
+        one_of_each_family(e, &status.get(list));
+    }
+}
+
+/// What became of the pod's claims of devices (`validatePodResourceClaimStatuses`).
+fn claim_statuses(e: &mut Errors, statuses: &Node<'_>, claims: &Node<'_>) {
+    let claims = claims.items();
+    let mut seen = Vec::new();
+    for status in statuses.items() {
+        let name = status.get("name");
+        if !claims.iter().any(|claim| claim.get("name").text() == name.text()) {
+            e.invalid_text(
+                &name,
+                name.text(),
+                "must match the name of an entry in `spec.resourceClaims`",
+            );
+        }
+        if seen.contains(&name.text().to_owned()) {
+            e.duplicate_value(&name, &name.text().into());
+        } else {
+            seen.push(name.text().to_owned());
+        }
+        let claim = status.get("resourceClaimName");
+        if claim.present() {
+            e.complaints(&claim, is_dns1123_subdomain(claim.text()));
+        }
+    }
 }
 
 const RESTART_ALL: &str = "RestartAllContainers";

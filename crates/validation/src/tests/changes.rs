@@ -125,3 +125,47 @@ fn one_field_at_a_time() {
         );
     }
 }
+
+#[test]
+fn classes_ranges_and_addresses() {
+    let meta = json!({"name": "x"});
+    let class = json!({"metadata": meta, "provisioner": "a.b/c", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
+        "allowedTopologies": [{"matchLabelExpressions": [{"key": "a", "values": ["b"]}]}]});
+    let attributes = json!({"metadata": meta, "driverName": "a.b", "parameters": {"a": "b"}});
+    let range = json!({"metadata": meta, "spec": {"cidrs": ["10.77.0.0/24"]}});
+    let parent = json!({"group": "", "resource": "services", "namespace": "d", "name": "x"});
+    let address = json!({"metadata": {"name": "10.77.0.5"}, "spec": {"parentRef": parent}});
+    let cases: Vec<Case<'_>> = vec![
+        ("StorageClass", "", &class, "allowedTopologies.0.matchLabelExpressions", Value::Null, vec![
+            "allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\"".into(),
+        ]),
+        ("StorageClass", "", &class, "allowedTopologies.0.matchLabelExpressions.0.values", json!(["b", "b"]), vec![
+            "allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: \"b\"".into(),
+        ]),
+        ("VolumeAttributesClass", "", &attributes, "driverName", json!(""), vec![
+            "driverName: Forbidden: updates to driverName are forbidden.".into(),
+            "driverName: Required value".into(),
+        ]),
+        ("VolumeAttributesClass", "", &attributes, "parameters", json!({"a": "other"}), vec![
+            "parameters: Forbidden: updates to parameters are forbidden.".into(),
+        ]),
+        ("ServiceCIDR", "", &range, "spec.cidrs.0", json!("other"), vec![
+            "spec.cidrs[0]: Invalid value: \"other\": field is immutable".into(),
+        ]),
+        ("ServiceCIDR", "", &range, "spec.cidrs", json!(["10.77.0.0/24", "x"]), vec![
+            "spec.cidrs[1]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into(),
+        ]),
+        ("ServiceCIDR", "", &range, "spec.cidrs", json!(["10.77.0.0/24", "2001:db8::/64"]), vec![]),
+        ("IPAddress", "", &address, "spec.parentRef.name", json!(""), vec![
+            "spec.parentRef.name: Required value".into(),
+            "spec.parentRef: Invalid value: {\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"d\",\"Name\":\"\"}: field is immutable".into(),
+        ]),
+    ];
+    for (kind, subresource, object, field, value, told) in cases {
+        assert_eq!(
+            set(kind, subresource, object, field, value),
+            told,
+            "{kind} {field}"
+        );
+    }
+}
