@@ -154,6 +154,7 @@ pub fn object(
             Output::Made(value) => json(code, &value),
         },
         Format::Table => {
+            check_include(call)?;
             let value = output.value();
             let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
             json(
@@ -204,6 +205,7 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
             bytes(200, "application/json", list_bytes(kind, &head, &page.items))
         }
         Format::Table => {
+            check_include(call)?;
             let values: Vec<_> = page.items.iter().map(|o| o.value()).collect();
             let converted: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
             json(
@@ -306,6 +308,17 @@ fn list_kind(kind: &KindInfo) -> String {
     custom::of(kind).map_or_else(|| format!("{}List", kind.kind), |custom| custom.list_kind.clone())
 }
 
+/// What the rows of a Table may carry (apimachinery `apis/meta/v1/validation` ValidateTableOptions).
+fn check_include(call: &Call) -> Result<()> {
+    match call.query.get("includeObject").unwrap_or_default() {
+        "" | "None" | "Metadata" | "Object" => Ok(()),
+        other => Err(ApiError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or \
+             empty"
+        ))),
+    }
+}
+
 /// A Table of objects. Columns are left out in watch events after the first, as upstream does.
 pub fn table<'a>(
     call: &Call,
@@ -320,7 +333,7 @@ pub fn table<'a>(
         .map(|object| {
             let mut row = json!({"cells": cells(kind, object, now)});
             match include {
-                "None" => {}
+                "None" => row["object"] = Value::Null,
                 "Object" => row["object"] = object.clone(),
                 _ => row["object"] = partial(object),
             }

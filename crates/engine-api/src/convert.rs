@@ -81,6 +81,12 @@ pub fn from_stored<'a>(kind: &KindInfo, object: &'a Value) -> Cow<'a, Value> {
                 rename(&mut object, core, new);
             }
             rename(&mut object, "count", "deprecatedCount");
+            // Here nothing is left out, in the core form it is said.
+            for field in ["reportingController", "reportingInstance"] {
+                if object[field] == "" {
+                    remove(&mut object, &[field]);
+                }
+            }
             set(&mut object, &["apiVersion"], "events.k8s.io/v1");
             Cow::Owned(object)
         }

@@ -127,7 +127,12 @@ impl Api {
                 return Some(Ok(self.aggregated(&[core])));
             }
             ["apis"] if wants_aggregated(&call.headers) => return Some(Ok(self.aggregated(&self.groups()))),
-            ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+            ["api"] => {
+                let address = self.config.advertise.map(
+                    |(ip, port)| json!({"clientCIDR": "0.0.0.0/0", "serverAddress": format!("{ip}:{port}")}),
+                );
+                json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": Vec::from_iter(address)})
+            }
             ["apis"] => {
                 let list: Vec<Value> = self.groups().iter().map(|g| group(g, false)).collect();
                 json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
@@ -318,7 +323,12 @@ fn resource_list(group: &str, version: &str, resources: Vec<Value>) -> Value {
     } else {
         format!("{group}/{version}")
     };
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": resources});
+    // The oldest list of all has no version.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    list
 }
 
 impl Api {
@@ -334,7 +344,6 @@ impl Api {
                 if !group.name.is_empty() {
                     metadata.insert("name".to_owned(), group.name.as_str().into());
                 }
-                metadata.insert("creationTimestamp".to_owned(), Value::Null);
                 json!({"metadata": metadata, "versions": versions.collect::<Vec<_>>()})
             })
             .collect();

@@ -14,7 +14,7 @@ use crate::{
     json::text,
     negotiate::{self, Format, format},
     options,
-    registry::delete::DeleteOptions,
+    registry::{delete::DeleteOptions, list},
     resource_metrics, reviews,
     status::{ApiError, Result},
 };
@@ -68,7 +68,8 @@ impl Api {
         if self.rbac.allowed(&self.store, &call.user, &wanted) {
             return Ok(());
         }
-        Err(wanted.forbidden(&call.user, ""))
+        let why = self.rbac.decide(&self.store, &call.user, &wanted).reason;
+        Err(wanted.forbidden(&call.user, &why))
     }
 
     fn path(&self, call: &Call) -> Result<Response<Body>> {
@@ -210,6 +211,7 @@ impl Api {
         }
         match route.verb {
             "get" => {
+                list::check_single(call, self.store.revision())?;
                 let stored = self
                     .fetch(convert::stored(kind), &route.namespace, &route.name)
                     .map_err(|_| ApiError::not_found(kind, &route.name))?;

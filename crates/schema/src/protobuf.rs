@@ -25,9 +25,9 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
 
 /// A body inside of so many messages: free-form fields may hold whole objects.
 fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
-    let body = bytes
-        .strip_prefix(MAGIC)
-        .ok_or_else(|| error("provided data does not appear to be a protobuf message"))?;
+    let body = bytes.strip_prefix(MAGIC).ok_or_else(|| {
+        error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+    })?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for field in Reader::new(body) {
         match field.ok_or_else(cut_short)? {

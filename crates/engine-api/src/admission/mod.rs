@@ -31,6 +31,14 @@ pub use certificates::date_conditions;
 pub use dynamic::{Asked, Dynamic, causes, deletion, mutate, subresource, validate};
 pub use quota::{Charge, charge, counted};
 
+/// What a new object is called before it has a name: its `generateName` (apiserver `admission/errors.go` extractResourceName).
+fn name(object: &Value) -> &str {
+    match text(object, "/metadata/name") {
+        "" => text(object, "/metadata/generateName"),
+        name => name,
+    }
+}
+
 /// Change a new object, or refuse it.
 pub async fn mutate_create(
     api: &Arc<Api>,
@@ -38,7 +46,7 @@ pub async fn mutate_create(
     kind: &'static KindInfo,
     object: &mut Value,
 ) -> Result<()> {
-    namespaces::check_create(api, kind, &call.route.namespace, text(object, "/metadata/name"))?;
+    namespaces::check_create(api, kind, &call.route.namespace, name(object))?;
     if custom::is(kind) {
         return Ok(());
     }

@@ -24,7 +24,7 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
         let found = api.store.get(&format!("{PREFIX}{name}"));
         if found.is_none() {
             let why = format!("no PriorityClass with name {name} was found");
-            return Err(ApiError::forbidden(kind, text(pod, "/metadata/name"), why));
+            return Err(ApiError::forbidden(kind, super::name(pod), why));
         }
         found
     };
@@ -46,7 +46,7 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
     } else {
         policy
     };
-    let name_of_pod = text(pod, "/metadata/name").to_owned();
+    let name_of_pod = super::name(pod).to_owned();
     if let Some(own) = number(pod, "/spec/priority")
         && own != priority
     {

@@ -12,7 +12,7 @@ const PREFIX: &str = "runtimeclasses.node.k8s.io/";
 
 /// Fill in overhead, node selector and tolerations; a class that does not exist refuses the pod.
 pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<()> {
-    let name = text(pod, "/metadata/name").to_owned();
+    let name = super::name(pod).to_owned();
     let refuse = |why: String| Err(ApiError::forbidden(kind, &name, why));
     let class = match text(pod, "/spec/runtimeClassName") {
         "" => None,

@@ -37,7 +37,7 @@ pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value)
         let why = format!(
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
         );
-        return Err(ApiError::forbidden(kind, text(pod, "/metadata/name"), why));
+        return Err(ApiError::forbidden(kind, super::name(pod), why));
     };
     let account = account.value();
     let automount = pod

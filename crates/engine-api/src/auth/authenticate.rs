@@ -129,7 +129,8 @@ impl Api {
                 format!("serviceaccounts {name:?} not found"),
             )
         })?;
-        let own = text(&account.value(), "/metadata/uid");
+        let account = account.value();
+        let own = text(&account, "/metadata/uid");
         if own != uid {
             return Err(Refused::telling(
                 "the service account is another",

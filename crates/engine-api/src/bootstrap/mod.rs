@@ -12,8 +12,10 @@ use crate::{
     json::{set, text},
     keys,
     registry::{meta, strategy},
+    time,
 };
 
+mod flow;
 mod policy;
 mod roles;
 
@@ -44,8 +46,13 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
         "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "cncfdemo.io/local-path", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"}));
     objects.extend(components());
-    objects.push(json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
-        "spec": {"cidrs": [api.config.service_cidr.to_string()]}}));
+    objects.extend(flow::all());
+    // As upstream's controller leaves it (`pkg/controlplane/controller/defaultservicecidr`, `pkg/controller/servicecidrs`).
+    objects.push(json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
+        "spec": {"cidrs": [api.config.service_cidr.to_string()]},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
+            "lastTransitionTime": time::now()}]}}));
     objects.extend(kubernetes_service(api));
     try_join_all(objects.into_iter().map(|object| ensure(api, object))).await?;
     try_join_all(
@@ -137,8 +144,13 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
             what: name.clone(),
             message: format!("{api_version} {} is not known", text(&object, "/kind")),
         })?;
+    // What upstream's controllers would say of it is said at once.
+    let status = object.get("status").cloned();
     schema::set_defaults(kind.definition, &mut object);
     strategy::prepare_create(kind, &mut object);
+    if let Some(status) = status {
+        object["status"] = status;
+    }
     meta::fill_new(&mut object, strategy::counts_generations(kind));
     if kind.plural == "namespaces" {
         set(

@@ -130,37 +130,59 @@ pub fn parse_yaml(body: &[u8]) -> Result<Value> {
 
 /// A whole object of this kind from the request's body: decoded, checked, defaulted; in the request's version.
 pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
-    let mut value = match body_type(&call.headers)? {
-        BodyType::Json => parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?,
-        _ => parse(call)?,
+    let form = body_type(&call.headers)?;
+    let mut value = match form {
+        BodyType::Yaml => parse(call)?,
+        BodyType::Json | BodyType::Protobuf => {
+            parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?
+        }
     };
     if let Some(why) = unreadable(&mut value).or_else(|| bad_version(&value)) {
         return Err(unrecognized(kind, &call.body, &why));
     }
-    if call.body.first() == Some(&b'{') {
-        complain(call, kind, schema::duplicate_fields(&call.body))?;
-    }
     identify(kind, &mut value)?;
-    finish(call, kind, definition, value)
+    if call.body.first() != Some(&b'{') || strictness(call)? == Strictness::Ignore {
+        return finish(call, kind, definition, value);
+    }
+    let found = if custom::is(kind) {
+        schema::duplicate_fields(&call.body)
+    } else {
+        schema::strict_errors(definition, &call.body)
+    };
+    settle(call, kind, definition, value, Some(found))
 }
 
 /// Check unknown fields and types, then fill in defaults.
-pub fn finish(call: &Call, kind: &KindInfo, definition: &str, mut value: Value) -> Result<Value> {
+pub fn finish(call: &Call, kind: &KindInfo, definition: &str, value: Value) -> Result<Value> {
+    settle(call, kind, definition, value, None)
+}
+
+/// As `finish`, with what a look at the text has found already. What cannot be read at all is told first.
+fn settle(
+    call: &Call,
+    kind: &KindInfo,
+    definition: &str,
+    mut value: Value,
+    found: Option<Vec<String>>,
+) -> Result<Value> {
     if custom::is(kind) {
         let resets = resets_managers(&value);
         let unknown = custom::finish(kind, &mut value).map_err(|why| cannot_handle(kind, &why))?;
-        complain(call, kind, unknown)?;
+        complain(call, kind, found.into_iter().flatten().chain(unknown).collect())?;
         if resets {
             value["metadata"]["managedFields"] = Value::Array(Vec::new());
         }
         single_owners(call, &mut value);
         return Ok(value);
     }
-    if strictness(call)? != Strictness::Ignore {
-        complain(call, kind, schema::unknown_fields(definition, &value))?;
-    }
+    let found = match found {
+        Some(found) => found,
+        None if strictness(call)? == Strictness::Ignore => Vec::new(),
+        None => schema::unknown_fields(definition, &value),
+    };
     let resets = resets_managers(&value);
     schema::normalise(definition, &mut value).map_err(|e| cannot_handle(kind, &e.message))?;
+    complain(call, kind, found)?;
     if resets {
         // Unlike other empty lists this one says something: nobody owns anything.
         value["metadata"]["managedFields"] = Value::Array(Vec::new());

@@ -84,10 +84,6 @@ impl Api {
         let (kind, mut object) = body::to_stored(kind, object);
         let generated =
             text(&object, "/metadata/name").is_empty() && !text(&object, "/metadata/generateName").is_empty();
-        if generated && kind.plural == "pods" && !custom::is(kind) {
-            // Admission names volumes and errors after the pod.
-            name_it(&mut object);
-        }
         admission::mutate_create(self, call, kind, &mut object).await?;
         let shown = |object: &Value| convert::from_stored(request_kind, object).into_owned();
         let asked = || Asked::of(call, "CREATE", request_kind, shown(&object), Value::Null);
@@ -129,7 +125,10 @@ impl Api {
                 Asked::of(call, "CREATE", request_kind, shown(&candidate), Value::Null)
             })
             .await?;
-            match self.store_new(call, kind, &name, candidate, versioned).await {
+            match self
+                .store_new(call, [request_kind, kind], &name, candidate, versioned)
+                .await
+            {
                 Err(error) if error.reason == "AlreadyExists" && generated && attempt < NAME_ATTEMPTS => {}
                 done => return done.map(|output| output.in_version(request_kind)),
             }
@@ -140,7 +139,7 @@ impl Api {
     async fn store_new(
         self: &Arc<Self>,
         call: &Call,
-        kind: &'static KindInfo,
+        [request_kind, kind]: [&'static KindInfo; 2],
         name: &str,
         mut object: Value,
         versioned: bool,
@@ -164,7 +163,7 @@ impl Api {
             services::allocate(self, &mut object, None)?;
         }
         let key = keys::key(kind, &call.route.namespace, name);
-        let taken = |being_deleted| ApiError::already_exists(kind, name, being_deleted);
+        let taken = |being_deleted| ApiError::already_exists(request_kind, name, being_deleted);
         // Looked for before quota, as upstream does not charge for what cannot be made.
         if let Some(existing) = self.store.get(&key) {
             return Err(taken(meta::deleting(&existing.value())));
@@ -175,7 +174,10 @@ impl Api {
             return Ok(Output::made(object));
         }
         if versioned {
-            return Err(ApiError::bad_request(
+            // An error of upstream's store that nobody gives a reason (apiserver `storage/etcd3/store.go`).
+            return Err(ApiError::new(
+                500,
+                "",
                 "resourceVersion should not be set on objects to be created",
             ));
         }

@@ -257,6 +257,17 @@ impl Api {
                 "this namespace may not be deleted",
             ));
         }
+        // Those that upstream makes itself (`pkg/registry/scheduling/priorityclass/storage/storage.go`).
+        if kind.plural == "priorityclasses"
+            && !custom::is(kind)
+            && matches!(name, "system-node-critical" | "system-cluster-critical")
+        {
+            return Err(ApiError::forbidden(
+                kind,
+                name,
+                "this is a system priority class and cannot be deleted",
+            ));
+        }
         let key = keys::key(kind, namespace, name);
         loop {
             let stored = self.fetch(kind, namespace, name)?;

@@ -45,15 +45,16 @@ impl Api {
                 ""
             },
         );
-        let limit = call
-            .query
-            .number("limit")
-            .filter(|l| *l > 0)
-            .map_or(usize::MAX, |l| l as usize);
         let token = call.query.get("continue").map(Continuation::decode).transpose()?;
         let version = call.query.get("resourceVersion").map(parse_version).transpose()?;
         let matching = call.query.get("resourceVersionMatch");
         check_parameters(token.as_ref(), version, matching)?;
+        // Upstream's cache, which answers for version 0, knows no limit (apiserver `storage/cacher/cacher.go` GetList).
+        let limit = call
+            .query
+            .number("limit")
+            .filter(|limit| *limit > 0 && version != Some(0))
+            .map_or(usize::MAX, |limit| limit as usize);
 
         let snapshot = match &token {
             Some(at) => self.store.list_at(&prefix, at.revision).map_err(|_| {
@@ -109,6 +110,18 @@ impl Api {
     }
 }
 
+/// A single object may be asked for as of a revision, too, and is always given as it is now.
+pub fn check_single(call: &Call, current: u64) -> Result<()> {
+    let Some(raw) = call.query.get("resourceVersion").filter(|raw| !raw.is_empty()) else {
+        return Ok(());
+    };
+    match raw.parse::<u64>() {
+        Ok(wanted) if wanted > current => Err(too_large(wanted, current)),
+        Ok(_) => Ok(()),
+        Err(_) => Err(ApiError::new(500, "", not_a_version(raw))),
+    }
+}
+
 fn parse_version(raw: &str) -> Result<u64> {
     raw.parse()
         .map_err(|_| ApiError::bad_request(format!("invalid resource version: {}", not_a_version(raw))))
@@ -137,14 +150,6 @@ fn check_parameters(
     version: Option<u64>,
     matching: Option<&str>,
 ) -> Result<()> {
-    let refuse = |reason, message: &str| {
-        let cause = validation::Cause {
-            reason,
-            field: "resourceVersionMatch".to_owned(),
-            message: message.to_owned(),
-        };
-        Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &[cause]))
-    };
     let Some(matching) = matching else {
         if token.is_some() && version.is_some_and(|v| v > 0) {
             return Err(ApiError::bad_request(
@@ -153,27 +158,37 @@ fn check_parameters(
         }
         return Ok(());
     };
+    let mut causes = Vec::new();
+    let mut refuse = |reason, message: String| {
+        causes.push(validation::Cause {
+            reason,
+            field: "resourceVersionMatch".to_owned(),
+            message,
+        });
+    };
+    let forbidden = "FieldValueForbidden";
     if version.is_none() {
-        return refuse(
-            "FieldValueForbidden",
-            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        );
+        let why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
+        refuse(forbidden, why.to_owned());
     }
     if token.is_some() {
-        return refuse(
-            "FieldValueForbidden",
-            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
-        );
+        let why = "Forbidden: resourceVersionMatch is forbidden when continue is provided";
+        refuse(forbidden, why.to_owned());
     }
     match matching {
         "Exact" if version == Some(0) => refuse(
-            "FieldValueForbidden",
-            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            forbidden,
+            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"".to_owned(),
         ),
-        "Exact" | "NotOlderThan" => Ok(()),
+        "Exact" | "NotOlderThan" => {}
         other => refuse(
             "FieldValueNotSupported",
-            &format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""),
+            format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""),
         ),
+    }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &causes))
     }
 }

@@ -39,7 +39,6 @@ pub fn fill_new(value: &mut Value, generation: bool) {
         "deletionGracePeriodSeconds",
         "selfLink",
         "resourceVersion",
-        "generation",
     ] {
         json::remove(value, &["metadata", gone]);
     }

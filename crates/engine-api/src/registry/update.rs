@@ -209,7 +209,8 @@ impl Api {
             _ => match custom::of(request_kind) {
                 Some(custom) => custom::causes(call, &custom, Some(old), &new),
                 None => {
-                    let mut causes = validation::validate_update(kind.definition, subresource, old, &new);
+                    let mut causes =
+                        validation::validate_update(request_kind.definition, subresource, old, &new);
                     if subresource.is_empty() {
                         causes.extend(admission::causes(kind, Some(old), &new));
                         causes.extend(custom::rule_causes(kind, Some(old), &new));

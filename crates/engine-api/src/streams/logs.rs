@@ -23,8 +23,8 @@ impl Api {
         let options = options(call)?;
         let (_, target) = self.target(call, pods)?;
         if target.node.is_empty() {
-            // Upstream: nothing has run yet, and nothing is said.
-            return Ok(answer::text(200, ""));
+            // Nothing has run yet, and nothing is said (apiserver `endpoints/handlers/responsewriters/writers.go` StreamObject).
+            return Ok(answer::empty(204));
         }
         let stream = self
             .node_streams()?

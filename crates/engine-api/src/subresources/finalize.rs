@@ -30,7 +30,7 @@ impl Api {
             if json::list(&new, "/spec/finalizers").is_empty() {
                 json::remove(&mut new, &["spec", "finalizers"]);
             }
-            let causes = validation::validate_update(kind.definition, "finalize", &stored.value, &new);
+            let causes = validation::validate_update(kind.definition, "finalize", &stored.value(), &new);
             if !causes.is_empty() {
                 return Err(ApiError::invalid_kind(kind, name, &causes));
             }

@@ -19,6 +19,7 @@ mod oracle;
 mod pod_security;
 mod pods;
 mod policies;
+mod questions;
 mod rbac;
 mod resizes;
 mod routes;

@@ -152,7 +152,7 @@ async fn options() {
     let (code, said) = server.fails("POST", MAPS, &versioned).await;
     assert_eq!(
         (code, said.as_str()),
-        (400, "resourceVersion should not be set on objects to be created")
+        (500, "resourceVersion should not be set on objects to be created")
     );
 }
 

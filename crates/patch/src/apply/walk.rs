@@ -1,6 +1,6 @@
 //! Walks over typed values: what fields a value has, how two values differ, their merge, and removal of fields
 //! (structured-merge-diff `typed/{tofieldset,compare,merge,remove}.go`).
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 

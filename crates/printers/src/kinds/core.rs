@@ -251,6 +251,11 @@ fn event(o: &Value, object_field: &str, now: i64) -> Vec<Value> {
         component
     };
     let host = pick(["/source/host", "/deprecatedSource/host"]);
+    let host = if host.is_empty() {
+        text(o, "/reportingInstance")
+    } else {
+        host
+    };
     let source = [component, host]
         .into_iter()
         .filter(|s| !s.is_empty())

@@ -10,11 +10,14 @@ use crate::labels::selector;
 /// What `-o wide` adds to a workload: its containers, their images, the selector of its pods.
 fn wide(workload: &Value) -> [Value; 3] {
     let (names, images) = containers(workload);
-    [
-        names.into(),
-        images.into(),
-        selector(workload.pointer("/spec/selector")).into(),
-    ]
+    let own = workload.pointer("/spec/selector");
+    // A ReplicationController's is no more than labels.
+    let selected = if workload["kind"] == "ReplicationController" {
+        labels(own)
+    } else {
+        selector(own)
+    };
+    [names.into(), images.into(), selected.into()]
 }
 
 pub(super) const DEPLOYMENT: Printer = Printer {
