@@ -20,6 +20,7 @@ use crate::{
     custom::{self, Customs},
     keys,
     metrics::Metrics,
+    openapi,
     query::Query,
     resource_metrics::MetricsSource,
     route::Route,
@@ -49,6 +50,8 @@ pub struct Api {
     pub metrics_source: OnceLock<Arc<dyn MetricsSource>>,
     pub remotes: Remotes,
     pub customs: Arc<Customs>,
+    /// Documents that clients asked for.
+    pub described: openapi::Cache,
     /// Webhooks and policies.
     pub dynamic: Dynamic,
     /// Held while a Service is given addresses and ports.
@@ -173,6 +176,7 @@ impl Api {
             metrics_source: OnceLock::new(),
             remotes: Remotes::default(),
             customs: Arc::default(),
+            described: openapi::Cache::default(),
             dynamic: Dynamic::default(),
             services: tokio::sync::Mutex::default(),
             quotas: tokio::sync::Mutex::default(),

@@ -1,4 +1,4 @@
-//! What this server serves: discovery in both forms, the OpenAPI index, the version.
+//! What this server serves: discovery in both forms, the version.
 use std::{cmp::Reverse, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    aggregation::{Remote, group_version, priority},
+    aggregation::{Remote, priority},
     answer::{self, Body},
     api::{Api, Call},
     convert,
-    custom::{self, Custom},
+    custom::Custom,
     negotiate, resource_metrics,
     status::{ApiError, Result},
 };
@@ -183,37 +183,8 @@ impl Api {
             .flatten()
     }
 
-    /// `/openapi/v3` and the documents below it.
-    pub fn openapi(&self, path: &str) -> Response<Body> {
-        let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
-        if !rest.is_empty() {
-            if let Some((group, version)) = group_version(path) {
-                let customs = self.customs_of(group, version);
-                if !customs.is_empty() {
-                    return answer::json(200, &custom::document(&customs));
-                }
-            }
-            return match schema::openapi_v3(rest) {
-                Some(document) => answer::bytes(200, "application/json", document),
-                None => answer::empty(404),
-            };
-        }
-        let mut index = schema::openapi_v3_index();
-        for ((group, version), remote) in self.remotes.all() {
-            if let Some(url) = &remote.openapi {
-                index["paths"][format!("apis/{group}/{version}")] = json!({"serverRelativeURL": url});
-            }
-        }
-        for custom in self.customs.all() {
-            let path = format!("apis/{}", custom.kind.api_version());
-            let hash = &custom.state;
-            index["paths"][&path] = json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")});
-        }
-        answer::json(200, &index)
-    }
-
     /// The custom kinds of a group version, by name as upstream lists them.
-    fn customs_of(&self, group: &str, version: &str) -> Vec<Arc<Custom>> {
+    pub fn customs_of(&self, group: &str, version: &str) -> Vec<Arc<Custom>> {
         let all = self.customs.all().into_iter();
         all.filter(|c| c.kind.group == group && c.kind.version == version)
             .collect()
@@ -441,31 +412,6 @@ fn aggregated_resource(kind: &'static KindInfo) -> Value {
         entry["subresources"] = subresources.into();
     }
     entry
-}
-
-/// `/openapi/v2`: kubectl asks for it before it says that it does not know a kind. The kinds are described in OpenAPI v3 only;
-/// this document says so and describes none.
-pub fn openapi_v2(call: &Call) -> Response<Body> {
-    const TITLE: &str = "cncfdemo: see /openapi/v3";
-    const VERSION: &str = "v1";
-    let accept = call
-        .headers
-        .get(header::ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    if !accept.contains("proto-openapi.spec.v2") {
-        let body = json!({"swagger": "2.0", "info": {"title": TITLE, "version": VERSION}, "paths": {}});
-        return answer::json(200, &body);
-    }
-    // gnostic's openapi.v2.Document: swagger = 1, info = 2 (title = 1, version = 2), paths = 8.
-    let field = |tag: u8, bytes: &[u8]| [&[tag << 3 | 2, bytes.len() as u8], bytes].concat();
-    let info = [field(1, TITLE.as_bytes()), field(2, VERSION.as_bytes())].concat();
-    let document = [field(1, b"2.0"), field(2, &info), field(8, &[])].concat();
-    answer::bytes(
-        200,
-        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-        document,
-    )
 }
 
 impl Api {

@@ -97,6 +97,7 @@ impl Api {
                     "/healthz",
                     "/livez",
                     "/metrics",
+                    "/openapi/v2",
                     "/openapi/v3",
                     "/openid/v1/jwks",
                     "/readyz",
@@ -121,8 +122,8 @@ impl Api {
                     "id_token_signing_alg_values_supported": ["ES256"],
                 }),
             )),
-            "/openapi/v2" => Ok(discovery::openapi_v2(call)),
-            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => Ok(self.openapi(path)),
+            "/openapi/v2" => Ok(self.openapi_v2(call)),
+            path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => Ok(self.openapi_v3(call)),
             path if is_public(path) => Ok(health(call, path)),
             path => discovery::nothing_here(path),
         }

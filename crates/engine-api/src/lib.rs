@@ -25,6 +25,7 @@ mod keys;
 mod memory;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod options;
 mod outward;
 mod pretty;

@@ -1,5 +1,4 @@
-//! OpenAPI v3 documents, one per group version, as upstream serves them below `/openapi/v3`: the schemas in full; of the paths
-//! what clients look at (kubectl's `explain` and `apply`: kinds, actions, parameters, bodies).
+//! OpenAPI v3 documents, one per group version, as upstream serves them below `/openapi/v3`: schemas and paths.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     kinds::{KindInfo, Subresource, kinds},
-    openapi_paths::add_paths,
-    table::{Table, descriptions},
-    types::{Definition, Field, ListKind, Node, Scalar},
+    openapi_schemas::{Schemas, reference},
+    operations::{Operation, PathItem, paths_of, resources_of},
+    parameters::Parameter,
+    table::Table,
+    types::Definition,
 };
 
 pub(crate) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
@@ -24,21 +25,11 @@ pub fn openapi_v3(group_version_path: &str) -> Option<Vec<u8>> {
     if served.is_empty() {
         return None;
     }
-    let mut paths = Map::new();
-    for kind in &served {
-        add_paths(&mut paths, kind);
-    }
-    let document = json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": crate::VERSION},
-        "paths": paths,
-        "components": {
-            "schemas": Schemas::of(&served),
-            "securitySchemes": {"BearerToken": {
-                "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer Token authentication"
-            }}
-        }
-    });
+    let paths = served
+        .iter()
+        .flat_map(|kind| paths_of(kind))
+        .chain([resources_of(served[0].group, served[0].version)]);
+    let document = document("Kubernetes", crate::VERSION, paths, Schemas::of(&served));
     serde_json::to_vec(&document).ok()
 }
 
@@ -54,7 +45,7 @@ pub fn openapi_v3_paths() -> Vec<String> {
 
 /// The index served at `/openapi/v3`. The hash lets clients cache for good, so it is that of the program's version and data.
 pub fn openapi_v3_index() -> Value {
-    let hash = data_hash();
+    let hash = openapi_state();
     let paths: Map<String, Value> = openapi_v3_paths()
         .into_iter()
         .map(|path| {
@@ -65,8 +56,8 @@ pub fn openapi_v3_index() -> Value {
     json!({ "paths": paths })
 }
 
-/// FNV-1a over the packed data and the crate's version: it changes when a document may.
-fn data_hash() -> String {
+/// Differs when a document of built-in kinds may: FNV-1a over the packed data and the crate's version.
+pub fn openapi_state() -> String {
     let data = [
         include_bytes!("../data/schema.z").as_slice(),
         include_bytes!("../data/descriptions.z"),
@@ -75,7 +66,11 @@ fn data_hash() -> String {
         .into_iter()
         .flatten()
         .chain(env!("CARGO_PKG_VERSION").as_bytes())
-        .chain(include_bytes!("openapi.rs"));
+        .chain(include_bytes!("openapi.rs"))
+        .chain(include_bytes!("openapi_schemas.rs"))
+        .chain(include_bytes!("openapi_v2.rs"))
+        .chain(include_bytes!("operations.rs"))
+        .chain(include_bytes!("parameters.rs"));
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -87,249 +82,110 @@ pub(crate) fn path_of(kind: &KindInfo) -> String {
     format!("{root}/{}", kind.api_version())
 }
 
-/// The schemas of a document while they are collected.
-struct Schemas {
-    texts: Vec<String>,
-    /// Where a definition's description is among the texts; its fields' follow.
-    offsets: Vec<usize>,
-    out: Map<String, Value>,
+/// A document of these paths and definitions.
+pub(crate) fn document(
+    title: &str,
+    version: &str,
+    items: impl Iterator<Item = PathItem>,
+    definitions: Map<String, Value>,
+) -> Value {
+    let paths: Map<String, Value> = items
+        .map(|item| {
+            let rendered = render(&item);
+            (item.url, rendered)
+        })
+        .collect();
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": definitions,
+            "securitySchemes": {"BearerToken": {
+                "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer Token authentication"
+            }}
+        }
+    })
 }
 
-impl Schemas {
-    fn of(served: &[&KindInfo]) -> Map<String, Value> {
-        let table = Table::get();
-        let texts: Vec<String> = descriptions().split('\n').map(unescape).collect();
-        let mut offsets = Vec::with_capacity(table.definitions.len());
-        let mut offset = 0;
-        for definition in &table.definitions {
-            offsets.push(offset);
-            offset += 1 + definition.fields.len();
-        }
-        let mut schemas = Self {
-            texts,
-            offsets,
-            out: Map::new(),
-        };
-        for kind in served {
-            for name in [kind.definition.to_owned(), format!("{}List", kind.definition)] {
-                schemas.add(&name);
-            }
-            for subresource in kind.subresource_table {
-                if let Some(name) = definition_of(subresource) {
-                    schemas.add(name);
-                }
-            }
-        }
-        for name in ["APIResourceList", "DeleteOptions", "Status", "WatchEvent"] {
-            schemas.add(&format!("{META}{name}"));
-        }
-        let patch =
-            "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.";
-        schemas.out.insert(
-            format!("{META}Patch"),
-            json!({ "description": patch, "type": "object" }),
+fn render(item: &PathItem) -> Value {
+    let mut out: Map<String, Value> = item
+        .operations
+        .iter()
+        .map(|(method, operation)| ((*method).to_owned(), render_operation(operation)))
+        .collect();
+    if !item.parameters.is_empty() {
+        out.insert(
+            "parameters".to_owned(),
+            item.parameters.iter().map(render_parameter).collect(),
         );
-        schemas.out
     }
+    out.into()
+}
 
-    fn add(&mut self, name: &str) {
-        let table = Table::get();
-        let Some(index) = table.definitions.iter().position(|d| d.name == name) else {
-            return;
+fn render_parameter(parameter: &Parameter) -> Value {
+    let mut out = json!({"name": parameter.name, "in": if parameter.in_path { "path" } else { "query" },
+        "description": parameter.description, "schema": {"type": parameter.kind, "uniqueItems": true}});
+    if parameter.in_path {
+        out["required"] = true.into();
+    }
+    out
+}
+
+fn render_operation(operation: &Operation) -> Value {
+    let content = |types: &[&str], schema: &Value| -> Value {
+        let of_type = |name: &&str| ((*name).to_owned(), json!({ "schema": schema }));
+        types.iter().map(of_type).collect::<Map<_, _>>().into()
+    };
+    let answer = match &operation.answer {
+        Some(name) => json!({ "$ref": reference(name) }),
+        None => json!({ "type": "string" }),
+    };
+    let mut responses: Map<String, Value> = operation
+        .codes
+        .iter()
+        .map(|code| {
+            let answer =
+                json!({"description": phrase(*code), "content": content(operation.produces, &answer)});
+            (code.to_string(), answer)
+        })
+        .collect();
+    responses.insert("401".to_owned(), json!({ "description": phrase(401) }));
+    let mut out = json!({
+        "operationId": operation.id,
+        "description": operation.description,
+        "responses": responses,
+        "tags": [operation.tag]
+    });
+    if let Some([group, version, kind]) = &operation.gvk {
+        out["x-kubernetes-action"] = operation.action.into();
+        out["x-kubernetes-group-version-kind"] = json!({"group": group, "version": version, "kind": kind});
+    }
+    if !operation.parameters.is_empty() {
+        out["parameters"] = operation.parameters.iter().map(render_parameter).collect();
+    }
+    if let Some((definition, required)) = &operation.body {
+        let types = if operation.consumes.is_empty() {
+            &["*/*"]
+        } else {
+            operation.consumes
         };
-        if self.out.contains_key(name) {
-            return;
-        }
-        let definition = &table.definitions[index];
-        // Taken before its fields are walked, so that a definition that refers to itself ends.
-        self.out.insert(name.to_owned(), Value::Null);
-        let mut properties = Map::new();
-        for (i, field) in definition.fields.iter().enumerate() {
-            let text = self.texts[self.offsets[index] + 1 + i].clone();
-            properties.insert(field.name.to_owned(), self.property(field, text));
-        }
-        let mut schema = Map::new();
-        describe(&mut schema, &self.texts[self.offsets[index]]);
-        schema.insert("type".to_owned(), "object".into());
-        if !properties.is_empty() {
-            schema.insert("properties".to_owned(), properties.into());
-        }
-        let required: Vec<&str> = definition
-            .fields
-            .iter()
-            .filter(|f| f.required)
-            .map(|f| f.name)
-            .collect();
-        if !required.is_empty() {
-            schema.insert("required".to_owned(), required.into());
-        }
-        if definition.atomic {
-            schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
-        }
-        let gvks: Vec<Value> = definition
-            .gvks()
-            .map(|(group, version, kind)| json!({"group": group, "version": version, "kind": kind}))
-            .collect();
-        if !gvks.is_empty() {
-            schema.insert("x-kubernetes-group-version-kind".to_owned(), gvks.into());
-        }
-        self.out.insert(name.to_owned(), schema.into());
-    }
-
-    fn property(&mut self, field: &'static Field, text: String) -> Value {
-        let mut schema = self.node(&field.node);
-        let default = field.key_default().or_else(|| zero_struct(field));
-        // A reference takes no siblings in OpenAPI 3.0.
-        if let Some(reference) = schema.remove("$ref") {
-            if default.is_none() && text.is_empty() {
-                return json!({ "$ref": reference });
-            }
-            schema.insert("allOf".to_owned(), json!([{ "$ref": reference }]));
-        }
-        if let Some(default) = default {
-            schema.insert("default".to_owned(), default);
-        }
-        describe(&mut schema, &text);
-        if matches!(field.node, Node::Scalar(Scalar::String)) {
-            let values: Vec<&str> = field.enum_values().collect();
-            if !values.is_empty() {
-                schema.insert("enum".to_owned(), values.into());
-            }
-        }
-        if let Some(key) = field.patch_merge_key {
-            schema.insert("x-kubernetes-patch-merge-key".to_owned(), key.into());
-        }
-        if !field.patch_strategy.is_empty() {
-            schema.insert(
-                "x-kubernetes-patch-strategy".to_owned(),
-                field.patch_strategy.into(),
-            );
-        }
-        match &field.node {
-            Node::List { kind, .. } if field.list_declared => {
-                let name = match kind {
-                    ListKind::Atomic => "atomic",
-                    ListKind::Set => "set",
-                    ListKind::Map(keys) => {
-                        schema.insert("x-kubernetes-list-map-keys".to_owned(), keys.clone().into());
-                        "map"
-                    }
-                };
-                schema.insert("x-kubernetes-list-type".to_owned(), name.into());
-            }
-            _ => {}
-        }
-        if let Some(atomic) = field.map_type {
-            let name = if atomic { "atomic" } else { "granular" };
-            schema.insert("x-kubernetes-map-type".to_owned(), name.into());
-        }
-        schema.into()
-    }
-
-    fn node(&mut self, node: &'static Node) -> Map<String, Value> {
-        let schema = match node {
-            Node::Object { definition, .. } => {
-                let name = Table::get().at(*definition).name;
-                self.add(name);
-                json!({ "$ref": reference(name) })
-            }
-            Node::List { item, .. } => json!({ "type": "array", "items": self.node(item) }),
-            Node::Map { value, .. } => json!({ "type": "object", "additionalProperties": self.node(value) }),
-            Node::Scalar(scalar) => match scalar {
-                Scalar::String => json!({ "type": "string" }),
-                Scalar::Bytes => json!({ "type": "string", "format": "byte" }),
-                Scalar::Int32 => json!({ "type": "integer", "format": "int32" }),
-                Scalar::Int64 => json!({ "type": "integer", "format": "int64" }),
-                Scalar::Float => json!({ "type": "number", "format": "double" }),
-                Scalar::Bool => json!({ "type": "boolean" }),
-                special => json!({ "$ref": reference(self.special(*special)) }),
-            },
-        };
-        match schema {
-            Value::Object(map) => map,
-            _ => Map::new(),
+        out["requestBody"] = json!({ "content": content(types, &json!({ "$ref": reference(definition) })) });
+        if *required {
+            out["requestBody"]["required"] = true.into();
         }
     }
-
-    /// The definitions that are scalars in the table.
-    fn special(&mut self, scalar: Scalar) -> &'static str {
-        let (name, schema) = match scalar {
-            Scalar::Quantity => (
-                "io.k8s.apimachinery.pkg.api.resource.Quantity",
-                json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }),
-            ),
-            Scalar::IntOrString => (
-                "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
-                json!({ "format": "int-or-string", "oneOf": [{ "type": "integer" }, { "type": "string" }] }),
-            ),
-            Scalar::Time => (
-                "io.k8s.apimachinery.pkg.apis.meta.v1.Time",
-                json!({ "type": "string", "format": "date-time" }),
-            ),
-            Scalar::MicroTime => (
-                "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
-                json!({ "type": "string", "format": "date-time" }),
-            ),
-            Scalar::Duration => (
-                "io.k8s.apimachinery.pkg.apis.meta.v1.Duration",
-                json!({ "type": "string" }),
-            ),
-            Scalar::FieldsV1 => (
-                "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
-                json!({ "type": "object" }),
-            ),
-            _ => (
-                "io.k8s.apimachinery.pkg.runtime.RawExtension",
-                json!({ "type": "object" }),
-            ),
-        };
-        if !self.out.contains_key(name) {
-            let mut schema = schema;
-            let own = self
-                .texts
-                .iter()
-                .rev()
-                .take(16)
-                .find_map(|t| t.strip_prefix(name)?.strip_prefix('\t'));
-            if let (Value::Object(schema), Some(text)) = (&mut schema, own) {
-                describe(schema, text);
-            }
-            self.out.insert(name.to_owned(), schema);
-        }
-        name
-    }
+    out
 }
 
-/// Structs that are always there have `{}` as their default.
-fn zero_struct(field: &Field) -> Option<Value> {
-    let structural = matches!(field.node, Node::Object { .. });
-    (structural && !field.pointer).then(|| json!({}))
-}
-
-fn describe(schema: &mut Map<String, Value>, text: &str) {
-    if !text.is_empty() {
-        schema.insert("description".to_owned(), text.into());
+/// What OpenAPI documents call an answer of this code.
+pub(crate) fn phrase(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        _ => "Unauthorized",
     }
-}
-
-pub(crate) fn reference(name: &str) -> String {
-    format!("#/components/schemas/{name}")
-}
-
-fn unescape(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => match chars.next() {
-                Some('n') => text.push('\n'),
-                Some(other) => text.push(other),
-                None => {}
-            },
-            (c, false) => text.push(c),
-        }
-    }
-    text
 }
 
 /// The definition that a subresource takes and answers; streams have none.

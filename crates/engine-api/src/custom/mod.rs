@@ -21,11 +21,9 @@ use crate::json::{list, text};
 mod body;
 mod conversion;
 mod establish;
-mod openapi;
 
 pub use body::{causes, deprecation, finish, rule_causes, undeclared};
 pub use establish::{begin_deletion, run};
-pub use openapi::document;
 
 /// Where definitions are stored.
 pub const PREFIX: &str = "customresourcedefinitions.apiextensions.k8s.io/";
@@ -57,6 +55,15 @@ impl Custom {
     /// The schema of whole objects.
     pub fn schema(&self) -> &Value {
         &self.version["schema"]["openAPIV3Schema"]
+    }
+
+    /// As OpenAPI documents describe it.
+    pub fn described(&self) -> schema::CustomKind<'_> {
+        schema::CustomKind {
+            kind: self.kind,
+            list_kind: &self.list_kind,
+            schema: self.schema(),
+        }
     }
 
     /// Where `scale` finds replicas wanted, replicas there, and the selector, as JSON pointers.

@@ -15,6 +15,7 @@ mod extensions;
 mod hostile;
 mod https;
 mod objects;
+mod openapi;
 mod oracle;
 mod pod_security;
 mod pods;

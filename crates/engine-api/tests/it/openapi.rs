@@ -1,0 +1,91 @@
+//! OpenAPI documents as clients ask for them, and the scale of a kind whose replicas are elsewhere.
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use crate::common::Server;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+fn definition() -> Value {
+    json!({"metadata": {"name": "tabs.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "tabs", "kind": "Tab"}, "versions": [{"name": "v1", "served": true, "storage": true,
+            "subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {
+                "size": {"type": "integer"}, "color": {"type": "string", "default": "red"}}}}}}}]}})
+}
+
+async fn ask(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
+    let mut request = Request::builder().method("GET").uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::from(Vec::new())).unwrap();
+    let response = server.admin.send(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    (parts.status.as_u16(), parts.headers, body)
+}
+
+#[tokio::test]
+async fn version_2_knows_custom_kinds_while_they_are_there() {
+    const V2: &str = "/openapi/v2";
+    let server = Server::new().await;
+    let document = server.get(V2).await;
+    assert_eq!(document["swagger"], "2.0");
+    assert!(document["definitions"]["com.example.v1.Tab"].is_null());
+    let (_, before, _) = ask(&server, V2, &[]).await;
+    server.ok("POST", DEFINITIONS, &definition()).await;
+    let held = before["etag"].to_str().unwrap();
+    let (code, now, body) = ask(
+        &server,
+        V2,
+        &[("if-none-match", held), ("accept-encoding", "gzip")],
+    )
+    .await;
+    assert_eq!((code, &now["content-encoding"]), (200, &"gzip".parse().unwrap()));
+    let mut text = String::new();
+    GzDecoder::new(&*body).read_to_string(&mut text).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        document["definitions"]["com.example.v1.Tab"]["properties"]["spec"]["properties"]["color"],
+        json!({"type": "string"})
+    );
+    let held = now["etag"].to_str().unwrap();
+    let (code, _, body) = ask(&server, V2, &[("if-none-match", held)]).await;
+    assert_eq!((code, body.len()), (304, 0));
+    // As kubectl asks.
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let (code, headers, body) = ask(&server, V2, &[("accept", accept)]).await;
+    assert_eq!((code, &body[..5]), (200, &b"\x0a\x032.0"[..]));
+    let kind = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    assert_eq!(headers["content-type"], kind);
+    assert_eq!(ask(&server, V2, &[("accept", "text/html")]).await.0, 406);
+}
+
+#[tokio::test]
+async fn the_index_changes_with_every_kind_of_a_version() {
+    let server = Server::new().await;
+    let url = async || {
+        let index = server.get("/openapi/v3").await;
+        let found = &index["paths"]["apis/example.com/v1"]["serverRelativeURL"];
+        found.as_str().unwrap().to_owned()
+    };
+    let mut other = definition();
+    other["metadata"]["name"] = "caps.example.com".into();
+    other["spec"]["names"] = json!({"plural": "caps", "kind": "Cap"});
+    server.ok("POST", DEFINITIONS, &definition()).await;
+    let alone = url().await;
+    server.ok("POST", DEFINITIONS, &other).await;
+    let both = url().await;
+    assert_ne!(alone, both);
+    let document = server.get(&both).await;
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["com.example.v1.Cap"].is_object() && schemas["com.example.v1.TabList"].is_object());
+    let scale = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/tabs/{name}/scale"];
+    assert_eq!(scale["put"]["x-kubernetes-group-version-kind"]["kind"], "Scale");
+}
