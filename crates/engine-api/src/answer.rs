@@ -12,6 +12,7 @@ use crate::{
     negotiate::Format,
     registry::{Output, list::Page},
     status::{ApiError, Result},
+    subresources::scale,
     time,
 };
 
@@ -267,21 +268,15 @@ pub fn partial(object: &Value) -> Value {
 }
 
 /// A Scale, which has no kind of its own in discovery.
-pub fn scale(call: &Call, format: Format, scale: Value) -> Result<Response<Body>> {
-    let kind = KindInfo {
-        group: "autoscaling",
-        version: "v1",
-        kind: "Scale",
-        definition: "io.k8s.api.autoscaling.v1.Scale",
-        ..schema::kinds()[0].clone()
-    };
+pub fn scale(call: &Call, format: Format, object: Value) -> Result<Response<Body>> {
+    let kind = scale::kind();
     // Watches of one know no protobuf, and neither does this.
     let format = if format == Format::Table {
         Format::Table
     } else {
         Format::Json
     };
-    object(call, &kind, format, 200, Output::made(scale))
+    self::object(call, &kind, format, 200, Output::made(object))
 }
 
 fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {

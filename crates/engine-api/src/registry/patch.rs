@@ -189,12 +189,7 @@ impl Api {
         kind: &'static KindInfo,
         subresource: &str,
     ) -> Result<(Output, bool)> {
-        let mut applied = match serde_json::from_slice::<Value>(&call.body) {
-            Ok(value) => value,
-            Err(_) => body::parse_yaml(&call.body)
-                .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {}", e.message)))?,
-        };
-        check_applied(call, kind, &mut applied)?;
+        let applied = applied(call, kind)?;
         let force = call.query.truth("force");
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let writer = Writer::of(call, kind, subresource);
@@ -232,6 +227,17 @@ impl Api {
             .await?;
         Ok((output, false))
     }
+}
+
+/// The object that is applied.
+pub fn applied(call: &Call, kind: &KindInfo) -> Result<Value> {
+    let mut applied = match serde_json::from_slice::<Value>(&call.body) {
+        Ok(value) => value,
+        Err(_) => body::parse_yaml(&call.body)
+            .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {}", e.message)))?,
+    };
+    check_applied(call, kind, &mut applied)?;
+    Ok(applied)
 }
 
 /// What an applied object may not say.
@@ -290,7 +296,6 @@ fn check_applied(call: &Call, kind: &KindInfo, applied: &mut Value) -> Result<()
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    body::identify(kind, applied)?;
     let own = text(applied, "/metadata/name").to_owned();
     if own.is_empty() {
         crate::json::set(applied, &["metadata", "name"], call.route.name.as_str());

@@ -14,7 +14,7 @@ use crate::{
     keys,
     registry::{Output, Writer, body, meta, services, strategy},
     status::{ApiError, Result},
-    subresources::scale::scale_of,
+    subresources::scale::{replicas_of, scale_of},
 };
 
 /// Attempts of an update that does not name a resource version.
@@ -27,6 +27,8 @@ pub enum Tracking {
     Update,
     /// The same, by the subresource `scale`.
     Scale,
+    /// The change of the scale did it already (apply).
+    ScaleApplied,
     /// The change did it already (apply), or leaves ownership alone (binding).
     Done,
 }
@@ -159,16 +161,22 @@ impl Api {
         if !takes_a_part {
             strategy::before_update(request_kind, subresource, &mut new, &current);
         }
-        let by = if tracking == Tracking::Scale {
+        let by = if matches!(tracking, Tracking::Scale | Tracking::ScaleApplied) {
             "scale"
         } else {
             subresource
         };
-        if tracking != Tracking::Done {
-            let writer = Writer::of(call, request_kind, by);
-            custom::with_typing(request_kind, |typing| {
+        let writer = Writer::of(call, request_kind, by);
+        match tracking {
+            Tracking::Update => custom::with_typing(request_kind, |typing| {
                 ::patch::track_update(typing, Some(&current), &mut new, &writer.manager());
-            });
+            }),
+            Tracking::Scale => {
+                let path = replicas_of(request_kind);
+                let path: Vec<&str> = path.split('/').skip(1).collect();
+                ::patch::track_scale(&current, &mut new, &path, &writer.manager());
+            }
+            Tracking::ScaleApplied | Tracking::Done => {}
         }
         if takes_a_part {
             strategy::before_update(request_kind, subresource, &mut new, &current);

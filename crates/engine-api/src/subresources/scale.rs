@@ -10,12 +10,28 @@ use crate::{
     custom,
     json::{number, set, text},
     registry::{
-        body,
-        patch::{PatchType, apply_plain, patch_error},
+        Writer, body,
+        patch::{self, PatchType, apply_plain, patch_error},
         update::Tracking,
     },
     status::{ApiError, Result},
 };
+
+/// What a Scale is to those who read and write kinds; it has none of its own in discovery.
+pub fn kind() -> KindInfo {
+    KindInfo {
+        group: "autoscaling",
+        version: "v1",
+        kind: "Scale",
+        definition: "io.k8s.api.autoscaling.v1.Scale",
+        ..schema::kinds()[0].clone()
+    }
+}
+
+/// Where objects of a kind have the number of their replicas, as a JSON pointer.
+pub fn replicas_of(kind: &KindInfo) -> String {
+    custom::of(kind).map_or_else(|| "/spec/replicas".to_owned(), |custom| custom.scale()[0].clone())
+}
 
 /// The Scale of an object.
 pub fn scale_of(kind: &KindInfo, object: &Value) -> Value {
@@ -73,6 +89,13 @@ pub fn scale_of(kind: &KindInfo, object: &Value) -> Value {
     scale
 }
 
+/// How a scale is to change.
+enum Sent {
+    Whole(Value),
+    Patch(PatchType),
+    Applied(Value, Writer),
+}
+
 impl Api {
     /// Read, replace or patch the scale of an object.
     pub async fn scale(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Value> {
@@ -80,28 +103,41 @@ impl Api {
         if call.route.verb == "get" {
             return Ok(scale_of(kind, &self.fetch(kind, namespace, name)?.value()));
         }
-        let put = if call.route.verb == "update" {
-            Some(body::parse(call)?)
+        let sent = if call.route.verb == "update" {
+            Sent::Whole(body::parse(call)?)
         } else {
-            None
+            match PatchType::of(call)? {
+                PatchType::Apply => {
+                    let namespaced = kind.namespaced;
+                    let applied = patch::applied(
+                        call,
+                        &KindInfo {
+                            namespaced,
+                            ..self::kind()
+                        },
+                    )?;
+                    Sent::Applied(applied, Writer::of(call, kind, "scale"))
+                }
+                plain => Sent::Patch(plain),
+            }
         };
-        let patch_type = if put.is_none() {
-            Some(PatchType::of(call)?)
-        } else {
-            None
-        };
+        let path = replicas_of(kind);
+        let path: Vec<&str> = path.split('/').skip(1).collect();
         let change = |current: &Value| {
             let scale = scale_of(kind, current);
-            let wanted = match (&put, patch_type) {
-                (Some(wanted), _) => wanted.clone(),
-                (None, Some(PatchType::Apply) | None) => {
-                    return Err(ApiError::unsupported(
-                        "server-side apply of the scale subresource is not supported here",
-                    ));
+            let mut changed = current.clone();
+            let wanted = match &sent {
+                Sent::Whole(wanted) => wanted.clone(),
+                Sent::Patch(plain) => {
+                    apply_plain(*plain, self::kind().definition, &scale, &call.body).map_err(patch_error)?
                 }
-                (None, Some(plain)) => {
-                    apply_plain(plain, "io.k8s.api.autoscaling.v1.Scale", &scale, &call.body)
-                        .map_err(patch_error)?
+                Sent::Applied(applied, writer) => {
+                    let force = call.query.truth("force");
+                    let (new, owners) =
+                        ::patch::apply_scale(current, &scale, &path, applied, &writer.manager(), force)
+                            .map_err(patch_error)?;
+                    set(&mut changed, &["metadata", "managedFields"], owners);
+                    new
                 }
             };
             let own = text(&wanted, "/metadata/name");
@@ -126,9 +162,6 @@ impl Api {
                 };
                 return Err(ApiError::invalid("autoscaling", "Scale", name, &[cause]));
             }
-            let mut changed = current.clone();
-            let path = custom::of(kind).map_or_else(|| "/spec/replicas".to_owned(), |c| c.scale()[0].clone());
-            let path: Vec<&str> = path.split('/').skip(1).collect();
             set(&mut changed, &path, replicas);
             let version = text(&wanted, "/metadata/resourceVersion");
             if !version.is_empty() {
@@ -136,7 +169,11 @@ impl Api {
             }
             Ok(changed)
         };
-        let output = self.change(call, kind, "", Tracking::Scale, change).await?;
+        let tracking = match sent {
+            Sent::Applied(..) => Tracking::ScaleApplied,
+            _ => Tracking::Scale,
+        };
+        let output = self.change(call, kind, "", tracking, change).await?;
         Ok(scale_of(kind, &output.value()))
     }
 }

@@ -89,3 +89,52 @@ async fn the_index_changes_with_every_kind_of_a_version() {
     let scale = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/tabs/{name}/scale"];
     assert_eq!(scale["put"]["x-kubernetes-group-version-kind"]["kind"], "Scale");
 }
+
+#[tokio::test]
+async fn an_applied_scale_owns_replicas_wherever_they_are() {
+    const TABS: &str = "/apis/example.com/v1/namespaces/default/tabs";
+    let server = Server::new().await;
+    server.ok("POST", DEFINITIONS, &definition()).await;
+    let tab = json!({"apiVersion": "example.com/v1", "kind": "Tab", "metadata": {"name": "a"}, "spec": {"size": 1}});
+    server
+        .ok("POST", &format!("{TABS}?fieldManager=maker"), &tab)
+        .await;
+    let apply = async |replicas: i64, parameters: &str| {
+        let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": replicas}});
+        let request = Request::builder()
+            .method("PATCH")
+            .uri(format!("{TABS}/a/scale?fieldManager=hpa{parameters}"))
+            .header("content-type", "application/apply-patch+yaml");
+        let request = request.body(Body::from(scale.to_string().into_bytes())).unwrap();
+        let response = server.admin.send(request).await.unwrap();
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (code, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (code, refused) = apply(5, "").await;
+    assert_eq!(code, 409, "{refused}");
+    assert_eq!(
+        refused["message"],
+        "Apply failed with 1 conflict: conflict with \"maker\" using autoscaling/v1: .spec.replicas"
+    );
+    let (code, scale) = apply(5, "&force=true").await;
+    assert_eq!((code, &scale["spec"]["replicas"]), (200, &json!(5)));
+    let now = server.get(&format!("{TABS}/a")).await;
+    assert_eq!(now["spec"]["size"], 5);
+    let owner = &now["metadata"]["managedFields"][0];
+    assert_eq!(
+        (
+            &owner["manager"],
+            &owner["operation"],
+            &owner["subresource"],
+            &owner["apiVersion"]
+        ),
+        (
+            &json!("hpa"),
+            &json!("Apply"),
+            &json!("scale"),
+            &json!("example.com/v1")
+        )
+    );
+    assert_eq!(owner["fieldsV1"], json!({"f:spec": {"f:size": {}}}));
+}

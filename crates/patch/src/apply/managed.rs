@@ -140,7 +140,12 @@ pub(crate) fn decode(entries: Option<&Value>) -> Result<Managers, String> {
 
 /// Write entries: appliers first, then by time, name, version and subresource.
 pub(crate) fn encode(managers: &Managers, object: &mut Value) {
-    let mut sorted: Vec<_> = managers.iter().collect();
+    encode_all(managers.iter(), object);
+}
+
+/// The same of entries of which several may have one name.
+pub(crate) fn encode_all<'m>(entries: impl Iterator<Item = (&'m Id, &'m Owned)>, object: &mut Value) {
+    let mut sorted: Vec<_> = entries.collect();
     sorted.sort_by_key(|(id, owned)| {
         (
             !id.applied,

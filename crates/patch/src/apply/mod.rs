@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
 use managed::{Id, Managers};
+pub use scale::{apply_scale, track_scale};
 pub use typed::Typing;
 use updater::{Contested, Updater};
 
@@ -126,8 +127,8 @@ pub fn check_applied<'a>(typing: impl Into<Typing<'a>>, applied: &Value) -> Resu
 /// After a create, update or patch: give the fields that differ between `old` and `new` to the manager (operation
 /// Update), take them from the others; writes `metadata.managedFields` of `new`. A no-op leaves managedFields as they were.
 ///
-/// For the subresource `scale` the objects are those of the parent. Managed fields in `new` count as set by the client; those
-/// written through a subresource are ignored.
+/// Managed fields in `new` count as set by the client; those written through a subresource are ignored. For the subresource
+/// `scale` there is [`track_scale`].
 pub fn track_update<'a>(
     typing: impl Into<Typing<'a>>,
     old: Option<&Value>,
@@ -151,13 +152,9 @@ pub fn track_update<'a>(
         return;
     }
     let id = Id::updater(manager);
-    if manager.subresource == "scale" {
-        scale::update(&before, new, &mut managers, &id);
-    } else {
-        let updater = Updater::new(typing, manager.api_version, manager.subresource);
-        let after = typing.go_view(new);
-        updater.update(&before, &after, &mut managers, &id, manager.time);
-    }
+    let updater = Updater::new(typing, manager.api_version, manager.subresource);
+    let after = typing.go_view(new);
+    updater.update(&before, &after, &mut managers, &id, manager.time);
     managed::cap(&mut managers);
     managed::encode(&managers, new);
 }

@@ -1,7 +1,7 @@
 //! Server-side apply as recorded on upstream Kubernetes 1.36 (conformance case 03), and rules of the documentation.
 use serde_json::{Value, json};
 
-use super::{Manager, apply, track_update};
+use super::{Manager, apply, apply_scale, track_scale, track_update};
 use crate::PatchError;
 
 const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
@@ -69,8 +69,31 @@ impl Server {
         schema::normalise(self.definition, &mut object).unwrap();
         schema::set_defaults(self.definition, &mut object);
         let manager = manager(name, self.api_version(), subresource, &time);
-        track_update(self.definition, self.object.as_ref(), &mut object, &manager);
+        match &self.object {
+            Some(old) if subresource == "scale" => {
+                track_scale(old, &mut object, &["spec", "replicas"], &manager);
+            }
+            old => track_update(self.definition, old.as_ref(), &mut object, &manager),
+        }
         self.store(object);
+    }
+
+    /// Apply a Scale of so many replicas.
+    fn scale(&mut self, name: &str, replicas: u32, force: bool) -> Result<(), PatchError> {
+        let time = self.time();
+        let manager = manager(name, self.api_version(), "scale", &time);
+        let mut object = self.object().clone();
+        let scale = |replicas: &Value| {
+            json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"},
+            "spec": {"replicas": replicas}})
+        };
+        let path = ["spec", "replicas"];
+        let (live, applied) = (scale(&object["spec"]["replicas"]), scale(&replicas.into()));
+        let (new, owners) = apply_scale(&object, &live, &path, &applied, &manager, force)?;
+        object["spec"]["replicas"] = new["spec"]["replicas"].clone();
+        object["metadata"]["managedFields"] = owners;
+        self.store(object);
+        Ok(())
     }
 
     fn object(&self) -> &Value {
@@ -174,6 +197,40 @@ fn scaling_takes_the_replicas() {
     assert_eq!(
         conflicts(error),
         [r#"conflict with "hpa" with subresource "scale" using apps/v1: .spec.replicas"#]
+    );
+}
+
+#[test]
+fn an_applied_scale_owns_the_replicas() {
+    let mut server = Server::new(DEPLOYMENT);
+    server.apply("kubectl", &deployment(Some(1)), false).unwrap();
+    let error = server.scale("hpa", 5, false).unwrap_err();
+    assert_eq!(conflicts(error), [r#"conflict with "kubectl": .spec.replicas"#]);
+    // The same number is shared.
+    server.scale("hpa", 1, false).unwrap();
+    let owners = [
+        r#"hpa Apply {"f:spec":{"f:replicas":{}}}"#.to_owned(),
+        format!(r#"kubectl Apply {{"f:spec":{{"f:replicas":{{}},{TEMPLATE}}}"#),
+    ];
+    assert_eq!(server.owners(), owners);
+    server.scale("hpa", 5, true).unwrap();
+    assert_eq!(server.object()["spec"]["replicas"], 5);
+    assert_eq!(
+        server.owners(),
+        [
+            r#"hpa Apply {"f:spec":{"f:replicas":{}}}"#.to_owned(),
+            format!(r#"kubectl Apply {{"f:spec":{{{TEMPLATE}}}"#),
+        ]
+    );
+    let entry = &server.object()["metadata"]["managedFields"][0];
+    assert_eq!(
+        (&entry["apiVersion"], &entry["subresource"]),
+        (&"apps/v1".into(), &"scale".into())
+    );
+    let error = server.apply("kubectl", &deployment(Some(1)), false).unwrap_err();
+    assert_eq!(
+        conflicts(error),
+        [r#"conflict with "hpa" with subresource "scale": .spec.replicas"#]
     );
 }
 
