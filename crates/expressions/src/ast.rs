@@ -43,6 +43,11 @@ pub enum Kind {
         optional: Vec<bool>,
     },
     Map(Vec<Entry>),
+    /// `Name{field: value}`
+    Struct {
+        name: String,
+        fields: Vec<FieldValue>,
+    },
     And(Vec<Node>),
     Or(Vec<Node>),
     Conditional(Box<[Node; 3]>),
@@ -74,6 +79,15 @@ pub struct Entry {
     pub optional: bool,
 }
 
+/// `field: value`, or `?field: value` when optional.
+#[derive(Debug)]
+pub struct FieldValue {
+    pub at: usize,
+    pub name: String,
+    pub value: Node,
+    pub optional: bool,
+}
+
 /// What a loop makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -99,6 +113,18 @@ pub struct Loop {
 }
 
 impl Node {
+    /// `a.b.c` as a name.
+    pub fn dotted(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Ident(name) => Some(name.clone()),
+            Kind::Select { operand, field, how } if *how != Selection::Optional => {
+                let inner = operand.dotted()?;
+                Some(format!("{inner}.{field}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Everything directly below.
     pub fn children(&self) -> Vec<&Node> {
         match &self.kind {
@@ -107,6 +133,7 @@ impl Node {
             Kind::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
             Kind::List { items, .. } | Kind::And(items) | Kind::Or(items) => items.iter().collect(),
             Kind::Map(entries) => entries.iter().flat_map(|e| [&e.key, &e.value]).collect(),
+            Kind::Struct { fields, .. } => fields.iter().map(|f| &f.value).collect(),
             Kind::Conditional(parts) => parts.iter().collect(),
             Kind::Loop(l) => [&l.range, &l.body].into_iter().chain(&l.filter).collect(),
             Kind::Within { target, body, .. } => vec![target, body],

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Environment,
-    ast::{Call, Form, Kind, Loop, Node, Selection},
+    ast::{Call, FieldValue, Form, Kind, Loop, Node, Selection},
     declarations::{Overload, TYPES, overloads},
     functions::time,
     issue::Issue,
@@ -80,6 +80,10 @@ impl Checker<'_> {
                 }
                 Type::map(key.unwrap_or(Type::Dyn), value.unwrap_or(Type::Dyn))
             }
+            Kind::Struct { name, fields } => {
+                let name = name.clone();
+                self.structure(at, &name, fields)
+            }
             Kind::And(terms) => self.terms(at, "_&&_", terms),
             Kind::Or(terms) => self.terms(at, "_||_", terms),
             Kind::Conditional(parts) => self.conditional(at, parts),
@@ -106,6 +110,30 @@ impl Checker<'_> {
                 }
             }
         }
+    }
+
+    /// An object that the expression makes. Only patches are made of such.
+    fn structure(&mut self, at: usize, name: &str, fields: &mut [FieldValue]) -> Type {
+        let Some(kind) = self.environment.structure(name) else {
+            return self.issue(at, format!("undeclared reference to '{name}' (in container '')"));
+        };
+        for field in fields {
+            let mut given = self.node(&mut field.value);
+            if field.optional {
+                given = self.unwrapped(field.value.at, given);
+            }
+            let wanted = kind.field(&field.name);
+            if wanted.as_ref().is_none_or(|wanted| !wanted.takes(&given)) {
+                // Upstream's types say of fields that they do not know that they have a type without a name.
+                let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
+                let message = format!(
+                    "expected type of field '{}' is '{wanted}' but provided type is '{given}'",
+                    field.name
+                );
+                self.issue(field.at, message);
+            }
+        }
+        Type::Object(kind)
     }
 
     /// The type below an optional one.
@@ -251,7 +279,7 @@ impl Checker<'_> {
 
     /// A variable, a type, or a field of something.
     fn path(&mut self, node: &mut Node) -> Type {
-        if let Some(name) = dotted(node)
+        if let Some(name) = node.dotted()
             && let Some(kind) = self.named(&name)
         {
             let tested = matches!(
@@ -306,8 +334,8 @@ impl Checker<'_> {
         let found = match inside {
             Type::Dyn => Type::Dyn,
             Type::Map(map) => map.value.clone(),
-            Type::Object(object) => match object.fields.get(field) {
-                Some(found) => found.kind.clone(),
+            Type::Object(object) => match object.field(field) {
+                Some(found) => found,
                 None => return self.issue(at, format!("undefined field '{field}'")),
             },
             other => return self.issue(at, format!("type '{other}' does not support field selection")),
@@ -326,7 +354,7 @@ impl Checker<'_> {
         };
         // A function of a library: `sets.contains`.
         if let Some(target) = &call.target
-            && let Some(name) = dotted(target)
+            && let Some(name) = target.dotted()
             && self.named(&name).is_none_or(|kind| kind == Type::Kind)
         {
             let whole = format!("{name}.{}", call.function);
@@ -396,18 +424,6 @@ fn literal(value: &Value<'_>) -> Type {
         Value::Bytes(_) => Type::Bytes,
         Value::Type(_) => Type::Kind,
         _ => Type::Dyn,
-    }
-}
-
-/// `a.b.c` as a name.
-fn dotted(node: &Node) -> Option<String> {
-    match &node.kind {
-        Kind::Ident(name) => Some(name.clone()),
-        Kind::Select { operand, field, how } if *how != Selection::Optional => {
-            let inner = dotted(operand)?;
-            Some(format!("{inner}.{field}"))
-        }
-        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
 
 pub const LIST: u64 = 10;
 pub const MAP: u64 = 30;
+pub const STRUCT: u64 = 40;
 /// `common.StringTraversalCostFactor` and `common.RegexStringLengthCostFactor`, as fractions.
 const TRAVERSAL: u64 = 10;
 const REGEX: u64 = 4;
@@ -61,9 +62,26 @@ pub fn call(function: &str, args: &[Value<'_>]) -> u64 {
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
             args.first().map_or(0, |list| traverse_value(list, PER_CALL))
         }
-        "url" | "isURL" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR"
-        | "quantity" | "isQuantity" | "semver" | "isSemver" | "startsWith" | "endsWith" | "bytes"
-        | "strings.quote" | "ip" | "charAt" => traversal(size(0)).max(1),
+        "url"
+        | "isURL"
+        | "lowerAscii"
+        | "upperAscii"
+        | "substring"
+        | "trim"
+        | "cidr"
+        | "isIP"
+        | "isCIDR"
+        | "quantity"
+        | "isQuantity"
+        | "semver"
+        | "isSemver"
+        | "startsWith"
+        | "endsWith"
+        | "bytes"
+        | "strings.quote"
+        | "jsonpatch.escapeKey"
+        | "ip"
+        | "charAt" => traversal(size(0)).max(1),
         "string" => match args {
             [Value::Bytes(_)] => traversal(size(0)).max(1),
             _ => 1,

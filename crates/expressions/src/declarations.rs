@@ -134,6 +134,7 @@ list(string).join() string
 list(string).join(string) string
 string.format(list(dyn)) string
 strings.quote(string) string
+jsonpatch.escapeKey(string) string
 string.find(string) string
 string.findAll(string) list(string)
 string.findAll(string,int) list(string)
@@ -373,7 +374,7 @@ fn declaration(line: &str) -> (String, Overload) {
     }
     let (before, params) = (&call[..open], &call[open + 1..call.len() - 1]);
     let mut params: Vec<Type> = parts(params).into_iter().map(kind).collect();
-    let namespaced = ["strings.", "lists.", "sets.", "format.", "ip.is"];
+    let namespaced = ["strings.", "lists.", "sets.", "format.", "ip.is", "jsonpatch."];
     let of_optional = before.starts_with("optional.");
     let dot = before
         .rfind('.')

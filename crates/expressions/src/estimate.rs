@@ -127,6 +127,14 @@ impl Estimator<'_> {
                     ..Known::default()
                 }
             }
+            Kind::Struct { fields, .. } => {
+                let parts: Vec<Known> = fields.iter().map(|field| self.node(&field.value)).collect();
+                Known {
+                    cost: sum(&parts).saturating_add(cost::STRUCT),
+                    size: Some(fields.len() as u64),
+                    ..Known::default()
+                }
+            }
             Kind::And(terms) | Kind::Or(terms) => {
                 let terms: Vec<Known> = terms.iter().map(|term| self.node(term)).collect();
                 Known::scalar(sum(&terms))
@@ -296,7 +304,14 @@ impl Estimator<'_> {
                 known.size = Some(whole);
                 cost::traversal(whole)
             }
-            "lowerAscii" | "upperAscii" | "substring" | "trim" | "url" | "strings.quote" | "string"
+            "lowerAscii"
+            | "upperAscii"
+            | "substring"
+            | "trim"
+            | "url"
+            | "strings.quote"
+            | "jsonpatch.escapeKey"
+            | "string"
             | "bytes" => {
                 known.size = Some(size(0));
                 cost::traversal(size(0)).max(1)

@@ -5,10 +5,10 @@ use std::{
 };
 
 use crate::{
-    ast::{Call, Entry, Form, Kind, Loop, Node, Selection},
+    ast::{Call, Entry, FieldValue, Form, Kind, Loop, Node, Selection},
     cost, functions,
     types::Identity,
-    value::{Key, List, Map, Value},
+    value::{Key, List, Map, Struct, Value},
 };
 
 /// Why there is no result.
@@ -155,6 +155,7 @@ impl<'p, 'a> Run<'p, '_, 'a> {
             Kind::Call(call) => self.call(call),
             Kind::List { items, optional } => self.list(items, optional),
             Kind::Map(entries) => self.map(entries),
+            Kind::Struct { name, fields } => self.structure(name, fields),
             Kind::And(terms) => self.terms(terms, false),
             Kind::Or(terms) => self.terms(terms, true),
             Kind::Conditional(parts) => match self.node(&parts[0])? {
@@ -194,10 +195,11 @@ impl<'p, 'a> Run<'p, '_, 'a> {
             Value::Optional(Some(inner)) => ((*inner).clone(), true),
             other => (other, false),
         };
-        let Value::Map(map) = inside else {
-            return Err(no_overload());
+        let found = match &inside {
+            Value::Map(map) => map.field(field),
+            Value::Struct(made) => made.fields.get(field).cloned(),
+            _ => return Err(no_overload()),
         };
-        let found = map.field(field);
         match how {
             Selection::Test => Ok(Value::Bool(found.is_some())),
             _ if was_optional || how == Selection::Optional => Ok(Value::Optional(found.map(Arc::new))),
@@ -242,6 +244,24 @@ impl<'p, 'a> Run<'p, '_, 'a> {
         }
         self.pay(cost::MAP)?;
         Ok(Value::Map(Map::Made(Arc::new(made))))
+    }
+
+    fn structure(&mut self, name: &str, fields: &'p [FieldValue]) -> Done<'a> {
+        let mut made = BTreeMap::new();
+        for field in fields {
+            let value = match (field.optional, self.node(&field.value)?) {
+                (false, value) => value,
+                (true, Value::Optional(Some(value))) => (*value).clone(),
+                (true, Value::Optional(None)) => continue,
+                (true, _) => return Err(no_overload()),
+            };
+            made.insert(field.name.clone(), value);
+        }
+        self.pay(cost::STRUCT)?;
+        Ok(Value::Struct(Arc::new(Struct {
+            name: name.to_owned(),
+            fields: made,
+        })))
     }
 
     /// Who decides wins over who fails.

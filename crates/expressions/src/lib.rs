@@ -35,7 +35,7 @@ pub use issue::{Issue, display};
 pub use parser::parse;
 pub use pattern::{WRITTEN as LARGEST_PATTERN, pattern};
 pub use types::{Field, Identity, ListType, MapType, ObjectType, Type, escape};
-pub use value::{Key, List, Map, Text, Value};
+pub use value::{Key, List, Map, Struct, Text, Value};
 
 /// What one evaluation may cost (`k8s.io/apiserver/pkg/apis/cel/config.go` PerCallLimit).
 pub const PER_CALL: u64 = 1_000_000;
@@ -43,6 +43,16 @@ pub const PER_CALL: u64 = 1_000_000;
 /// The type of `authorizer`.
 pub fn authorizer_type() -> Type {
     Type::Opaque(declarations::AUTHORIZER)
+}
+
+/// The type of the object that is patched.
+pub fn patched_type() -> Type {
+    types::patch_type("Object").map_or(Type::Dyn, Type::Object)
+}
+
+/// The type of a step of a JSON patch.
+pub fn json_patch_type() -> Type {
+    types::patch_type("JSONPatch").map_or(Type::Dyn, Type::Object)
 }
 
 /// The type of `authorizer.requestResource`.
@@ -54,6 +64,8 @@ pub fn resource_check_type() -> Type {
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Type>,
+    /// Whether expressions may make what patches consist of.
+    patches: bool,
 }
 
 impl Environment {
@@ -62,6 +74,18 @@ impl Environment {
     pub fn with(mut self, name: &str, kind: Type) -> Self {
         self.variables.insert(name.to_owned(), kind);
         self
+    }
+
+    /// With `Object{}`, its parts and `JSONPatch{}`.
+    #[must_use]
+    pub fn with_patches(mut self) -> Self {
+        self.patches = true;
+        self
+    }
+
+    /// The type of an object that an expression makes by its name.
+    fn structure(&self, name: &str) -> Option<Arc<ObjectType>> {
+        types::patch_type(name).filter(|_| self.patches)
     }
 
     fn variable(&self, name: &str) -> Option<&Type> {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    ast::{Call, Entry, Kind, Node, Selection},
+    ast::{Call, Entry, FieldValue, Kind, Node, Selection},
     issue::Issue,
     lexer::{Token, tokens},
     macros,
@@ -285,10 +285,41 @@ impl Parser {
                 let index = self.expression()?;
                 self.want("]")?;
                 operand = call(at, function, None, vec![operand, index])?;
+            } else if self.is("{")
+                && let Some(name) = operand.dotted()
+            {
+                self.next += 1;
+                operand = self.structure(at, name)?;
             } else {
                 return Ok(operand);
             }
         }
+    }
+
+    /// The fields of an object up to the closing bracket.
+    fn structure(&mut self, at: usize, name: String) -> Parsed {
+        let mut fields = Vec::new();
+        while !self.eat("}") {
+            let optional = self.eat("?");
+            let Token::Ident(name) = self.peek().clone() else {
+                return Err(self.unexpected("IDENTIFIER"));
+            };
+            self.next += 1;
+            let at = self.at();
+            self.want(":")?;
+            let value = self.expression()?;
+            fields.push(FieldValue {
+                at,
+                name,
+                value,
+                optional,
+            });
+            if !self.eat(",") {
+                self.want("}")?;
+                break;
+            }
+        }
+        node(at, Kind::Struct { name, fields })
     }
 
     /// Up to the closing bracket.

@@ -3,6 +3,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
+mod patches;
+
 struct Here<'v>(&'v Json, Type);
 
 impl<'v> Scope<'v> for Here<'v> {
@@ -80,6 +82,7 @@ const TRUE: &[&str] = &[
     "'%s'.format([[dyn(1), 'a', {'b': null}]]) == '[1, a, {b: null}]' && '%e'.format([1234.5]) == '1.234500e+03'",
     r"'ÄB'.matches('(?i)^äb$') && 'é1'.matches('^\\p{L}\\d$') && 'x_9'.matches('^(?i)\\.?[a-z_][a-z_0-9]*$')",
     "strings.quote('a\"b') == '\"a\\\\\"b\"'",
+    "jsonpatch.escapeKey('k8s.io/my~label') == 'k8s.io~1my~0label'",
     "'abc 123'.find('[0-9]+') == '123' && 'a1b2'.findAll('[0-9]') == ['1', '2'] && 'a1b2'.findAll('[0-9]', 1) == ['1']",
     // Lists, sets, optional values.
     "[1, 2].isSorted() && ![2, 1].isSorted() && [1, 2].sum() == 3 && [1.5].sum() == 1.5 && [].sum() == 0",

@@ -79,6 +79,44 @@ pub struct ObjectType {
     pub fields: BTreeMap<String, Field>,
 }
 
+impl ObjectType {
+    /// The type of a field, if there is one. What patches are made of takes any (`k8s.io/apiserver/pkg/cel/mutation/dynamic`).
+    pub(crate) fn field(&self, name: &str) -> Option<Type> {
+        match self.fields.get(name) {
+            Some(field) => Some(field.kind.clone()),
+            None => is_patched(&self.name).then_some(Type::Dyn),
+        }
+    }
+}
+
+/// Whether this is the type of the object that is patched, or of a part of it.
+fn is_patched(name: &str) -> bool {
+    name == "Object" || name.starts_with("Object.")
+}
+
+/// The types of which patches are made, by name: `Object` and its parts, and `JSONPatch` (`k8s.io/apiserver/pkg/cel/mutation`).
+pub(crate) fn patch_type(name: &str) -> Option<Arc<ObjectType>> {
+    let fields: &[(&str, Type)] = match name {
+        "JSONPatch" => &[
+            ("op", Type::String),
+            ("path", Type::String),
+            ("from", Type::String),
+            ("value", Type::Dyn),
+        ],
+        _ if is_patched(name) => &[],
+        _ => return None,
+    };
+    let fields = fields.iter().map(|(name, kind)| {
+        let json = (*name).to_owned();
+        let kind = kind.clone();
+        (json.clone(), Field { json, kind })
+    });
+    Some(Arc::new(ObjectType {
+        name: name.to_owned(),
+        fields: fields.collect(),
+    }))
+}
+
 /// A field of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {

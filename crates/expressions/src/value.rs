@@ -71,6 +71,56 @@ pub enum Key {
     String(String),
 }
 
+/// An object that an expression made by the name of its type.
+#[derive(Debug)]
+pub struct Struct<'a> {
+    /// The name of the type.
+    pub name: String,
+    /// What its fields were given.
+    pub fields: BTreeMap<String, Value<'a>>,
+}
+
+impl Struct<'_> {
+    fn equals(&self, other: &Self, left: &mut u64) -> bool {
+        self.name == other.name
+            && self.fields.len() == other.fields.len()
+            && self.fields.iter().all(|(name, value)| {
+                let theirs = other.fields.get(name);
+                theirs.is_some_and(|theirs| value.equals(theirs, left))
+            })
+    }
+
+    /// What is wrong with the names of types below: each has to be that of the field it stands in
+    /// (`k8s.io/apiserver/pkg/cel/mutation/dynamic/objects.go` CheckTypeNamesMatchFieldPathNames).
+    pub fn misnamed(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        self.check(&self.name, &mut wrong);
+        wrong
+    }
+
+    fn check(&self, wanted: &str, wrong: &mut Vec<String>) {
+        if self.name != wanted {
+            wrong.push(format!(
+                "unexpected type name {:?}, expected {wanted:?}, which matches field name path from root Object type",
+                self.name
+            ));
+        }
+        for (field, value) in &self.fields {
+            check_below(value, &format!("{wanted}.{field}"), wrong);
+        }
+    }
+}
+
+/// Lists and maps have no names of their own.
+fn check_below(value: &Value<'_>, wanted: &str, wrong: &mut Vec<String>) {
+    match value {
+        Value::Struct(inner) => inner.check(wanted, wrong),
+        Value::List(List::Made(items, _)) => items.iter().for_each(|item| check_below(item, wanted, wrong)),
+        Value::Map(Map::Made(map)) => map.values().for_each(|item| check_below(item, wanted, wrong)),
+        _ => {}
+    }
+}
+
 /// What an expression works with.
 #[derive(Debug, Clone)]
 pub enum Value<'a> {
@@ -96,6 +146,8 @@ pub enum Value<'a> {
     List(List<'a>),
     /// A map or an object.
     Map(Map<'a>),
+    /// An object that an expression made by the name of its type.
+    Struct(Arc<Struct<'a>>),
     /// Perhaps a value.
     Optional(Option<Arc<Value<'a>>>),
     /// A type, by its name.
@@ -190,6 +242,7 @@ impl<'a> Value<'a> {
             Self::List(_) => "list",
             Self::Map(Map::Here(_, Type::Object(_))) => "object",
             Self::Map(_) => "map",
+            Self::Struct(_) => "object",
             Self::Optional(_) => "optional_type",
             Self::Type(_) => "type",
             Self::Opaque(opaque) => opaque.type_name(),
@@ -248,6 +301,10 @@ impl<'a> Value<'a> {
                 let entry = |(key, value): (&Key, &Self)| Some((key.text(), value.json_within(left)?));
                 Json::Object(map.iter().map(entry).collect::<Option<_>>()?)
             }
+            Self::Struct(made) => {
+                let field = |(name, value): (&String, &Self)| Some((name.clone(), value.json_within(left)?));
+                Json::Object(made.fields.iter().map(field).collect::<Option<_>>()?)
+            }
             Self::Optional(Some(inner)) => return inner.json_within(left),
             Self::Type(_) | Self::Opaque(_) => return None,
         })
@@ -283,6 +340,7 @@ impl<'a> Value<'a> {
             (Self::Optional(Some(a)), Self::Optional(Some(b))) => a.equals(b, left),
             (Self::List(a), Self::List(b)) => a.equals(b, left),
             (Self::Map(a), Self::Map(b)) => a.equals(b, left),
+            (Self::Struct(a), Self::Struct(b)) => a.equals(b, left),
             _ => self.compare(other) == Some(Ordering::Equal),
         }
     }

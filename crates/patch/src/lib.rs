@@ -13,7 +13,9 @@ mod json;
 mod merge;
 mod strategic;
 
-pub use apply::{Manager, Typing, apply, apply_scale, check_applied, identity, track_scale, track_update};
+pub use apply::{
+    Manager, Typing, apply, apply_scale, check_applied, identity, merge_configuration, track_scale, track_update,
+};
 pub use error::{Conflict, PatchError};
 pub use json::json_patch;
 pub use merge::merge_patch;

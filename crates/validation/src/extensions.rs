@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     field::{Errors, Node, same, show},
-    flow, meta, network, pod, storage, webhook,
+    flow, meta, network, pod, policies, storage, webhook,
 };
 
 /// The rules of a new object of one of these kinds.
@@ -26,6 +26,10 @@ pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
         "ServiceCIDR" => service_ranges(e, &object.at(&["spec", "cidrs"])),
         "IPAddress" => parent(e, &object.at(&["spec", "parentRef"])),
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhook::webhooks(e, object),
+        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" => policies::policy(e, kind, object),
+        "MutatingAdmissionPolicyBinding" | "ValidatingAdmissionPolicyBinding" => {
+            policies::binding(e, kind, object);
+        }
         "FlowSchema" => flow::schema(e, object),
         "PriorityLevelConfiguration" => flow::level(e, object),
         "CertificateSigningRequest" => signing_request(e, object),
@@ -69,6 +73,10 @@ pub(crate) fn update(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>)
             service_ranges_update(e, &old.at(&at), &new.at(&at));
         }
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => webhook::webhooks(e, new),
+        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" => policies::policy(e, kind, new),
+        "MutatingAdmissionPolicyBinding" | "ValidatingAdmissionPolicyBinding" => {
+            policies::binding(e, kind, new);
+        }
         "FlowSchema" => flow::schema(e, new),
         "PriorityLevelConfiguration" => flow::level(e, new),
         "IPAddress" => {

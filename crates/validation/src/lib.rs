@@ -24,6 +24,7 @@ mod limits;
 mod meta;
 mod network;
 mod pod;
+mod policies;
 mod rbac;
 mod service;
 mod status;

@@ -33,7 +33,7 @@ fn webhook(e: &mut Errors, hook: &Node<'_>) {
         e.complaints(&name, complaints);
     }
     for rule in hook.get("rules").items() {
-        webhook_rule(e, &rule);
+        self::rule(e, &rule);
     }
     e.maybe_one_of(&hook.get("failurePolicy"), &["Fail", "Ignore"]);
     e.maybe_one_of(&hook.get("matchPolicy"), &["Equivalent", "Exact"]);
@@ -103,7 +103,8 @@ fn client_service(e: &mut Errors, service: &Node<'_>) {
     }
 }
 
-fn webhook_rule(e: &mut Errors, rule: &Node<'_>) {
+/// What a webhook or a policy is asked about.
+pub(crate) fn rule(e: &mut Errors, rule: &Node<'_>) {
     let operations = rule.get("operations");
     if operations.is_empty() {
         e.required(&operations, "");

@@ -27,9 +27,6 @@ fn without_effect(kind: &KindInfo) -> Option<&'static str> {
         "networkpolicies" => {
             "this cluster keeps NetworkPolicies but does not enforce them: all traffic between pods stays allowed"
         }
-        "mutatingadmissionpolicies" | "mutatingadmissionpolicybindings" => {
-            "this cluster keeps MutatingAdmissionPolicies but does not evaluate them: objects stay as they are"
-        }
         "flowschemas" | "prioritylevelconfigurations" => {
             "this cluster keeps flow schemas and priority levels but does not queue requests by them"
         }

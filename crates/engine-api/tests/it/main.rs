@@ -14,6 +14,7 @@ mod custom;
 mod extensions;
 mod hostile;
 mod https;
+mod mutations;
 mod objects;
 mod openapi;
 mod oracle;

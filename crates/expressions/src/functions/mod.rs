@@ -41,8 +41,22 @@ pub fn call<'a>(
         }
         "getFullYear" | "getMonth" | "getDayOfYear" | "getDayOfMonth" | "getDate" | "getDayOfWeek"
         | "getHours" | "getMinutes" | "getSeconds" | "getMilliseconds" => time::part(name, args),
-        "contains" | "startsWith" | "endsWith" | "matches" | "charAt" | "lowerAscii" | "upperAscii"
-        | "replace" | "split" | "substring" | "trim" | "join" | "format" | "strings.quote" | "find"
+        "contains"
+        | "startsWith"
+        | "endsWith"
+        | "matches"
+        | "charAt"
+        | "lowerAscii"
+        | "upperAscii"
+        | "replace"
+        | "split"
+        | "substring"
+        | "trim"
+        | "join"
+        | "format"
+        | "strings.quote"
+        | "jsonpatch.escapeKey"
+        | "find"
         | "findAll" => strings::call(run, name, args, compiled),
         "indexOf" | "lastIndexOf" => match args.first() {
             Some(Value::String(_)) => strings::call(run, name, args, compiled),

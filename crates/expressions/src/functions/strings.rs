@@ -114,6 +114,10 @@ pub fn call<'a>(
         ("join", [Value::List(list), with @ ..]) => join(run, list, with),
         ("format", [Value::String(text), Value::List(list)]) => format(run, text, list),
         ("strings.quote", [Value::String(text)]) => Ok(quote(text).into()),
+        // `k8s.io/apiserver/pkg/cel/library/jsonpatch.go`
+        ("jsonpatch.escapeKey", [Value::String(text)]) => {
+            Ok(text.replace('~', "~0").replace('/', "~1").into())
+        }
         _ => Err(no_overload()),
     }
 }

@@ -2,6 +2,7 @@
 //! of managers is spelled out here in order).
 
 mod check;
+mod configuration;
 mod element;
 mod last_applied;
 mod managed;
@@ -14,6 +15,7 @@ mod walk;
 use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
+pub use configuration::merge_configuration;
 use managed::{Id, Managers};
 pub use scale::{apply_scale, track_scale};
 pub use typed::Typing;

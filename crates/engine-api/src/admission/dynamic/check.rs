@@ -6,7 +6,7 @@ use schema::KindInfo;
 use serde_json::Value;
 use validation::Cause;
 
-use super::{GROUP, cel, policies::Environments};
+use super::{GROUP, cel, mutations, policy::Environments};
 use crate::json::{list, text};
 
 /// `maxAuditAnnotations` and `maxAuditAnnotationValueExpressionLength`.
@@ -26,7 +26,26 @@ pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
                 conditions(&mut causes, &environment, hook, &format!("webhooks[{at}]"));
             }
         }
-        "ValidatingAdmissionPolicy" => policy(&mut causes, text(new, "/metadata/name"), &new["spec"]),
+        "ValidatingAdmissionPolicy" => {
+            let environments = declarations(&mut causes, &new["spec"]);
+            let name = text(new, "/metadata/name");
+            validations(&mut causes, &environments, name, &new["spec"]);
+        }
+        "MutatingAdmissionPolicy" => {
+            let environment = declarations(&mut causes, &new["spec"]).whole.with_patches();
+            for (at, mutation) in list(new, "/spec/mutations").iter().enumerate() {
+                let (field, wanted) = mutations::form(mutation);
+                let path = format!("spec.mutations[{at}].{field}");
+                expression(
+                    &mut causes,
+                    &environment,
+                    &mutation[field],
+                    "expression",
+                    &[wanted],
+                    path,
+                );
+            }
+        }
         _ => {}
     }
     let before: Vec<Cause> = match old {
@@ -119,7 +138,8 @@ fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value
     }
 }
 
-fn policy(causes: &mut Vec<Cause>, name: &str, spec: &Value) {
+/// Conditions and variables; the environments of what else a policy says.
+fn declarations(causes: &mut Vec<Cause>, spec: &Value) -> Environments {
     let plain = cel::environment(spec["paramKind"].is_object(), true);
     conditions(causes, &plain, spec, "spec");
     let environments = Environments::of(spec);
@@ -152,6 +172,10 @@ fn policy(causes: &mut Vec<Cause>, name: &str, spec: &Value) {
             });
         }
     }
+    environments
+}
+
+fn validations(causes: &mut Vec<Cause>, environments: &Environments, name: &str, spec: &Value) {
     let (validations, annotations) = (list(spec, "/validations"), list(spec, "/auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         for field in ["validations", "auditAnnotations"] {

@@ -17,8 +17,10 @@ mod cel;
 mod check;
 mod door;
 mod matching;
+mod mutations;
 mod params;
 mod policies;
+mod policy;
 mod review;
 mod webhooks;
 
@@ -26,7 +28,8 @@ pub use asked::Asked;
 pub use check::causes;
 pub use door::{deletion, subresource};
 
-use policies::Policy;
+use mutations::Mutating;
+use policies::Validating;
 use webhooks::Hook;
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -36,7 +39,8 @@ const GROUP: &str = "admissionregistration.k8s.io";
 struct Configured {
     mutating: Vec<Hook>,
     validating: Vec<Hook>,
-    policies: Vec<Policy>,
+    changing: Vec<Mutating>,
+    policies: Vec<Validating>,
 }
 
 /// What is configured now.
@@ -59,22 +63,31 @@ impl Dynamic {
                 .collect()
         };
         let hooks = |plural: &str| all(plural).iter().flat_map(Hook::all).collect();
-        let bindings = all("validatingadmissionpolicybindings");
-        let policies = if bindings.is_empty() {
-            Vec::new()
-        } else {
-            all("validatingadmissionpolicies")
+        // Without a binding a policy does nothing.
+        let policies = |of: &str| -> (Vec<Value>, Vec<Value>) {
+            let bindings = all(&format!("{of}admissionpolicybindings"));
+            if bindings.is_empty() {
+                return Default::default();
+            }
+            (all(&format!("{of}admissionpolicies")), bindings)
         };
+        let (validating, validating_bindings) = policies("validating");
+        let (changing, changing_bindings) = policies("mutating");
         let configured = Configured {
             mutating: hooks("mutatingwebhookconfigurations"),
             validating: hooks("validatingwebhookconfigurations"),
-            policies: policies
+            changing: changing
                 .iter()
-                .filter_map(|policy| Policy::of(policy, &bindings))
+                .filter_map(|policy| Mutating::of(policy, &changing_bindings))
+                .collect(),
+            policies: validating
+                .iter()
+                .filter_map(|policy| Validating::of(policy, &validating_bindings))
                 .collect(),
         };
         let any = !(configured.mutating.is_empty()
             && configured.validating.is_empty()
+            && configured.changing.is_empty()
             && configured.policies.is_empty());
         *now = Arc::new(configured);
         self.any.store(any, Ordering::Release);
@@ -93,16 +106,30 @@ impl Dynamic {
     }
 }
 
-/// Lets webhooks change an object. `ask` is only called when there are any.
+/// Lets policies and then webhooks change an object, and those that want to once more when something has changed since. `ask` is only
+/// called when there are any.
 pub async fn mutate<'c>(api: &Arc<Api>, ask: impl FnOnce() -> Asked<'c>) -> Result<Option<Value>> {
-    let Some(configured) = api.dynamic.configured().filter(|c| !c.mutating.is_empty()) else {
+    let Some(configured) = api
+        .dynamic
+        .configured()
+        .filter(|c| !c.mutating.is_empty() || !c.changing.is_empty())
+    else {
         return Ok(None);
     };
     let mut asked = ask();
     if asked.is_exempt() {
         return Ok(None);
     }
-    webhooks::mutate(api, &configured.mutating, &mut asked).await?;
+    let (mut policies, mut hooks) = (mutations::Rounds::default(), webhooks::Rounds::default());
+    for again in [false, true] {
+        let by_policies = policies
+            .round(api, &configured.changing, &mut asked, again)
+            .await?;
+        let by_hooks = hooks.round(api, &configured.mutating, &mut asked, again).await?;
+        if !by_policies && !by_hooks {
+            break;
+        }
+    }
     Ok(Some(asked.object))
 }
 

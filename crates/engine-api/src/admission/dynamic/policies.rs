@@ -1,19 +1,18 @@
-//! ValidatingAdmissionPolicies and their bindings (apiserver `pkg/admission/plugin/policy/{validating,generic}`, in whose words).
+//! ValidatingAdmissionPolicies (apiserver `pkg/admission/plugin/policy/validating`, in whose words).
 use std::collections::BTreeMap;
 
-use expressions::{Environment, Program, Type, Value as Cel};
+use expressions::{Program, Type, Value as Cel};
 use serde_json::{Value, json};
 
 use super::{
     asked::{Asked, Form},
-    cel::{self, BUDGET, Conditions, Rbac, Seen, Variables},
-    matching::Wanted,
+    cel::{self, BUDGET, Rbac, Seen, Variables},
     params,
+    policy::{Binding, Environments, Policy, namespace_of},
 };
 use crate::{
     api::Api,
-    json::{list, strings, text},
-    keys,
+    json::{list, text},
     status::{ApiError, Result},
 };
 
@@ -23,24 +22,10 @@ const LONGEST_ANNOTATION: usize = 10 * 1024;
 
 /// A policy with its bindings, compiled.
 #[derive(Debug)]
-pub struct Policy {
-    name: String,
-    wanted: Wanted,
-    conditions: Conditions,
-    variables: BTreeMap<String, Result<Program, String>>,
+pub struct Validating {
+    policy: Policy,
     validations: Vec<Validation>,
     annotations: Vec<Annotation>,
-    ignores_failures: bool,
-    param_kind: Value,
-    bindings: Vec<Binding>,
-}
-
-#[derive(Debug)]
-struct Binding {
-    name: String,
-    wanted: Wanted,
-    param_ref: Value,
-    actions: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -60,59 +45,11 @@ struct Annotation {
     program: Result<Program, String>,
 }
 
-/// What the expressions of a policy may name.
-pub struct Environments {
-    /// Of validations and annotations.
-    pub whole: Environment,
-    /// Of messages, which ask no authorizer.
-    pub messages: Environment,
-    /// The policy's variables, compiled, in their order.
-    pub variables: Vec<(String, Result<Program, String>)>,
-}
-
-impl Environments {
-    /// Those of a policy. Each variable sees those before it (`plugin/cel/composition.go`).
-    pub fn of(spec: &Value) -> Self {
-        let has_params = spec["paramKind"].is_object();
-        // So that a variable that is not there is told of as a field would be.
-        let [mut whole, mut messages] = [true, false].map(|authorizer| {
-            cel::environment(has_params, authorizer)
-                .with("variables", Type::object("kubernetes.variables", []))
-        });
-        let mut variables = Vec::new();
-        for variable in list(spec, "/variables") {
-            let name = text(variable, "/name").to_owned();
-            let program = cel::compile(&whole, text(variable, "/expression"), &[]);
-            let kind = program
-                .as_ref()
-                .map_or(Type::Dyn, |program| program.kind().clone());
-            whole = whole.with(&format!("variables.{name}"), kind.clone());
-            messages = messages.with(&format!("variables.{name}"), kind);
-            variables.push((name, program));
-        }
-        Self {
-            whole,
-            messages,
-            variables,
-        }
-    }
-}
-
-impl Policy {
-    /// Compiles a policy; nothing without a binding, since then it does nothing.
+impl Validating {
+    /// Compiles a policy; nothing without a binding.
     pub fn of(policy: &Value, bindings: &[Value]) -> Option<Self> {
-        let name = text(policy, "/metadata/name");
-        let bindings: Vec<Binding> = bindings
-            .iter()
-            .filter(|binding| text(binding, "/spec/policyName") == name)
-            .map(Binding::of)
-            .collect();
-        if bindings.is_empty() {
-            return None;
-        }
         let spec = &policy["spec"];
-        let environments = Environments::of(spec);
-        let has_params = spec["paramKind"].is_object();
+        let (policy, environments) = Policy::of(policy, bindings)?;
         let annotations = list(spec, "/auditAnnotations")
             .iter()
             .map(|annotation| Annotation {
@@ -125,37 +62,13 @@ impl Policy {
                 ),
             });
         Some(Self {
-            wanted: Wanted::of_resources(&spec["matchConstraints"]),
-            conditions: Conditions::of(
-                &cel::environment(has_params, true),
-                list(spec, "/matchConditions"),
-            ),
             validations: list(spec, "/validations")
                 .iter()
                 .map(|v| Validation::of(&environments, v))
                 .collect(),
             annotations: annotations.collect(),
-            variables: environments.variables.into_iter().collect(),
-            ignores_failures: spec["failurePolicy"] == "Ignore",
-            param_kind: spec["paramKind"].clone(),
-            name: name.to_owned(),
-            bindings,
+            policy,
         })
-    }
-}
-
-impl Binding {
-    fn of(binding: &Value) -> Self {
-        let spec = &binding["spec"];
-        Self {
-            name: text(binding, "/metadata/name").to_owned(),
-            wanted: Wanted::of_resources(&spec["matchResources"]),
-            param_ref: spec["paramRef"].clone(),
-            actions: strings(spec, "/validationActions")
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        }
     }
 }
 
@@ -192,7 +105,7 @@ struct Decided {
 }
 
 /// Holds a request against all policies.
-pub async fn validate(api: &Api, policies: &[Policy], asked: &Asked<'_>) -> Result<()> {
+pub async fn validate(api: &Api, policies: &[Validating], asked: &Asked<'_>) -> Result<()> {
     let mut denied: Option<Denied> = None;
     let mut deny = |policy: &Policy, binding: Option<&Binding>, message: &str, reason: &str| {
         let with = binding
@@ -207,7 +120,8 @@ pub async fn validate(api: &Api, policies: &[Policy], asked: &Asked<'_>) -> Resu
         };
         denied.get_or_insert(refusal);
     };
-    for policy in policies {
+    for validating in policies {
+        let policy = &validating.policy;
         let form = match policy.wanted.matches(api, asked) {
             Ok(Some(form)) => form,
             Ok(None) => continue,
@@ -247,7 +161,7 @@ pub async fn validate(api: &Api, policies: &[Policy], asked: &Asked<'_>) -> Resu
             };
             let namespace = namespace_of(api, asked)?;
             for params in params {
-                let decided = policy.decide(api, asked, &form, (&object, &old), &namespace, &params);
+                let decided = validating.decide(api, asked, &form, (&object, &old), &namespace, &params);
                 for (at, message, reason) in &decided.denied {
                     binding.act(policy, asked, *at, message);
                     if binding.actions.iter().any(|action| action == "Deny") {
@@ -292,20 +206,6 @@ fn refusal(asked: &Asked<'_>, denied: &Denied) -> ApiError {
     error
 }
 
-/// The namespace that an object is in; a namespace is in none.
-fn namespace_of(api: &Api, asked: &Asked<'_>) -> Result<Value> {
-    let is_namespace = asked.kind.group.is_empty() && asked.kind.kind == "Namespace";
-    if asked.namespace.is_empty() || is_namespace {
-        return Ok(Value::Null);
-    }
-    let found = api.store.get(&keys::core("namespaces", "", &asked.namespace));
-    let found = found.ok_or_else(|| ApiError::not_found_named("namespaces", &asked.namespace))?;
-    let mut namespace = Value::clone(&found.value());
-    // Go's field has this name, and so has what expressions see.
-    namespace["metadata"]["UID"] = namespace["metadata"]["uid"].clone();
-    Ok(namespace)
-}
-
 impl Binding {
     /// What is done beside refusing.
     fn act(&self, policy: &Policy, asked: &Asked<'_>, at: usize, message: &str) {
@@ -327,7 +227,7 @@ impl Binding {
     }
 }
 
-impl Policy {
+impl Validating {
     /// `validator.go` Validate.
     fn decide(
         &self,
@@ -346,17 +246,17 @@ impl Policy {
         let mut seen = Seen::new(object, old, &request, asked.question(), rbac);
         seen.params = params;
         let mut decided = Decided::default();
-        match self.conditions.hold(&seen) {
+        match self.policy.conditions.hold(&seen) {
             Ok(true) => {}
             Ok(false) => return decided,
-            Err(_) if self.ignores_failures => return decided,
+            Err(_) if self.policy.ignores_failures => return decided,
             Err(error) => {
                 decided.denied.push((0, error, String::new()));
                 return decided;
             }
         }
         seen.namespace = namespace;
-        seen.variables = Some(Variables::of(&self.variables));
+        seen.variables = Some(Variables::of(&self.policy.variables));
         seen.grant(BUDGET);
         let results: Vec<Result<bool, String>> = self
             .validations
@@ -372,7 +272,7 @@ impl Policy {
                 Ok(false) => decided
                     .denied
                     .push((at, validation.told(&seen), validation.reason.clone())),
-                Err(_) if self.ignores_failures => {}
+                Err(_) if self.policy.ignores_failures => {}
                 Err(error) => decided.denied.push((at, error, String::new())),
             }
         }
@@ -386,7 +286,7 @@ impl Policy {
                         .published
                         .push((annotation.key.clone(), text[..end].to_owned()));
                 }
-                Err(error) if !self.ignores_failures => decided.failed.push(error),
+                Err(error) if !self.policy.ignores_failures => decided.failed.push(error),
                 _ => {}
             }
         }

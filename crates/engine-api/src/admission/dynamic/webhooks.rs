@@ -150,24 +150,38 @@ impl Hook {
     }
 }
 
-/// Asks all mutating webhooks, one after the other; a second time those that want to see what others made of the object.
-pub async fn mutate(api: &Arc<Api>, hooks: &[Hook], asked: &mut Asked<'_>) -> Result<()> {
-    let mut asked_already = vec![false; hooks.len()];
-    let mut last_change = None;
-    for round in 0..2 {
+/// What the mutating webhooks of one request have done so far (`webhook/mutating/reinvocationcontext.go`).
+#[derive(Default)]
+pub struct Rounds {
+    /// Those that want to see what others make of the object after them, by place.
+    waiting: Vec<usize>,
+    /// Those of them that others changed something after.
+    due: Vec<usize>,
+    last: Value,
+}
+
+impl Rounds {
+    /// Asks all mutating webhooks, one after the other, or, in a later round, those that others changed something after; whether one
+    /// changed the object.
+    pub async fn round(
+        &mut self,
+        api: &Arc<Api>,
+        hooks: &[Hook],
+        asked: &mut Asked<'_>,
+        again: bool,
+    ) -> Result<bool> {
+        if again && self.last != asked.object {
+            self.due.append(&mut self.waiting);
+        }
+        let mut any = false;
         for (at, hook) in hooks.iter().enumerate() {
-            if round == 1 {
-                // Who was the last to change something has seen it all.
-                let has_news = last_change.is_some_and(|last| last > at);
-                if !hook.again || !asked_already[at] || !has_news {
-                    continue;
-                }
+            if again && !self.due.contains(&at) {
+                continue;
             }
             let Some((form, objects)) = hook.wants(api, asked).await? else {
                 continue;
             };
-            asked_already[at] = true;
-            let index = format!("round_{round}_index_{at}");
+            let index = format!("round_{}_index_{at}", u8::from(again));
             let changed = match hook.ask(api, asked, &form, (&objects.0, &objects.1), true).await {
                 Ok(said) => apply(api, hook, asked, &form, objects.0, said, &index).await?,
                 Err(outcome) => {
@@ -183,12 +197,17 @@ pub async fn mutate(api: &Arc<Api>, hooks: &[Hook], asked: &mut Asked<'_>) -> Re
                 format!("mutation.webhook.admission.k8s.io/{index}"),
                 told.to_string(),
             );
-            if changed && round == 0 {
-                last_change = Some(at);
+            if changed {
+                self.due.append(&mut self.waiting);
+                any = true;
+            }
+            if hook.again {
+                self.waiting.push(at);
             }
         }
+        self.last = asked.object.clone();
+        Ok(any)
     }
-    Ok(())
 }
 
 /// Makes of the object what a webhook wants; whether that is a change.
