@@ -5,6 +5,7 @@
 //! `pkg/validation`, in their words. What a schema says in CEL is in [`Rules`].
 
 mod columns;
+mod default_values;
 mod prune;
 pub mod rules;
 mod validate;
@@ -12,6 +13,7 @@ mod validate;
 use serde_json::Value;
 
 pub use columns::{Column, cells, columns, value_at};
+pub use default_values::check_defaults;
 pub use prune::{prune, set_defaults};
 pub use rules::Rules;
 pub use validate::{validate, validate_update};

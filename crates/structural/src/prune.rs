@@ -19,6 +19,13 @@ pub fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
     walk.taken
 }
 
+/// The same of a part of an object, by the schema of that part.
+pub(crate) fn prune_part(schema: &Value, part: &mut Value) -> Vec<String> {
+    let mut walk = Walk::default();
+    walk.prune(schema, part, embeds(schema));
+    walk.taken
+}
+
 /// A walk through an object: where it is, and what was taken.
 #[derive(Default)]
 struct Walk {

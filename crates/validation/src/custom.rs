@@ -1,5 +1,5 @@
 //! CustomResourceDefinitions (apiextensions `pkg/apis/apiextensions/validation` and `pkg/apiserver/schema`) and what is asked of
-//! every custom resource. Rules are checked by who evaluates them (`structural`), and defaults not held against their schema.
+//! every custom resource. Rules and defaults are checked by who evaluates them (`structural`).
 use kube_types::{is_dns1035_label, is_dns1123_subdomain};
 use serde_json::Value;
 

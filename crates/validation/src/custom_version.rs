@@ -1,5 +1,8 @@
-//! The versions of a CustomResourceDefinition: schema, subresources, columns and selectable fields.
-use crate::field::{Errors, Node, show};
+//! The versions of a CustomResourceDefinition: subresources, columns and selectable fields.
+use crate::{
+    custom_schema,
+    field::{Errors, Node, show},
+};
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 10] = [
@@ -95,7 +98,7 @@ pub(crate) fn version(e: &mut Errors, version: &Node<'_>, common: &Common) {
     let status = version.at(&["subresources", "status"]).present();
     let schema = version.at(&["schema", "openAPIV3Schema"]);
     if !common.has("schema") {
-        self::schema(e, &schema, status);
+        custom_schema::check(e, &schema, status);
     }
     if !common.has("subresources") {
         scale(e, &version.at(&["subresources", "scale"]));
@@ -124,7 +127,7 @@ pub(crate) fn shared(e: &mut Errors, versions: &[Node<'_>], common: &Common) {
         .at(&["schema", "openAPIV3Schema"])
         .renamed("spec.validation.openAPIV3Schema");
     if common.has("schema") {
-        self::schema(e, &schema, status);
+        custom_schema::check(e, &schema, status);
     }
     if common.has("subresources") {
         scale(
@@ -147,26 +150,6 @@ pub(crate) fn shared(e: &mut Errors, versions: &[Node<'_>], common: &Common) {
             e.invalid_text(&fields, "", detail);
         }
     }
-}
-
-fn schema(e: &mut Errors, schema: &Node<'_>, status: bool) {
-    if !schema.present() {
-        return;
-    }
-    let kind = schema.get("type");
-    if status && !kind.is_empty() && kind.text() != "object" {
-        let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
-        e.invalid(&kind, detail);
-    }
-    if schema.get("nullable").is_true() {
-        e.forbidden(&schema.get("nullable"), "nullable cannot be true at the root");
-    }
-    if kind.is_empty() {
-        e.required(&kind, "must not be empty at the root");
-    } else if kind.text() != "object" {
-        e.invalid(&kind, "must be object at the root");
-    }
-    structural(e, schema, true);
 }
 
 fn scale(e: &mut Errors, scale: &Node<'_>) {
@@ -293,46 +276,4 @@ fn follow<'a>(path: &'a str, schema: &Node<'a>) -> Result<(Vec<&'a str>, &'a str
     }
     let kind = here.get("type").text();
     Ok((names, kind))
-}
-
-/// Every field and every element has a type, unless it says that anything goes.
-fn structural(e: &mut Errors, schema: &Node<'_>, root: bool) {
-    let free = |s: &Node<'_>| {
-        s.get("x-kubernetes-int-or-string").is_true()
-            || s.get("x-kubernetes-preserve-unknown-fields").is_true()
-    };
-    if !root && schema.get("type").is_empty() && !free(schema) {
-        let detail = if schema.path().ends_with(".items") {
-            "must not be empty for specified array items"
-        } else {
-            "must not be empty for specified object fields"
-        };
-        e.required(&schema.get("type"), detail);
-    }
-    let kind = schema.get("type");
-    let known = ["array", "boolean", "integer", "number", "object", "string"];
-    if !kind.is_empty() && !known.contains(&kind.text()) {
-        e.unsupported(&kind, &known);
-    }
-    if kind.text() == "array" && !schema.get("items").present() {
-        e.required(&schema.get("items"), "must be specified");
-    }
-    for (_, property) in schema.get("properties").entries() {
-        structural(e, &property, false);
-    }
-    for below in ["items", "additionalProperties"] {
-        let below = schema.get(below);
-        if below.value().is_object() {
-            structural(e, &below, false);
-        }
-    }
-    let list = schema.get("x-kubernetes-list-type");
-    if !list.is_empty() && kind.text() != "array" {
-        e.invalid(&list, "must be array if x-kubernetes-list-type is specified");
-    }
-    e.maybe_one_of(&list, &["atomic", "map", "set"]);
-    let keys = schema.get("x-kubernetes-list-map-keys");
-    if list.text() == "map" && keys.is_empty() {
-        e.required(&keys, "must not be empty if x-kubernetes-list-type is map");
-    }
 }

@@ -12,6 +12,7 @@ mod cluster;
 mod config;
 mod cron;
 mod custom;
+mod custom_schema;
 mod custom_version;
 mod event;
 mod extensions;

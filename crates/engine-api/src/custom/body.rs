@@ -73,7 +73,8 @@ fn ruled(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value, causes:
     }
 }
 
-/// What is wrong with the rules in the schemas of a definition; a schema that is as it was is not looked at.
+/// What is wrong with the defaults and the rules in the schemas of a definition; a schema that is as it was is not looked at. Rules
+/// are looked at when the defaults are right.
 pub fn rule_causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
     if kind.group != "apiextensions.k8s.io" {
         return Vec::new();
@@ -100,7 +101,13 @@ pub fn rule_causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cau
     };
     let changed = checked.into_iter().filter(|(_, schema)| !before.contains(schema));
     changed
-        .flat_map(|(path, schema)| structural::rules::check(schema, &path))
+        .flat_map(|(path, schema)| {
+            let mut faults = structural::check_defaults(schema, &path);
+            if faults.is_empty() {
+                faults = structural::rules::check(schema, &path);
+            }
+            faults
+        })
         .map(cause)
         .collect()
 }

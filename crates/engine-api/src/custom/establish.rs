@@ -2,15 +2,14 @@
 use std::sync::{Arc, Weak};
 
 use engine_store::{Precondition, Stored};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::PREFIX;
+use super::{PREFIX, names};
 use crate::{
     api::Api,
     json::{list, set, text},
     keys,
     registry::{delete::DeleteOptions, meta},
-    time,
 };
 
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -25,13 +24,17 @@ pub async fn run(api: Weak<Api>) {
         let watch = api.store.watch(PREFIX, snapshot.revision).ok()?;
         Some((watch, snapshot.items))
     }) {
-        for stored in present {
-            settle(&api, &stored).await;
+        for stored in &present {
+            settle(&api, stored).await;
         }
         loop {
             tokio::select! {
                 event = watch.next() => match event {
-                    Some(Ok(event)) => settle(&api, &event.object).await,
+                    Some(Ok(event)) => {
+                        settle(&api, &event.object).await;
+                        // A name may be free now.
+                        settle_refused(&api, text(&event.object.value(), "/spec/group")).await;
+                    }
                     // It fell behind: look at everything again.
                     Some(Err(_)) => break,
                     None => return,
@@ -47,6 +50,19 @@ pub async fn run(api: Weak<Api>) {
     }
 }
 
+/// Looks again at the definitions of a group whose names were in use.
+async fn settle_refused(api: &Weak<Api>, group: &str) {
+    let Some(all) = api.upgrade().map(|api| api.store.list(PREFIX).items) else {
+        return;
+    };
+    let refused = all
+        .iter()
+        .filter(|d| text(&d.value(), "/spec/group") == group && names::is_refused(&d.value()));
+    for stored in refused {
+        settle(api, stored).await;
+    }
+}
+
 async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     let Some(api) = api.upgrade() else { return };
     let Some(current) = api.store.get(&seen.key) else {
@@ -59,7 +75,8 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
         }
         without_finalizer(&old)
     } else {
-        accepted(&old)
+        let all = api.store.list(PREFIX).items;
+        names::settled(&old, &names::Used::of(&old, &all))
     };
     let Some(kind) = schema::by_resource("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
         return;
@@ -79,36 +96,6 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     }
 }
 
-fn condition(kind: &str, reason: &str, message: &str) -> Value {
-    json!({"type": kind, "status": "True", "lastTransitionTime": time::now(), "reason": reason, "message": message})
-}
-
-/// With this condition instead of another of its type.
-fn with_condition(definition: &mut Value, new: Value) {
-    let mut all = list(definition, "/status/conditions").to_vec();
-    match all.iter_mut().find(|c| c["type"] == new["type"]) {
-        Some(old) if old["status"] == new["status"] && old["reason"] == new["reason"] => return,
-        Some(old) => *old = new,
-        None => all.push(new),
-    }
-    set(definition, &["status", "conditions"], all);
-}
-
-/// As it is once its names are accepted.
-fn accepted(definition: &Value) -> Value {
-    let mut next = definition.clone();
-    let names = next["spec"]["names"].clone();
-    set(&mut next, &["status", "acceptedNames"], names);
-    let condition_of_names = condition("NamesAccepted", "NoConflicts", "no conflicts found");
-    with_condition(&mut next, condition_of_names);
-    let established = "the initial names have been accepted";
-    with_condition(
-        &mut next,
-        condition("Established", "InitialNamesAccepted", established),
-    );
-    next
-}
-
 /// What a DELETE does to a definition before it waits for its objects to go (`pkg/registry/customresourcedefinition/etcd.go`).
 pub fn begin_deletion(definition: &mut Value) {
     let mut finalizers = list(definition, "/metadata/finalizers").to_vec();
@@ -117,10 +104,8 @@ pub fn begin_deletion(definition: &mut Value) {
         set(definition, &["metadata", "finalizers"], finalizers);
     }
     let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
-    with_condition(
-        definition,
-        condition("Terminating", "InstanceDeletionPending", message),
-    );
+    let terminating = names::condition("Terminating", true, "InstanceDeletionPending", message);
+    names::with_condition(definition, terminating);
 }
 
 fn without_finalizer(definition: &Value) -> Value {

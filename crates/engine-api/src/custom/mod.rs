@@ -21,6 +21,7 @@ use crate::json::{list, text};
 mod body;
 mod conversion;
 mod establish;
+mod names;
 
 pub use body::{causes, deprecation, finish, rule_causes, undeclared};
 pub use establish::{begin_deletion, run};
@@ -132,8 +133,7 @@ struct Shape {
 /// ones cost half a kilobyte each, and stay.
 static SHAPES: Mutex<BTreeMap<String, &'static Shape>> = Mutex::new(BTreeMap::new());
 
-fn shape(known_as: &str, spec: &Value, version: &Value) -> &'static Shape {
-    let names = &spec["names"];
+fn shape(known_as: &str, (spec, names): (&Value, &Value), version: &Value) -> &'static Shape {
     let has = |subresource: &str| version["subresources"][subresource].is_object();
     let fields = &version["selectableFields"];
     let made_of = json!([
@@ -231,7 +231,11 @@ impl Customs {
         // From before the definitions are read: who reads later must not be overtaken.
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let mut served = Vec::new();
-        for stored in store.list(PREFIX).items {
+        let definitions = store.list(PREFIX).items;
+        for stored in &definitions {
+            if !names::is_served(&stored.value(), &names::Used::of(&stored.value(), &definitions)) {
+                continue;
+            }
             for version in list(&stored.value(), "/spec/versions") {
                 if version["served"] == true {
                     served.push(self.custom(&all, &stored.value(), version));
@@ -251,16 +255,27 @@ impl Customs {
     /// One version of a definition; the one that is there already if the definition is as it was.
     fn custom(&self, there: &[Arc<Custom>], definition: &Value, version: &Value) -> Arc<Custom> {
         let (uid, name) = (text(definition, "/metadata/uid"), text(version, "/name"));
-        let state = format!("{uid}-{}-{name}", definition["metadata"]["generation"]);
+        let names = names::names(definition);
+        let refused = if names::is_refused(definition) {
+            names.to_string()
+        } else {
+            String::new()
+        };
+        let generation = &definition["metadata"]["generation"];
+        let state = format!("{uid}-{generation}-{name}{refused}");
         if let Some(same) = there.iter().find(|c| c.state == state) {
             return Arc::clone(same);
         }
         let spec = &definition["spec"];
         let of = text(definition, "/metadata/name");
-        let shape = shape(&format!("{MARK}{}/{of}/{name}", self.server), spec, version);
+        let shape = shape(
+            &format!("{MARK}{}/{of}/{name}", self.server),
+            (spec, names),
+            version,
+        );
         Arc::new(Custom {
             kind: &shape.kind,
-            list_kind: text(spec, "/names/listKind").to_owned(),
+            list_kind: text(names, "/listKind").to_owned(),
             version: version.clone(),
             conversion: conversion::Conversion::of(spec),
             rules: structural::Rules::of(&version["schema"]["openAPIV3Schema"]),
@@ -289,13 +304,17 @@ mod tests {
         let spec =
             json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab"}});
         let version = |properties: Value| json!({"name": "v1", "schema": {"openAPIV3Schema": {"properties": properties}}});
-        let first = shape("custom/test", &spec, &version(json!({})));
+        let first = shape("custom/test", (&spec, &spec["names"]), &version(json!({})));
         for i in 0..100 {
-            let changed = shape("custom/test", &spec, &version(json!({"a": {"maxLength": i}})));
+            let changed = shape(
+                "custom/test",
+                (&spec, &spec["names"]),
+                &version(json!({"a": {"maxLength": i}})),
+            );
             assert!(std::ptr::eq(first, changed));
         }
         let renamed = json!({"group": "example.com", "scope": "Cluster", "names": {"plural": "tabs", "kind": "Tab", "singular": "tab"}});
-        let other = shape("custom/test", &renamed, &version(json!({})));
+        let other = shape("custom/test", (&renamed, &renamed["names"]), &version(json!({})));
         assert_eq!((first.kind.singular, other.kind.singular), ("", "tab"));
     }
 }

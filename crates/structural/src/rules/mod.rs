@@ -60,6 +60,14 @@ impl Rules {
         }
         place(schema, schema, kinds::of(schema, true)).map(Self)
     }
+
+    /// The rules of the schema of a part of an object, unless it has none.
+    pub(crate) fn of_part(schema: &Value) -> Option<Self> {
+        if !has_rules(schema) {
+            return None;
+        }
+        place(schema, schema, kinds::of(schema, embedded(schema))).map(Self)
+    }
 }
 
 fn has_rules(schema: &Value) -> bool {

@@ -1,0 +1,88 @@
+//! Whether the defaults of a schema fit it (apiextensions `pkg/apiserver/schema/defaulting/validation.go`).
+use serde_json::Value;
+
+use crate::{Fault, embeds, prune::prune_part, rules::Rules, validate::validate};
+
+/// Everything wrong with the defaults of a schema of whole objects that stands at `path`: fields that nobody has declared, and what
+/// the schema or its rules refuse. Below `additionalProperties` there are none, and those of metadata are not looked at.
+pub fn check_defaults(schema: &Value, path: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    walk(schema, path, true, &mut faults);
+    faults
+}
+
+fn walk(schema: &Value, path: &str, whole: bool, faults: &mut Vec<Fault>) {
+    if let Some(default) = schema.get("default").filter(|d| !d.is_null()) {
+        check(schema, default, &format!("{path}.default"), faults);
+    }
+    if schema["items"].is_object() {
+        let items = &schema["items"];
+        walk(items, &format!("{path}.items"), embeds(items), faults);
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let is_meta = whole && matches!(name.as_str(), "metadata" | "apiVersion" | "kind");
+        if !is_meta {
+            let path = format!("{path}.properties[{name}]");
+            walk(property, &path, embeds(property), faults);
+        }
+    }
+}
+
+fn check(schema: &Value, default: &Value, path: &str, faults: &mut Vec<Fault>) {
+    if !prune_part(schema, &mut default.clone()).is_empty() {
+        faults.push(Fault {
+            reason: "FieldValueInvalid",
+            field: path.to_owned(),
+            message: format!("Invalid value: {default}: must not have unknown fields"),
+        });
+    }
+    let mut found = validate(schema, default);
+    if found.is_empty()
+        && let Some(rules) = Rules::of_part(schema)
+    {
+        found = rules.validate(default, None).faults;
+    }
+    faults.extend(found.into_iter().map(|fault| Fault {
+        field: match fault.field.trim_start_matches('.') {
+            "" | "<nil>" => path.to_owned(),
+            list if list.starts_with('[') => format!("{path}{list}"),
+            field => format!("{path}.{field}"),
+        },
+        ..fault
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_held_against_their_schema() {
+        let field = |schema: Value| json!({"type": "object", "properties": {"spec": schema}});
+        let of = |schema: Value| -> Vec<(String, String)> {
+            let faults = check_defaults(&field(schema), "s");
+            faults.into_iter().map(|f| (f.field, f.message)).collect()
+        };
+        assert!(of(json!({"type": "integer", "default": 3, "maximum": 3})).is_empty());
+        assert!(
+            of(json!({"type": "object", "properties": {"a": {"type": "string"}}, "default": {"a": "b"}}))
+                .is_empty()
+        );
+        let (path, message) = of(json!({"type": "integer", "default": 4, "maximum": 3})).remove(0);
+        assert_eq!(path, "s.properties[spec].default");
+        assert!(message.contains("should be less than or equal to 3"), "{message}");
+        let unknown =
+            of(json!({"type": "object", "default": {"a": "b"}, "properties": {"c": {"type": "string"}}}));
+        assert_eq!(
+            unknown[0].1,
+            "Invalid value: {\"a\":\"b\"}: must not have unknown fields"
+        );
+        let wrong =
+            of(json!({"type": "object", "default": {"a": 1}, "properties": {"a": {"type": "string"}}}));
+        assert_eq!(wrong[0].0, "s.properties[spec].default.a");
+        let ruled = of(json!({"type": "integer", "default": 1,
+            "x-kubernetes-validations": [{"rule": "self > 1", "message": "too small"}]}));
+        assert!(ruled[0].1.contains("too small"), "{ruled:?}");
+    }
+}
