@@ -254,8 +254,11 @@ impl NodeNet {
         }
     }
 
-    /// Runs inside the pod's namespace.
+    /// Runs inside the pod's namespace. One at a time: all of it is done under one lock of the kernel (RTNL), which link and address changes
+    /// wait for asleep, but writes of some sysctls by trying again and again (`restart_syscall` in net/ipv6/addrconf.c).
     fn connect(&self, pod: &PodNet, namespace: &Namespace) -> Result<()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, value) in POD_SYSCTLS {
             set_sysctl(name, value)?;
         }
