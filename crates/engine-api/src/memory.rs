@@ -14,8 +14,30 @@ pub async fn run(api: Weak<Api>) {
             return;
         };
         // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
-        if let Err(error) = tokio::task::spawn_blocking(move || store.rest()).await {
+        let rest = move || {
+            if store.rest() > 0 {
+                trim();
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(rest).await {
             tracing::warn!(%error, "the store's memory cannot be given back");
         }
     }
 }
+
+/// Give the pages of what was freed back to the machine: glibc keeps those between pieces in use (malloc_trim(3)).
+#[cfg(target_env = "gnu")]
+#[allow(
+    unsafe_code,
+    reason = "no safe wrapper of malloc_trim is among the dependencies"
+)]
+fn trim() {
+    // SAFETY: it takes the allocator's own locks and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Other allocators decide by themselves.
+#[cfg(not(target_env = "gnu"))]
+fn trim() {}

@@ -73,13 +73,15 @@ impl Stored {
         }
     }
 
-    /// Keep the text only, unless somebody has asked for the tree since the last time.
-    pub(crate) fn rest(&self) {
+    /// Keep the text only, unless somebody has asked for the tree since the last time. Whether there was a tree to give up.
+    pub(crate) fn rest(&self) -> bool {
         let mut forms = self.forms();
-        if !std::mem::take(&mut forms.wanted) && forms.tree.is_some() {
+        let resting = !std::mem::take(&mut forms.wanted) && forms.tree.is_some();
+        if resting {
             forms.json();
             forms.tree = None;
         }
+        resting
     }
 
     fn forms(&self) -> MutexGuard<'_, Forms> {
@@ -161,10 +163,11 @@ mod tests {
     fn a_tree_that_nobody_asks_for_goes_and_comes_back() {
         let stored = Stored::new("/a".into(), 7, json!({"data": {"n": 1}}), 0);
         let tree = Arc::downgrade(&stored.value());
-        stored.rest();
+        assert!(!stored.rest());
         assert!(tree.upgrade().is_some(), "somebody has just asked for it");
-        stored.rest();
+        assert!(stored.rest());
         assert!(tree.upgrade().is_none());
+        assert!(!stored.rest());
         let text = r#"{"data":{"n":1},"metadata":{"resourceVersion":"7"}}"#;
         assert_eq!(stored.json(), text);
         assert_eq!(stored.value().to_string(), text);

@@ -125,13 +125,12 @@ impl Store {
     }
 
     /// Give memory back: of every version whose tree nobody has asked for since the last call, only the JSON text is kept (see
-    /// [`Stored`]). To be called now and then; it serialises what has no text yet, so not from a thread that must answer.
-    pub fn rest(&self) {
+    /// [`Stored`]). To be called now and then; it serialises what has no text yet, so not from a thread that must answer. Returns how many
+    /// trees were given up.
+    pub fn rest(&self) -> usize {
         // The lock is not held meanwhile.
         let versions: Vec<_> = self.shared.read().versions().cloned().collect();
-        for version in versions {
-            version.rest();
-        }
+        versions.iter().filter(|version| version.rest()).count()
     }
 
     /// Whether at least so many keys start with `prefix`; no more of them are looked at.

@@ -150,7 +150,9 @@ async fn run(steps: Vec<Step>, history: usize) {
                     watchers.swap_remove(w);
                 }
             }
-            Step::Rest => store.rest(),
+            Step::Rest => {
+                store.rest();
+            }
         }
     }
 }
