@@ -14,7 +14,8 @@ mod merge;
 mod strategic;
 
 pub use apply::{
-    Manager, Typing, apply, apply_scale, check_applied, identity, merge_configuration, track_scale, track_update,
+    Manager, Typing, apply, apply_scale, check_applied, identity, merge_configuration, track_scale,
+    track_update,
 };
 pub use error::{Conflict, PatchError};
 pub use json::json_patch;
