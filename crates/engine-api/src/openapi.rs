@@ -164,7 +164,7 @@ fn hash(customs: &[Arc<Custom>]) -> String {
         hash.update(&custom.state);
         hash.update("/");
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+    hex::encode_upper(hash.finalize())
 }
 
 fn tagged(mut response: Response<Body>, hash: &str) -> Response<Body> {

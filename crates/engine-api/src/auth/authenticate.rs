@@ -1,5 +1,4 @@
 //! From credentials to a user.
-use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, header};
@@ -28,15 +27,10 @@ pub fn from_certificate(der: &[u8]) -> Option<User> {
         .filter_map(|o| o.as_str().ok())
         .map(str::to_owned);
     let mut user = User::new(name, groups);
-    let digest = Sha256::digest(der);
-    let hex = digest.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let digest = hex::encode(Sha256::digest(der));
     user.extra.insert(
         "authentication.kubernetes.io/credential-id".to_owned(),
-        vec![format!("X509SHA256={hex}")],
+        vec![format!("X509SHA256={digest}")],
     );
     Some(user)
 }

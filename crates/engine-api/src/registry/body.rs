@@ -72,9 +72,7 @@ fn unrecognized(kind: &KindInfo, body: &[u8], why: &str) -> ApiError {
     let mut summary = match body.first() {
         None => "<empty>".to_owned(),
         Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
-        Some(_) => cut
-            .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
+        Some(_) => hex::encode(cut),
     };
     if body.len() > SHOWN {
         summary += " ...";

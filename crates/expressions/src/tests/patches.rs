@@ -6,10 +6,10 @@ fn patching() -> Environment {
 }
 
 fn made(source: &str) -> Result<Value<'static>, String> {
+    static NOTHING: Json = Json::Null;
     let program = patching()
         .compile(source)
         .map_err(|issues| issues[0].message.clone())?;
-    static NOTHING: Json = Json::Null;
     let (result, _) = program.run(&Here(&NOTHING, Type::Dyn), PER_CALL);
     result.map_err(|failure| failure.message().to_owned())
 }

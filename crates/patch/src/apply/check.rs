@@ -7,8 +7,18 @@ use serde_json::Value;
 use super::{
     element::{Element, show},
     typed::{Atom, Ty, element_of, entries, items},
+    updater::MAX_TEXT,
 };
 use crate::go;
+
+/// Whether the configuration fits; else everything that is wrong, in one text.
+pub(crate) fn fits(ty: Ty<'_>, value: &Value) -> Result<(), String> {
+    match check(ty, value, MAX_TEXT).as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        several => Err(format!("errors:\n  {}", several.join("\n  "))),
+    }
+}
 
 /// What is wrong, each with its path, in the order of the keys; no more than there is room for, in bytes: a path may be as long as
 /// the object.

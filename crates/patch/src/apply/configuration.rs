@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
+    check,
     typed::{Atom, Ty, Typing},
-    updater::Updater,
     walk, without_nulls,
 };
 
@@ -15,8 +15,7 @@ pub fn merge_configuration<'a>(
     configuration: &Value,
 ) -> Result<Value, String> {
     let typing = typing.into();
-    Updater::new(typing, "", "")
-        .check(configuration)
+    check::fits(typing.root(), configuration)
         .map_err(|e| format!("failed to convert patch object to typed object: {e}"))?;
     let mut atomic = Vec::new();
     find_atomic(typing.root(), configuration, "", &mut atomic);

@@ -114,16 +114,12 @@ pub fn apply<'a>(
 /// # Errors
 /// [`PatchError::Untyped`] with everything that does not fit.
 pub fn check_applied<'a>(typing: impl Into<Typing<'a>>, applied: &Value) -> Result<(), PatchError> {
-    let wrong = check::check(typing.into().root(), applied, updater::MAX_TEXT);
-    let why = match wrong.as_slice() {
-        [] => return Ok(()),
-        [one] => one.clone(),
-        several => format!("errors:\n  {}", several.join("\n  ")),
-    };
-    Err(PatchError::Untyped(format!(
-        "failed to create typed patch object ({}): {why}",
-        identity(applied)
-    )))
+    check::fits(typing.into().root(), applied).map_err(|why| {
+        PatchError::Untyped(format!(
+            "failed to create typed patch object ({}): {why}",
+            identity(applied)
+        ))
+    })
 }
 
 /// After a create, update or patch: give the fields that differ between `old` and `new` to the manager (operation
