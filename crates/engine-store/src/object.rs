@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// One version of one object. Never changes once it is stored.
 ///
-/// It is at hand as a tree, as JSON text or as both: a tree takes ten times the room of its text, so [`Stored::rest`] gives up a tree
+/// It is at hand as a tree, as JSON text or as both: a tree takes ten times the room of its text, so [`crate::Store::rest`] gives up a tree
 /// that nobody asks for, and the next who asks has the text parsed.
 #[derive(Debug)]
 pub struct Stored {
