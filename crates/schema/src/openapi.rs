@@ -137,55 +137,19 @@ fn render_operation(operation: &Operation) -> Value {
         let of_type = |name: &&str| ((*name).to_owned(), json!({ "schema": schema }));
         types.iter().map(of_type).collect::<Map<_, _>>().into()
     };
-    let answer = match &operation.answer {
-        Some(name) => json!({ "$ref": reference(name) }),
-        None => json!({ "type": "string" }),
-    };
-    let mut responses: Map<String, Value> = operation
-        .codes
-        .iter()
-        .map(|code| {
-            let answer =
-                json!({"description": phrase(*code), "content": content(operation.produces, &answer)});
-            (code.to_string(), answer)
-        })
-        .collect();
-    responses.insert("401".to_owned(), json!({ "description": phrase(401) }));
-    let mut out = json!({
-        "operationId": operation.id,
-        "description": operation.description,
-        "responses": responses,
-        "tags": [operation.tag]
-    });
-    if let Some([group, version, kind]) = &operation.gvk {
-        out["x-kubernetes-action"] = operation.action.into();
-        out["x-kubernetes-group-version-kind"] = json!({"group": group, "version": version, "kind": kind});
-    }
+    let answered = |schema| json!({ "content": content(operation.produces, &schema) });
+    let mut out = operation.outline(reference, answered);
     if !operation.parameters.is_empty() {
         out["parameters"] = operation.parameters.iter().map(render_parameter).collect();
     }
     if let Some((definition, required)) = &operation.body {
-        let types = if operation.consumes.is_empty() {
-            &["*/*"]
-        } else {
-            operation.consumes
-        };
-        out["requestBody"] = json!({ "content": content(types, &json!({ "$ref": reference(definition) })) });
+        let schema = json!({ "$ref": reference(definition) });
+        out["requestBody"] = json!({ "content": content(operation.bodies(), &schema) });
         if *required {
             out["requestBody"]["required"] = true.into();
         }
     }
     out
-}
-
-/// What OpenAPI documents call an answer of this code.
-pub(crate) fn phrase(code: u16) -> &'static str {
-    match code {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        _ => "Unauthorized",
-    }
 }
 
 /// The definition that a subresource takes and answers; streams have none.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     kinds::{KindInfo, kinds},
-    openapi::{META, phrase},
+    openapi::META,
     openapi_custom::{CustomKind, add_definitions, simplify},
     openapi_schemas::Schemas,
     openapi_v2_protobuf::{self as protobuf, Message},
@@ -111,35 +111,10 @@ impl Document {
     }
 
     fn operation(&mut self, operation: &Operation) -> Value {
-        let answer = match &operation.answer {
-            Some(name) => json!({ "$ref": reference(name) }),
-            None => json!({ "type": "string" }),
-        };
-        let mut responses: Map<String, Value> = operation
-            .codes
-            .iter()
-            .map(|code| {
-                (
-                    code.to_string(),
-                    json!({"description": phrase(*code), "schema": answer}),
-                )
-            })
-            .collect();
-        responses.insert("401".to_owned(), json!({ "description": phrase(401) }));
-        let mut out = json!({
-            "operationId": operation.id,
-            "description": operation.description,
-            "consumes": if operation.consumes.is_empty() { &["*/*"] } else { operation.consumes },
-            "produces": operation.produces,
-            "schemes": ["https"],
-            "responses": responses,
-            "tags": [operation.tag]
-        });
-        if let Some([group, version, kind]) = &operation.gvk {
-            out["x-kubernetes-action"] = operation.action.into();
-            out["x-kubernetes-group-version-kind"] =
-                json!({"group": group, "version": version, "kind": kind});
-        }
+        let mut out = operation.outline(reference, |schema| json!({ "schema": schema }));
+        out["consumes"] = operation.bodies().into();
+        out["produces"] = operation.produces.into();
+        out["schemes"] = json!(["https"]);
         let mut parameters: Vec<Value> = Vec::new();
         if let Some((definition, required)) = &operation.body {
             let mut body = json!({"in": "body", "name": "body", "schema": {"$ref": reference(definition)}});

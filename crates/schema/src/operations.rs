@@ -1,6 +1,8 @@
 //! The operations that OpenAPI documents describe, before they have the form of one version of OpenAPI: for each path what can be
 //! asked, with which parameters, and what comes back (apiserver `endpoints/installer.go` of 1.36).
 
+use serde_json::{Value, json};
+
 use crate::{
     kinds::{KindInfo, Subresource},
     openapi::{META, definition_of, path_of},
@@ -35,6 +37,54 @@ pub(crate) struct Operation {
     pub codes: &'static [u16],
     /// The definition of the answer; none for text.
     pub answer: Option<String>,
+}
+
+impl Operation {
+    /// What both versions of OpenAPI say of it alike: name, description, answers, kind. `reference` is how a definition is named, and
+    /// `answered` what an answer of a schema has beside its description.
+    pub(crate) fn outline(&self, reference: fn(&str) -> String, answered: impl Fn(Value) -> Value) -> Value {
+        let schema = match &self.answer {
+            Some(name) => json!({ "$ref": reference(name) }),
+            None => json!({ "type": "string" }),
+        };
+        let mut responses = json!({"401": {"description": phrase(401)}});
+        for code in self.codes {
+            let mut answer = answered(schema.clone());
+            answer["description"] = phrase(*code).into();
+            responses[code.to_string()] = answer;
+        }
+        let mut out = json!({
+            "operationId": self.id,
+            "description": self.description,
+            "responses": responses,
+            "tags": [self.tag]
+        });
+        if let Some([group, version, kind]) = &self.gvk {
+            out["x-kubernetes-action"] = self.action.into();
+            out["x-kubernetes-group-version-kind"] =
+                json!({"group": group, "version": version, "kind": kind});
+        }
+        out
+    }
+
+    /// What bodies it takes, in the words of a document.
+    pub(crate) fn bodies(&self) -> &'static [&'static str] {
+        if self.consumes.is_empty() {
+            &["*/*"]
+        } else {
+            self.consumes
+        }
+    }
+}
+
+/// What OpenAPI documents call an answer of this code.
+fn phrase(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        _ => "Unauthorized",
+    }
 }
 
 const OBJECTS: &[&str] = &[
