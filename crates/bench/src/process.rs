@@ -30,13 +30,16 @@ pub fn kill(pid: i32) -> anyhow::Result<()> {
         .with_context(|| format!("failed to kill {pid}"))
 }
 
-/// Resident memory in bytes: proportional (shared pages divided among their users) and plain.
+/// Resident memory in bytes: proportional (shared pages divided among their users), plain, and what of it is data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
     /// Proportional set size.
     pub pss: u64,
     /// Resident set size.
     pub rss: u64,
+    /// What of the proportional set size is the process's own data: neither pages of files, which the kernel can drop and read again,
+    /// nor shared memory.
+    pub anonymous: u64,
 }
 
 /// Memory of a process.
@@ -56,6 +59,7 @@ fn parse_memory(text: &str) -> Memory {
     Memory {
         pss: field("Pss"),
         rss: field("Rss"),
+        anonymous: field("Pss_Anon"),
     }
 }
 
@@ -112,9 +116,13 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        let memory =
-            parse_memory("00400000-7ffd r 0 [rollup]\nRss:    3000 kB\nPss:    2000 kB\nPss_Dirty: 1 kB\n");
-        assert_eq!((memory.rss, memory.pss), (3_072_000, 2_048_000));
+        let memory = parse_memory(
+            "00400000-7ffd r 0 [rollup]\nRss:    3000 kB\nPss:    2000 kB\nPss_Dirty: 1 kB\nPss_Anon: 500 kB\n",
+        );
+        assert_eq!(
+            (memory.rss, memory.pss, memory.anonymous),
+            (3_072_000, 2_048_000, 512_000)
+        );
     }
 
     #[test]

@@ -1,26 +1,41 @@
 //! What a cluster that rests gives back: the store keeps objects that nobody looks at as JSON text only.
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Weak, mpsc},
+    time::Duration,
+};
+
+use engine_store::Store;
 
 use crate::api::Api;
 
 /// An object keeps its tree for this long after somebody has asked for it, and for twice as long at most.
-const EVERY: Duration = Duration::from_secs(15);
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Gives memory back as long as the API server lives.
 pub async fn run(api: Weak<Api>) {
-    loop {
-        tokio::time::sleep(EVERY).await;
-        let Some(store) = api.upgrade().map(|api| api.store.clone()) else {
-            return;
-        };
-        // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
-        let rest = move || {
+    // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
+    let (turns, waiting) = mpsc::channel::<Store>();
+    let rest = move || {
+        for store in waiting {
             if store.rest() > 0 {
                 trim();
             }
-        };
-        if let Err(error) = tokio::task::spawn_blocking(rest).await {
-            tracing::warn!(%error, "the store's memory cannot be given back");
+        }
+    };
+    // It ends with the sender.
+    if let Err(error) = std::thread::Builder::new()
+        .name("store-rest".to_owned())
+        .spawn(rest)
+    {
+        tracing::warn!(%error, "the store's memory cannot be given back");
+        return;
+    }
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(api) = api.upgrade() else { return };
+        if turns.send(api.store.clone()).is_err() {
+            tracing::warn!("the store's memory is not given back any more");
+            return;
         }
     }
 }

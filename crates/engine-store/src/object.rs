@@ -7,7 +7,7 @@ use serde_json::Value;
 /// One version of one object. Never changes once it is stored.
 ///
 /// It is at hand as a tree, as JSON text or as both: a tree takes ten times the room of its text, so [`crate::Store::rest`] gives up a tree
-/// that nobody asks for, and the next who asks has the text parsed.
+/// that nobody asks for, and the next who asks has the text parsed. What a deletion leaves is made of the version before when it is asked for.
 #[derive(Debug)]
 pub struct Stored {
     /// Where it is stored: `resource-prefix/namespace/name`.
@@ -19,11 +19,15 @@ pub struct Stored {
     forms: Mutex<Forms>,
 }
 
-/// At least one of the two is there.
-#[derive(Debug)]
+/// At least one of the first three is there.
+#[derive(Debug, Default)]
 struct Forms {
     tree: Option<Arc<Value>>,
     json: Option<Bytes>,
+    /// Of a deletion that nobody has asked for: the version before, which differs in its revision only.
+    last: Option<Arc<Stored>>,
+    /// Whether the text is where it shall stay (see [`Stored::rest`]).
+    settled: bool,
     /// Whether somebody has asked for the tree since the last [`Stored::rest`].
     wanted: bool,
 }
@@ -38,8 +42,21 @@ impl Stored {
             weight,
             forms: Mutex::new(Forms {
                 tree: Some(Arc::new(value)),
-                json: None,
                 wanted: true,
+                ..Forms::default()
+            }),
+        }
+    }
+
+    /// What the deletion of `last` at `revision` leaves.
+    pub(crate) fn deleted(last: Arc<Self>, revision: u64) -> Self {
+        Self {
+            key: last.key.clone(),
+            revision,
+            weight: last.weight,
+            forms: Mutex::new(Forms {
+                last: Some(last),
+                ..Forms::default()
             }),
         }
     }
@@ -54,31 +71,36 @@ impl Stored {
     pub fn value(&self) -> Arc<Value> {
         let mut forms = self.forms();
         forms.wanted = true;
-        let Forms { tree, json, .. } = &mut *forms;
-        tree.get_or_insert_with(|| Arc::new(from_json(json.as_deref().unwrap_or_default())))
-            .clone()
+        forms.tree(self.revision).clone()
     }
 
     /// The object as JSON text, serialised once and shared by everyone who asks.
     pub fn json(&self) -> Bytes {
-        self.forms().json().clone()
+        self.forms().json(self.revision).clone()
     }
 
     /// The JSON text without keeping it.
     pub(crate) fn serialise(&self) -> Bytes {
-        let forms = self.forms();
-        match (&forms.json, &forms.tree) {
-            (Some(json), _) => json.clone(),
-            (None, tree) => to_json(tree.as_deref().unwrap_or(&Value::Null)).into(),
+        let mut forms = self.forms();
+        match &forms.json {
+            Some(json) => json.clone(),
+            None => to_json(forms.tree(self.revision)).into(),
         }
     }
 
     /// Keep the text only, unless somebody has asked for the tree since the last time. Whether there was a tree to give up.
+    ///
+    /// The text is copied the first time: allocators keep what one thread allocates together, so texts that stay for long lie close to each
+    /// other if one thread does this, instead of each holding a page that is otherwise empty.
     pub(crate) fn rest(&self) -> bool {
         let mut forms = self.forms();
         let resting = !std::mem::take(&mut forms.wanted) && forms.tree.is_some();
         if resting {
-            forms.json();
+            if !forms.settled {
+                let text = Bytes::copy_from_slice(forms.json(self.revision));
+                forms.json = Some(text);
+                forms.settled = true;
+            }
             forms.tree = None;
         }
         resting
@@ -90,14 +112,27 @@ impl Stored {
 }
 
 impl Forms {
-    fn json(&mut self) -> &Bytes {
-        let Self { tree, json, .. } = self;
-        // In no more room than it needs: it may be kept for long.
-        json.get_or_insert_with(|| {
-            to_json(tree.as_deref().unwrap_or(&Value::Null))
-                .into_boxed_slice()
-                .into()
+    fn tree(&mut self, revision: u64) -> &Arc<Value> {
+        let Self { tree, json, last, .. } = self;
+        tree.get_or_insert_with(|| {
+            Arc::new(match (json, last.take()) {
+                (None, Some(last)) => {
+                    let mut value = Value::clone(&last.value());
+                    stamp(&mut value, revision);
+                    value
+                }
+                (json, _) => from_json(json.as_deref().unwrap_or_default()),
+            })
         })
+    }
+
+    fn json(&mut self, revision: u64) -> &Bytes {
+        if self.json.is_none() {
+            // In no more room than it needs: it may be kept for long.
+            let text = to_json(self.tree(revision)).into_boxed_slice();
+            self.json = Some(text.into());
+        }
+        self.json.get_or_insert_default()
     }
 }
 
@@ -171,5 +206,32 @@ mod tests {
         let text = r#"{"data":{"n":1},"metadata":{"resourceVersion":"7"}}"#;
         assert_eq!(stored.json(), text);
         assert_eq!(stored.value().to_string(), text);
+    }
+
+    #[test]
+    fn what_a_deletion_leaves_is_the_version_before_at_its_own_revision() {
+        let last = Arc::new(Stored::new("/a".into(), 7, json!({"data": {"n": 1}}), 12));
+        let text = r#"{"data":{"n":1},"metadata":{"resourceVersion":"9"}}"#;
+        for rested in [false, true] {
+            if rested {
+                last.rest();
+                assert!(last.rest());
+            }
+            let asked = [
+                |s: &Stored| s.json().to_vec(),
+                |s: &Stored| s.serialise().to_vec(),
+                |s: &Stored| s.value().to_string().into_bytes(),
+            ];
+            for ask in asked {
+                let deleted = Stored::deleted(last.clone(), 9);
+                assert!(!deleted.rest(), "there is no tree that nobody has asked for");
+                assert_eq!(ask(&deleted), text.as_bytes());
+                deleted.rest();
+                deleted.rest();
+                assert_eq!(ask(&deleted), text.as_bytes());
+                assert_eq!((deleted.weight, &*deleted.key), (12, "/a"));
+            }
+        }
+        assert_eq!(last.json(), text.replace('9', "7"));
     }
 }

@@ -6,8 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
-
 use crate::{
     config::Config,
     disk::Disk,
@@ -248,12 +246,10 @@ impl Replay<'_> {
                 let Some(previous) = memory.get(&key).cloned() else {
                     return Err(self.corrupt(offset, "something is deleted that does not exist"));
                 };
-                let value = Value::clone(&previous.value());
-                let object = Stored::new(previous.key.clone(), revision, value, previous.weight);
                 Event {
                     revision,
                     kind: EventKind::Deleted,
-                    object: Arc::new(object),
+                    object: Arc::new(Stored::deleted(previous.clone(), revision)),
                     previous: Some(previous),
                 }
             }

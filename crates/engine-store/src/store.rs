@@ -125,8 +125,8 @@ impl Store {
     }
 
     /// Give memory back: of every version whose tree nobody has asked for since the last call, only the JSON text is kept (see
-    /// [`Stored`]). To be called now and then; it serialises what has no text yet, so not from a thread that must answer. Returns how many
-    /// trees were given up.
+    /// [`Stored`]). To be called now and then, always by the same thread, in whose part of the allocator's memory the texts then lie together;
+    /// it serialises what has no text yet, so not by one that must answer. Returns how many trees were given up.
     pub fn rest(&self) -> usize {
         // The lock is not held meanwhile.
         let versions: Vec<_> = self.shared.read().versions().cloned().collect();

@@ -23,7 +23,7 @@ use crate::{
 
 /// One write that somebody waits for.
 pub(crate) struct Request {
-    pub(crate) key: Arc<str>,
+    pub(crate) key: Box<str>,
     pub(crate) change: Change,
     pub(crate) precondition: Precondition,
     pub(crate) done: oneshot::Sender<Result<Arc<Stored>, WriteError>>,
@@ -215,41 +215,42 @@ impl<'a> Batch<'a> {
             precondition,
             done,
         } = request;
-        let previous = match self.changed.get(&key) {
+        let previous = match self.changed.get(&*key) {
             Some(changed) => changed.clone(),
             None => shared.read().get(&key).cloned(),
         };
-        let answer =
-            check(&key, previous.as_ref(), &change, precondition).map(|()| self.stage(key, change, previous));
+        let answer = check(&key, previous.as_ref(), &change, precondition)
+            .map(|()| self.stage(&key, change, previous));
         self.answers.push((done, answer));
     }
 
-    fn stage(&mut self, key: Arc<str>, change: Change, previous: Option<Arc<Stored>>) -> Arc<Stored> {
+    fn stage(&mut self, key: &str, change: Change, previous: Option<Arc<Stored>>) -> Arc<Stored> {
         self.revision += 1;
         let revision = self.revision;
-        // One allocation for a key, however many versions it has.
-        let key = previous.as_ref().map_or(key, |previous| previous.key.clone());
-        let (kind, value, weight) = match change {
-            Change::Put { value, json } => {
+        // One allocation for a key, however many versions it has; made here, where all that stays as long is allocated.
+        let key = previous
+            .as_ref()
+            .map_or_else(|| key.into(), |previous| previous.key.clone());
+        let (kind, object) = match (change, &previous) {
+            (Change::Put { value, json }, _) => {
                 self.frame.put(revision, &key, &json);
                 let kind = if previous.is_some() {
                     EventKind::Modified
                 } else {
                     EventKind::Added
                 };
-                (kind, value, json.len())
+                (kind, Stored::new(key.clone(), revision, value, json.len()))
             }
-            Change::Delete => {
+            (Change::Delete, last) => {
                 self.frame.delete(revision, &key);
-                let last = previous.as_ref();
-                (
-                    EventKind::Deleted,
-                    last.map_or(Value::Null, |last| Value::clone(&last.value())),
-                    last.map_or(0, |last| last.weight),
-                )
+                let object = match last {
+                    Some(last) => Stored::deleted(last.clone(), revision),
+                    None => Stored::new(key.clone(), revision, Value::Null, 0),
+                };
+                (EventKind::Deleted, object)
             }
         };
-        let object = Arc::new(Stored::new(key.clone(), revision, value, weight));
+        let object = Arc::new(object);
         let now = (kind != EventKind::Deleted).then(|| object.clone());
         self.changed.insert(key, now);
         self.events.push(Arc::new(Event {
@@ -263,23 +264,23 @@ impl<'a> Batch<'a> {
 }
 
 fn check(
-    key: &Arc<str>,
+    key: &str,
     stored: Option<&Arc<Stored>>,
     change: &Change,
     precondition: Precondition,
 ) -> Result<(), WriteError> {
-    let key = key.clone();
+    let key = || key.into();
     match (stored, precondition) {
-        (Some(_), Precondition::Absent) => Err(WriteError::Exists { key }),
+        (Some(_), Precondition::Absent) => Err(WriteError::Exists { key: key() }),
         (Some(stored), Precondition::Revision(expected)) if stored.revision != expected => {
             Err(WriteError::Conflict {
-                key,
+                key: key(),
                 expected,
                 found: stored.revision,
             })
         }
-        (None, Precondition::Revision(_)) => Err(WriteError::NotFound { key }),
-        (None, _) if matches!(change, Change::Delete) => Err(WriteError::NotFound { key }),
+        (None, Precondition::Revision(_)) => Err(WriteError::NotFound { key: key() }),
+        (None, _) if matches!(change, Change::Delete) => Err(WriteError::NotFound { key: key() }),
         _ => Ok(()),
     }
 }

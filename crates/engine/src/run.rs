@@ -5,6 +5,7 @@ mod dns_service;
 mod fleet;
 mod hooks;
 mod line;
+mod pages;
 mod readiness;
 mod watchdog;
 
@@ -76,6 +77,7 @@ pub fn engine(dir: &Path, program: PathBuf) -> Result<(), Error> {
 
 /// The parts of a running engine, in the order in which they are taken down.
 struct Engine {
+    _pages: tokio::task::JoinHandle<()>,
     _readiness: tokio::task::JoinHandle<()>,
     _watchdog: tokio::task::JoinHandle<()>,
     _control: tokio::task::JoinHandle<()>,
@@ -137,6 +139,7 @@ impl Engine {
         api.set_network(Arc::new(hooks::Backbone(net)));
         api.set_node_streams(Arc::new(fleet.reachable().clone()));
         Ok(Engine {
+            _pages: tokio::spawn(pages::let_go()),
             _readiness: readiness::report(paths.clone(), client(&api, "system:apiserver", "cncfdemo-engine")),
             _watchdog: watchdog::keep(paths.clone(), program, runtime),
             _deadlines: fleet.keep_deadlines(),

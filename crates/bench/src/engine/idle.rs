@@ -32,19 +32,19 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
             let memory = process::memory(pid)?;
             sum.pss += memory.pss;
             sum.rss += memory.rss;
+            sum.anonymous += memory.anonymous;
         }
         parts.push(sum);
     }
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let (pss, rss) = (
-        parts.iter().map(|p| p.pss).sum(),
-        parts.iter().map(|p| p.rss).sum(),
-    );
+    let sum = |part: fn(&process::Memory) -> u64| parts.iter().map(part).sum::<u64>();
+    let (pss, rss, anonymous) = (sum(|p| p.pss), sum(|p| p.rss), sum(|p| p.anonymous));
     let memory = Row::new(
         MEMORY,
         format!(
-            "PSS {:.1} MB (engine {:.1}, runtime {:.1}), RSS {:.1} MB",
+            "PSS {:.1} MB ({:.1} of it data, the rest pages of the program's file; engine {:.1}, runtime {:.1}), RSS {:.1} MB",
             megabytes(pss),
+            megabytes(anonymous),
             megabytes(parts[0].pss),
             megabytes(parts[1].pss),
             megabytes(rss)
@@ -53,6 +53,7 @@ pub async fn measure(subject: &Subject, settings: &Settings) -> anyhow::Result<V
     )
     .value("pss_mb", megabytes(pss))
     .value("rss_mb", megabytes(rss))
+    .value("anonymous_mb", megabytes(anonymous))
     .goal("< 50 MB in all", megabytes(pss) < 50.0);
 
     let cpu = cpu(&found.concat(), settings).await?;

@@ -21,6 +21,7 @@ pub struct Figures {
 #[derive(Debug, Clone, Copy, Default)]
 struct Process {
     pss_mb: f64,
+    data_mb: f64,
     descriptors: usize,
     threads: usize,
 }
@@ -67,12 +68,14 @@ impl Figures {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, f64); 12] {
+    pub fn all(&self) -> [(&'static str, f64); 14] {
         [
             ("engine, PSS in MB", self.engine.pss_mb),
+            ("engine, data of it in MB", self.engine.data_mb),
             ("engine, descriptors", self.engine.descriptors as f64),
             ("engine, threads", self.engine.threads as f64),
             ("runtime daemon, PSS in MB", self.runtime.pss_mb),
+            ("runtime daemon, data of it in MB", self.runtime.data_mb),
             ("runtime daemon, descriptors", self.runtime.descriptors as f64),
             ("runtime daemon, threads", self.runtime.threads as f64),
             ("mounts", self.mounts as f64),
@@ -98,7 +101,9 @@ fn look(dir: &Path, role: &str) -> anyhow::Result<Process> {
     let mut sum = Process::default();
     for pid in process::of_cluster(dir, role) {
         let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count);
-        sum.pss_mb += process::memory(pid)?.pss as f64 / 1e6;
+        let memory = process::memory(pid)?;
+        sum.pss_mb += memory.pss as f64 / 1e6;
+        sum.data_mb += memory.anonymous as f64 / 1e6;
         sum.descriptors += count("fd");
         sum.threads += count("task");
     }
