@@ -2,6 +2,7 @@
 //!
 //! One function a kind, after what upstream's `pkg/printers/internalversion/printers.go` (v1.36) shows for it.
 mod cell;
+mod descriptions;
 mod kinds;
 mod labels;
 mod pod;
@@ -32,7 +33,7 @@ struct Printer {
 
 /// The columns of a kind; unknown kinds get Name and Created At as upstream's default table does.
 pub fn columns(definition: &str) -> &'static [Column] {
-    kinds::printer(definition).columns
+    descriptions::described(definition).unwrap_or_else(|| kinds::printer(definition).columns)
 }
 
 /// The cells of one object, in the order of [`columns`]. `now` is seconds since the epoch, for ages.

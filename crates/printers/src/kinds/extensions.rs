@@ -114,17 +114,6 @@ const CSI_NODE: Printer = Printer {
     cells: |o, now| vec![name(o), list(o, "/spec/drivers").len().into(), age(o, now)],
 };
 
-const CSI_CAPACITY: Printer = Printer {
-    columns: &[NAME, c!("StorageClassName" "string"), c!("Capacity" "string")],
-    cells: |o, _| {
-        vec![
-            name(o),
-            text(o, "/storageClassName").into(),
-            text_or(o, "/capacity", UNSET).into(),
-        ]
-    },
-};
-
 const VOLUME_ATTACHMENT: Printer = Printer {
     columns: &[
         NAME,
@@ -324,7 +313,6 @@ pub(super) fn printer(definition: &str) -> Option<&'static Printer> {
         "node.v1.RuntimeClass" => &RUNTIME_CLASS,
         "storage.v1.CSIDriver" => &CSI_DRIVER,
         "storage.v1.CSINode" => &CSI_NODE,
-        "storage.v1.CSIStorageCapacity" => &CSI_CAPACITY,
         "storage.v1.VolumeAttachment" => &VOLUME_ATTACHMENT,
         "storage.v1.VolumeAttributesClass" => &VOLUME_CLASS,
         "admissionregistration.v1.MutatingWebhookConfiguration"

@@ -3,9 +3,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{AGE, NAME, c};
-use crate::Printer;
 use crate::cell::{NONE, age, containers, flag, labels, list, name, number, seconds, since, text, text_or};
 use crate::labels::selector;
+use crate::{Column, Printer};
 
 /// What `-o wide` adds to a workload: its containers, their images, the selector of its pods.
 fn wide(workload: &Value) -> [Value; 3] {
@@ -52,7 +52,13 @@ pub(super) const DEPLOYMENT: Printer = Printer {
 
 /// What the subresource of any kind shows.
 pub(super) const SCALE: Printer = Printer {
-    columns: &[NAME, c!("Desired" "integer"), c!("Available" "integer"), AGE],
+    // Whose name is, of all, not the primary column.
+    columns: &[
+        Column { format: "", ..NAME },
+        c!("Desired" "integer"),
+        c!("Available" "integer"),
+        AGE,
+    ],
     cells: |o, now| {
         vec![
             name(o),
