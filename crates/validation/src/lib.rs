@@ -382,6 +382,7 @@ fn meta_rules(definition: &str) -> Rules {
         "Namespace" | "Service" | "StatefulSet" => NameRule::Label,
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" | "APIService" => NameRule::Segment,
         "CertificateSigningRequest" => NameRule::Free,
+        "IPAddress" => NameRule::Address,
         _ => NameRule::Subdomain,
     };
     // Kinds whose validation is built on apimachinery alone.

@@ -1,6 +1,7 @@
 //! `metadata`, labels and selectors (apimachinery `api/validation/objectmeta.go`, `apis/meta/v1/validation`).
-use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, regex_message};
+use std::net::IpAddr;
 
+use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, regex_message};
 use serde_json::Value;
 
 use crate::field::{Errors, Node};
@@ -14,6 +15,8 @@ pub(crate) enum NameRule {
     Subdomain,
     /// Anything that fits into one segment of a path.
     Segment,
+    /// An IP address in its canonical form.
+    Address,
     /// Any: what a path cannot hold is refused later.
     Free,
 }
@@ -33,9 +36,31 @@ impl NameRule {
             Self::Label => is_dns1123_label(name),
             Self::Subdomain => is_dns1123_subdomain(name),
             Self::Segment => path_segment(name),
+            Self::Address => canonical_address(name),
             Self::Free => Vec::new(),
         }
     }
+}
+
+/// What is wrong with an address (apimachinery `util/validation/ip.go` IsValidIP).
+fn canonical_address(text: &str) -> Vec<String> {
+    let told = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
+            "must not be an IPv4-mapped IPv6 address".to_owned()
+        }
+        Ok(ip) if ip.to_string() == text => return Vec::new(),
+        Ok(ip) => format!("must be in canonical form (\"{ip}\")"),
+        Err(_) if sloppy(text) => "must not have leading 0s".to_owned(),
+        Err(_) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned(),
+    };
+    vec![told]
+}
+
+/// Whether text is an IPv4 address but for leading zeros.
+fn sloppy(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let number = |part: &&str| part.bytes().all(|b| b.is_ascii_digit()) && part.parse::<u8>().is_ok();
+    parts.len() == 4 && parts.iter().all(number)
 }
 
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
@@ -202,13 +227,9 @@ fn owners(e: &mut Errors, owners: &Node<'_>) {
         // Upstream gives the list's path to every one of them.
         let owner = owner.renamed(owners.path());
         let api_version = owner.get("apiVersion");
-        if api_version
-            .text()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .is_empty()
-        {
+        let version = api_version.text();
+        // What is no version at all is none either (`schema.FromAPIVersionAndKind`).
+        if version.matches('/').count() > 1 || version.rsplit('/').next().unwrap_or_default().is_empty() {
             e.invalid_text(&api_version, api_version.text(), "version must not be empty");
         }
         for field in ["kind", "name", "uid"] {
