@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::{
     api::Call,
     bare, convert, custom,
-    negotiate::Format,
-    registry::{Output, list::Page},
+    negotiate::{self, Encoding, Format, What},
+    registry::{Output, body::go_type, list::Page},
     status::{ApiError, Result},
     subresources::scale,
     time,
@@ -114,6 +114,19 @@ pub fn page_not_found() -> Response<Body> {
     response
 }
 
+/// What is said of a path that ends before its resource (apiserver `endpoints/filters/requestinfo.go`).
+pub fn unfinished(path: &str) -> Response<Body> {
+    let told = format!(
+        "Internal Server Error: {path:?}: failed to create RequestInfo: unable to determine kind and namespace from url, {path}\n"
+    );
+    let mut response = text(500, told);
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
 /// A code and nothing else.
 pub fn empty(code: u16) -> Response<Body> {
     let mut response = bytes(code, "text/plain", Bytes::new());
@@ -136,6 +149,24 @@ pub fn failure(error: &ApiError) -> Response<Body> {
     response
 }
 
+/// A JSON document that is to be written in the encoding that was asked for, see [`crate::encode`].
+pub fn made(format: Format, code: u16, body: &Value) -> Response<Body> {
+    let mut response = json(code, body);
+    response.extensions_mut().insert(format.encoding);
+    response
+}
+
+/// What a client gets that asked for protobuf of what has none here: JSON, if it takes that, too.
+pub fn without_protobuf(call: &Call) -> Result<Format> {
+    negotiate::format(&call.headers, negotiate::Forms::CUSTOM).map_err(|_| {
+        ApiError::new(
+            406,
+            "NotAcceptable",
+            "this has no protobuf form here; ask for JSON",
+        )
+    })
+}
+
 /// One object, in the form that was asked for.
 pub fn object(
     call: &Call,
@@ -147,46 +178,53 @@ pub fn object(
     if let Output::Made(value) = &output
         && value["kind"] == "Status"
     {
-        return Ok(status(code, value));
+        return Ok(made(format, code, value));
     }
-    Ok(match format {
-        Format::Json => match output {
-            Output::Stored(stored) => bytes(code, "application/json", line(&stored.json())),
-            Output::Made(value) => json(code, &value),
+    Ok(match format.what {
+        What::Whole if format.encoding == Encoding::Protobuf => {
+            match schema::encode_protobuf(&output.value()) {
+                Some(body) => bytes(code, "application/vnd.kubernetes.protobuf", body),
+                None => return object(call, kind, without_protobuf(call)?, code, output),
+            }
+        }
+        What::Whole => match output {
+            Output::Stored(stored) => {
+                let mut response = bytes(code, "application/json", line(&stored.json()));
+                response.extensions_mut().insert(format.encoding);
+                response
+            }
+            Output::Made(value) => made(format, code, &value),
         },
-        Format::Table => {
+        What::Table => {
             check_include(call)?;
             let value = output.value();
             let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            json(
+            let meta = json!({"resourceVersion": version});
+            made(
+                format,
                 code,
-                &table(
-                    call,
-                    kind,
-                    [&*value].into_iter(),
-                    json!({"resourceVersion": version}),
-                    true,
-                ),
+                &table(call, kind, format.version, [&*value].into_iter(), meta, true),
             )
         }
-        Format::Partial => json(code, &partial(&output.value())),
-        Format::Protobuf => match schema::encode_protobuf(&output.value()) {
-            Some(body) => bytes(code, "application/vnd.kubernetes.protobuf", body),
-            None => {
-                return Err(ApiError::new(
-                    406,
-                    "NotAcceptable",
-                    "this kind has no protobuf form here; ask for JSON",
-                ));
-            }
-        },
+        What::Partial => made(format, code, &partial(&output.value(), format.version)),
+        What::PartialList if custom::is(kind) => return Err(ApiError::new(500, "", "content is not a list")),
+        What::PartialList => {
+            return Err(ApiError::new(
+                406,
+                "NotAcceptable",
+                format!(
+                    "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                    go_type(kind, "")
+                ),
+            ));
+        }
     })
 }
 
 /// A list, in the form that was asked for.
 pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result<Response<Body>> {
     let mut meta = json!({"resourceVersion": page.revision.to_string()});
-    if custom::is(kind) && format == Format::Json {
+    if custom::is(kind) && format.what == What::Whole {
         // An unstructured list has no fields that are left out when empty.
         meta["continue"] = "".into();
     }
@@ -196,45 +234,61 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
     if let Some(remaining) = page.remaining {
         meta["remainingItemCount"] = remaining.into();
     }
-    Ok(match format {
-        Format::Json => {
+    let values = || page.items.iter().map(|o| o.value());
+    Ok(match format.what {
+        What::Whole if format.encoding == Encoding::Protobuf => {
+            let values: Vec<_> = values().collect();
+            let items: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
+            let list = json!({"kind": list_kind(kind), "apiVersion": kind.api_version(), "metadata": meta, "items": items});
+            match schema::encode_protobuf(&list) {
+                Some(body) => bytes(200, "application/vnd.kubernetes.protobuf", body),
+                None => return self::list(call, kind, without_protobuf(call)?, page),
+            }
+        }
+        What::Whole => {
             let head = format!(
                 "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{meta}",
                 list_kind(kind),
                 kind.api_version()
             );
-            bytes(200, "application/json", list_bytes(kind, &head, &page.items))
+            let mut response = bytes(200, "application/json", list_bytes(kind, &head, &page.items));
+            response.extensions_mut().insert(format.encoding);
+            response
         }
-        Format::Table => {
+        What::Table => {
             check_include(call)?;
-            let values: Vec<_> = page.items.iter().map(|o| o.value()).collect();
+            let values: Vec<_> = values().collect();
             let converted: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
-            json(
+            let objects = converted.iter().map(AsRef::as_ref);
+            made(
+                format,
                 200,
-                &table(call, kind, converted.iter().map(AsRef::as_ref), meta, true),
+                &table(call, kind, format.version, objects, meta, true),
             )
         }
-        Format::Partial => {
-            let items: Vec<_> = page.items.iter().map(|o| partial(&o.value())).collect();
-            json(
-                200,
-                &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}),
-            )
+        What::Partial => {
+            return Err(ApiError::new(
+                406,
+                "NotAcceptable",
+                format!(
+                    "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                    go_type(kind, "List")
+                ),
+            ));
         }
-        Format::Protobuf => {
-            let values: Vec<_> = page.items.iter().map(|o| o.value()).collect();
-            let items: Vec<_> = values.iter().map(|o| convert::from_stored(kind, o)).collect();
-            let list = json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta, "items": items});
-            match schema::encode_protobuf(&list) {
-                Some(body) => bytes(200, "application/vnd.kubernetes.protobuf", body),
-                None => {
-                    return Err(ApiError::new(
-                        406,
-                        "NotAcceptable",
-                        "this list has no protobuf form here; ask for JSON",
-                    ));
-                }
-            }
+        What::PartialList => {
+            let items: Vec<_> = values().map(|o| partial(&o, format.version)).collect();
+            // Go's list of none is null.
+            let items = if items.is_empty() {
+                Value::Null
+            } else {
+                items.into()
+            };
+            made(
+                format,
+                200,
+                &json!({"kind": "PartialObjectMetadataList", "apiVersion": format.version, "metadata": meta, "items": items}),
+            )
         }
     })
 }
@@ -263,20 +317,13 @@ fn list_bytes(kind: &KindInfo, head: &str, items: &[std::sync::Arc<Stored>]) -> 
 }
 
 /// `PartialObjectMetadata` of an object.
-pub fn partial(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+pub fn partial(object: &Value, version: &str) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": object["metadata"]})
 }
 
 /// A Scale, which has no kind of its own in discovery.
 pub fn scale(call: &Call, format: Format, object: Value) -> Result<Response<Body>> {
-    let kind = scale::kind();
-    // Watches of one know no protobuf, and neither does this.
-    let format = if format == Format::Table {
-        Format::Table
-    } else {
-        Format::Json
-    };
-    self::object(call, &kind, format, 200, Output::made(object))
+    self::object(call, &scale::kind(), format, 200, Output::made(object))
 }
 
 fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {
@@ -318,6 +365,7 @@ fn check_include(call: &Call) -> Result<()> {
 pub fn table<'a>(
     call: &Call,
     kind: &KindInfo,
+    version: &str,
     objects: impl Iterator<Item = &'a Value>,
     meta: Value,
     columns: bool,
@@ -330,11 +378,11 @@ pub fn table<'a>(
             match include {
                 "None" => row["object"] = Value::Null,
                 "Object" => row["object"] = object.clone(),
-                _ => row["object"] = partial(object),
+                _ => row["object"] = partial(object, version),
             }
             row
         })
         .collect();
     let definitions = if columns { columns_of(kind) } else { Value::Null };
-    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": definitions, "rows": rows})
+    json!({"kind": "Table", "apiVersion": version, "metadata": meta, "columnDefinitions": definitions, "rows": rows})
 }

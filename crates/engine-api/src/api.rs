@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     openapi,
     query::Query,
+    registry::addresses,
     resource_metrics::MetricsSource,
     route::Route,
     status::{ApiError, Result},
@@ -41,6 +42,7 @@ const MAX_WARNINGS: usize = 512;
 /// The API server's state.
 pub struct Api {
     pub config: Config,
+    pub started: jiff::Timestamp,
     pub store: Store,
     pub tokens: Tokens,
     pub rbac: Rbac,
@@ -168,6 +170,7 @@ impl Api {
         Ok(Self {
             tokens: Tokens::new(&config.issuer, &config.service_account_keys)?,
             config,
+            started: jiff::Timestamp::now(),
             store,
             rbac: Rbac::default(),
             metrics: Metrics::default(),
@@ -238,6 +241,12 @@ impl Api {
         self.note_write(kind);
         if custom::is(kind) {
             self.customs.removed.notify_one();
+        } else if let Ok(gone) = &removed {
+            match kind.plural {
+                "services" => addresses::release_left(self, None, &gone.value()).await,
+                "ipaddresses" => addresses::made_again(self, &gone.value()).await,
+                _ => {}
+            }
         }
         removed
     }

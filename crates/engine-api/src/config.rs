@@ -99,6 +99,8 @@ impl Config {
         tokio::spawn(crate::custom::run(Arc::downgrade(&api)));
         tokio::spawn(aggregation::run(Arc::downgrade(&api)));
         tokio::spawn(crate::expiry::run(Arc::downgrade(&api)));
+        tokio::spawn(crate::flow::run(Arc::downgrade(&api)));
+        tokio::spawn(crate::admission::check_types(Arc::downgrade(&api)));
         tokio::spawn(crate::memory::run(Arc::downgrade(&api)));
         Ok(ApiServer::new(api))
     }

@@ -12,8 +12,8 @@ use crate::{
     answer::{self, Body},
     api::{Api, Call},
     convert,
-    custom::Custom,
-    negotiate, resource_metrics,
+    custom::{self, Custom},
+    health, negotiate, resource_metrics,
     status::{ApiError, Result},
 };
 
@@ -106,6 +106,35 @@ impl Api {
         groups
     }
 
+    /// All paths that are no resources, as upstream lists them at its root.
+    pub fn all_paths(&self) -> Vec<String> {
+        let mut paths: Vec<String> = [
+            "/.well-known/openid-configuration",
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/apis/",
+            "/flagz",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openapi/v3/",
+            "/openid/v1/jwks",
+            "/statusz",
+            "/version",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for group in self.groups() {
+            paths.push(format!("/apis/{}", group.name));
+            let versions = group.versions.iter();
+            paths.extend(versions.map(|version| format!("/apis/{}/{}", group.name, version.name)));
+        }
+        paths.extend(health::paths());
+        paths.sort_unstable();
+        paths
+    }
+
     /// Answer `/api`, `/apis` and what is below them, or `None` for another path.
     pub fn discovery(&self, call: &Call) -> Option<Result<Response<Body>>> {
         let path = call.route.path.trim_end_matches('/');
@@ -157,7 +186,8 @@ impl Api {
             ["api" | "apis", ..] => return Some(nothing_here(&call.route.path)),
             _ => return None,
         };
-        Some(Ok(answer::json(200, &body)))
+        let format = negotiate::plain(&call.headers).unwrap_or(negotiate::Format::JSON);
+        Some(Ok(answer::made(format, 200, &body)))
     }
 
     /// What the router refuses of a document: other methods than GET, where upstream has one, and forms that it does not have.
@@ -196,7 +226,7 @@ impl Api {
 pub fn nothing_here(path: &str) -> Result<Response<Body>> {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts.as_slice() {
-        ["api", ..] => Err(ApiError::no_such_path()),
+        ["api", ..] | ["version", _, ..] => Err(ApiError::no_such_path()),
         ["apis", group, ..]
             if *group == resource_metrics::GROUP || schema::kinds().iter().any(|k| k.group == *group) =>
         {
@@ -208,7 +238,7 @@ pub fn nothing_here(path: &str) -> Result<Response<Body>> {
 
 /// How far a version has come: general ones before betas before alphas, the newest first, others by name (apimachinery
 /// `pkg/version/helpers.go`).
-fn rank(version: &str) -> (u8, u64, u64, Reverse<&str>) {
+pub fn rank(version: &str) -> (u8, u64, u64, Reverse<&str>) {
     let parsed = || {
         let rest = version.strip_prefix('v')?;
         let (stage, major, minor) = match (rest.split_once("beta"), rest.split_once("alpha")) {
@@ -277,6 +307,10 @@ fn resources(group: &str, version: &str, kinds: impl Iterator<Item = &'static Ki
 /// `StorageVersionHash`).
 fn storage_version_hash(kind: &'static KindInfo) -> String {
     let stored = convert::stored(kind);
+    if let Some(custom) = custom::of(kind) {
+        let hash = Sha256::digest(format!("{}/{}/{}", kind.group, custom.stored, kind.kind));
+        return STANDARD.encode(&hash[..8]);
+    }
     let version = match (stored.group, stored.kind) {
         // Stored as these still, in upstream 1.36.
         ("apiextensions.k8s.io", _) | (_, "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding") => {

@@ -1,7 +1,7 @@
 //! From an authenticated request to whoever answers it.
 use std::sync::{Arc, atomic::Ordering};
 
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response, header};
 use schema::KindInfo;
 use serde_json::json;
 
@@ -10,9 +10,9 @@ use crate::{
     aggregation::group_version,
     answer::{self, Body},
     api::{Api, Call},
-    bare, convert, custom, discovery,
+    bare, convert, custom, discovery, health,
     json::text,
-    negotiate::{self, Format, format},
+    negotiate::{self, Format, Forms, What, format},
     options,
     registry::{delete::DeleteOptions, list},
     resource_metrics, reviews,
@@ -23,13 +23,9 @@ use crate::{
 const CHILDREN_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
      them or set propagationPolicy=Orphan to suppress this warning";
 
-/// What anybody may read, so that health checks need no credentials.
+/// What anybody may ask, so that health checks need no credentials (upstream's `--authorization-always-allow-paths`).
 fn is_public(path: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    matches!(path, "/version" | "/healthz" | "/livez" | "/readyz")
-        || ["/healthz/", "/livez/", "/readyz/"]
-            .iter()
-            .any(|p| path.starts_with(p))
+    matches!(path, "/healthz" | "/livez" | "/readyz")
 }
 
 impl Api {
@@ -39,6 +35,9 @@ impl Api {
         // Cleaned for the question who may, not for the answer.
         if route.path.starts_with("//") {
             return Ok(answer::page_not_found());
+        }
+        if route.is_unfinished() {
+            return Ok(answer::unfinished(&route.path));
         }
         // Of a resource it is said who may ask for it; of another path, what it is below.
         let group_version = if route.is_resource() {
@@ -89,42 +88,22 @@ impl Api {
             negotiate::routed(&call.headers, &[form])?;
         }
         match path {
-            "" => {
-                let mut paths: Vec<&str> = vec![
-                    "/api",
-                    "/api/v1",
-                    "/apis",
-                    "/healthz",
-                    "/livez",
-                    "/metrics",
-                    "/openapi/v2",
-                    "/openapi/v3",
-                    "/openid/v1/jwks",
-                    "/readyz",
-                    "/version",
-                    "/.well-known/openid-configuration",
-                ];
-                paths.sort_unstable();
-                Ok(answer::json(200, &json!({"paths": paths})))
-            }
+            "" => Ok(answer::json(200, &json!({"paths": self.all_paths()}))),
             "/version" => Ok(answer::bytes(200, "application/json", self.version())),
-            "/metrics" => Ok(answer::text(200, self.metrics.render(&self.object_counts()))),
-            "/openid/v1/jwks" => Ok(answer::bytes(
+            "/metrics" => Ok(answer::bytes(
                 200,
-                "application/jwk-set+json",
-                self.tokens.jwks().to_string(),
+                "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+                self.metrics.render(&self.object_counts()),
             )),
-            "/.well-known/openid-configuration" => Ok(answer::json(
-                200,
-                &json!({
-                    "issuer": self.tokens.issuer(), "jwks_uri": format!("{}/openid/v1/jwks", self.tokens.issuer()),
-                    "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
-                    "id_token_signing_alg_values_supported": ["ES256"],
-                }),
-            )),
+            "/openid/v1/jwks" => Ok(kept(form, self.tokens.jwks().to_string())),
+            "/.well-known/openid-configuration" => {
+                Ok(kept(form, self.tokens.configuration(self.config.advertise)))
+            }
+            "/statusz" => self.statusz(call),
+            "/flagz" => self.flagz(call),
             "/openapi/v2" => Ok(self.openapi_v2(call)),
             path if path == "/openapi/v3" || path.starts_with("/openapi/v3/") => Ok(self.openapi_v3(call)),
-            path if is_public(path) => Ok(health(call, path)),
+            path if health::is_page(path) => Ok(health::answer(call, path)),
             path => discovery::nothing_here(path),
         }
     }
@@ -152,6 +131,11 @@ impl Api {
         let Some(kind) = self.kind(&route.group, &route.version, &route.resource) else {
             return discovery::nothing_here(&route.path);
         };
+        if custom::is(kind)
+            && let Some(answer) = custom::oddly_asked(call, kind)
+        {
+            return answer;
+        }
         let proxied = route.subresource == "proxy";
         if !route.subresource.is_empty() {
             let known = kind.subresources.contains(&route.subresource.as_str());
@@ -176,20 +160,30 @@ impl Api {
                 ApiError::no_such_path()
             });
         }
+        let strangely_placed = !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces";
+        let nowhere =
+            route.watch_path && kind.namespaced && route.namespace.is_empty() && !route.name.is_empty();
+        if strangely_placed || nowhere {
+            return Err(ApiError::no_such_path());
+        }
         if headless {
             return Err(ApiError::method_not_allowed());
         }
         if reviews::is_review(kind) {
-            return match route.verb {
-                "create" => Ok(answer::json(201, &self.review(call, kind)?)),
-                _ => Err(ApiError::method_not_allowed()),
-            };
+            if route.verb != "create" {
+                return Err(ApiError::method_not_allowed());
+            }
+            let format = unprinted(call)?;
+            return Ok(answer::made(format, 201, &self.review(call, kind)?));
+        }
+        if route.verb == "watch" && !kind.has_verb("watch") && kind.has_verb("list") {
+            if let Some(warning) = validation::deprecation(kind.definition) {
+                call.warn(warning);
+            }
+            return Err(ApiError::unsupported_verb("watch", kind));
         }
         if !kind.has_verb(route.verb) {
             return Err(ApiError::method_not_allowed());
-        }
-        if !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces" {
-            return Err(ApiError::no_such_path());
         }
         if let Some(warning) = validation::deprecation(kind.definition) {
             call.warn(warning);
@@ -205,14 +199,20 @@ impl Api {
             };
             negotiate::routed(&call.headers, produced)?;
         }
-        let format = format(&call.headers)?;
+        let forms = if custom::is(kind) {
+            Forms::CUSTOM
+        } else {
+            Forms::OBJECT
+        };
+        let format = format(&call.headers, forms)?;
         options::check(call)?;
-        if across {
+        if across || route.verb == "deletecollection" {
             check_numbers(call)?;
         }
         match route.verb {
             "get" => {
-                list::check_single(call, self.store.revision())?;
+                list::check_single(call)?;
+                self.fresh_enough(call).await?;
                 let stored = self
                     .fetch(convert::stored(kind), &route.namespace, &route.name)
                     .map_err(|_| ApiError::not_found(kind, &route.name))?;
@@ -221,17 +221,19 @@ impl Api {
                 answer::object(call, kind, format, 200, output)
             }
             "list" => {
+                self.fresh_enough(call).await?;
                 let mut page = self.page(call, kind)?;
                 page.items = self.turned_all(kind, page.items).await?;
                 answer::list(call, kind, format, &page)
             }
             // What is asked by `/watch/` in the path is one whatever the method.
             "watch" if call.method != Method::GET => Err(ApiError::method_not_allowed()),
-            "watch" => self.counted_watch(call, kind, format),
+            "watch" => self.counted_watch(call, kind, format).await,
             "create" if kind.plural == "bindings" && !custom::is(kind) => {
-                Ok(answer::json(201, &self.bind_named(call).await?))
+                Ok(answer::made(format, 201, &self.bind_named(call).await?))
             }
-            "create" if route.name.is_empty() => {
+            // There are no routes of custom resources, by which others are told apart from those that name one.
+            "create" if route.name.is_empty() || custom::is(kind) => {
                 let output = self.create_from_body(call, kind).await?;
                 answer::object(call, kind, format, 201, output)
             }
@@ -258,6 +260,7 @@ impl Api {
             }
             "deletecollection" if kind.verbs.contains(&"deletecollection") => {
                 let options = DeleteOptions::of(call)?;
+                self.fresh_enough(call).await?;
                 let page = self.page(call, kind)?;
                 for found in &page.items {
                     let found = found.value();
@@ -265,23 +268,39 @@ impl Api {
                     let named = (own("/metadata/namespace"), own("/metadata/name"));
                     admission::deletion(self, call, kind, named, &options).await?;
                 }
+                let mut meta = json!({"resourceVersion": self.store.revision().to_string()});
+                if let Some(next) = &page.next {
+                    meta["continue"] = next.as_str().into();
+                }
+                if let Some(remaining) = page.remaining {
+                    meta["remainingItemCount"] = remaining.into();
+                }
                 let mut items = self
                     .delete_collection(kind, &route.namespace, page.items, &options)
                     .await?;
-                if !custom::is(kind) {
-                    items.iter_mut().for_each(bare::strip);
-                }
-                Ok(answer::json(
-                    200,
-                    &json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-                        "metadata": {"resourceVersion": self.store.revision().to_string()}, "items": items}),
-                ))
+                let body = match format.what {
+                    What::PartialList => {
+                        let items: Vec<_> =
+                            items.iter().map(|o| answer::partial(o, format.version)).collect();
+                        let items = Some(items).filter(|items| !items.is_empty());
+                        json!({"kind": "PartialObjectMetadataList", "apiVersion": format.version, "metadata": meta, "items": items})
+                    }
+                    What::Table => answer::table(call, kind, format.version, items.iter(), meta, true),
+                    What::Whole | What::Partial => {
+                        if !custom::is(kind) {
+                            items.iter_mut().for_each(bare::strip);
+                        }
+                        json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta,
+                            "items": items})
+                    }
+                };
+                Ok(answer::made(format, 200, &body))
             }
             _ => Err(ApiError::method_not_allowed()),
         }
     }
 
-    fn counted_watch(
+    async fn counted_watch(
         self: &Arc<Self>,
         call: &Arc<Call>,
         kind: &'static KindInfo,
@@ -289,7 +308,7 @@ impl Api {
     ) -> Result<Response<Body>> {
         let guard = WatchGuard(self.clone());
         self.metrics.watches.fetch_add(1, Ordering::Relaxed);
-        let response = self.watch(call.clone(), kind, format)?;
+        let response = self.watch(call.clone(), kind, format).await?;
         Ok(response.map(|body| {
             use http_body_util::BodyExt;
             body.map_frame(move |frame| {
@@ -308,10 +327,30 @@ impl Api {
         let route = &call.route;
         let not_allowed = || Err(ApiError::method_not_allowed());
         admission::subresource(self, call, kind).await?;
+        let carried = matches!(
+            route.subresource.as_str(),
+            "log" | "exec" | "attach" | "portforward" | "proxy"
+        );
+        let taken = kind.subresource(&route.subresource);
+        if !carried && taken.is_none_or(|sub| !sub.verbs.contains(&route.verb)) {
+            return not_allowed();
+        }
+        let format = match route.subresource.as_str() {
+            _ if carried => Format::JSON,
+            "binding" | "eviction" | "token" if route.verb == "create" => unprinted(call)?,
+            _ if custom::is(kind) && route.subresource == "status" => format(&call.headers, Forms::CUSTOM)?,
+            _ => {
+                if !custom::is(kind) {
+                    negotiate::routed(&call.headers, &negotiate::OBJECTS)?;
+                }
+                format(&call.headers, Forms::OBJECT)?
+            }
+        };
+        if !carried {
+            options::check(call)?;
+        }
         match (route.subresource.as_str(), route.verb) {
             (subresource @ ("status" | "ephemeralcontainers" | "resize" | "approval"), verb) => {
-                let format = format(&call.headers)?;
-                options::check(call)?;
                 let output = match verb {
                     "get" => {
                         let stored = self.fetch(convert::stored(kind), &route.namespace, &route.name)?;
@@ -324,16 +363,15 @@ impl Api {
                 answer::object(call, kind, format, 200, output)
             }
             ("scale", "get" | "update" | "patch") => {
-                let format = format(&call.headers)?;
                 let scale = self.scale(call, kind).await?;
                 answer::scale(call, format, scale)
             }
-            ("binding", "create") => Ok(answer::json(201, &self.bind(call, kind).await?)),
-            ("eviction", "create") => Ok(answer::json(201, &self.evict(call, kind).await?)),
-            ("token", "create") => Ok(answer::json(201, &self.request_token(call, kind)?)),
+            ("binding", "create") => Ok(answer::made(format, 201, &self.bind(call, kind).await?)),
+            ("eviction", "create") => Ok(answer::made(format, 201, &self.evict(call, kind).await?)),
+            ("token", "create") => Ok(answer::made(format, 201, &self.request_token(call, kind)?)),
             ("finalize", "update") => {
                 let output = self.finalize(call, kind).await?;
-                answer::object(call, kind, Format::Json, 200, output)
+                answer::object(call, kind, format, 200, output)
             }
             ("log", "get") => self.logs(call, kind).await,
             ("exec" | "attach", "get" | "create") => self.exec(call, kind).await,
@@ -342,6 +380,24 @@ impl Api {
             _ => not_allowed(),
         }
     }
+}
+
+/// A document that whoever checks tokens may keep for an hour (`pkg/serviceaccount/openidmetadata.go`).
+fn kept(form: &'static str, document: String) -> Response<Body> {
+    let mut response = answer::bytes(200, form, document);
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
+    response
+}
+
+/// The form of what is only answered, and never printed; its options are checked, too.
+fn unprinted(call: &Call) -> Result<Format> {
+    negotiate::routed(&call.headers, &negotiate::OBJECTS)?;
+    let format = format(&call.headers, Forms::UNPRINTED)?;
+    options::check(call)?;
+    Ok(format)
 }
 
 struct WatchGuard(Arc<Api>);
@@ -369,23 +425,4 @@ fn check_numbers(call: &Call) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn health(call: &Call, path: &str) -> Response<Body> {
-    let checks = ["ping", "log", "store", "poststarthook/rbac/bootstrap-roles"];
-    let mut parts = path.trim_start_matches('/').splitn(2, '/');
-    let name = parts.next().unwrap_or_default();
-    if let Some(check) = parts.next() {
-        return if checks.contains(&check) {
-            answer::text(200, "ok")
-        } else {
-            answer::page_not_found()
-        };
-    }
-    if !call.query.truth("verbose") {
-        return answer::text(200, "ok");
-    }
-    let mut lines: Vec<String> = checks.iter().map(|c| format!("[+]{c} ok")).collect();
-    lines.push(format!("{name} check passed\n"));
-    answer::text(200, lines.join("\n"))
 }

@@ -98,6 +98,52 @@ fn write(out: &mut String, value: &Value, ty: Option<Type>, depth: usize) {
     }
 }
 
+/// An object of this definition in one line, as Go's structs write it, but for the objects that a merge patch looks into: those have
+/// been maps in between, which are written in the order of their keys.
+pub fn compact(value: &Value, definition: &str, touched: &Value) -> String {
+    let mut out = String::new();
+    write_compact(&mut out, value, schema::type_of(definition), Some(touched));
+    // As Go escapes what might get into a page.
+    out.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+}
+
+fn write_compact(out: &mut String, value: &Value, ty: Option<Type>, touched: Option<&Value>) {
+    match value {
+        Value::Object(map) => {
+            let touched = touched.filter(|touched| touched.is_object());
+            let mut fields = ordered(map, ty);
+            if touched.is_some() {
+                fields.sort_by_key(|(key, _)| *key);
+            }
+            out.push('{');
+            for (n, (key, value)) in fields.into_iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                let touched = touched.and_then(|touched| touched.get(key));
+                write_compact(out, value, ty.and_then(|ty| ty.child(key)), touched);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (n, item) in items.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                let touched = touched.and_then(|touched| touched.get(n.to_string()));
+                write_compact(out, item, ty.and_then(Type::item), touched);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
 fn line(out: &mut String, n: usize, depth: usize) {
     if n > 0 {
         out.push(',');

@@ -36,6 +36,11 @@ impl Query {
             .map(|(_, v)| v.as_str())
     }
 
+    /// Whether the parameter is there, whatever it says.
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(k, _)| k == name)
+    }
+
     /// All values of a parameter.
     pub fn all(&self, name: &str) -> Vec<String> {
         self.pairs

@@ -12,7 +12,7 @@ use crate::{
     api::{Api, Call},
     json::text,
     keys,
-    negotiate::{Format, format},
+    negotiate::{Forms, What, format},
     status::{ApiError, Result},
     time,
 };
@@ -89,7 +89,7 @@ impl Api {
         if !matches!(route.verb, "get" | "list") {
             return Err(ApiError::method_not_allowed());
         }
-        let format = format(&call.headers)?;
+        let format = format(&call.headers, Forms::CUSTOM)?;
         let source = self
             .metrics_source
             .get()
@@ -108,12 +108,12 @@ impl Api {
                 .into_iter()
                 .find(|o| text(o, "/metadata/name") == route.name)
                 .ok_or_else(|| not_found(route.namespace.as_str(), &route.name, pods))?;
-            let body = if format == Format::Table {
+            let body = if format.what == What::Table {
                 table(call, std::slice::from_ref(&found))
             } else {
                 found
             };
-            return Ok(answer::json(200, &body));
+            return Ok(answer::made(format, 200, &body));
         }
         let labels: LabelSelector = parsed(call, "labelSelector")?;
         let fields: FieldSelector = parsed(call, "fieldSelector")?;
@@ -125,11 +125,12 @@ impl Api {
             )
         };
         items.sort_by_cached_key(key);
-        if format == Format::Table {
-            return Ok(answer::json(200, &table(call, &items)));
+        if format.what == What::Table {
+            return Ok(answer::made(format, 200, &table(call, &items)));
         }
         let kind = if pods { "PodMetricsList" } else { "NodeMetricsList" };
-        Ok(answer::json(
+        Ok(answer::made(
+            format,
             200,
             &json!({"kind": kind, "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}),
         ))
@@ -242,7 +243,7 @@ fn table(call: &Call, items: &[Value]) -> Value {
             match call.query.get("includeObject").unwrap_or("Metadata") {
                 "None" => {}
                 "Object" => row["object"] = object.clone(),
-                _ => row["object"] = answer::partial(object),
+                _ => row["object"] = answer::partial(object, "meta.k8s.io/v1"),
             }
             row
         })

@@ -29,6 +29,8 @@ pub struct Route {
     pub rest: String,
     /// Whether the path is one of a resource. Its name may be missing (`/api/v1//pods`), and then nobody serves it.
     pub of_resource: bool,
+    /// Whether the path itself says that it is a watch: `/api/v1/watch/…`.
+    pub watch_path: bool,
 }
 
 /// Subresources of a namespace; anything else below a namespace is a resource in it.
@@ -65,6 +67,7 @@ impl Route {
             && !after.is_empty()
         {
             watch_prefix = true;
+            route.watch_path = true;
             rest = after;
         }
         if let ["namespaces", namespace, after @ ..] = rest
@@ -138,6 +141,11 @@ impl Route {
                 self.verb,
                 "create" | "update" | "patch" | "delete" | "deletecollection"
             )
+    }
+
+    /// Whether the path ends with a verb that wants a resource.
+    pub fn is_unfinished(&self) -> bool {
+        self.of_resource && self.name.is_empty() && matches!(self.resource.as_str(), "watch" | "proxy")
     }
 
     /// Whether the request is for a resource.

@@ -33,7 +33,7 @@ use crate::{
     aside::aside,
     audit::AuditEvent,
     auth::authenticate::from_certificate,
-    pretty,
+    encode, pretty,
     query::Query,
     resource_metrics::MetricsSource,
     route::Route,
@@ -262,7 +262,7 @@ where
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut annotations = BTreeMap::new();
     let (user, answered) = match authenticated(&api, caller, &parts.headers, &route) {
-        Err(error) => (User::anonymous(), answer::failure(&error)),
+        Err(error) => (User::anonymous(), refusal(&parts.headers, &error).await),
         Ok(user) => {
             let mut call = Call {
                 route: route.clone(),
@@ -277,7 +277,7 @@ where
                 annotations: std::sync::Mutex::default(),
             };
             match receive(&api, &mut call, body).await {
-                Err(error) => (user, answer::failure(&error)),
+                Err(error) => (user, refusal(&parts.headers, &error).await),
                 Ok(()) => {
                     let call = Arc::new(call);
                     let work = complete(api.clone(), call.clone());
@@ -299,6 +299,13 @@ where
             }
         }
     };
+    let mut answered = answered;
+    // Who asks may name the request (apiserver `endpoints/filters/with_auditid.go`).
+    let named = parts.headers.get("audit-id").cloned();
+    let named = named.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
+    if let Some(id) = named.filter(|_| !answered.headers().contains_key("audit-id")) {
+        answered.headers_mut().insert("audit-id", id);
+    }
     finish(
         &api,
         &route,
@@ -401,6 +408,19 @@ fn is_ours(api: &Api, route: &Route) -> bool {
     route.subresource != "proxy" && api.remotes.get(&route.group, &route.version).is_none()
 }
 
+/// A failure, in the encoding that its reader takes.
+async fn refusal(headers: &HeaderMap, error: &ApiError) -> Response<Body> {
+    let mut refused = encode::encoded(headers, answer::failure(error)).await;
+    if error.code == 403 {
+        // apiserver `responsewriters.Forbidden`.
+        refused.headers_mut().insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+    }
+    refused
+}
+
 fn bug() -> Response<Body> {
     answer::failure(&ApiError::internal(
         "the request handler failed; this is a bug, see the engine's log",
@@ -411,7 +431,11 @@ fn bug() -> Response<Body> {
 async fn complete(api: Arc<Api>, call: Arc<Call>) -> Response<Body> {
     let answered = guarded(&api, &call).await;
     // What comes from others is passed on as it comes, however long it is.
-    if is_ours(&api, &call.route) && pretty::wanted(&call) {
+    if !is_ours(&api, &call.route) {
+        return answered;
+    }
+    let answered = encode::encoded(&call.headers, answered).await;
+    if pretty::wanted(&call) {
         pretty::indent(answered).await
     } else {
         answered

@@ -17,6 +17,8 @@ pub struct ApiError {
     pub details: Option<Value>,
     /// A reason that somebody else made up, instead.
     pub own_reason: String,
+    /// A token with which a list goes on all the same.
+    pub next: String,
 }
 
 /// Result of serving a request.
@@ -50,6 +52,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             own_reason: String::new(),
+            next: String::new(),
         }
     }
 
@@ -103,6 +106,21 @@ impl ApiError {
                 405,
                 "MethodNotAllowed",
                 "the server does not allow this method on the requested resource",
+            )
+        }
+    }
+
+    /// 405 for a verb that a kind does not have, from whoever serves it.
+    pub fn unsupported_verb(verb: &str, kind: &KindInfo) -> Self {
+        Self {
+            details: Some(details("", kind.group, kind.plural).into()),
+            ..Self::new(
+                405,
+                "MethodNotAllowed",
+                format!(
+                    "{verb} is not supported on resources of kind {:?}",
+                    qualified(kind)
+                ),
             )
         }
     }
@@ -225,6 +243,9 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code,
         });
+        if !self.next.is_empty() {
+            body["metadata"]["continue"] = self.next.as_str().into();
+        }
         let reason = if self.own_reason.is_empty() {
             self.reason
         } else {

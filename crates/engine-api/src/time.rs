@@ -24,3 +24,14 @@ pub fn later(secs: i64) -> String {
 pub fn unix() -> i64 {
     Timestamp::now().as_second()
 }
+
+/// The date, in UTC.
+pub fn today() -> String {
+    date_in(0)
+}
+
+/// The date so many days from now, in UTC.
+pub fn date_in(days: i64) -> String {
+    let at = Timestamp::now().saturating_add(SignedDuration::from_hours(24 * days));
+    at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d").to_string()
+}

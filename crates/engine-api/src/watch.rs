@@ -18,14 +18,16 @@ use crate::{
     answer::{self, Body},
     api::{Api, Call},
     convert, custom, keys,
-    negotiate::Format,
-    registry::list::{not_a_version, too_large},
+    negotiate::{self, Encoding, Format, What},
+    registry::list::not_a_version,
     selector::Selection,
     status::{ApiError, Result},
 };
 
 /// How often a bookmark goes out on a watch that allows it.
 const BOOKMARKS: Duration = Duration::from_mins(1);
+/// And before the end of one.
+const BEFORE_END: Duration = Duration::from_secs(2);
 /// No watch is open for longer: a deadline beyond it may be no time at all.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 /// Frames are merged up to this size when many events are at hand.
@@ -43,7 +45,9 @@ struct Stream {
     initial_end: Option<u64>,
     watch: Watch,
     bookmarks: bool,
-    next_bookmark: Instant,
+    next_bookmark: Option<Instant>,
+    /// The newest revision that the client has heard of: no bookmark says an older one.
+    told: u64,
     deadline: Instant,
     columns_sent: bool,
     over: bool,
@@ -51,7 +55,7 @@ struct Stream {
 
 impl Api {
     /// Answer a watch.
-    pub fn watch(
+    pub async fn watch(
         self: &Arc<Self>,
         call: Arc<Call>,
         kind: &'static KindInfo,
@@ -72,52 +76,56 @@ impl Api {
             .get("sendInitialEvents")
             .map(|_| call.query.truth("sendInitialEvents"));
         let bookmarks = call.query.truth("allowWatchBookmarks");
-        check(&call, send_initial)?;
         let raw = call.query.get("resourceVersion").unwrap_or_default();
+        let matching = call.query.get("resourceVersionMatch");
+        // Whoever asks as ever is taken to want the objects first (apimachinery `internalversion/defaults.go` SetListOptionsDefaults).
+        let as_ever = send_initial.is_none()
+            && matching.is_none()
+            && matches!(raw, "" | "0")
+            && call.query.truth("watch");
+        let (send_initial, matching) = if as_ever {
+            (Some(true), Some("NotOlderThan"))
+        } else {
+            (send_initial, matching)
+        };
+        check(&call, send_initial, matching)?;
         let version: u64 = if raw.is_empty() {
             0
         } else {
             raw.parse()
                 .map_err(|_| ApiError::new(500, "", not_a_version(raw)))?
         };
-        let current = self.store.revision();
-        if version > current {
-            return Err(too_large(version, current));
-        }
+        let format = streamed(&call, kind, format)?;
+        let content_type = match format.encoding {
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        };
         let with_objects = send_initial.unwrap_or(version == 0);
         let mut initial = VecDeque::new();
-        let (started, end) = if with_objects {
+        // Objects are to be as new as that; a watch alone may begin in the future (apiserver `storage/cacher/cacher.go`
+        // waitUntilWatchCacheFreshAndForceAllEvents).
+        if send_initial == Some(true)
+            && let Err(error) = self.reached(version).await
+        {
+            let last = framed(format, "ERROR", &error.status());
+            return Ok(answer::bytes(200, content_type, last));
+        }
+        let from = if with_objects {
             let snapshot = self.store.list(&prefix);
             initial.extend(snapshot.items);
-            (
-                self.store.watch(&prefix, snapshot.revision),
-                Some(snapshot.revision),
-            )
+            snapshot.revision
+        } else if version == 0 {
+            self.store.revision()
         } else {
-            let from = if version == 0 { current } else { version };
-            (self.store.watch(&prefix, from), None)
+            version
         };
-        let content_type = if format == Format::Table {
-            "application/json"
-        } else if format == Format::Protobuf {
-            return Err(ApiError::new(
-                406,
-                "NotAcceptable",
-                "watches are served as JSON here",
-            ));
-        } else {
-            "application/json"
-        };
-        let watch = match started {
+        let watch = match self.store.watch(&prefix, from) {
             Ok(watch) => watch,
             Err(gone) => {
                 // Upstream opens the stream and sends the error as an event.
                 let error = ApiError::expired(gone.to_string());
-                return Ok(answer::bytes(
-                    200,
-                    content_type,
-                    frame("ERROR", error.status().to_string().as_bytes()),
-                ));
+                let last = framed(format, "ERROR", &error.status());
+                return Ok(answer::bytes(200, content_type, last));
             }
         };
         // Upstream's default: between min-request-timeout (30 min) and twice that.
@@ -129,7 +137,7 @@ impl Api {
                 || Duration::from_secs(rand::rng().random_range(1800..3600)),
                 |s| Duration::from_secs(s as u64).min(LONGEST),
             );
-        let now = Instant::now();
+        let deadline = Instant::now() + seconds;
         let stream = Stream {
             api: self.clone(),
             call,
@@ -137,11 +145,12 @@ impl Api {
             format,
             selection,
             initial,
-            initial_end: end.filter(|_| send_initial == Some(true)),
+            initial_end: (send_initial == Some(true) && bookmarks).then_some(from),
             watch,
             bookmarks,
-            next_bookmark: now + BOOKMARKS,
-            deadline: now + seconds,
+            next_bookmark: next_bookmark(deadline).filter(|_| bookmarks),
+            told: from,
+            deadline,
             columns_sent: false,
             over: false,
         };
@@ -156,7 +165,7 @@ impl Api {
 }
 
 /// The combinations that upstream refuses.
-fn check(call: &Call, send_initial: Option<bool>) -> Result<()> {
+fn check(call: &Call, send_initial: Option<bool>, matching: Option<&str>) -> Result<()> {
     let cause = |field: &str, reason, message: &str| validation::Cause {
         reason,
         field: field.to_owned(),
@@ -164,42 +173,78 @@ fn check(call: &Call, send_initial: Option<bool>) -> Result<()> {
     };
     let invalid =
         |causes: &[validation::Cause]| Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", causes));
-    let refuse = |field: &str, reason, message: &str| invalid(&[cause(field, reason, message)]);
-    let matching = call.query.get("resourceVersionMatch");
-    match (send_initial, matching) {
-        (None, Some(matching)) => {
-            let mut causes = vec![cause(
-                "resourceVersionMatch",
-                "FieldValueForbidden",
-                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )];
-            if matching != "NotOlderThan" {
-                causes.push(cause(
-                    "resourceVersionMatch",
-                    "FieldValueNotSupported",
-                    &format!("Unsupported value: {matching:?}: supported values: \"NotOlderThan\""),
-                ));
-            }
-            invalid(&causes)
-        }
-        (Some(_), None) => refuse(
-            "resourceVersionMatch",
-            "FieldValueForbidden",
+    let mut causes = Vec::new();
+    let mut refuse = |reason, message: &str| causes.push(cause("resourceVersionMatch", reason, message));
+    let forbidden = "FieldValueForbidden";
+    if send_initial.is_some() && matching != Some("NotOlderThan") {
+        refuse(
+            forbidden,
             "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        (Some(_), Some(m)) if m != "NotOlderThan" => refuse(
-            "resourceVersionMatch",
-            "FieldValueForbidden",
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        _ => Ok(()),
+        );
     }
+    if let Some(matching) = matching {
+        if send_initial.is_none() {
+            refuse(
+                forbidden,
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
+        }
+        if matching != "NotOlderThan" {
+            refuse(
+                "FieldValueNotSupported",
+                &format!("Unsupported value: {matching:?}: supported values: \"NotOlderThan\""),
+            );
+        }
+        if call.query.get("continue").is_some() {
+            refuse(
+                forbidden,
+                "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+            );
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    invalid(&causes)
 }
 
-fn frame(kind: &str, object: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(object.len() + 40);
-    put_frame(&mut out, kind, object);
+/// When the next bookmark goes out: a minute from now, or shortly before the end (apiserver `storage/cacher/cache_watcher.go`
+/// nextBookmarkTime).
+fn next_bookmark(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let at = (now + BOOKMARKS).min(deadline.checked_sub(BEFORE_END)?);
+    (at >= now).then_some(at)
+}
+
+/// The form of a stream's events: kinds without a protobuf form are sent as JSON to those who take that, too.
+fn streamed(call: &Call, kind: &KindInfo, format: Format) -> Result<Format> {
+    let format = negotiate::stream(format)?;
+    let bare = json!({"kind": kind.kind, "apiVersion": kind.api_version()});
+    if format.encoding == Encoding::Protobuf
+        && format.what == What::Whole
+        && schema::encode_protobuf(&bare).is_none()
+    {
+        return negotiate::stream(answer::without_protobuf(call)?);
+    }
+    Ok(format)
+}
+
+/// One event of which the object is at hand.
+fn framed(format: Format, kind: &str, object: &Value) -> Bytes {
+    let mut out = BytesMut::new();
+    put_framed(&mut out, format, kind, object);
     out.freeze()
+}
+
+fn put_framed(out: &mut BytesMut, format: Format, kind: &str, object: &Value) {
+    if format.encoding != Encoding::Protobuf {
+        return put_frame(out, kind, object.to_string().as_bytes());
+    }
+    // An object that has no form any more is one that nobody could have stored: the client is told that something happened.
+    let object = schema::encode_protobuf(object).unwrap_or_default();
+    let event = schema::protobuf_event(kind, &object);
+    out.put_u32(u32::try_from(event.len()).unwrap_or(u32::MAX));
+    out.put_slice(&event);
 }
 
 fn put_frame(out: &mut BytesMut, kind: &str, object: &[u8]) {
@@ -237,20 +282,18 @@ impl Stream {
                 return (!out.is_empty()).then(|| out.freeze());
             }
             let event = if out.is_empty() {
-                let wake = if self.bookmarks {
-                    self.deadline.min(self.next_bookmark)
-                } else {
-                    self.deadline
-                };
+                let wake = self.next_bookmark.unwrap_or(self.deadline).min(self.deadline);
                 tokio::select! {
                     event = self.watch.next() => event,
                     () = tokio::time::sleep_until(wake.into()) => {
-                        let now = Instant::now();
-                        if self.bookmarks && let Some(revision) = self.watch.caught_up() {
+                        if self.bookmarks
+                            && let Some(revision) = self.watch.caught_up()
+                            && self.told <= revision.min(self.api.store.revision())
+                        {
                             self.put_bookmark(&mut out, revision, false);
                         }
-                        self.next_bookmark = now + BOOKMARKS;
-                        self.over = now >= self.deadline;
+                        self.next_bookmark = next_bookmark(self.deadline).filter(|_| self.bookmarks);
+                        self.over = Instant::now() >= self.deadline;
                         continue;
                     }
                 }
@@ -272,7 +315,7 @@ impl Stream {
     /// A last frame, that says why there are no more.
     fn end_with(&mut self, error: &ApiError) -> Bytes {
         self.over = true;
-        frame("ERROR", error.status().to_string().as_bytes())
+        framed(self.format, "ERROR", &error.status())
     }
 
     async fn accept(&mut self, out: &mut BytesMut, event: Option<Result<Arc<Event>, engine_store::Gone>>) {
@@ -287,7 +330,7 @@ impl Stream {
             Some(Ok(event)) => self.put_event(out, &event),
             Some(Err(gone)) => {
                 let error = ApiError::expired(gone.to_string());
-                put_frame(out, "ERROR", error.status().to_string().as_bytes());
+                put_framed(out, self.format, "ERROR", &error.status());
                 self.over = true;
             }
             None => self.over = true,
@@ -310,6 +353,7 @@ impl Stream {
 
     /// An event as this selection sees it: an object that leaves the selection is deleted, one that enters is added.
     fn put_event(&mut self, out: &mut BytesMut, event: &Event) {
+        self.told = self.told.max(event.revision);
         let matched = event.previous.as_ref().is_some_and(|o| self.selection.matches(o));
         let matches = event.kind != EventKind::Deleted && self.selection.matches(&event.object);
         match (matched, matches) {
@@ -329,7 +373,8 @@ impl Stream {
     }
 
     fn put(&mut self, out: &mut BytesMut, kind: &str, stored: &Stored) {
-        if self.format == Format::Json && !convert::needed(self.kind) {
+        let text = self.format.encoding == Encoding::Json && self.format.what == What::Whole;
+        if text && !convert::needed(self.kind) {
             put_frame(out, kind, &stored.json());
         } else {
             self.put_value(out, kind, &stored.value());
@@ -338,43 +383,37 @@ impl Stream {
 
     fn put_value(&mut self, out: &mut BytesMut, kind: &str, object: &Value) {
         let object = convert::from_stored(self.kind, object);
-        let object = match self.format {
-            Format::Json | Format::Protobuf => object.into_owned(),
-            Format::Partial => answer::partial(&object),
-            Format::Table => {
-                let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                let columns = !self.columns_sent;
-                self.columns_sent = true;
-                answer::table(
-                    &self.call,
-                    self.kind,
-                    [object.as_ref()].into_iter(),
-                    meta,
-                    columns,
-                )
+        match self.format.what {
+            // One object is no list, which upstream notices only now, and says nothing more (`endpoints/handlers/watch.go` HandleHTTP).
+            What::PartialList => self.over = true,
+            What::Whole => put_framed(out, self.format, kind, &object),
+            What::Partial => {
+                let partial = answer::partial(&object, self.format.version);
+                put_framed(out, self.format, kind, &partial);
             }
-        };
-        put_frame(out, kind, object.to_string().as_bytes());
+            What::Table => {
+                let table = self.table(&object);
+                put_framed(out, self.format, kind, &table);
+            }
+        }
+    }
+
+    /// A table of one row; the first says what its columns are.
+    fn table(&mut self, object: &Value) -> Value {
+        let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+        let columns = !std::mem::replace(&mut self.columns_sent, true);
+        let objects = std::iter::once(object);
+        answer::table(&self.call, self.kind, self.format.version, objects, meta, columns)
     }
 
     fn put_bookmark(&mut self, out: &mut BytesMut, revision: u64, initial_end: bool) {
-        let mut meta = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        self.told = self.told.max(revision);
+        let mut meta = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let mut object =
-            json!({"kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": meta});
-        match self.format {
-            Format::Partial => {
-                object["kind"] = "PartialObjectMetadata".into();
-                object["apiVersion"] = "meta.k8s.io/v1".into();
-            }
-            Format::Table => {
-                object = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": null,
-                    "metadata": meta, "rows": []});
-            }
-            Format::Json | Format::Protobuf => {}
-        }
-        put_frame(out, "BOOKMARK", object.to_string().as_bytes());
+        // An object like others, of which only this is known: a table has a row of it.
+        let object = json!({"kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": meta});
+        self.put_value(out, "BOOKMARK", &object);
     }
 }

@@ -5,6 +5,9 @@ use crate::{error::PatchError, go};
 
 /// Apply a merge patch; `patch` is the request body.
 pub fn merge_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+    if patch.trim_ascii() == b"null" {
+        return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+    }
     let patch = go::parse_object(patch).map_err(|error| match error {
         PatchError::Malformed(message) => PatchError::Malformed(format!("error decoding patch: {message}")),
         other => other,

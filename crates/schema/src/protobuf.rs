@@ -68,8 +68,11 @@ pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
     if formless(kind) {
         return None;
     }
-    let definition = definition_of(api_version, kind)?;
-    let raw = encode_message(definition, object.as_object()?)?;
+    let raw = match (api_version.strip_prefix("meta.k8s.io/"), kind) {
+        (Some(_), "PartialObjectMetadata") => metadata_alone(object)?,
+        (Some(version), "PartialObjectMetadataList") => metadata_list(version, object)?,
+        _ => encode_message(definition_of(api_version, kind)?, object.as_object()?)?,
+    };
     let mut meta = Vec::new();
     put_bytes(&mut meta, 1, api_version.as_bytes());
     put_bytes(&mut meta, 2, kind.as_bytes());
@@ -81,9 +84,57 @@ pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
     Some(body)
 }
 
+/// What a watch tells: `WatchEvent { type, object }` around an encoded object, without the magic (apimachinery
+/// `apis/meta/v1/generated.proto`).
+pub fn protobuf_event(kind: &str, object: &[u8]) -> Vec<u8> {
+    let (mut extension, mut event) = (Vec::new(), Vec::new());
+    put_bytes(&mut extension, 1, object);
+    put_bytes(&mut event, 1, kind.as_bytes());
+    put_bytes(&mut event, 2, &extension);
+    event
+}
+
+/// The metadata of an object or list, as a message of this type.
+fn metadata(definition: &str, object: &Value) -> Option<Vec<u8>> {
+    let definition = Table::get().find(definition)?;
+    encode_message(definition, object["metadata"].as_object()?)
+}
+
+/// `PartialObjectMetadata { metadata }`, which no OpenAPI document describes.
+fn metadata_alone(object: &Value) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    let metadata = metadata("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", object)?;
+    put_bytes(&mut message, 1, &metadata);
+    Some(message)
+}
+
+/// `PartialObjectMetadataList`, whose fields the older version numbers the other way round.
+fn metadata_list(version: &str, object: &Value) -> Option<Vec<u8>> {
+    let (own, items) = if version == "v1" { (1, 2) } else { (2, 1) };
+    let mut fields = vec![(
+        own,
+        metadata("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", object)?,
+    )];
+    for item in object["items"].as_array().into_iter().flatten() {
+        fields.push((items, metadata_alone(item)?));
+    }
+    fields.sort_by_key(|(tag, _)| *tag);
+    let mut message = Vec::new();
+    for (tag, field) in fields {
+        put_bytes(&mut message, tag, &field);
+    }
+    Some(message)
+}
+
 /// Kinds that have no protobuf form here: they embed structs in embedded structs, or hold JSON of several shapes (`JSONSchemaPropsOrBool`).
 fn formless(kind: &str) -> bool {
     kind.contains("AdmissionPolicy") || kind.starts_with("CustomResourceDefinition")
+}
+
+/// Whether upstream knows a kind of this name, served or only sent (lists, options, scales).
+pub fn is_registered(group: &str, version: &str, kind: &str) -> bool {
+    let mut gvks = Table::get().definitions.iter().flat_map(Definition::gvks);
+    gvks.any(|gvk| gvk == (group, version, kind))
 }
 
 fn definition_of(api_version: &str, kind: &str) -> Option<&'static Definition> {
@@ -390,6 +441,36 @@ mod tests {
         assert_eq!(
             decode_protobuf(&encode_protobuf(&revision).unwrap()).unwrap(),
             revision
+        );
+    }
+
+    #[test]
+    fn metadata_alone_and_events() {
+        let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
+        let one = b"\n\x03\n\x01a";
+        let raw = |bytes: Vec<u8>| {
+            let body = bytes.strip_prefix(MAGIC).unwrap().to_vec();
+            let raw = Reader::new(&body).find_map(|field| match field {
+                Some((2, Wire::Bytes(raw))) => Some(raw.to_vec()),
+                _ => None,
+            });
+            raw.unwrap()
+        };
+        assert_eq!(raw(encode_protobuf(&object).unwrap()), one);
+        for (version, wanted) in [
+            ("v1", b"\n\x03\x12\x017\x12\x05\n\x03\n\x01a"),
+            ("v1beta1", b"\n\x05\n\x03\n\x01a\x12\x03\x12\x017"),
+        ] {
+            let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"),
+                "metadata": {"resourceVersion": "7"}, "items": [object]});
+            assert_eq!(raw(encode_protobuf(&list).unwrap()), wanted, "{version}");
+        }
+        assert_eq!(protobuf_event("ADDED", b"x"), b"\n\x05ADDED\x12\x03\n\x01x");
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "m", "reason": "NotFound",
+            "details": {"name": "a", "causes": [{"reason": "r", "message": "m", "field": "f"}]}, "code": 404});
+        assert_eq!(
+            decode_protobuf(&encode_protobuf(&status).unwrap()).unwrap(),
+            status
         );
     }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use columns::{Column, cells, columns, value_at};
 pub use default_values::check_defaults;
 pub use prune::{prune, set_defaults};
-pub use rules::Rules;
+pub use rules::{Rules, kind_of};
 pub use validate::{validate, validate_update};
 
 /// One thing that is wrong.

@@ -23,12 +23,12 @@ pub fn check_create(api: &Api, kind: &'static KindInfo, namespace: &str, name: &
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
     let mut error = ApiError::forbidden(kind, name, &why);
-    error.details = Some(
-        json!({"name": name, "kind": kind.plural, "group": kind.group, "causes": [{
+    if let Some(details) = &mut error.details {
+        details["causes"] = json!([{
             "reason": "NamespaceTerminating",
             "message": format!("namespace {namespace} is being terminated"),
             "field": "metadata.namespace",
-        }]}),
-    );
+        }]);
+    }
     Err(error)
 }

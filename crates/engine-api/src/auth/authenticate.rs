@@ -1,13 +1,17 @@
 //! From credentials to a user.
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use engine_store::{Precondition, Stored};
 use http::{HeaderMap, HeaderValue, header};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     api::Api,
     auth::tokens::{Claims, Refused, SecretClaims},
-    json::text,
+    custom,
+    json::{self, text},
     keys,
     registry::meta,
     time,
@@ -16,6 +20,9 @@ use crate::{
 
 /// The label of a Secret whose token is no longer taken.
 const INVALID_SINCE: &str = "/metadata/labels/kubernetes.io~1legacy-token-invalid-since";
+
+/// The label that says when its token was used last.
+const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 
 /// The user of a verified client certificate: common name and organisations.
 pub fn from_certificate(der: &[u8]) -> Option<User> {
@@ -156,10 +163,58 @@ impl Api {
             ));
         }
         self.account_is(said.namespace, said.account, said.uid)?;
+        self.note_use(&secret);
         if !text(&secret.value(), INVALID_SINCE).is_empty() {
-            return Err("the Secret is marked as invalid".into());
+            let SecretClaims {
+                namespace,
+                secret,
+                account,
+                ..
+            } = said;
+            return Err(Refused::telling(
+                "the Secret is marked as invalid",
+                format!(
+                    "the token in secret {namespace}/{secret} for service account {namespace}/{account} has been marked invalid. Use tokens \
+                     from the TokenRequest API or manually created secret-based tokens, or remove the \
+                     'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token"
+                ),
+            ));
         }
         Ok(account_user(said.namespace, said.account, said.uid))
+    }
+
+    /// A Secret says on which day its token was used last (kubernetes `pkg/serviceaccount/legacy.go` patchSecretWithLastUsedDate). Nobody
+    /// waits for that.
+    fn note_use(&self, secret: &Arc<Stored>) {
+        let held = secret.value();
+        let label = &held["metadata"]["labels"][LAST_USED];
+        let (today, tomorrow) = (time::today(), time::date_in(1));
+        if *label == today.as_str() || *label == tomorrow.as_str() {
+            return;
+        }
+        let Some(kind) = schema::by_resource("", "v1", "secrets") else {
+            return;
+        };
+        let (store, secret) = (self.store.clone(), secret.clone());
+        tokio::spawn(async move {
+            let old = secret.value();
+            let mut new = Value::clone(&old);
+            json::set(&mut new, &["metadata", "labels", LAST_USED], today);
+            let manager = ::patch::Manager {
+                name: "kube-apiserver",
+                api_version: "v1",
+                subresource: "",
+                time: &time::now(),
+            };
+            custom::with_typing(kind, |typing| {
+                ::patch::track_update(typing, Some(&old), &mut new, &manager);
+            });
+            // Whoever wrote meanwhile is not waited for: the next use is noted.
+            let unchanged = Precondition::Revision(secret.revision);
+            if let Err(error) = store.put(&secret.key, new, unchanged).await {
+                tracing::debug!(%error, key = %secret.key, "the use of a token was not noted");
+            }
+        });
     }
 
     fn bound_exists(&self, claims: &Claims, namespace: &str) -> bool {

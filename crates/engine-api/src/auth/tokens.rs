@@ -234,6 +234,18 @@ impl Tokens {
         Ok(claims)
     }
 
+    /// Who issues tokens, and where their keys are (`/.well-known/openid-configuration`; kubernetes `pkg/serviceaccount/openidmetadata.go`).
+    pub fn configuration(&self, advertised: Option<(std::net::Ipv4Addr, u16)>) -> String {
+        let at = advertised.map_or_else(
+            || self.issuer.clone(),
+            |(ip, port)| format!("https://{ip}:{port}"),
+        );
+        let [issuer, keys] = [self.issuer.clone(), format!("{at}/openid/v1/jwks")].map(Value::from);
+        format!(
+            r#"{{"issuer":{issuer},"jwks_uri":{keys},"response_types_supported":["id_token"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}}"#
+        )
+    }
+
     /// The public keys (`/openid/v1/jwks`).
     pub fn jwks(&self) -> Value {
         let keys = self.keys.iter().map(|key| {

@@ -11,7 +11,7 @@ use crate::{
     config::BuildError,
     json::{set, text},
     keys,
-    registry::{meta, strategy},
+    registry::{addresses, meta, strategy},
     time,
 };
 
@@ -47,6 +47,10 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
         "provisioner": "cncfdemo.io/local-path", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"}));
     objects.extend(components());
     objects.extend(flow::all());
+    // Since when the use of Secrets' tokens is noted (`pkg/controlplane/controller/legacytokentracking`).
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system"},
+        "data": {"since": time::today()}}));
     // As upstream's controller leaves it (`pkg/controlplane/controller/defaultservicecidr`, `pkg/controller/servicecidrs`).
     objects.push(json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
         "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
@@ -62,6 +66,7 @@ pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
             .map(|object| complete(api, object)),
     )
     .await?;
+    addresses::repair(api).await?;
     aggregation::ensure(api).await?;
     if let Some((ip, port)) = api.config.advertise {
         advertise(api, &ip.to_string(), port).await?;

@@ -1,12 +1,16 @@
 //! What becomes of a custom object on its way in.
+use http::Response;
 use schema::KindInfo;
 use serde_json::Value;
 use validation::Cause;
 
 use super::{Custom, of};
 use crate::{
+    answer::{self, Body},
     api::Call,
-    json::{list, number, text},
+    discovery::rank,
+    json::{list, text},
+    status::ApiError,
 };
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -18,6 +22,18 @@ pub fn finish(kind: &KindInfo, value: &mut Value) -> Result<Vec<String>, String>
         return Err("its definition is gone".to_owned());
     };
     let mut unknown = Vec::new();
+    let found = match &value["metadata"] {
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Array(_) => "array",
+        Value::Null | Value::Object(_) => "",
+    };
+    if !found.is_empty() {
+        return Err(format!(
+            "json: cannot unmarshal {found} into Go value of type v1.ObjectMeta"
+        ));
+    }
     if value["metadata"].is_object() {
         for found in schema::unknown_fields(META, &value["metadata"]) {
             unknown.push(found.replacen('"', "\"metadata.", 1));
@@ -128,18 +144,23 @@ pub fn causes(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value) ->
     };
     let before = old.map(bare);
     let faults = structural::validate_update(custom.schema(), before.as_ref(), &bare(new)).into_iter();
-    causes.extend(faults.filter(|f| f.field != "metadata").map(cause));
-    let [wanted, ..] = custom.scale();
-    if number(new, &wanted).is_some_and(|replicas| replicas < 0) && !wanted.is_empty() {
-        causes.push(Cause {
-            reason: "FieldValueInvalid",
-            field: wanted.replace('/', "."),
-            message: format!(
-                "Invalid value: {}: should be a non-negative integer",
-                number(new, &wanted).unwrap_or_default()
-            ),
-        });
+    let of_status = call.route.subresource == "status";
+    let faults = faults.filter(|f| f.field != "metadata").map(cause);
+    if of_status {
+        // Only the status is looked at, by its own schema: what is said of a value begins below it.
+        let within = |field: &str| {
+            field
+                .strip_prefix("status")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        causes.extend(faults.filter(|cause| within(&cause.field)).map(|mut cause| {
+            cause.message = cause.message.replace(": status.", ": ");
+            cause
+        }));
+    } else {
+        causes.extend(faults);
     }
+    scaled(custom, new, of_status, &mut causes);
     ruled(call, custom, old, new, &mut causes);
     causes
 }
@@ -149,8 +170,108 @@ pub fn deprecation(custom: &Custom) -> Option<String> {
     if custom.version["deprecated"] != true {
         return None;
     }
-    Some(match text(&custom.version, "/deprecationWarning") {
-        "" => format!("{} {} is deprecated", custom.kind.api_version(), custom.kind.kind),
-        own => own.to_owned(),
-    })
+    let own = text(&custom.version, "/deprecationWarning");
+    if !own.is_empty() {
+        return Some(own.to_owned());
+    }
+    let KindInfo { group, kind, .. } = custom.kind;
+    let mut told = format!("{} {kind} is deprecated", custom.kind.api_version());
+    if let Some(version) = &custom.instead {
+        told = format!("{told}; use {group}/{version} {kind}");
+    }
+    Some(told)
+}
+
+/// The newest version that is newer than this one, served, and not deprecated (apiextensions `customresource_handler.go`
+/// defaultDeprecationWarning).
+pub fn instead(spec: &Value, version: &str) -> Option<String> {
+    let others = list(spec, "/versions").iter();
+    let others = others
+        .filter(|v| v["served"] == true && v["deprecated"] != true)
+        .map(|v| text(v, "/name"));
+    others
+        .filter(|other| rank(other) > rank(version))
+        .max_by_key(|other| rank(other))
+        .map(str::to_owned)
+}
+
+/// What upstream's server of custom resources, which has no routes, says of requests that its other server has no route for
+/// (apiextensions `customresource_handler.go` ServeHTTP).
+pub fn oddly_asked(call: &Call, kind: &KindInfo) -> Option<Result<Response<Body>, ApiError>> {
+    let route = &call.route;
+    let across = matches!(route.verb, "list" | "watch");
+    let nowhere = kind.namespaced && route.namespace.is_empty() && !across
+        || !kind.namespaced && !route.namespace.is_empty();
+    if nowhere {
+        return Some(Ok(answer::page_not_found()));
+    }
+    if !route.subresource.is_empty() {
+        let known = kind.subresources.contains(&route.subresource.as_str());
+        return (!known).then(|| Err(ApiError::not_found(kind, &route.name)));
+    }
+    match route.verb {
+        "update" | "patch" if route.name.is_empty() => {
+            Some(Err(ApiError::bad_request("name must be provided")))
+        }
+        "options" => Some(Err(ApiError::unsupported_verb("", kind))),
+        _ => None,
+    }
+}
+
+/// What `scale` reads has to be there as such, or not at all (`pkg/registry/customresource/validator.go` ValidateScaleSpec,
+/// ValidateScaleStatus).
+fn scaled(custom: &Custom, new: &Value, status_only: bool, causes: &mut Vec<Cause>) {
+    let [wanted, there, selected] = custom.scale();
+    let paths = [(&wanted, true), (&there, true), (&selected, false)];
+    for (path, is_number) in paths.into_iter().skip(usize::from(status_only)) {
+        let Some(found) = new.pointer(path).filter(|_| !path.is_empty()) else {
+            continue;
+        };
+        let field = path.replace('/', ".");
+        let (right, expected, zero) = if is_number {
+            (found.is_i64(), "int64", "0")
+        } else {
+            (found.is_string(), "string", "\"\"")
+        };
+        let told = match found.as_i64() {
+            _ if !right => {
+                let shown = match found {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                format!(
+                    "Invalid value: {zero}: {field} accessor error: {shown} is of the type {}, expected {expected}",
+                    go_kind(found)
+                )
+            }
+            Some(replicas) if replicas < 0 => {
+                format!("Invalid value: {replicas}: should be a non-negative integer")
+            }
+            Some(replicas) if replicas > i64::from(i32::MAX) => {
+                format!(
+                    "Invalid value: {replicas}: should be less than or equal to {}",
+                    i32::MAX
+                )
+            }
+            _ => continue,
+        };
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            field,
+            message: told,
+        });
+    }
+}
+
+/// As Go names what it has read from JSON.
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }

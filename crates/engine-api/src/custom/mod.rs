@@ -23,7 +23,7 @@ mod conversion;
 mod establish;
 mod names;
 
-pub use body::{causes, deprecation, finish, rule_causes, undeclared};
+pub use body::{causes, deprecation, finish, oddly_asked, rule_causes, undeclared};
 pub use establish::{begin_deletion, run};
 
 /// Where definitions are stored.
@@ -46,6 +46,10 @@ pub struct Custom {
     pub selectable: &'static [&'static str],
     /// What its schema says in CEL.
     pub rules: Option<structural::Rules>,
+    /// The version that its objects are stored in.
+    pub stored: String,
+    /// The version to use instead of a deprecated one.
+    pub instead: Option<String>,
     /// Who turns its versions into one another, if they differ by more than their names.
     pub conversion: Option<conversion::Conversion>,
     /// Differs whenever the definition does.
@@ -277,6 +281,12 @@ impl Customs {
             kind: &shape.kind,
             list_kind: text(names, "/listKind").to_owned(),
             version: version.clone(),
+            stored: list(spec, "/versions")
+                .iter()
+                .find(|v| v["storage"] == true)
+                .map(|v| text(v, "/name").to_owned())
+                .unwrap_or_default(),
+            instead: body::instead(spec, name),
             conversion: conversion::Conversion::of(spec),
             rules: structural::Rules::of(&version["schema"]["openAPIV3Schema"]),
             columns: structural::columns(version),

@@ -10,6 +10,7 @@ use crate::{
     convert, custom,
     json::{self, text},
     negotiate::{BodyType, body_type},
+    registry::Writer,
     status::{ApiError, Result},
 };
 
@@ -49,7 +50,11 @@ pub fn strictness(call: &Call) -> Result<Strictness> {
 pub fn parse(call: &Call) -> Result<Value> {
     match body_type(&call.headers)? {
         BodyType::Json => parse_json(&call.body),
-        BodyType::Yaml => parse_yaml(&call.body),
+        BodyType::Yaml => {
+            let (value, _) = parse_yaml(&call.body)
+                .map_err(|why| ApiError::bad_request(format!("error converting YAML to JSON: {why}")))?;
+            Ok(value)
+        }
         BodyType::Protobuf => {
             schema::decode_protobuf(&call.body).map_err(|e| ApiError::bad_request(e.message))
         }
@@ -57,7 +62,9 @@ pub fn parse(call: &Call) -> Result<Value> {
 }
 
 fn parse_json(body: &[u8]) -> Result<Value> {
-    kube_types::parse_json(body)
+    // Go reads what is no text as a sign of its own.
+    let text = String::from_utf8_lossy(body);
+    kube_types::parse_json(text.as_bytes())
         .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))
 }
 
@@ -119,26 +126,75 @@ pub fn bad_version(value: &Value) -> Option<String> {
     (version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {version}"))
 }
 
-/// YAML, which JSON is a part of.
-pub fn parse_yaml(body: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;
-    serde_saphyr::from_str(text)
-        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
+/// YAML, which JSON is a part of, and which key is said twice. What is wrong is told in go-yaml's words where these are known.
+pub fn parse_yaml(body: &[u8]) -> Result<(Value, Option<String>), String> {
+    let text = std::str::from_utf8(body).map_err(|e| format!("yaml: {e}"))?;
+    let error = match serde_saphyr::from_str::<Value>(text) {
+        Ok(value) => return Ok((value, None)),
+        Err(error) => error,
+    };
+    let told = error.to_string();
+    let first = told.lines().next().unwrap_or_default();
+    let line = first
+        .split_once("line ")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse::<usize>().ok())
+        .unwrap_or(1);
+    if let Some((_, key)) = first.split_once("duplicate mapping key: ") {
+        let key = key.split(',').next().unwrap_or_default();
+        let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+        if let Ok(value) = serde_saphyr::from_str_with_options(text, options) {
+            return Ok((
+                value,
+                Some(format!("line {line}: key {key:?} already set in map")),
+            ));
+        }
+    }
+    let known = [
+        (
+            "mapping values are not allowed",
+            "mapping values are not allowed in this context",
+        ),
+        ("unclosed bracket '['", "did not find expected ',' or ']'"),
+        ("unclosed bracket '{'", "did not find expected node content"),
+    ];
+    let known = known.iter().find(|(ours, _)| first.contains(ours));
+    Err(match known {
+        Some((_, theirs)) if line == 1 && theirs.starts_with("mapping") => format!("yaml: {theirs}"),
+        Some((_, theirs)) => format!("yaml: line {line}: {theirs}"),
+        None => format!("yaml: {told}"),
+    })
 }
 
 /// A whole object of this kind from the request's body: decoded, checked, defaulted; in the request's version.
 pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
     let form = body_type(&call.headers)?;
-    let mut value = match form {
-        BodyType::Yaml => parse(call)?,
-        BodyType::Json | BodyType::Protobuf => {
-            parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?
-        }
+    let mut twice = None;
+    let mut value = if form == BodyType::Yaml {
+        let (value, said_twice) =
+            parse_yaml(&call.body).map_err(|why| unrecognized(kind, &call.body, &why))?;
+        twice = said_twice;
+        value
+    } else {
+        parse(call).map_err(|e| unrecognized(kind, &call.body, &e.message))?
     };
+    let kindless = value.is_null() || value.is_object() && text(&value, "/kind").is_empty();
+    if custom::is(kind)
+        && kindless
+        && value
+            .get("kind")
+            .is_none_or(|kind| kind.is_string() || kind.is_null())
+    {
+        let shown = String::from_utf8_lossy(&call.body);
+        let why = format!("Object 'Kind' is missing in '{shown}'");
+        return Err(unrecognized(kind, &call.body, &why));
+    }
     if let Some(why) = unreadable(&mut value).or_else(|| bad_version(&value)) {
         return Err(unrecognized(kind, &call.body, &why));
     }
     identify(kind, &mut value)?;
+    if let Some(twice) = twice {
+        return settle_yaml(call, kind, definition, value, twice);
+    }
     if call.body.first() != Some(&b'{') || strictness(call)? == Strictness::Ignore {
         return finish(call, kind, definition, value);
     }
@@ -148,6 +204,77 @@ pub fn decode(call: &Call, kind: &KindInfo, definition: &str) -> Result<Value> {
         schema::strict_errors(definition, &call.body)
     };
     settle(call, kind, definition, value, Some(found))
+}
+
+/// YAML that says a key twice: told in one with what is not known of it.
+fn settle_yaml(call: &Call, kind: &KindInfo, definition: &str, value: Value, twice: String) -> Result<Value> {
+    let strictness = strictness(call)?;
+    let mut found = vec![match strictness {
+        Strictness::Strict => format!("yaml: unmarshal errors:\n  {twice}"),
+        _ => twice,
+    }];
+    if strictness == Strictness::Ignore {
+        return finish(call, kind, definition, value);
+    }
+    if !custom::is(kind) {
+        found.extend(schema::unknown_fields(definition, &value));
+    }
+    settle(call, kind, definition, value, Some(found))
+}
+
+/// The object of a PUT, which names what the path names.
+pub fn named(call: &Call, kind: &KindInfo) -> Result<Value> {
+    let mut object = decode(call, kind, kind.definition)?;
+    place(kind, &call.route.namespace, &mut object)?;
+    let (name, own) = (call.route.name.as_str(), text(&object, "/metadata/name"));
+    if own.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if own != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({own}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(object)
+}
+
+/// What is sent to a subresource that has a kind of its own, and none of its own in discovery.
+pub fn kind_of_subresource(kind: &KindInfo, name: &str) -> KindInfo {
+    let own = kind.subresource(name);
+    let [group, version, kind_name] = own.map_or(["", "", ""], |own| [own.group, own.version, own.kind]);
+    KindInfo {
+        group,
+        version,
+        kind: kind_name,
+        namespaced: kind.namespaced,
+        definition: match kind_name {
+            "Binding" => "io.k8s.api.core.v1.Binding",
+            "Eviction" => "io.k8s.api.policy.v1.Eviction",
+            "TokenRequest" => "io.k8s.api.authentication.v1.TokenRequest",
+            "Scale" => "io.k8s.api.autoscaling.v1.Scale",
+            _ => "",
+        },
+        ..schema::kinds()[0].clone()
+    }
+}
+
+/// The body of such a subresource (`Binding`, `Eviction`, `TokenRequest`), in the namespace of the request.
+pub fn of_subresource(call: &Call, kind: &KindInfo, name: &str) -> Result<Value> {
+    let own = kind_of_subresource(kind, name);
+    let mut object = decode(call, &own, own.definition)?;
+    place(kind, &call.route.namespace, &mut object)?;
+    Ok(object)
+}
+
+/// Note whose fields those of an object are that is answered and not stored (apiserver `endpoints/handlers/create.go`).
+pub fn owned(call: &Call, kind: &KindInfo, subresource: &str, object: &mut Value) {
+    json::remove(object, &["metadata", "managedFields"]);
+    let writer = Writer::of(call, kind, subresource);
+    custom::with_typing(kind, |typing| {
+        ::patch::track_update(typing, None, object, &writer.manager());
+    });
 }
 
 /// Check unknown fields and types, then fill in defaults.
@@ -244,7 +371,7 @@ fn cannot_handle(kind: &KindInfo, why: &str) -> ApiError {
 }
 
 /// Fail or warn about what strict decoding found.
-fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
+pub fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
@@ -265,16 +392,27 @@ fn complain(call: &Call, kind: &KindInfo, found: Vec<String>) -> Result<()> {
 
 /// Whether a body of this kind can be read as one of ours (apimachinery `runtime/scheme.go`, `conversion/converter.go`).
 fn check_kind(kind: &KindInfo, api_version: &str, name: &str) -> Result<()> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    if group == kind.group && name == kind.kind && schema::by_kind(group, version, name).is_some() {
-        return Ok(());
-    }
-    let why = if schema::by_kind(group, version, name).is_some() {
-        let internal = if kind.group.is_empty() { "core" } else { kind.group };
-        let internal = internal.split('.').next().unwrap_or_default();
-        format!(
-            "converting ({version}.{name}) to ({internal}.{}): unknown conversion",
+    let (_, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    match unconvertible(kind, api_version, name) {
+        None => Ok(()),
+        Some(why) => Err(ApiError::bad_request(format!(
+            "{name} in version {version:?} cannot be handled as a {}: {why}",
             kind.kind
+        ))),
+    }
+}
+
+/// Why a body of this version and kind cannot be read as one of ours.
+pub fn unconvertible(kind: &KindInfo, api_version: &str, name: &str) -> Option<String> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let registered = schema::is_registered(group, version, name);
+    if group == kind.group && name == kind.kind && (registered || takes_version(kind, api_version)) {
+        return None;
+    }
+    Some(if registered {
+        format!(
+            "converting ({version}.{name}) to ({}): unknown conversion",
+            go_type(kind, "").trim_start_matches('*')
         )
     } else {
         // Definitions have a server of their own.
@@ -284,11 +422,26 @@ fn check_kind(kind: &KindInfo, api_version: &str, name: &str) -> Result<()> {
             "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
         };
         format!("no kind {name:?} is registered for version {api_version:?} in scheme {scheme:?}")
+    })
+}
+
+/// Whether a body may be of this version: the one of the path, or an older one of evictions (`pkg/registry/core/pod/storage/eviction.go`
+/// AcceptsGroupVersion).
+fn takes_version(kind: &KindInfo, version: &str) -> bool {
+    version == kind.api_version() || kind.kind == "Eviction" && version == "policy/v1beta1"
+}
+
+/// As Go names the type of these objects, or of what they are a part of, that upstream works on: that of its internal version.
+pub fn go_type(kind: &KindInfo, suffix: &str) -> String {
+    if custom::is(kind) {
+        return format!("*unstructured.Unstructured{suffix}");
+    }
+    let package = match kind.group {
+        "" | "events.k8s.io" => "core",
+        "internal.apiserver.k8s.io" => "apiserverinternal",
+        group => group.split('.').next().unwrap_or_default(),
     };
-    Err(ApiError::bad_request(format!(
-        "{name} in version {version:?} cannot be handled as a {}: {why}",
-        kind.kind
-    )))
+    format!("*{package}.{}{suffix}", kind.kind)
 }
 
 /// Make sure that the body is of the kind that this path serves; what it leaves out is filled in.
@@ -307,6 +460,14 @@ pub fn identify(kind: &KindInfo, value: &mut Value) -> Result<()> {
             .to_owned()
     };
     let (version, name) = (said(map, "apiVersion"), said(map, "kind"));
+    let said_version = if version.is_empty() {
+        &api_version
+    } else {
+        &version
+    };
+    if custom::is(kind) && *said_version != api_version {
+        return Err(other_version(said_version, &api_version));
+    }
     if !name.is_empty() && name != kind.kind && custom::is(kind) {
         let object = text(&Value::Object(map.clone()), "/metadata/name").to_owned();
         let cause = validation::Cause {
@@ -316,22 +477,21 @@ pub fn identify(kind: &KindInfo, value: &mut Value) -> Result<()> {
         };
         return Err(ApiError::invalid(kind.group, &name, &object, &[cause]));
     }
-    let said_version = if version.is_empty() {
-        &api_version
-    } else {
-        &version
-    };
     if !name.is_empty() && !custom::is(kind) {
         check_kind(kind, said_version, &name)?;
     }
-    if *said_version != api_version {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({api_version})"
-        )));
+    if !takes_version(kind, said_version) {
+        return Err(other_version(said_version, &api_version));
     }
     map.insert("apiVersion".to_owned(), api_version.into());
     map.insert("kind".to_owned(), kind.kind.into());
     Ok(())
+}
+
+fn other_version(said: &str, wanted: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the API version in the data ({said}) does not match the expected API version ({wanted})"
+    ))
 }
 
 /// `stringData` of a Secret overwrites `data` and is never stored.

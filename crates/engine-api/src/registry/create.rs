@@ -11,7 +11,7 @@ use crate::{
     convert, custom,
     json::{self, text},
     keys,
-    registry::{Output, Writer, body, meta, services, strategy},
+    registry::{Output, Writer, addresses, body, meta, services, strategy},
     status::{ApiError, Result},
 };
 
@@ -67,6 +67,10 @@ impl Api {
         let versioned = json::remove(&mut object, &["metadata", "resourceVersion"])
             .and_then(|version| version.as_str()?.parse::<u64>().ok())
             .is_some_and(|version| version != 0);
+        // What is the server's to say is nobody's (apiserver `registry/rest/meta.go` WipeObjectMetaSystemFields).
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+            json::remove(&mut object, &["metadata", field]);
+        }
         // Apply has worked out managed fields already.
         if call.route.verb != "patch" {
             json::remove(&mut object, &["metadata", "managedFields"]);
@@ -157,7 +161,7 @@ impl Api {
             None
         };
         if is_service {
-            services::allocate(self, &mut object, None)?;
+            services::allocate(self, &mut object, None, call.dry_run())?;
         }
         let key = keys::key(kind, &call.route.namespace, name);
         let taken = |being_deleted| ApiError::already_exists(request_kind, name, being_deleted);
@@ -178,14 +182,22 @@ impl Api {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        let allocated = if is_service {
+            addresses::take(self, &object, None).await?
+        } else {
+            Vec::new()
+        };
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,
-            Err(WriteError::Exists { .. }) => {
-                return Err(taken(
-                    self.store.get(&key).is_some_and(|o| meta::deleting(&o.value())),
-                ));
+            Err(error) => {
+                addresses::release(self, &allocated).await;
+                return Err(match error {
+                    WriteError::Exists { .. } => {
+                        taken(self.store.get(&key).is_some_and(|o| meta::deleting(&o.value())))
+                    }
+                    other => storage_error(&other),
+                });
             }
-            Err(other) => return Err(storage_error(&other)),
         };
         admission::charge(self, charge).await;
         Ok(Output::Stored(self.turned(kind, stored).await?))

@@ -145,10 +145,12 @@ impl DeleteOptions {
             Some(false) => Some("Background".to_owned()),
             None => None,
         };
+        // An empty policy is one, and none that is known.
+        let policy = value["propagationPolicy"].as_str().map(str::to_owned);
         Self {
             grace: number(value, "/gracePeriodSeconds"),
-            both: owned("/propagationPolicy").is_some() && orphan.is_some(),
-            propagation: owned("/propagationPolicy").or(orphan),
+            both: policy.is_some() && orphan.is_some(),
+            propagation: policy.or(orphan),
             uid: owned("/preconditions/uid"),
             version: owned("/preconditions/resourceVersion"),
             dry_run: list(value, "/dryRun")

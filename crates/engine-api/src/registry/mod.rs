@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{api::Call, convert};
 
+pub mod addresses;
 pub mod body;
 pub mod continuation;
 pub mod create;

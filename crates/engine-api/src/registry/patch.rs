@@ -11,8 +11,12 @@ use crate::{
     api::{Api, Call},
     convert, custom,
     json::text,
-    keys,
-    registry::{Output, Writer, body, update::Tracking},
+    keys, pretty,
+    registry::{
+        Output, Writer,
+        body::{self, Strictness},
+        update::Tracking,
+    },
     status::{ApiError, Result},
 };
 
@@ -93,15 +97,54 @@ pub fn patch_error(error: PatchError) -> ApiError {
     }
 }
 
-/// A strategic patch that makes something of the wrong type (apiserver `endpoints/handlers/patch.go` applyPatchToObject).
-fn unfit(patch: &[u8], why: &str) -> ApiError {
-    let shown = serde_json::from_slice(patch)
-        .map(|patch| go_print(&patch))
-        .unwrap_or_default();
+/// What cannot be made of an object, or not strictly: a strategic patch shows itself, the others what they make (apiserver
+/// `endpoints/handlers/patch.go` applyPatchToObject, applyPatchToCurrentObject).
+fn unfit(patch_type: PatchType, definition: &str, patched: &Value, patch: &[u8], why: &str) -> ApiError {
+    let shown = match (patch_type, serde_json::from_slice::<Value>(patch)) {
+        (PatchType::Strategic, patch) => patch.map(|patch| go_print(&patch)).unwrap_or_default(),
+        (PatchType::Json, Ok(patch)) => pretty::compact(patched, definition, &touched(&patch)),
+        (_, patch) => pretty::compact(patched, definition, &patch.unwrap_or_default()),
+    };
     patch_error(PatchError::Unprocessable(format!(
         "patch: Invalid value: {}: {why}",
         Value::from(shown)
     )))
+}
+
+/// Which objects the operations of a JSON patch look into, as a merge patch would say it: these are written with their keys in order.
+fn touched(patch: &Value) -> Value {
+    let mut all = json!({});
+    for operation in patch.as_array().into_iter().flatten() {
+        for path in ["path", "from"] {
+            let mut at = &mut all;
+            for step in text(operation, &format!("/{path}")).split('/').skip(1) {
+                at = &mut at[step.replace("~1", "/").replace("~0", "~")];
+                if !at.is_object() {
+                    *at = json!({});
+                }
+            }
+        }
+    }
+    all
+}
+
+/// What is said twice in a patch, or not known of one (kjson.UnmarshalStrict).
+fn strict_errors(patch_type: PatchType, patch: &[u8]) -> Vec<String> {
+    let twice = schema::duplicate_fields(patch);
+    if patch_type != PatchType::Json {
+        return twice;
+    }
+    let twice = twice.into_iter().map(|found| format!("json patch {found}"));
+    let mut found = Vec::new();
+    let operations = serde_json::from_slice::<Value>(patch).unwrap_or_default();
+    for (n, operation) in operations.as_array().into_iter().flatten().enumerate() {
+        let keys = operation.as_object().into_iter().flat_map(|map| map.keys());
+        for key in keys.filter(|key| !matches!(key.as_str(), "op" | "path" | "from" | "value")) {
+            found.push(format!("json patch unknown field \"[{n}].{key}\""));
+        }
+    }
+    found.extend(twice);
+    found
 }
 
 /// As Go's `%v` prints what it decodes JSON to.
@@ -138,6 +181,77 @@ pub fn apply_plain(
     }
 }
 
+/// Custom resources know no strategic patches.
+pub fn not_strategic(kind: &KindInfo, patch_type: PatchType) -> Result<()> {
+    if patch_type != PatchType::Strategic || !custom::is(kind) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, \
+         application/merge-patch+json, application/apply-patch+yaml",
+    ))
+}
+
+/// What one of the plain patches makes of an object, in the version of the request.
+pub fn patched(call: &Call, kind: &KindInfo, patch_type: PatchType, current: &Value) -> Result<Value> {
+    let definition = kind.definition;
+    let strictness = body::strictness(call)?;
+    let patched = apply_plain(patch_type, definition, current, &call.body).map_err(patch_error)?;
+    let mut patched = patched;
+    if patch_type == PatchType::Strategic {
+        // Go's struct has been told already what it is.
+        crate::json::restore(&mut patched, current, &["apiVersion"]);
+        crate::json::restore(&mut patched, current, &["kind"]);
+    }
+    let patched = patched;
+    // Go decodes such a document into nothing (apiserver `endpoints/handlers/patch.go`).
+    if patch_type != PatchType::Strategic && text(&patched, "/apiVersion").is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.route.name
+        )));
+    }
+    let unfit = |why: &str| unfit(patch_type, definition, &patched, &call.body, why);
+    if !custom::is(kind) {
+        let name = text(&patched, "/kind");
+        let other = body::unconvertible(kind, text(&patched, "/apiVersion"), name);
+        if let Some(why) = other.filter(|_| !name.is_empty()) {
+            return Err(unfit(&why));
+        }
+        schema::normalise(definition, &mut patched.clone()).map_err(|e| unfit(&e.message))?;
+    }
+    let mut found = Vec::new();
+    if strictness != Strictness::Ignore {
+        found.extend(strict_errors(patch_type, &call.body));
+        found.extend(if custom::is(kind) {
+            custom::finish(kind, &mut patched.clone()).unwrap_or_default()
+        } else {
+            schema::unknown_fields(definition, &patched)
+        });
+    }
+    if !found.is_empty() && strictness == Strictness::Strict {
+        return Err(unfit(&format!("strict decoding error: {}", found.join(", "))));
+    }
+    for warning in found {
+        call.warn(warning);
+    }
+    let version = kind.api_version();
+    if custom::is(kind) && text(&patched, "/apiVersion") != version {
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            field: "apiVersion".to_owned(),
+            message: format!("Invalid value: {}: must be {version}", patched["apiVersion"]),
+        };
+        return Err(ApiError::invalid_kind(kind, &call.route.name, &[cause]));
+    }
+    let mut patched = body::finish(call, kind, definition, patched)?;
+    body::identify(kind, &mut patched)?;
+    keep_identity(kind, current, &mut patched)?;
+    Ok(patched)
+}
+
 impl Api {
     /// `PATCH` of an object or of its status; whether it was created.
     pub async fn patch(
@@ -150,33 +264,8 @@ impl Api {
         if patch_type == PatchType::Apply {
             return self.apply(call, kind, subresource).await;
         }
-        if patch_type == PatchType::Strategic && custom::is(kind) {
-            return Err(ApiError::new(
-                415,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-            ));
-        }
-        let name = call.route.name.clone();
-        let change = |current: &Value| {
-            let patched =
-                apply_plain(patch_type, kind.definition, current, &call.body).map_err(patch_error)?;
-            if patch_type == PatchType::Strategic {
-                schema::normalise(kind.definition, &mut patched.clone())
-                    .map_err(|e| unfit(&call.body, &e.message))?;
-            }
-            // Go decodes such a document into nothing (apiserver `endpoints/handlers/patch.go`).
-            if patch_type != PatchType::Strategic && text(&patched, "/apiVersion").is_empty() {
-                return Err(ApiError::bad_request(format!(
-                    "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-                )));
-            }
-            let mut patched = body::finish(call, kind, kind.definition, patched)?;
-            body::identify(kind, &mut patched)?;
-            keep_identity(kind, current, &mut patched)?;
-            Ok(patched)
-        };
+        not_strategic(kind, patch_type)?;
+        let change = |current: &Value| patched(call, kind, patch_type, current);
         let output = self
             .change(call, kind, subresource, Tracking::Update, change)
             .await?;
@@ -233,8 +322,23 @@ impl Api {
 pub fn applied(call: &Call, kind: &KindInfo) -> Result<Value> {
     let mut applied = match serde_json::from_slice::<Value>(&call.body) {
         Ok(value) => value,
-        Err(_) => body::parse_yaml(&call.body)
-            .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {}", e.message)))?,
+        Err(_) => {
+            let (value, twice) = body::parse_yaml(&call.body).map_err(|why| {
+                ApiError::bad_request(format!(
+                    "error decoding YAML: error converting YAML to JSON: {why}"
+                ))
+            })?;
+            match (twice, body::strictness(call)?) {
+                (Some(twice), Strictness::Strict) => {
+                    return Err(ApiError::bad_request(format!(
+                        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {twice}"
+                    )));
+                }
+                (Some(twice), Strictness::Warn) => call.warn(twice),
+                _ => {}
+            }
+            value
+        }
     };
     check_applied(call, kind, &mut applied)?;
     Ok(applied)

@@ -3,12 +3,13 @@
 use std::{collections::HashSet, net::Ipv4Addr};
 
 use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use validation::Cause;
 
 use crate::{
     api::Api,
     json::{self, list, number, set, strings, text},
+    registry::addresses,
     status::{ApiError, Result},
 };
 
@@ -148,11 +149,11 @@ fn protocol(port: &Value) -> &str {
 }
 
 /// Give the Service what it asks for or lacks. `old` is what it replaces.
-pub fn allocate(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()> {
+pub fn allocate(api: &Api, service: &mut Value, old: Option<&Value>, dry_run: bool) -> Result<()> {
     if external_name(service) {
         return Ok(());
     }
-    allocate_ip(api, service, old)?;
+    allocate_ip(api, service, old, dry_run)?;
     allocate_ports(api, service)?;
     Ok(())
 }
@@ -177,7 +178,7 @@ fn others(
         .filter(move |o| text(o, "/metadata/uid") != own)
 }
 
-fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()> {
+fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>, dry_run: bool) -> Result<()> {
     let asked = text(service, "/spec/clusterIP").to_owned();
     let asked = if asked.is_empty() {
         strings(service, "/spec/clusterIPs")
@@ -194,11 +195,16 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
     } else {
         let services = api.store.list("services/").items;
         let others: Vec<_> = others(&services, service).collect();
+        let taken = addresses::taken(api);
         let used: HashSet<&str> = others
             .iter()
             .flat_map(|o| strings(o, "/spec/clusterIPs"))
+            .chain(taken.iter().map(String::as_str))
             .collect();
-        if asked.is_empty() {
+        if asked.is_empty() && dry_run {
+            // None is looked for that nobody would keep (`ipallocator.go` allocateNextService).
+            api.config.service_cidr.network().to_string()
+        } else if asked.is_empty() {
             free_ip(api, &used)
                 .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
         } else {
@@ -225,6 +231,10 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
     };
     set(service, &["spec", "clusterIP"], ip.as_str());
     set(service, &["spec", "clusterIPs"], json!([ip]));
+    if ip == "None" && service["spec"]["selector"].as_object().is_none_or(Map::is_empty) {
+        both_families(service);
+        return Ok(());
+    }
     if list(service, "/spec/ipFamilies").is_empty() {
         set(service, &["spec", "ipFamilies"], json!(["IPv4"]));
     } else if strings(service, "/spec/ipFamilies") != ["IPv4"] {
@@ -249,6 +259,23 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<()
         _ => {}
     }
     Ok(())
+}
+
+/// Who has neither an address nor pods may be of a family that the cluster does not have (alloc.go initIPFamilyFields; a policy that is
+/// not said is `RequireDualStack`, `pkg/registry/core/service/strategy.go`).
+fn both_families(service: &mut Value) {
+    if text(service, "/spec/ipFamilyPolicy").is_empty() {
+        set(service, &["spec", "ipFamilyPolicy"], "RequireDualStack");
+    }
+    let mut families = list(service, "/spec/ipFamilies").to_vec();
+    if families.is_empty() {
+        families.push("IPv4".into());
+    }
+    if families.len() < 2 && text(service, "/spec/ipFamilyPolicy") != "SingleStack" {
+        let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
+        families.push(other.into());
+    }
+    set(service, &["spec", "ipFamilies"], families);
 }
 
 /// A free address: random, out of the lower band that static addresses are taken from as long as there is room

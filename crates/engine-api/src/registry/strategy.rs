@@ -165,15 +165,6 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
             }
         }
         "persistentvolumeclaims" => set(object, &["status"], json!({"phase": "Pending"})),
-        // What its controller would write: expressions are checked, types of resources are not
-        // (`pkg/controller/validatingadmissionpolicystatus`).
-        "validatingadmissionpolicies" => {
-            set(
-                object,
-                &["status"],
-                json!({"observedGeneration": 1, "typeChecking": {}}),
-            );
-        }
         "persistentvolumes" => {
             let status = json!({"phase": "Pending", "lastPhaseTransitionTime": crate::time::now()});
             set(object, &["status"], status);
@@ -440,10 +431,6 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
     };
     if changed {
         meta::bump_generation(new);
-        if kind.plural == "validatingadmissionpolicies" {
-            let generation = new["metadata"]["generation"].clone();
-            set(new, &["status", "observedGeneration"], generation);
-        }
     }
 }
 

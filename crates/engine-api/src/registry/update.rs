@@ -12,7 +12,7 @@ use crate::{
     convert, custom,
     json::{self, list, number, text},
     keys,
-    registry::{Output, Writer, body, meta, services, strategy},
+    registry::{Output, Writer, addresses, body, meta, services, strategy},
     status::{ApiError, Result},
     subresources::scale::{replicas_of, scale_of},
 };
@@ -42,20 +42,7 @@ impl Api {
         subresource: &str,
     ) -> Result<(Output, bool)> {
         let name = call.route.name.as_str();
-        let object = body::decode(call, kind, kind.definition)?;
-        let own = text(&object, "/metadata/name");
-        if own.is_empty() {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )));
-        }
-        if own != name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({own}) does not match the name on the URL ({name})"
-            )));
-        }
-        let mut object = object;
-        body::place(kind, &call.route.namespace, &mut object)?;
+        let mut object = body::named(call, kind)?;
         let creates = subresource.is_empty() && strategy::put_creates(kind);
         if creates
             && self
@@ -245,7 +232,7 @@ impl Api {
             }
         }
         if services.is_some() && subresource.is_empty() {
-            services::allocate(self, &mut new, Some(old))?;
+            services::allocate(self, &mut new, Some(old), call.dry_run())?;
         }
         Self::check_storable(&new)?;
         if call.dry_run() {
@@ -264,12 +251,24 @@ impl Api {
             return Ok(Output::Stored(stored.clone()));
         }
         let new = self.for_storage(kind, new).await?;
+        let allocated = match services {
+            Some(_) => addresses::take(self, &new, Some(old)).await?,
+            None => Vec::new(),
+        };
         match self
             .write(kind, key, new, Precondition::Revision(stored.revision))
             .await
         {
-            Ok(written) => Ok(Output::Stored(self.turned(kind, written).await?)),
-            Err(error) => Err(Replace::from_write(error, pinned)),
+            Ok(written) => {
+                if services.is_some() {
+                    addresses::release_left(self, Some(&written.value()), old).await;
+                }
+                Ok(Output::Stored(self.turned(kind, written).await?))
+            }
+            Err(error) => {
+                addresses::release(self, &allocated).await;
+                Err(Replace::from_write(error, pinned))
+            }
         }
     }
 }

@@ -8,8 +8,7 @@ use crate::{
     admission::topology,
     api::{Api, Call},
     json::{list, object, remove, set, text},
-    registry::{meta::deleting, update::Tracking},
-    reviews::{body_of, loose},
+    registry::{body, meta::deleting, update::Tracking},
     status::{ApiError, Result},
     time,
 };
@@ -18,7 +17,7 @@ impl Api {
     /// Give a pod its node, by the older path: the pod's name is in the body (LegacyBindingREST).
     pub async fn bind_named(self: &Arc<Self>, call: &Call) -> Result<Value> {
         let pods = schema::by_resource("", "v1", "pods").ok_or_else(ApiError::no_such_path)?;
-        let binding = loose(call, body_of("binding"))?;
+        let binding = body::of_subresource(call, pods, "binding")?;
         let name = text(&binding, "/metadata/name");
         if name.is_empty() {
             return Err(ApiError::bad_request("Name parameter required."));
@@ -28,11 +27,11 @@ impl Api {
 
     /// Give a pod its node.
     pub async fn bind(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Value> {
-        let binding = loose(call, body_of("binding"))?;
+        let binding = body::of_subresource(call, pods, "binding")?;
         let name = call.route.name.as_str();
         let node = text(&binding, "/target/name").to_owned();
         let own = text(&binding, "/metadata/name");
-        if !own.is_empty() && own != name {
+        if own != name {
             return Err(ApiError::bad_request(
                 "name in URL does not match name in Binding object",
             ));

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Api, Call, storage_error},
     json::{list, number, set, text},
-    registry::{delete::DeleteOptions, meta::deleting},
-    reviews::{body_of, loose},
+    registry::{body, delete::DeleteOptions, meta::deleting},
     selector::labels_match,
     status::{ApiError, Result},
     time,
@@ -18,10 +17,10 @@ use crate::{
 impl Api {
     /// Delete a pod if its budgets allow.
     pub async fn evict(self: &Arc<Self>, call: &Call, pods: &'static KindInfo) -> Result<Value> {
-        let eviction = loose(call, body_of("eviction"))?;
+        let eviction = body::of_subresource(call, pods, "eviction")?;
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         let own = text(&eviction, "/metadata/name");
-        if !own.is_empty() && own != name {
+        if own != name {
             return Err(ApiError::bad_request(
                 "name in URL does not match name in Eviction object",
             ));

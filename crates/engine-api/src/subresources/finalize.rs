@@ -16,7 +16,7 @@ use crate::{
 impl Api {
     /// Replace `spec.finalizers`; the last one gone removes the namespace.
     pub async fn finalize(self: &Arc<Self>, call: &Call, kind: &'static KindInfo) -> Result<Output> {
-        let wanted: Value = body::decode(call, kind, kind.definition)?;
+        let wanted: Value = body::named(call, kind)?;
         let name = call.route.name.as_str();
         let key = keys::key(kind, "", name);
         let version = text(&wanted, "/metadata/resourceVersion");

@@ -9,9 +9,10 @@ use crate::{
     api::{Api, Call},
     custom,
     json::{number, set, text},
+    keys,
     registry::{
         Writer, body,
-        patch::{self, PatchType, apply_plain, patch_error},
+        patch::{self, PatchType, patch_error},
         update::Tracking,
     },
     status::{ApiError, Result},
@@ -103,22 +104,23 @@ impl Api {
         if call.route.verb == "get" {
             return Ok(scale_of(kind, &self.fetch(kind, namespace, name)?.value()));
         }
+        let own = KindInfo {
+            namespaced: kind.namespaced,
+            ..self::kind()
+        };
         let sent = if call.route.verb == "update" {
-            Sent::Whole(body::parse(call)?)
+            check_kind(call, kind)?;
+            Sent::Whole(body::named(call, &own)?)
         } else {
             match PatchType::of(call)? {
                 PatchType::Apply => {
-                    let namespaced = kind.namespaced;
-                    let applied = patch::applied(
-                        call,
-                        &KindInfo {
-                            namespaced,
-                            ..self::kind()
-                        },
-                    )?;
+                    let applied = patch::applied(call, &own)?;
                     Sent::Applied(applied, Writer::of(call, kind, "scale"))
                 }
-                plain => Sent::Patch(plain),
+                plain => {
+                    patch::not_strategic(kind, plain)?;
+                    Sent::Patch(plain)
+                }
             }
         };
         let path = replicas_of(kind);
@@ -128,9 +130,7 @@ impl Api {
             let mut changed = current.clone();
             let wanted = match &sent {
                 Sent::Whole(wanted) => wanted.clone(),
-                Sent::Patch(plain) => {
-                    apply_plain(*plain, self::kind().definition, &scale, &call.body).map_err(patch_error)?
-                }
+                Sent::Patch(plain) => patch::patched(call, &own, *plain, &scale)?,
                 Sent::Applied(applied, writer) => {
                     let force = call.query.truth("force");
                     let (new, owners) =
@@ -140,27 +140,22 @@ impl Api {
                     new
                 }
             };
-            let own = text(&wanted, "/metadata/name");
-            if !own.is_empty() && own != name {
-                return Err(ApiError::bad_request(format!(
-                    "the name of the object ({own}) does not match the name on the URL ({name})"
-                )));
-            }
             let replicas = match wanted.pointer("/spec/replicas") {
                 None | Some(Value::Null) => 0,
-                Some(number) => number.as_i64().ok_or_else(|| {
-                    ApiError::bad_request(
-                        "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
-                    )
-                })?,
+                Some(number) => number.as_i64().unwrap_or_default(),
             };
-            if replicas < 0 {
+            // Custom resources are asked themselves.
+            if replicas < 0 && !custom::is(kind) {
                 let cause = validation::Cause {
                     reason: "FieldValueInvalid",
                     field: "spec.replicas".to_owned(),
                     message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
                 };
                 return Err(ApiError::invalid("autoscaling", "Scale", name, &[cause]));
+            }
+            let (uid, own_uid) = (text(&wanted, "/metadata/uid"), text(current, "/metadata/uid"));
+            if !uid.is_empty() && uid != own_uid {
+                return Err(other_uid(kind, namespace, name, [uid, own_uid]));
             }
             set(&mut changed, &path, replicas);
             let version = text(&wanted, "/metadata/resourceVersion");
@@ -176,4 +171,28 @@ impl Api {
         let output = self.change(call, kind, "", tracking, change).await?;
         Ok(scale_of(kind, &output.value()))
     }
+}
+
+/// What the server of custom resources says of a Scale that is none: it knows no other kind, and not even its own by that name.
+fn check_kind(call: &Call, kind: &KindInfo) -> Result<()> {
+    let said = body::parse(call).unwrap_or_default();
+    let (version, name) = (text(&said, "/apiVersion"), text(&said, "/kind"));
+    let right = matches!(name, "" | "Scale") && matches!(version, "" | "autoscaling/v1");
+    if right || !custom::is(kind) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(
+        "no kind is registered for the type v1.Scale in scheme \
+         \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
+    ))
+}
+
+/// A Scale that is meant for another object of the name (apiserver `storage/etcd3/store.go`, which knows its own key).
+fn other_uid(kind: &KindInfo, namespace: &str, name: &str, [said, own]: [&str; 2]) -> ApiError {
+    let key = keys::upstream(kind, namespace, name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+         precondition: {said}, UID in object meta: {own}"
+    );
+    ApiError::conflict(kind, name, &why)
 }

@@ -7,7 +7,7 @@ use crate::{
     auth::tokens::Grant,
     json::{number, set, strings, text},
     keys,
-    reviews::{body_of, loose},
+    registry::body,
     status::{ApiError, Result},
     time,
 };
@@ -18,7 +18,13 @@ const LONGEST: i64 = 1 << 32;
 impl Api {
     /// Issue a token.
     pub fn request_token(&self, call: &Call, accounts: &'static KindInfo) -> Result<Value> {
-        let mut request = loose(call, body_of("token"))?;
+        let mut request = body::of_subresource(call, accounts, "token")?;
+        body::owned(
+            call,
+            &body::kind_of_subresource(accounts, "token"),
+            "token",
+            &mut request,
+        );
         let (namespace, name) = (call.route.namespace.as_str(), call.route.name.as_str());
         check_names(&request, namespace, name)?;
         let account = self.fetch(accounts, namespace, name)?.value();
@@ -82,10 +88,11 @@ impl Api {
             .ok_or_else(|| ApiError::internal("cannot sign a token"))?;
         set(&mut request, &["kind"], "TokenRequest");
         set(&mut request, &["apiVersion"], "authentication.k8s.io/v1");
+        let owners = request["metadata"]["managedFields"].take();
         set(
             &mut request,
             &["metadata"],
-            json!({"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": time::now()}),
+            json!({"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": time::now(), "managedFields": owners}),
         );
         set(&mut request, &["spec", "audiences"], json!(grant.audiences));
         set(&mut request, &["spec", "expirationSeconds"], seconds);
@@ -110,8 +117,12 @@ impl Api {
             "Secret" => ("secret", "secrets", namespace),
             "Node" => ("node", "nodes", ""),
             other => {
+                let (group, version) = match text(reference, "/apiVersion").split_once('/') {
+                    Some((group, version)) => (group, version),
+                    None => ("", text(reference, "/apiVersion")),
+                };
                 return Err(ApiError::bad_request(format!(
-                    "cannot bind token for serviceaccount to object of type {other:?}"
+                    "cannot bind token to object of type {group}/{version}, Kind={other}"
                 )));
             }
         };
@@ -181,9 +192,17 @@ fn check_names(request: &Value, namespace: &str, name: &str) -> Result<()> {
 
 /// 409 for the uid of an object that is not the one that is there.
 fn mismatch(what: &str, name: &str, why: &str) -> ApiError {
-    ApiError::new(
-        409,
-        "Conflict",
-        format!("Operation cannot be fulfilled on {what} {name:?}: {why}"),
-    )
+    let (kind, group) = what.split_once('.').unwrap_or((what, ""));
+    let mut details = json!({"name": name, "kind": kind});
+    if !group.is_empty() {
+        details["group"] = group.into();
+    }
+    ApiError {
+        details: Some(details),
+        ..ApiError::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {what} {name:?}: {why}"),
+        )
+    }
 }

@@ -433,7 +433,7 @@ async fn rehearsals_warnings_and_subresources() {
         )
         .await;
     assert_eq!(hooks.last()["request"]["subResource"], "status");
-    let binding = json!({"target": {"kind": "Node", "name": "n"}});
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
     server.ok("POST", &format!("{PODS}/p/binding"), &binding).await;
     let request = hooks.last()["request"].clone();
     assert_eq!(

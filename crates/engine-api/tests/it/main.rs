@@ -12,6 +12,7 @@ mod common;
 mod conversions;
 mod custom;
 mod extensions;
+mod forms;
 mod hostile;
 mod https;
 mod mutations;

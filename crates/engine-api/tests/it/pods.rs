@@ -57,7 +57,7 @@ async fn binding() {
         .fails(
             "POST",
             &format!("{PODS}/p/binding"),
-            &json!({"target": {"name": "m"}}),
+            &json!({"metadata": {"name": "p"}, "target": {"name": "m"}}),
         )
         .await;
     assert_eq!(code, 409);
@@ -135,6 +135,7 @@ async fn graceful_deletion() {
 
 #[tokio::test]
 async fn eviction_heeds_budgets() {
+    let evicted = json!({"metadata": {"name": "p"}});
     let server = Server::new().await;
     bound(&server, "p").await;
     let running =
@@ -151,7 +152,7 @@ async fn eviction_heeds_budgets() {
         .ok("PATCH", &format!("{BUDGETS}/b/status"), &status(0))
         .await;
     let (code, message) = server
-        .fails("POST", &format!("{PODS}/p/eviction"), &json!({}))
+        .fails("POST", &format!("{PODS}/p/eviction"), &evicted)
         .await;
     assert_eq!(code, 429);
     assert_eq!(
@@ -161,7 +162,7 @@ async fn eviction_heeds_budgets() {
     let mut second = budget.clone();
     second["metadata"]["name"] = json!("c");
     server.ok("POST", BUDGETS, &second).await;
-    let (code, answer) = send(&server.admin, "POST", &format!("{PODS}/p/eviction"), &json!({})).await;
+    let (code, answer) = send(&server.admin, "POST", &format!("{PODS}/p/eviction"), &evicted).await;
     assert_eq!(
         (code, &answer["reason"]),
         (500, &Value::Null),
@@ -171,7 +172,7 @@ async fn eviction_heeds_budgets() {
     server
         .ok("PATCH", &format!("{BUDGETS}/b/status"), &status(1))
         .await;
-    server.ok("POST", &format!("{PODS}/p/eviction"), &json!({})).await;
+    server.ok("POST", &format!("{PODS}/p/eviction"), &evicted).await;
     let spent = server.get(&format!("{BUDGETS}/b")).await;
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["p"].is_string());

@@ -156,7 +156,7 @@ async fn the_engines_own_identities_may_work() {
         .client("system:kube-controller-manager", &[], "kube-controller-manager");
     assert_eq!(send(&controller, "POST", PODS, &pod("p")).await.0, 201);
     let scheduler = server.api.client("system:kube-scheduler", &[], "kube-scheduler");
-    let binding = json!({"target": {"name": "n"}});
+    let binding = json!({"metadata": {"name": "p"}, "target": {"name": "n"}});
     assert_eq!(
         send(&scheduler, "POST", &format!("{PODS}/p/binding"), &binding)
             .await

@@ -81,7 +81,7 @@ async fn server() -> (Server, Api<Pod>) {
         .ok(
             "POST",
             &format!("{PODS}/p/binding"),
-            &json!({"target": {"name": "n"}}),
+            &json!({"metadata": {"name": "p"}, "target": {"name": "n"}}),
         )
         .await;
     let pods = Api::namespaced(server.admin.clone(), "default");

@@ -140,14 +140,41 @@ async fn too_old_and_too_new() {
         (Some("ERROR"), Some(410))
     );
     let (code, message) = server
-        .fails(
-            "GET",
-            &format!("{MAPS}?watch=1&resourceVersion=99999"),
-            &Value::Null,
-        )
+        .fails("GET", &format!("{MAPS}?resourceVersion=99999"), &Value::Null)
         .await;
     assert_eq!(code, 504);
     assert!(message.contains("Too large resource version: 99999"), "{message}");
+}
+
+#[tokio::test]
+async fn from_a_revision_that_has_not_come_yet() {
+    let server = Server::new().await;
+    let next = server.api.revision() + 1;
+    let mut watch = Watch::open(&server, &format!("&resourceVersion={next}")).await;
+    let path = format!("{MAPS}?resourceVersion={next}");
+    let (list, ()) = tokio::join!(server.get(&path), async {
+        for name in ["too-early", "in-time"] {
+            server
+                .ok("POST", MAPS, &json!({"metadata": {"name": name}}))
+                .await;
+        }
+    });
+    assert!(
+        !list["items"].as_array().unwrap().is_empty(),
+        "a list waits for it"
+    );
+    assert_eq!(watch.told().await, told("ADDED", "in-time"));
+}
+
+/// Whoever asks for bookmarks hears when the objects that are there have been told, also without asking for these (1.36's default).
+#[tokio::test]
+async fn the_end_of_the_initial_objects_is_told() {
+    let server = Server::new().await;
+    let mut watch = Watch::open(&server, "&allowWatchBookmarks=true").await;
+    let bookmark = watch.next().await;
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    let annotations = json!({"k8s.io/initial-events-end": "true"});
+    assert_eq!(bookmark["object"]["metadata"]["annotations"], annotations);
 }
 
 #[tokio::test]

@@ -16,6 +16,12 @@ use expressions::{Environment, Program, Type, display};
 use serde_json::Value;
 
 pub use definition::check;
+
+/// The type of whole objects of a schema, as expressions see them.
+pub fn kind_of(schema: &Value) -> Option<Type> {
+    kinds::of(schema, true)
+}
+
 pub use evaluate::Verdict;
 
 /// The rules of a schema, compiled.

@@ -8,8 +8,8 @@ use super::{Asked, mutate, validate};
 use crate::{
     api::{Api, Call},
     convert, keys,
-    registry::delete::DeleteOptions,
-    reviews::{body_of, loose},
+    registry::{body, delete::DeleteOptions},
+    reviews::loose,
     status::Result,
 };
 
@@ -76,7 +76,7 @@ pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -
     let (operation, object, old) = match (call.route.subresource.as_str(), call.route.verb) {
         ("binding" | "eviction" | "token", "create") => (
             "CREATE",
-            typed(loose(call, body_of(&call.route.subresource))?),
+            typed(body::of_subresource(call, kind, &call.route.subresource)?),
             Value::Null,
         ),
         ("finalize", "update") => {

@@ -22,11 +22,13 @@ mod params;
 mod policies;
 mod policy;
 mod review;
+mod typecheck;
 mod webhooks;
 
 pub use asked::Asked;
 pub use check::causes;
 pub use door::{deletion, subresource};
+pub use typecheck::run as check_types;
 
 use mutations::Mutating;
 use policies::Validating;
