@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(&path, kubeconfig.to_string())?;
     let client = api.client(
         "system:kube-controller-manager",
-        &[],
+        &["system:masters"],
         "kube-controller-manager/example",
     );
     tokio::spawn(namespaces(client, ca.as_ref().pem()));

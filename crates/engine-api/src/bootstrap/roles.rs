@@ -1,6 +1,6 @@
 //! Default roles and bindings (kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`), for the kinds that the
-//! engine serves. Controllers run under one identity here, and nodes are authorised by a role of the group
-//! `system:nodes` rather than by upstream's Node authorizer.
+//! engine serves. As upstream, nobody is bound to the role of nodes; there is no Node authorizer either, so that a node's credentials give no
+//! rights: the engine's own node agents, controllers and scheduler are part of it and need none (see `system:masters`).
 use serde_json::{Value, json};
 
 const READ: &str = "get list watch";
@@ -105,66 +105,6 @@ const ADMIN: &[Rule] = &[
         "rbac.authorization.k8s.io",
         "rolebindings roles",
     ),
-];
-
-const CONTROLLERS: &[Rule] = &[
-    (READ, "*", "*"),
-    (
-        "create delete deletecollection patch update",
-        "- apps batch autoscaling coordination.k8s.io discovery.k8s.io events.k8s.io networking.k8s.io policy storage.k8s.io",
-        "*",
-    ),
-    // As the garbage collector and the deletion of namespaces have it: kinds come and go.
-    ("delete deletecollection patch update", "*", "*"),
-    (
-        "escalate patch update",
-        "rbac.authorization.k8s.io",
-        "clusterroles",
-    ),
-    ("sign", "certificates.k8s.io", "signers"),
-    ("create", "authentication.k8s.io", "tokenreviews"),
-    ("create", "authorization.k8s.io", "subjectaccessreviews"),
-];
-
-const SCHEDULER: &[Rule] = &[
-    (READ, "*", "*"),
-    ("create patch update", "- events.k8s.io", "events"),
-    ("delete get list watch", "-", "pods"),
-    ("create", "-", "bindings pods/binding"),
-    ("patch update", "-", "pods/status"),
-    (
-        "get list patch update watch",
-        "-",
-        "persistentvolumeclaims persistentvolumes",
-    ),
-    ("create get list update watch", "coordination.k8s.io", "leases"),
-];
-
-const NODE: &[Rule] = &[
-    (
-        READ,
-        "-",
-        "services nodes namespaces persistentvolumes persistentvolumeclaims configmaps secrets serviceaccounts endpoints",
-    ),
-    ("create delete get list patch update watch", "-", "pods"),
-    ("create patch update delete", "-", "nodes"),
-    (
-        "patch update",
-        "-",
-        "nodes/status pods/status persistentvolumeclaims/status",
-    ),
-    ("create", "-", "pods/eviction serviceaccounts/token"),
-    ("create patch update", "- events.k8s.io", "events"),
-    ("create delete get patch update", "coordination.k8s.io", "leases"),
-    ("create", "authentication.k8s.io", "tokenreviews"),
-    (
-        "create",
-        "authorization.k8s.io",
-        "localsubjectaccessreviews subjectaccessreviews",
-    ),
-    (READ, "discovery.k8s.io", "endpointslices"),
-    (READ, "storage.k8s.io", "storageclasses"),
-    ("create delete get patch update", "storage.k8s.io", "csinodes"),
 ];
 
 const BASIC: &[Rule] = &[
@@ -278,13 +218,17 @@ fn binding(role: &str, subjects: &[(&str, &str)]) -> Value {
         .iter()
         .map(|(kind, name)| json!({"kind": kind, "name": name, "apiGroup": "rbac.authorization.k8s.io"}))
         .collect();
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "subjects": subjects,
+    let mut binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
     "metadata": {
         "name": role,
         "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
         "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-    }})
+    }});
+    if !subjects.is_empty() {
+        binding["subjects"] = subjects.into();
+    }
+    binding
 }
 
 /// All of them.
@@ -306,9 +250,6 @@ pub fn all() -> Vec<Value> {
         resources("system:basic-user", &[BASIC]),
         resources("system:auth-delegator", &[DELEGATOR]),
         resources("system:kubelet-api-admin", &[KUBELET_ADMIN]),
-        resources("system:kube-controller-manager", &[CONTROLLERS]),
-        resources("system:kube-scheduler", &[SCHEDULER]),
-        resources("system:node", &[NODE]),
         paths("system:discovery", DISCOVERY),
         paths("system:public-info-viewer", PUBLIC),
         paths("system:service-account-issuer-discovery", ISSUER),
@@ -330,7 +271,7 @@ pub fn all() -> Vec<Value> {
             &[("User", "system:kube-controller-manager")],
         ),
         binding("system:kube-scheduler", &[("User", "system:kube-scheduler")]),
-        binding("system:node", &[("Group", "system:nodes")]),
+        binding("system:node", &[]),
     ];
     all.extend(authentication_reader());
     all

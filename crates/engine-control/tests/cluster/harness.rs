@@ -55,8 +55,12 @@ impl Cluster {
         let removed = Arc::new(std::sync::Mutex::new(Vec::new()));
         let heard = Arc::clone(&removed);
         let mut config = Config::new(
-            api.client("system:kube-controller-manager", &[], "kube-controller-manager/1"),
-            api.client("system:kube-scheduler", &[], "kube-scheduler/1"),
+            api.client(
+                "system:kube-controller-manager",
+                &["system:masters"],
+                "kube-controller-manager/1",
+            ),
+            api.client("system:kube-scheduler", &["system:masters"], "kube-scheduler/1"),
             "-----CA-----".into(),
             "/var/lib/test/volumes".into(),
         );

@@ -63,8 +63,12 @@ async fn serve(kubeconfig: &Path, folder: &Path) -> Controllers {
     .await
     .unwrap();
     let mut config = engine_control::Config::new(
-        api.client("system:kube-controller-manager", &[], "kube-controller-manager/1"),
-        api.client("system:kube-scheduler", &[], "kube-scheduler/1"),
+        api.client(
+            "system:kube-controller-manager",
+            &["system:masters"],
+            "kube-controller-manager/1",
+        ),
+        api.client("system:kube-scheduler", &["system:masters"], "kube-scheduler/1"),
         pki.ca.as_ref().pem(),
         folder.join("volumes"),
     );
