@@ -74,6 +74,19 @@ impl Stored {
         forms.tree(self.revision).clone()
     }
 
+    /// The object for one look: a tree that is not at hand is made and not kept. For who looks at many objects one after the other.
+    pub fn look(&self) -> Arc<Value> {
+        let mut forms = self.forms();
+        match (&forms.tree, &forms.json) {
+            (None, Some(json)) => {
+                let json = json.clone();
+                drop(forms);
+                Arc::new(from_json(&json))
+            }
+            _ => forms.tree(self.revision).clone(),
+        }
+    }
+
     /// The object as JSON text, serialised once and shared by everyone who asks.
     pub fn json(&self) -> Bytes {
         self.forms().json(self.revision).clone()
@@ -203,9 +216,13 @@ mod tests {
         assert!(stored.rest());
         assert!(tree.upgrade().is_none());
         assert!(!stored.rest());
+        let seen = Arc::downgrade(&stored.look());
+        assert!(seen.upgrade().is_none(), "nobody keeps what was looked at");
         let text = r#"{"data":{"n":1},"metadata":{"resourceVersion":"7"}}"#;
         assert_eq!(stored.json(), text);
+        assert_eq!(stored.look().to_string(), text);
         assert_eq!(stored.value().to_string(), text);
+        assert!(Arc::ptr_eq(&stored.look(), &stored.value()));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use kinds::{KindInfo, Subresource, by_kind, by_resource, kinds};
 pub use openapi::{openapi_state, openapi_v3, openapi_v3_index, openapi_v3_paths};
 pub use openapi_custom::{CustomKind, openapi_v3_custom};
 pub use openapi_v2::{OpenApiForm, openapi_v2};
-pub use protobuf::{decode_protobuf, encode_protobuf, is_registered, protobuf_event};
+pub use protobuf::{ProtobufList, decode_protobuf, encode_protobuf, is_registered, protobuf_event};
 pub use strict::{duplicate_fields, strict_errors};
 pub use types::{Definition, Field, ListKind, Scalar, Shape, Type, type_of};
 

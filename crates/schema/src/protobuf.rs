@@ -73,15 +73,61 @@ pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
         (Some(version), "PartialObjectMetadataList") => metadata_list(version, object)?,
         _ => encode_message(definition_of(api_version, kind)?, object.as_object()?)?,
     };
+    Some(unknown(api_version, kind, &raw))
+}
+
+/// What [`encode_protobuf`] makes of a list, whose items are encoded one after the other and need not all be there at a time.
+pub struct ProtobufList {
+    api_version: String,
+    kind: String,
+    item: &'static Definition,
+    tag: u8,
+    raw: Vec<u8>,
+}
+
+impl ProtobufList {
+    /// `head` is the list without its items, which are of this kind. `None` when they have no protobuf form.
+    pub fn begin(head: &Value, kind: &str) -> Option<Self> {
+        let (api_version, list) = (head.get("apiVersion")?.as_str()?, head.get("kind")?.as_str()?);
+        if formless(kind) {
+            return None;
+        }
+        let whole = definition_of(api_version, list)?;
+        Some(Self {
+            api_version: api_version.to_owned(),
+            kind: list.to_owned(),
+            item: definition_of(api_version, kind)?,
+            tag: whole.fields.iter().find(|field| field.name == "items")?.tags[0],
+            // Fields are in the order of their numbers: the metadata of every list come before its items.
+            raw: encode_message(whole, head.as_object()?)?,
+        })
+    }
+
+    /// The next item. `None` when a value in it has the wrong type.
+    pub fn push(&mut self, item: &Value) -> Option<()> {
+        let item = encode_message(self.item, item.as_object()?)?;
+        put_bytes(&mut self.raw, self.tag, &item);
+        Some(())
+    }
+
+    /// The body.
+    pub fn finish(self) -> Vec<u8> {
+        unknown(&self.api_version, &self.kind, &self.raw)
+    }
+}
+
+/// `runtime.Unknown`, in which every object travels (apimachinery `runtime/generated.proto`).
+fn unknown(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     let mut meta = Vec::new();
     put_bytes(&mut meta, 1, api_version.as_bytes());
     put_bytes(&mut meta, 2, kind.as_bytes());
-    let mut body = MAGIC.to_vec();
+    let mut body = Vec::with_capacity(raw.len() + meta.len() + 32);
+    body.extend_from_slice(MAGIC);
     put_bytes(&mut body, 1, &meta);
-    put_bytes(&mut body, 2, &raw);
+    put_bytes(&mut body, 2, raw);
     put_bytes(&mut body, 3, b"");
     put_bytes(&mut body, 4, b"");
-    Some(body)
+    body
 }
 
 /// What a watch tells: `WatchEvent { type, object }` around an encoded object, without the magic (apimachinery
@@ -442,6 +488,24 @@ mod tests {
             decode_protobuf(&encode_protobuf(&revision).unwrap()).unwrap(),
             revision
         );
+    }
+
+    #[test]
+    fn a_list_made_piece_by_piece_is_the_same() {
+        let pods = [
+            json!({"metadata": {"name": "a"}, "spec": {"containers": []}}),
+            json!({"metadata": {"name": "b"}, "status": {"phase": "Running"}}),
+        ];
+        let mut list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": "x"}});
+        let mut pieces = ProtobufList::begin(&list, "Pod").unwrap();
+        for pod in &pods {
+            pieces.push(pod).unwrap();
+        }
+        assert_eq!(pieces.push(&json!({"metadata": {"name": 1}})), None);
+        list["items"] = pods.into();
+        assert_eq!(pieces.finish(), encode_protobuf(&list).unwrap());
+        let definitions = json!({"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {}});
+        assert!(ProtobufList::begin(&definitions, "CustomResourceDefinition").is_none());
     }
 
     #[test]
