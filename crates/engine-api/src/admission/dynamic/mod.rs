@@ -3,7 +3,7 @@
 //! Configurations are objects; [`Dynamic`] holds what the stored ones mean, compiled, and is renewed by the writes themselves. Where there
 //! are none a request pays for one look at a flag.
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, Mutex, PoisonError, RwLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -50,23 +50,23 @@ struct Configured {
 pub struct Dynamic {
     any: AtomicBool,
     now: RwLock<Arc<Configured>>,
+    /// Who reads the configurations again.
+    turn: Mutex<()>,
 }
 
 impl Dynamic {
     /// Reads all configurations again; called after each write to one.
     pub fn refresh(&self, store: &Store) {
-        // Held while reading, so that an older reading never replaces a newer one.
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let all = |plural: &str| -> Vec<Value> {
+        // One reads at a time, so that an older reading never replaces a newer one; requests go on by what was read before, for
+        // expressions take a while to compile.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = |plural: &str| -> Vec<Arc<Value>> {
             let stored = store.list(&format!("{plural}.{GROUP}/")).items;
-            stored
-                .iter()
-                .map(|object| Value::clone(&object.value()))
-                .collect()
+            stored.iter().map(|object| object.look()).collect()
         };
-        let hooks = |plural: &str| all(plural).iter().flat_map(Hook::all).collect();
+        let hooks = |plural: &str| all(plural).iter().flat_map(|hook| Hook::all(hook)).collect();
         // Without a binding a policy does nothing.
-        let policies = |of: &str| -> (Vec<Value>, Vec<Value>) {
+        let policies = |of: &str| -> (Vec<Arc<Value>>, Vec<Arc<Value>>) {
             let bindings = all(&format!("{of}admissionpolicybindings"));
             if bindings.is_empty() {
                 return Default::default();
@@ -91,7 +91,7 @@ impl Dynamic {
             && configured.validating.is_empty()
             && configured.changing.is_empty()
             && configured.policies.is_empty());
-        *now = Arc::new(configured);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configured);
         self.any.store(any, Ordering::Release);
     }
 

@@ -1,4 +1,6 @@
 //! MutatingAdmissionPolicies (apiserver `pkg/admission/plugin/policy/mutating`, in whose words).
+use std::sync::Arc;
+
 use expressions::{Program, Type, Value as Cel, json_patch_type, patched_type};
 use serde_json::{Map, Value, json};
 
@@ -41,7 +43,7 @@ pub fn form(mutation: &Value) -> (&'static str, Type) {
 
 impl Mutating {
     /// Compiles a policy; nothing without a binding.
-    pub fn of(policy: &Value, bindings: &[Value]) -> Option<Self> {
+    pub fn of(policy: &Value, bindings: &[Arc<Value>]) -> Option<Self> {
         let spec = &policy["spec"];
         let (policy, environments) = Policy::of(policy, bindings)?;
         let environment = environments.whole.with_patches();

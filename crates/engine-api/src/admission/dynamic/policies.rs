@@ -1,5 +1,5 @@
 //! ValidatingAdmissionPolicies (apiserver `pkg/admission/plugin/policy/validating`, in whose words).
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use expressions::{Program, Type, Value as Cel};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ struct Annotation {
 
 impl Validating {
     /// Compiles a policy; nothing without a binding.
-    pub fn of(policy: &Value, bindings: &[Value]) -> Option<Self> {
+    pub fn of(policy: &Value, bindings: &[Arc<Value>]) -> Option<Self> {
         let spec = &policy["spec"];
         let (policy, environments) = Policy::of(policy, bindings)?;
         let annotations = list(spec, "/auditAnnotations")

@@ -1,5 +1,5 @@
 //! What policies have in common that refuse and that change (apiserver `pkg/admission/plugin/policy/generic`).
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use expressions::{Environment, Program, Type};
 use serde_json::Value;
@@ -43,12 +43,12 @@ pub struct Binding {
 impl Policy {
     /// Compiles what policies have in common, and gives the environments of the rest; nothing without a binding, since then a
     /// policy does nothing.
-    pub fn of(policy: &Value, bindings: &[Value]) -> Option<(Self, Environments)> {
+    pub fn of(policy: &Value, bindings: &[Arc<Value>]) -> Option<(Self, Environments)> {
         let name = text(policy, "/metadata/name");
         let bindings: Vec<Binding> = bindings
             .iter()
             .filter(|binding| text(binding, "/spec/policyName") == name)
-            .map(Binding::of)
+            .map(|binding| Binding::of(binding))
             .collect();
         if bindings.is_empty() {
             return None;
