@@ -160,6 +160,11 @@ impl Api {
                 ApiError::no_such_path()
             });
         }
+        // What is only made has no route by a name, nor one for all namespaces.
+        let made_only = kind.verbs == ["create"] && !custom::is(kind);
+        if made_only && (!route.name.is_empty() || kind.namespaced && route.namespace.is_empty()) {
+            return Err(ApiError::no_such_path());
+        }
         let strangely_placed = !kind.namespaced && !route.namespace.is_empty() && kind.plural != "namespaces";
         let nowhere =
             route.watch_path && kind.namespaced && route.namespace.is_empty() && !route.name.is_empty();

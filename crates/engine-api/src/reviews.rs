@@ -7,12 +7,15 @@ use validation::Cause;
 use crate::{
     api::{Api, Call},
     auth::rbac::Attributes,
-    json::{list, set, strings, text},
+    json::{list, strings, text},
+    pretty,
     registry::body,
     status::{ApiError, Result},
     time,
     user::User,
 };
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// Whether objects of this kind are answered rather than stored.
 pub fn is_review(kind: &KindInfo) -> bool {
@@ -86,15 +89,17 @@ fn check_access(call: &Call, kind: &'static KindInfo, review: &mut Value) -> Res
     for selector in ["fieldSelector", "labelSelector"] {
         check_selector(&spec["resourceAttributes"][selector], selector, &mut causes);
     }
-    let mut metadata = review["metadata"].as_object().cloned().unwrap_or_default();
-    metadata.retain(|key, value| !(value.is_null() || key == "managedFields" || local && key == "namespace"));
-    if !metadata.is_empty() {
+    let metadata = review["metadata"].as_object().into_iter().flatten();
+    let mut metadata = metadata
+        .filter(|(key, value)| !(value.is_null() || *key == "managedFields" || local && *key == "namespace"));
+    if metadata.next().is_some() {
         let why = if local {
             "must be empty except for namespace"
         } else {
             "must be empty"
         };
-        causes.push(invalid("metadata", &Value::from(metadata).to_string(), why));
+        let shown = pretty::compact(&review["metadata"], META, &Value::Null);
+        causes.push(invalid("metadata", &shown, why));
     }
     if local {
         let named = text(spec, "/resourceAttributes/namespace");
@@ -166,7 +171,7 @@ impl Api {
             body::owned(call, kind, "", &mut review);
         }
         if kind.kind == "SelfSubjectReview" {
-            set(&mut review, &["metadata", "creationTimestamp"], time::now());
+            review["metadata"] = json!({"creationTimestamp": time::now()});
         }
         let status = match kind.kind {
             "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),

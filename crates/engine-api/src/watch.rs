@@ -286,7 +286,8 @@ impl Stream {
                 tokio::select! {
                     event = self.watch.next() => event,
                     () = tokio::time::sleep_until(wake.into()) => {
-                        if self.bookmarks
+                        let due = self.next_bookmark.is_some_and(|at| at <= Instant::now());
+                        if due
                             && let Some(revision) = self.watch.caught_up()
                             && self.told <= revision.min(self.api.store.revision())
                         {

@@ -69,7 +69,7 @@ pub fn refusal(kind: &KindInfo, field: &str) -> String {
         format!("field label {field:?} not supported for Job")
     } else if kind.plural == "resourceslices" && !custom::is(kind) {
         format!("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}")
-    } else if extra(kind).is_empty() {
+    } else if extra(kind).is_empty() && !custom::is(kind) {
         format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {field}")

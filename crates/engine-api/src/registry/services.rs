@@ -29,16 +29,16 @@ fn external_name(service: &Value) -> bool {
 /// An update that leaves allocated values out keeps them (`patchAllocatedValues`), before validation.
 pub fn carry_over(new: &mut Value, old: &Value) {
     if external_name(new) {
-        if !external_name(old) && text(new, "/spec/clusterIP") == text(old, "/spec/clusterIP") {
-            for gone in [
-                "clusterIP",
-                "clusterIPs",
-                "ipFamilies",
-                "ipFamilyPolicy",
-                "internalTrafficPolicy",
-            ] {
+        // Each of these is cleared that was not changed.
+        let addresses = ["clusterIP", "clusterIPs"];
+        let of_addresses = ["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"];
+        for gone in addresses.into_iter().chain(of_addresses) {
+            if !external_name(old) && new["spec"][gone] == old["spec"][gone] {
                 json::remove(new, &["spec", gone]);
             }
+        }
+        if text(new, "/spec/clusterIP").is_empty() {
+            json::remove(new, &["spec", "clusterIP"]);
         }
         drop_dependent(new, old);
         return;

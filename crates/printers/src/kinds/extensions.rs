@@ -287,7 +287,7 @@ const SERVICE_RANGE: Printer = Printer {
 
 const ADDRESS: Printer = Printer {
     columns: &[NAME, c!("ParentRef" "string")],
-    cells: |o, _| {
+    cells: |o, now| {
         let parent = &o["spec"]["parentRef"];
         let part = |field: &str| parent[field].as_str().unwrap_or_default();
         let mut shown = part("resource").to_lowercase();
@@ -301,7 +301,8 @@ const ADDRESS: Printer = Printer {
         } else {
             NONE.to_owned()
         };
-        vec![name(o), shown.into()]
+        // One more than there are columns, as upstream has it.
+        vec![name(o), shown.into(), age(o, now)]
     },
 };
 
