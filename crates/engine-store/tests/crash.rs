@@ -30,6 +30,8 @@ fn victim() {
         .worker_threads(2)
         .build()
         .unwrap();
+    // The harness has begun a line, on which the first acknowledgement would be overlooked.
+    std::io::stdout().write_all(b"\n").unwrap();
     runtime.block_on(async {
         let store = open(dir.as_ref());
         let tasks: Vec<_> = (0..8)
