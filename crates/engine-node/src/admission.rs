@@ -1,5 +1,8 @@
 //! Pods that this node does not take, because it could not keep what they ask for (pkg/kubelet, canAdmitPod).
-use k8s_openapi::api::core::v1::Pod;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use kube_types::{Operator, Requirement};
 
 use crate::model::specs;
 
@@ -21,12 +24,98 @@ const SAFE: [&str; 12] = [
 
 /// Reason and message of the refusal.
 pub fn refuse(pod: &Pod) -> Option<(String, String)> {
+    if let Some((reason, text)) = other_system(pod) {
+        return Some((reason.to_owned(), text.to_owned()));
+    }
     if wants_app_armor(pod) {
         let text = "Cannot enforce AppArmor: this node's runtime does not load AppArmor profiles";
         return Some(("AppArmor".to_owned(), text.to_owned()));
     }
     let why = forbidden_sysctl(pod)?;
     Some(("SysctlForbidden".to_owned(), format!("forbidden sysctl: {why}")))
+}
+
+/// Pods for another operating system (pkg/kubelet/lifecycle/predicate.go).
+fn other_system(pod: &Pod) -> Option<(&'static str, &'static str)> {
+    let labels = pod.metadata.labels.as_ref();
+    if labels
+        .and_then(|l| l.get("kubernetes.io/os"))
+        .is_some_and(|os| os != "linux")
+    {
+        return Some((
+            "PodOSSelectorNodeLabelDoesNotMatch",
+            "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+        ));
+    }
+    let os = pod.spec.as_ref()?.os.as_ref()?;
+    (os.name != "linux").then_some((
+        "PodOSNotSupported",
+        "Failed to admit pod as the OS field doesn't match node OS",
+    ))
+}
+
+/// Whether the pod says which nodes it wants.
+pub fn is_choosy(pod: &Pod) -> bool {
+    selects(pod).is_some() || terms(pod).is_some()
+}
+
+/// The refusal of a pod that wants other nodes; its scheduler would not have sent it, but a client may (predicate.go, generalFilter).
+pub fn elsewhere(pod: &Pod, node: &Node) -> Option<(String, String)> {
+    let none = BTreeMap::new();
+    let labels = node.metadata.labels.as_ref().unwrap_or(&none);
+    let name = node.metadata.name.clone().unwrap_or_default();
+    let fields = BTreeMap::from([("metadata.name".to_owned(), name)]);
+    let holds = |wanted: &Option<Vec<NodeSelectorRequirement>>, found| {
+        wanted.iter().flatten().all(|rule| meets(rule, found))
+    };
+    // A term that says nothing matches nothing.
+    let says = |rules: &Option<Vec<NodeSelectorRequirement>>| rules.iter().flatten().next().is_some();
+    let fits = |term: &NodeSelectorTerm| {
+        let (by_label, by_field) = (&term.match_expressions, &term.match_fields);
+        (says(by_label) || says(by_field)) && holds(by_label, labels) && holds(by_field, &fields)
+    };
+    let selected = selects(pod)
+        .into_iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    let fits = selected && terms(pod).is_none_or(|terms| terms.iter().any(fits));
+    (!fits).then(|| {
+        predicate(
+            "NodeAffinity",
+            "node(s) didn't match Pod's node affinity/selector",
+        )
+    })
+}
+
+/// How the kubelet words what the scheduler's rules say.
+pub fn predicate(name: &str, why: &str) -> (String, String) {
+    (name.to_owned(), format!("Predicate {name} failed: {why}"))
+}
+
+fn selects(pod: &Pod) -> Option<&BTreeMap<String, String>> {
+    pod.spec.as_ref()?.node_selector.as_ref()
+}
+
+fn terms(pod: &Pod) -> Option<&[NodeSelectorTerm]> {
+    let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    let required = affinity
+        .required_during_scheduling_ignored_during_execution
+        .as_ref()?;
+    Some(&required.node_selector_terms)
+}
+
+fn meets(rule: &NodeSelectorRequirement, found: &BTreeMap<String, String>) -> bool {
+    let operator = match rule.operator.as_str() {
+        "In" => Operator::In,
+        "NotIn" => Operator::NotIn,
+        "Exists" => Operator::Exists,
+        "DoesNotExist" => Operator::DoesNotExist,
+        "Gt" => Operator::GreaterThan,
+        "Lt" => Operator::LessThan,
+        _ => return false,
+    };
+    let values = rule.values.clone().unwrap_or_default();
+    Requirement::new(&rule.key, operator, values).is_ok_and(|requirement| requirement.matches(found))
 }
 
 fn forbidden_sysctl(pod: &Pod) -> Option<String> {
@@ -64,6 +153,57 @@ fn wants_app_armor(pod: &Pod) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn pods_for_other_nodes() {
+        let node: Node =
+            serde_json::from_value(json!({"metadata": {"name": "n", "labels": {"zone": "a", "size": "5"}}}))
+                .unwrap();
+        let told = |spec: serde_json::Value| {
+            let pod: Pod = serde_json::from_value(json!({"spec": spec})).unwrap();
+            elsewhere(&pod, &node)
+        };
+        let required = |terms: serde_json::Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}, "containers": []});
+        assert_eq!(told(json!({"containers": []})), None);
+        assert_eq!(
+            told(json!({"containers": [], "nodeSelector": {"zone": "a"}})),
+            None
+        );
+        assert_eq!(
+            told(json!({"containers": [], "nodeSelector": {"zone": "b"}})),
+            Some((
+                "NodeAffinity".to_owned(),
+                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".to_owned()
+            ))
+        );
+        let bigger = json!({"matchExpressions": [{"key": "size", "operator": "Gt", "values": ["4"]}]});
+        let named = |name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
+        assert_eq!(told(required(json!([named("other"), bigger]))), None);
+        assert_eq!(told(required(json!([named("n")]))), None);
+        assert!(told(required(json!([named("other")]))).is_some());
+        assert!(told(required(json!([{}]))).is_some(), "says nothing");
+    }
+
+    #[test]
+    fn pods_for_other_systems() {
+        let reason =
+            |pod: serde_json::Value| refuse(&serde_json::from_value(pod).unwrap()).map(|(reason, _)| reason);
+        assert_eq!(
+            reason(json!({"spec": {"containers": [], "os": {"name": "linux"}}})),
+            None
+        );
+        assert_eq!(
+            reason(json!({"spec": {"containers": [], "os": {"name": "windows"}}})).as_deref(),
+            Some("PodOSNotSupported")
+        );
+        assert_eq!(
+            reason(
+                json!({"metadata": {"labels": {"kubernetes.io/os": "windows"}}, "spec": {"containers": []}})
+            )
+            .as_deref(),
+            Some("PodOSSelectorNodeLabelDoesNotMatch")
+        );
+    }
 
     #[test]
     fn sysctls() {

@@ -27,7 +27,7 @@ use crate::objects::{Objects, Services};
 use crate::shared::Shared;
 use crate::stats::window::ResourceUsage;
 use crate::stats::{NodeStats, Source};
-use crate::worker::{self, Link, Message, View, Worker};
+use crate::worker::{self, Finished, Link, Message, View, Worker};
 
 /// A node agent to be.
 #[derive(Clone)]
@@ -290,14 +290,17 @@ async fn follow(
     let api: Api<Pod> = Api::all(shared.client.clone());
     let config = watcher::Config::default().fields(&format!("spec.nodeName={}", shared.node_name));
     let mut events = std::pin::pin!(watcher(api, config).default_backoff());
-    let (finished, mut over) = mpsc::unbounded_channel::<String>();
+    let (finished, mut over) = mpsc::unbounded_channel::<Finished>();
     let mut listed: HashMap<String, Arc<Pod>> = HashMap::new();
     let mut synced = false;
     loop {
         tokio::select! {
             biased;
-            Some(uid) = over.recv() => {
-                lock(&links).remove(&uid);
+            Some(end) = over.recv() => {
+                lock(&links).remove(&end.uid);
+                if let Some(pod) = end.died {
+                    begin_again(&shared, &links, end.uid, pod, &finished).await;
+                }
             }
             Some(event) = events.next() => match event {
                 Ok(watcher::Event::Init) => listed.clear(),
@@ -366,7 +369,7 @@ fn apply(
     uid: String,
     pod: Arc<Pod>,
     known: &[Info],
-    finished: &mpsc::UnboundedSender<String>,
+    finished: &mpsc::UnboundedSender<Finished>,
 ) {
     let mut links = lock(links);
     if let Some(link) = links.get(&uid) {
@@ -382,6 +385,41 @@ fn apply(
     links.insert(uid, link);
 }
 
+/// Gives a pod whose worker panicked another one, which finds the pod as a new engine would.
+async fn begin_again(
+    shared: &Arc<Shared>,
+    links: &Mutex<HashMap<String, Link>>,
+    uid: String,
+    pod: Arc<Pod>,
+    finished: &mpsc::UnboundedSender<Finished>,
+) {
+    let meta = &pod.metadata;
+    let api: Api<Pod> = Api::namespaced(
+        shared.client.clone(),
+        meta.namespace.as_deref().unwrap_or_default(),
+    );
+    let now = api.get_opt(meta.name.as_deref().unwrap_or_default()).await;
+    let known = shared.runtime.list().await;
+    let (Ok(now), Ok(known)) = (now, known) else {
+        let (finished, died) = (finished.clone(), Some(pod));
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let _ = finished.send(Finished { uid, died });
+        });
+        return;
+    };
+    let known = mine(shared, known);
+    let pod = now.filter(|pod| uid_of(pod) == uid).map(own_form);
+    match pod {
+        Some(pod) => apply(shared, links, uid, Arc::new(pod), &known, finished),
+        None => {
+            shared.book.end(&uid);
+            shared.book.remove(&uid);
+            orphan(shared, uid, &known);
+        }
+    }
+}
+
 /// Pods that were deleted while no engine was there: their containers, networks, mounts and folders go.
 fn orphans(shared: &Arc<Shared>, listed: &HashMap<String, Arc<Pod>>, known: &[Info]) {
     let mut uids: HashSet<String> = shared.net.pods().into_iter().map(|pod| pod.uid).collect();
@@ -395,26 +433,31 @@ fn orphans(shared: &Arc<Shared>, listed: &HashMap<String, Arc<Pod>>, known: &[In
         uids.extend(entries.filter_map(|entry| entry.file_name().into_string().ok()));
     }
     for uid in uids.into_iter().filter(|uid| !listed.contains_key(uid)) {
-        let containers: Vec<Info> = known
-            .iter()
-            .filter(|info| info.id.split('.').next() == Some(&uid))
-            .cloned()
-            .collect();
-        let shared = Arc::clone(shared);
-        tokio::spawn(async move {
-            tracing::info!(uid, "removing what is left of a pod that is gone");
-            let running = containers.iter().filter(|info| info.status != Status::Exited);
-            for info in running {
-                let _ = shared.runtime.kill_all(&info.id).await;
-                wait_gone(&shared, &info.id).await;
-            }
-            let ids: Vec<String> = containers.iter().map(|info| info.id.clone()).collect();
-            if let Err(why) = worker::remove_pod(&shared, &uid, &ids, &shared.pod_cgroups(&uid)).await {
-                tracing::warn!(uid, why, "clean-up is not complete");
-            }
-            let _ = tokio::fs::remove_dir_all(shared.pod_dir(&uid)).await;
-        });
+        orphan(shared, uid, known);
     }
+}
+
+/// Takes away what is left of a pod that is gone.
+fn orphan(shared: &Arc<Shared>, uid: String, known: &[Info]) {
+    let containers: Vec<Info> = known
+        .iter()
+        .filter(|info| info.id.split('.').next() == Some(&uid))
+        .cloned()
+        .collect();
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tracing::info!(uid, "removing what is left of a pod that is gone");
+        let running = containers.iter().filter(|info| info.status != Status::Exited);
+        for info in running {
+            let _ = shared.runtime.kill_all(&info.id).await;
+            wait_gone(&shared, &info.id).await;
+        }
+        let ids: Vec<String> = containers.iter().map(|info| info.id.clone()).collect();
+        if let Err(why) = worker::remove_pod(&shared, &uid, &ids, &shared.pod_cgroups(&uid)).await {
+            tracing::warn!(uid, why, "clean-up is not complete");
+        }
+        let _ = tokio::fs::remove_dir_all(shared.pod_dir(&uid)).await;
+    });
 }
 
 /// Waits until the runtime has seen the end of a container.

@@ -292,7 +292,8 @@ fn terminated(end: &Terminated) -> ContainerStateTerminated {
         signal: None,
         reason: Some(end.reason.clone()),
         message: (!end.message.is_empty()).then(|| end.message.clone()),
-        started_at: known(end.started_at),
+        // What was tried and never ran has begun at the zero time; of what was lost nothing is known.
+        started_at: known(end.finished_at).map(|_| time(end.started_at)),
         finished_at: known(end.finished_at),
     }
 }

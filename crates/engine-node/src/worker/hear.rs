@@ -89,6 +89,14 @@ impl Worker {
             Done::Began(index, result) => self.began(index, result),
             Done::Hooked(index, result) => self.hooked(index, result),
             Done::Stopped(index) => self.units[index].stopping = false,
+            Done::NotStopped(index) => {
+                self.units[index].stopping = false;
+                // A pod that is wanted will be looked at again; one that ends has asked all its containers only once.
+                if self.life == Life::Ending {
+                    let message = format!("Stopping container {}", self.units[index].name);
+                    self.kill(index, message, None, Vec::new());
+                }
+            }
             Done::Resized(pod, result) => self.resized(&pod, result),
             Done::TornDown(result) => {
                 if let Err(why) = result {

@@ -3,6 +3,7 @@
 mod adopt;
 mod anew;
 mod hear;
+mod operation;
 mod prepare;
 mod publish;
 mod resize;
@@ -11,13 +12,15 @@ mod stop;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine_runtime::proto::{Exit, Info};
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, PodStatus};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -27,7 +30,7 @@ use crate::probe;
 use crate::resources::{self, Whole};
 use crate::shared::Shared;
 use crate::volumes::{Context, Failure, Volumes};
-use crate::{policy, status};
+use crate::{admission, policy, status};
 
 pub use prepare::remove_pod;
 
@@ -89,6 +92,7 @@ enum Done {
     Began(usize, Result<Instance, start::NotStarted>),
     Hooked(usize, Result<(), String>),
     Stopped(usize),
+    NotStopped(usize),
     Resized(Arc<Pod>, Result<(), String>),
     TornDown(Result<(), String>),
     Published(Result<Box<PodStatus>, publish::Refused>),
@@ -121,6 +125,8 @@ pub struct Worker {
     start_time: Timestamp,
     evicted: Option<(String, String)>,
     rejected: bool,
+    /// It is still to be seen whether this is a node of those that it wants.
+    choosy: bool,
     restarting: bool,
     early_exits: HashMap<String, Exit>,
     probes: HashMap<(String, probe::Kind), AbortHandle>,
@@ -143,6 +149,15 @@ pub struct Worker {
     ops: JoinSet<Done>,
 }
 
+/// A worker has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Uid of its pod.
+    pub uid: String,
+    /// The pod as it was known last, when the worker ended too early: it panicked.
+    pub died: Option<Arc<Pod>>,
+}
+
 /// How to reach a worker.
 #[derive(Debug, Clone)]
 pub struct Link {
@@ -158,7 +173,7 @@ impl Worker {
         shared: Arc<Shared>,
         pod: Arc<Pod>,
         known: &[Info],
-        finished: mpsc::UnboundedSender<String>,
+        finished: mpsc::UnboundedSender<Finished>,
     ) -> Link {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let pod_dir = shared.pod_dir(&uid);
@@ -206,6 +221,7 @@ impl Worker {
             refresh_at: None,
             evicted: None,
             rejected: false,
+            choosy: false,
             restarting: false,
             early_exits: HashMap::new(),
             probes: HashMap::new(),
@@ -227,8 +243,20 @@ impl Worker {
         worker.adopt(known);
         worker.admit();
         tokio::spawn(async move {
-            worker.run().await;
-            let _ = finished.send(uid);
+            let run = AssertUnwindSafe(worker.run()).catch_unwind().await;
+            let died = if let Err(panic) = run {
+                tracing::error!(
+                    pod = worker.label(),
+                    why = operation::in_words(&*panic),
+                    "worker panicked"
+                );
+                worker.probes.drain().for_each(|(_, probe)| probe.abort());
+                tokio::time::sleep(operation::PAUSE).await;
+                Some(Arc::clone(&worker.desired))
+            } else {
+                None
+            };
+            let _ = finished.send(Finished { uid, died });
         });
         Link { sender, view: seen }
     }
@@ -236,19 +264,40 @@ impl Worker {
     /// Refuses a pod that is new here and asks for what this node does not have.
     fn admit(&mut self) {
         let is_new = self.life == Life::Active && self.units.iter().all(|unit| unit.current.is_none());
+        if !is_new {
+            return;
+        }
         let misfit = || self.shared.book.misfit(&self.uid, &self.pod);
-        let refusal = crate::admission::refuse(&self.pod).or_else(misfit);
-        if let Some((reason, why)) = refusal.filter(|_| is_new) {
-            self.shared
-                .recorder
-                .pod(&self.pod, None, true, &reason, why.clone());
-            self.evicted = Some((reason, format!("Pod was rejected: {why}")));
-            self.shared.book.end(&self.uid);
-            self.rejected = true;
+        if let Some(refusal) = admission::refuse(&self.pod).or_else(misfit) {
+            self.refuse(refusal);
+        }
+        self.choosy = !self.rejected && admission::is_choosy(&self.pod);
+    }
+
+    /// The same for who wants other nodes; what ours is labelled with may have just changed, so that it is asked for. One that cannot be asked
+    /// for is no reason to refuse.
+    async fn admit_choosy(&mut self) {
+        if !std::mem::take(&mut self.choosy) {
+            return;
+        }
+        let nodes: kube::Api<Node> = kube::Api::all(self.shared.client.clone());
+        let node = nodes.get(&self.shared.node_name).await;
+        if let Some(refusal) = node.ok().and_then(|node| admission::elsewhere(&self.pod, &node)) {
+            self.refuse(refusal);
         }
     }
 
+    fn refuse(&mut self, (reason, why): (String, String)) {
+        self.shared
+            .recorder
+            .pod(&self.pod, None, true, &reason, why.clone());
+        self.evicted = Some((reason, format!("Pod was rejected: {why}")));
+        self.shared.book.end(&self.uid);
+        self.rejected = true;
+    }
+
     async fn run(&mut self) {
+        self.admit_choosy().await;
         self.watch_objects();
         loop {
             self.sync();
@@ -261,10 +310,9 @@ impl Worker {
             let wake = self.next_deadline();
             tokio::select! {
                 Some(message) = self.mailbox.recv() => self.hear(message),
-                Some(done) = self.ops.join_next() => match done {
-                    Ok(done) => self.finish(done),
-                    Err(err) if err.is_panic() => tracing::error!(pod = self.label(), %err, "operation panicked"),
-                    Err(_) => {}
+                // An error is an operation that was called off; one that panics has an answer all the same.
+                Some(done) = self.ops.join_next() => if let Ok(done) = done {
+                    self.finish(done);
                 },
                 () = sleep_until(wake) => {}
                 () = self.shared.stop.cancelled() => {

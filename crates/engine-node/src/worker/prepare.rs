@@ -30,8 +30,8 @@ impl Worker {
             let group = self.whole.group.clone();
             self.shared.book.note(&self.uid, |kept| kept.group = group);
         }
-        self.ops
-            .spawn(async move { Done::Network(prepare(&shared, &pod, host_network, &cgroup, limits).await) });
+        let prepared = async move { prepare(&shared, &pod, host_network, &cgroup, limits).await };
+        self.operate(prepared.map(Done::Network), |why| Done::Network(Err(why)));
     }
 
     /// Limits of the pod's cgroup when it is made. One with containers in it has limits already, which change with theirs only.
@@ -55,11 +55,16 @@ impl Worker {
             pod_ip: ip,
             ..self.shared.facts.clone()
         };
-        self.ops.spawn(async move {
+        let mounted = async move {
             let mut volumes = volumes.lock().await;
             let result = volumes.sync(&pod, &facts).await;
             Done::Volumes(result, volumes.refresh_at())
-        });
+        };
+        let failed = |message| {
+            let volume = String::new();
+            Done::Volumes(Err(Failure { volume, message }), None)
+        };
+        self.operate(mounted, failed);
     }
 
     pub(super) fn volumes_done(&mut self, result: Result<(), Failure>, refresh_at: Option<Timestamp>) {
@@ -89,7 +94,7 @@ impl Worker {
             return;
         }
         let volumes = Arc::clone(&self.volumes);
-        let task = self.ops.spawn(async move {
+        let changed = async move {
             let mut handles = volumes.lock().await.handles();
             if handles.is_empty() {
                 std::future::pending::<()>().await;
@@ -103,8 +108,9 @@ impl Worker {
                 }
             }
             Done::Changed
-        });
-        self.watching = Some(task);
+        };
+        // Whoever can no longer tell what has changed says that everything may have.
+        self.watching = Some(self.operate(changed, |_| Done::Changed));
     }
 
     /// Takes away all but the logs.
@@ -120,8 +126,8 @@ impl Worker {
         for name in names {
             self.stop_probes(&name, None);
         }
-        self.ops
-            .spawn(async move { Done::TornDown(remove_pod(&shared, &uid, &ids, &[cgroup]).await) });
+        let removed = async move { remove_pod(&shared, &uid, &ids, &[cgroup]).await };
+        self.operate(removed.map(Done::TornDown), |why| Done::TornDown(Err(why)));
     }
 
     /// The pod is gone for good: nothing of it stays.

@@ -101,7 +101,7 @@ impl Worker {
         self.publish_retry = None;
         let api = self.api();
         let (name, status, uid) = (self.name(), self.status.clone(), self.uid.clone());
-        self.ops.spawn(async move {
+        let written = async move {
             let answer = api
                 .patch_status(&name, &PatchParams::default(), &Patch::Strategic(patch))
                 .await;
@@ -111,7 +111,8 @@ impl Worker {
                 Err(err) if is_not_found(&err) => Err(Refused::Gone),
                 Err(err) => Err(Refused::Failed(api_message(&err))),
             })
-        });
+        };
+        self.operate(written, |why| Done::Published(Err(Refused::Failed(why))));
     }
 
     pub(super) fn published(&mut self, result: Result<Box<PodStatus>, Refused>) {
@@ -137,7 +138,7 @@ impl Worker {
         }
         self.deleting = true;
         let (api, name, uid) = (self.api(), self.name(), self.uid.clone());
-        self.ops.spawn(async move {
+        let deleted = async move {
             let params = DeleteParams {
                 grace_period_seconds: Some(0),
                 preconditions: Some(Preconditions {
@@ -153,7 +154,8 @@ impl Worker {
                 Err(kube::Error::Api(status)) if status.code == 409 => Err(Refused::Gone),
                 Err(err) => Err(Refused::Failed(api_message(&err))),
             })
-        });
+        };
+        self.operate(deleted, |why| Done::Deleted(Err(Refused::Failed(why))));
     }
 
     pub(super) fn deletion_done(&mut self, result: Result<(), Refused>) {

@@ -128,7 +128,10 @@ impl Worker {
         };
         self.resizing = true;
         let pod = Arc::clone(&self.pod);
-        self.ops.spawn(async move { Done::Resized(pod, job.run().await) });
+        let again = Arc::clone(&pod);
+        self.operate(async move { Done::Resized(pod, job.run().await) }, move |why| {
+            Done::Resized(again, Err(why))
+        });
         false
     }
 

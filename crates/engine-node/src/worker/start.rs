@@ -34,6 +34,17 @@ pub enum NotStarted {
     },
 }
 
+impl NotStarted {
+    /// Whoever was to start it has panicked.
+    fn broken(why: String) -> Self {
+        let waiting = Waiting {
+            reason: "CreateContainerError".into(),
+            message: why,
+        };
+        Self::Waiting(waiting, Timestamp::now() + SignedDuration::from_secs(10))
+    }
+}
+
 /// What one start needs; owned, because it runs beside the worker.
 struct Job {
     shared: Arc<Shared>,
@@ -86,7 +97,9 @@ impl Worker {
             pod_cgroup: self.pod_cgroup(),
             target,
         };
-        self.ops.spawn(async move { Done::Began(index, job.run().await) });
+        self.operate(async move { Done::Began(index, job.run().await) }, move |why| {
+            Done::Began(index, Err(NotStarted::broken(why)))
+        });
     }
 
     pub(super) fn began(&mut self, index: usize, result: Result<Instance, NotStarted>) {
@@ -159,9 +172,10 @@ impl Worker {
         else {
             return false;
         };
-        let handle = self
-            .ops
-            .spawn(async move { Done::Hooked(index, probe::hook(&hook, &target).await) });
+        let handle = self.operate(
+            async move { Done::Hooked(index, probe::hook(&hook, &target).await) },
+            move |why| Done::Hooked(index, Err(why)),
+        );
         self.hooks.insert(index, handle);
         true
     }

@@ -109,10 +109,11 @@ impl Worker {
         self.shared
             .recorder
             .pod(&job.pod, Some(&job.name), false, "Killing", message);
-        self.ops.spawn(async move {
+        let ended = async move {
             job.run().await;
             Done::Stopped(index)
-        });
+        };
+        self.operate(ended, move |_| Done::NotStopped(index));
     }
 
     /// Ends the pod: main containers at once, sidecars after them in reverse order.
