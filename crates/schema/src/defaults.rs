@@ -14,8 +14,8 @@ use crate::{
     table::Table,
     types::{Definition, Node},
     workload_defaults::{
-        default_autoscaler, default_daemon_set, default_deployment, default_job_labels,
-        default_replication_controller, default_stateful_set,
+        default_autoscaler, default_daemon_set, default_deployment, default_replication_controller,
+        default_stateful_set, default_whole_job,
     },
 };
 
@@ -154,7 +154,7 @@ fn default_kind(definition: &str, fields: &mut Fields) {
         "apps.v1.DaemonSetSpec" => default_daemon_set(fields),
         "apps.v1.StatefulSetSpec" => default_stateful_set(fields),
         "apps.v1.ReplicaSetSpec" => default_absent(fields, "replicas", 1),
-        "batch.v1.Job" => default_job_labels(fields),
+        "batch.v1.Job" => default_whole_job(fields),
         "batch.v1.CronJobSpec" => {
             default_zero(fields, "concurrencyPolicy", "Allow");
             default_absent(fields, "suspend", false);

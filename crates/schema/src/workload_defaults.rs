@@ -79,21 +79,9 @@ pub(crate) fn default_stateful_set(spec: &mut Fields) {
     }
 }
 
-/// A whole Job: a CronJob's template is not defaulted by this rule upstream.
-pub(crate) fn default_job_labels(job: &mut Fields) {
-    let labels = job
-        .get("spec")
-        .and_then(|s| s.pointer("/template/metadata/labels"))
-        .filter(|l| l.is_object())
-        .cloned();
+/// A whole Job; that its labels are those of its template where they are left out is for who creates or updates it to say.
+pub(crate) fn default_whole_job(job: &mut Fields) {
     default_in(job, "spec", default_job);
-    if let Some(labels) = labels {
-        default_in(job, "metadata", |metadata| {
-            if is_zero(metadata, "labels") {
-                metadata.insert("labels".to_owned(), labels);
-            }
-        });
-    }
 }
 
 /// Selector and labels are those of the template, where they are left out.

@@ -59,6 +59,7 @@ impl Api {
             ));
         }
         body::place(kind, namespace, &mut object)?;
+        let shares_labels = strategy::left_labels_out(kind, &mut object);
         strategy::before_create(kind, &mut object);
         if let Some(warning) = without_effect(kind) {
             call.warn(warning);
@@ -97,6 +98,8 @@ impl Api {
                 admission::mutate_create(self, call, kind, &mut object).await?;
             }
         }
+        let shares_labels =
+            shares_labels && object["metadata"]["labels"] == object["spec"]["template"]["metadata"]["labels"];
         meta::fill_new(&mut object, strategy::counts_generations(kind));
         for attempt in 1.. {
             let mut candidate = object.clone();
@@ -104,6 +107,9 @@ impl Api {
                 name_it(&mut candidate);
             }
             strategy::prepare_create(kind, &mut candidate);
+            if shares_labels {
+                strategy::share_labels(&mut candidate);
+            }
             let name = text(&candidate, "/metadata/name").to_owned();
             let causes = match custom::of(request_kind) {
                 Some(custom) => custom::causes(call, &custom, None, &candidate),

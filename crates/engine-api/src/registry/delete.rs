@@ -271,8 +271,17 @@ impl Api {
             ));
         }
         let key = keys::key(kind, namespace, name);
+        let mut marked: Option<Arc<Stored>> = None;
         loop {
-            let stored = self.fetch(kind, namespace, name)?;
+            let found = self.fetch(kind, namespace, name);
+            // Somebody else removed what was marked here.
+            if let Some(last) = marked.take_if(|last| is_gone(last, found.as_ref().ok())) {
+                return Ok(Deletion {
+                    output: Output::Stored(last),
+                    gone: true,
+                });
+            }
+            let stored = found?;
             options.check(kind, name, &stored.value())?;
             let next = mark(kind, &stored.value(), options);
             let revision = Precondition::Revision(stored.revision);
@@ -296,9 +305,9 @@ impl Api {
                     });
                 }
                 Next::Remove(object) => self
-                    .erase(kind, &key, revision)
+                    .erase_marked(kind, &key, &stored, object, &mut marked)
                     .await
-                    .map(|gone| (last_seen(kind, gone, object), true)),
+                    .map(|gone| (Output::Stored(gone), true)),
                 Next::Mark(object) => {
                     let marked = self.write(kind, &key, object, revision).await;
                     marked.map(|stored| (Output::Stored(stored), false))
@@ -311,6 +320,26 @@ impl Api {
                 Err(other) => return Err(storage_error(&other)),
             }
         }
+    }
+
+    /// Who watches pods is told that one has no time left before it is gone (`updateForGracefulDeletionAndFinalizers`).
+    async fn erase_marked(
+        self: &Arc<Self>,
+        kind: &'static KindInfo,
+        key: &str,
+        stored: &Arc<Stored>,
+        object: Value,
+        marked: &mut Option<Arc<Stored>>,
+    ) -> std::result::Result<Arc<Stored>, WriteError> {
+        let mut revision = stored.revision;
+        if ends_gracefully(kind) && object != *stored.value() {
+            let told = self
+                .write(kind, key, object, Precondition::Revision(revision))
+                .await?;
+            revision = told.revision;
+            *marked = Some(told);
+        }
+        self.erase(kind, key, Precondition::Revision(revision)).await
     }
 
     /// Delete what a list selects; yields the objects.
@@ -339,13 +368,23 @@ impl Api {
     }
 }
 
-/// What is gone, as it was; only what ends gracefully is shown with its end.
+/// What would be gone, as it was; only what ends gracefully is shown with its end.
 fn last_seen(kind: &KindInfo, stored: Arc<Stored>, marked: Value) -> Output {
-    if kind.plural == "pods" && !custom::is(kind) {
+    if ends_gracefully(kind) {
         Output::made(marked)
     } else {
         Output::Stored(stored)
     }
+}
+
+/// Whether nothing is there any more, or another object of the same name.
+fn is_gone(last: &Stored, found: Option<&Arc<Stored>>) -> bool {
+    let uid = |stored: &Stored| text(&stored.value(), "/metadata/uid").to_owned();
+    found.is_none_or(|found| uid(found) != uid(last))
+}
+
+fn ends_gracefully(kind: &KindInfo) -> bool {
+    kind.plural == "pods" && !custom::is(kind)
 }
 
 enum Next {
@@ -359,7 +398,7 @@ fn mark(kind: &KindInfo, old: &Value, options: &DeleteOptions) -> Next {
     let mut new = old.clone();
     let built_in = !custom::is(kind);
     let finalizers = options.finalizers(kind, old);
-    let graceful = kind.plural == "pods" && built_in;
+    let graceful = ends_gracefully(kind);
     let grace = if graceful {
         strategy::pod_grace(old, options.grace)
     } else {

@@ -1,7 +1,7 @@
 //! What differs from kind to kind when objects are written (kubernetes `pkg/registry/*/*/strategy.go`).
 use kube_types::pod_resources::qos_class;
 use schema::KindInfo;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     admission, aggregation, custom,
@@ -274,12 +274,26 @@ fn job_selector(job: &mut Value) {
         ],
         uid,
     );
-    // A job without labels has those of its pods (pkg/apis/batch/v1/defaults.go).
-    if job["metadata"]
-        .get("labels")
-        .is_none_or(|labels| labels.as_object().is_none_or(Map::is_empty))
+}
+
+/// A Job without labels has those of its template (`pkg/apis/batch/v1/defaults.go`). Whether it was without any: it then gets those that are
+/// made up for its pods, too, see [`share_labels`].
+pub fn left_labels_out(kind: &KindInfo, job: &mut Value) -> bool {
+    let has_some = |labels: Option<&Value>| labels.and_then(Value::as_object).is_some_and(|l| !l.is_empty());
+    if kind.plural != "jobs" || custom::is(kind) || has_some(job.pointer("/metadata/labels")) {
+        return false;
+    }
+    share_labels(job);
+    true
+}
+
+/// Upstream's Job and its template then have one and the same map, to which `generateSelector` adds.
+pub fn share_labels(job: &mut Value) {
+    if let Some(labels) = job
+        .pointer("/spec/template/metadata/labels")
+        .filter(|l| l.is_object())
     {
-        let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+        let labels = labels.clone();
         set(job, &["metadata", "labels"], labels);
     }
 }
@@ -389,6 +403,7 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
             if kind.plural == "namespaces" {
                 json::restore(new, old, &["spec", "finalizers"]);
             }
+            left_labels_out(kind, new);
         }
     }
 }

@@ -523,3 +523,39 @@ async fn old_clients_orphan_the_pods_of_jobs() {
         .await;
     assert_eq!(server.code(&format!("{JOBS}/background")).await, 404);
 }
+
+#[tokio::test]
+async fn a_job_without_labels_has_those_of_its_pods() {
+    let server = Server::new().await;
+    let path = "/apis/batch/v1/namespaces/default/jobs";
+    let job = |name: &str, meta: Value, template: Value| {
+        let spec = json!({"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"});
+        let mut job =
+            json!({"metadata": meta, "spec": {"template": {"metadata": {"labels": template}, "spec": spec}}});
+        job["metadata"]["name"] = name.into();
+        job
+    };
+    let labels = |made: &Value| -> Vec<String> {
+        let all = made["metadata"]["labels"].as_object().into_iter().flatten();
+        all.map(|(label, _)| label.clone()).collect()
+    };
+    let generated = [
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-name",
+        "controller-uid",
+        "job-name",
+    ];
+    let left_out = server
+        .ok("POST", path, &job("a", json!({}), json!({"app": "x"})))
+        .await;
+    assert_eq!(labels(&left_out), [&["app"], &generated[..]].concat());
+    let bare = server.ok("POST", path, &job("b", json!({}), Value::Null)).await;
+    assert_eq!(labels(&bare), generated);
+    // Who says which, gets these, also where they are the same.
+    let own = json!({"labels": {"app": "x"}});
+    let said = server.ok("POST", path, &job("c", own, json!({"app": "x"}))).await;
+    assert_eq!(labels(&said), ["app"]);
+    let none = json!({"metadata": {"labels": null}});
+    let patched = server.ok("PATCH", &format!("{path}/c"), &none).await;
+    assert_eq!(labels(&patched), [&["app"], &generated[..]].concat());
+}

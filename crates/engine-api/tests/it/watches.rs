@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::common::{MAPS, Server};
+use crate::common::{MAPS, PODS, Server, pod};
 
 struct Watch {
     body: Body,
@@ -16,7 +16,11 @@ struct Watch {
 
 impl Watch {
     async fn open(server: &Server, query: &str) -> Self {
-        let request = Request::get(format!("{MAPS}?watch=1{query}"))
+        Self::of(server, MAPS, query).await
+    }
+
+    async fn of(server: &Server, path: &str, query: &str) -> Self {
+        let request = Request::get(format!("{path}?watch=1{query}"))
             .body(Body::empty())
             .unwrap();
         let response = server.admin.send(request).await.unwrap();
@@ -72,6 +76,30 @@ async fn every_change_in_order() {
     );
     let mut from_then = Watch::open(&server, &format!("&resourceVersion={revision}")).await;
     assert_eq!(from_then.next().await, deleted);
+}
+
+#[tokio::test]
+async fn a_pod_is_said_to_have_no_time_left_before_it_is_gone() {
+    let server = Server::new().await;
+    server.ok("POST", PODS, &pod("a")).await;
+    let mut watch = Watch::of(&server, PODS, "").await;
+    assert_eq!(watch.told().await, told("ADDED", "a"));
+    let answer = server
+        .ok("DELETE", &format!("{PODS}/a"), &json!({"gracePeriodSeconds": 0}))
+        .await;
+    let (marked, gone) = (watch.next().await, watch.next().await);
+    for (event, kind) in [(&marked, "MODIFIED"), (&gone, "DELETED")] {
+        let meta = &event["object"]["metadata"];
+        assert_eq!(event["type"], kind);
+        assert_eq!(meta["deletionGracePeriodSeconds"], 0);
+        assert_eq!(meta["generation"], 2);
+    }
+    // The answer is as it was when it went.
+    assert_eq!(answer, gone["object"]);
+    assert_ne!(
+        marked["object"]["metadata"]["resourceVersion"],
+        answer["metadata"]["resourceVersion"]
+    );
 }
 
 #[tokio::test]
