@@ -18,6 +18,8 @@ use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+const COMPONENT: &str = "endpoint-controller";
+const MANAGER: &str = "endpoint-controller";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 /// An object holds no more addresses than this; EndpointSlices hold all.
 const MOST: usize = 1000;
@@ -26,11 +28,21 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
     enqueue_services(context, &queue);
     let q = Arc::clone(&queue);
-    context.endpoints.on_change(move |change| {
-        if let Some(endpoints) = change.any() {
-            q.add(endpoints.key());
-        }
-    });
+    // What is deleted is made again, and what a Service has left behind goes. What others write there stays until something happens.
+    let weak = Arc::downgrade(context);
+    let alone = move |endpoints: &Endpoints| {
+        let context = weak.upgrade();
+        context.is_some_and(|context| context.services.get(&endpoints.key()).is_none())
+    };
+    context
+        .endpoints
+        .on_change(move |change| match (change.old, change.new) {
+            (Some(endpoints), None) => q.add(endpoints.key()),
+            (None, Some(endpoints)) if endpoints.label(MANAGED_BY) == Some(MANAGER) && alone(endpoints) => {
+                q.add(endpoints.key());
+            }
+            _ => {}
+        });
     let context = Arc::clone(context);
     let times: Arc<TriggerTimes> = Arc::default();
     run(tasks, "endpoints", &queue, 5, move |key| {
@@ -41,8 +53,8 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
 async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outcome {
     let existing = context.endpoints.get(&key);
     if context.services.get(&key).is_none() {
-        // Only what this controller made goes with its Service.
-        if let Some(endpoints) = existing.filter(|e| e.label(MANAGED_BY) == Some("endpoint-controller")) {
+        // Whoever made them.
+        if let Some(endpoints) = existing {
             context.endpoints.delete(&*endpoints).await?;
         }
         return Ok(None);
@@ -60,7 +72,7 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
     if service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None") {
         labels.insert(HEADLESS.into(), String::new());
     }
-    labels.insert(MANAGED_BY.into(), "endpoint-controller".into());
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
     let base = existing.as_deref().cloned().unwrap_or_else(|| Endpoints {
         metadata: ObjectMeta {
             name: Some(key.name.clone()),
@@ -81,20 +93,28 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
         annotations.remove(OVER_CAPACITY);
     }
     tell_trigger(&mut updated.metadata, trigger);
-    match existing {
-        Some(existing) => {
-            context.endpoints.update(&existing, &updated).await?;
+    let (written, reason, what) = match &existing {
+        Some(existing) => (
+            context.endpoints.update(existing, &updated).await.map(drop),
+            "FailedToUpdateEndpoint",
+            format!("Failed to update endpoint {key}"),
+        ),
+        None => (
+            context.endpoints.create(&updated).await.map(drop),
+            "FailedToCreateEndpoint",
+            format!("Failed to create endpoint for service {key}"),
+        ),
+    };
+    match written {
+        Err(error) if existing.is_none() && error.is_namespace_terminating() => Ok(None),
+        Err(error) => {
+            let message = format!("{what}: {}", error.message());
+            context.events.warning(COMPONENT, &updated, reason, message);
+            Err(error)
         }
-        None => match context.endpoints.create(&updated).await {
-            Err(error) if error.is_namespace_terminating() => {}
-            result => drop(result?),
-        },
+        Ok(()) => Ok(None),
     }
-    Ok(None)
 }
-
-/// Ports, ready and not ready addresses.
-type Group = (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>);
 
 fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
     let spec = service.spec.clone().unwrap_or_default();
@@ -104,8 +124,7 @@ fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
         .as_ref()
         .and_then(|f| f.first())
         .map_or("IPv4", String::as_str);
-    // By ports, since named ones may differ between pods.
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let mut all: Vec<(EndpointAddress, bool, Vec<EndpointPort>)> = Vec::new();
     for pod in members {
         if pods::is_terminal(pod) || (pod.deleting() && !publish) {
             continue;
@@ -116,7 +135,8 @@ fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
         let endpoint = EndpointAddress {
             ip,
             hostname: pod_spec.hostname.filter(|h| named && !h.is_empty()),
-            node_name: pod_spec.node_name.filter(|n| !n.is_empty()),
+            // Said even when there is none, which the API server refuses.
+            node_name: Some(pod_spec.node_name.unwrap_or_default()),
             target_ref: Some(ObjectReference {
                 kind: Some("Pod".into()),
                 namespace: Some(pod.ns().to_owned()),
@@ -125,45 +145,87 @@ fn subsets(service: &Service, members: &[Arc<Pod>]) -> Vec<EndpointSubset> {
                 ..ObjectReference::default()
             }),
         };
-        let ports: Vec<EndpointPort> = spec
-            .ports
-            .iter()
-            .flatten()
-            .filter_map(|port| {
-                let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".into());
-                Some(EndpointPort {
-                    name: port.name.clone().filter(|n| !n.is_empty()),
-                    port: target_port(port.target_port.as_ref(), port.port, &protocol, pod)?,
-                    protocol: Some(protocol),
-                    app_protocol: port.app_protocol.clone(),
-                })
+        let ports = spec.ports.iter().flatten();
+        let ports = ports.filter_map(|port| {
+            let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".into());
+            Some(EndpointPort {
+                name: port.name.clone().filter(|n| !n.is_empty()),
+                port: target_port(port.target_port.as_ref(), port.port, &protocol, pod)?,
+                protocol: Some(protocol),
+                app_protocol: port.app_protocol.clone(),
             })
-            .collect();
+        });
+        let ports: Vec<EndpointPort> = ports.collect();
         if ports.is_empty() && spec.ports.as_ref().is_some_and(|p| !p.is_empty()) {
             continue;
         }
-        let group = groups
-            .entry(format!("{ports:?}"))
-            .or_insert_with(|| (ports, Vec::new(), Vec::new()));
-        if publish || pods::is_ready(pod) {
-            group.1.push(endpoint);
+        all.push((endpoint, publish || pods::is_ready(pod), ports));
+    }
+    all.sort_by(|a, b| key_of(&a.0).cmp(&key_of(&b.0)));
+    repack(&all)
+}
+
+/// What makes two addresses the same, and orders them.
+fn key_of(address: &EndpointAddress) -> (&str, Option<&str>) {
+    let uid = address.target_ref.as_ref().and_then(|t| t.uid.as_deref());
+    (&address.ip, uid)
+}
+
+/// A subset for each set of addresses, with all the ports that just these have (pkg/api/v1/endpoints/util.go RepackSubsets).
+fn repack(all: &[(EndpointAddress, bool, Vec<EndpointPort>)]) -> Vec<EndpointSubset> {
+    // Where nobody has a port there is one group, of all.
+    let mut who: Vec<(Option<&EndpointPort>, Vec<usize>)> = Vec::new();
+    for (at, (_, _, ports)) in all.iter().enumerate() {
+        let ports: Vec<Option<&EndpointPort>> = if ports.is_empty() {
+            vec![None]
         } else {
-            group.2.push(endpoint);
+            ports.iter().map(Some).collect()
+        };
+        for port in ports {
+            match who.iter_mut().find(|(known, _)| *known == port) {
+                Some((_, members)) if members.last() == Some(&at) => {}
+                Some((_, members)) => members.push(at),
+                None => who.push((port, vec![at])),
+            }
         }
     }
-    groups
-        .into_values()
-        .map(|(mut ports, mut ready, mut not_ready)| {
-            ports.sort_by(|a, b| (&a.name, a.port).cmp(&(&b.name, b.port)));
-            ready.sort_by(|a, b| a.ip.cmp(&b.ip));
-            not_ready.sort_by(|a, b| a.ip.cmp(&b.ip));
-            EndpointSubset {
-                addresses: Some(ready).filter(|a| !a.is_empty()),
-                not_ready_addresses: Some(not_ready).filter(|a| !a.is_empty()),
-                ports: Some(ports).filter(|p| !p.is_empty()),
-            }
-        })
-        .collect()
+    let mut groups: BTreeMap<Vec<usize>, Vec<EndpointPort>> = BTreeMap::new();
+    for (port, members) in who {
+        groups.entry(members).or_default().extend(port.cloned());
+    }
+    let subset = |(members, mut ports): (Vec<usize>, Vec<EndpointPort>)| {
+        ports.sort_by_cached_key(hash);
+        let of = |wanted: bool| {
+            let members = members.iter().map(|at| &all[*at]);
+            let list: Vec<EndpointAddress> = members
+                .filter(|(_, ready, _)| *ready == wanted)
+                .map(|(address, _, _)| address.clone())
+                .collect();
+            Some(list).filter(|list| !list.is_empty())
+        };
+        EndpointSubset {
+            addresses: of(true),
+            not_ready_addresses: of(false),
+            ports: Some(ports).filter(|p| !p.is_empty()),
+        }
+    };
+    groups.into_iter().map(subset).collect()
+}
+
+/// By which upstream orders ports: FNV-1a of the Go value in print (k8s.io/utils/dump ForHash).
+fn hash(port: &EndpointPort) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let app = port.app_protocol.as_deref().unwrap_or("<nil>");
+    let printed = format!(
+        "(v1.EndpointPort){{Name:(string){} Port:(int32){} Protocol:(v1.Protocol){} AppProtocol:(*string){app}}}",
+        text(&port.name),
+        port.port,
+        text(&port.protocol)
+    );
+    let step = |state: u128, byte: u8| (state ^ u128::from(byte)).wrapping_mul(PRIME);
+    printed.bytes().fold(OFFSET, step)
 }
 
 fn truncate(subsets: &mut [EndpointSubset]) -> bool {

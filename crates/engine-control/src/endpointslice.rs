@@ -21,6 +21,7 @@ use crate::queue::{Outcome, Queue, run};
 use crate::selector::{self, Labels};
 
 pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const COMPONENT: &str = "endpoint-slice-controller";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
@@ -176,8 +177,12 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
         .and_then(|s| s.ip_families.clone())
         .filter(|f| !f.is_empty())
         .unwrap_or_else(|| vec!["IPv4".into()]);
+    let node = |name: &str| context.nodes.get(&Key::new("", name));
+    let publish = service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses) == Some(true);
+    let (members, skipped): (Vec<_>, Vec<_>) = members
+        .into_iter()
+        .partition(|p| publish || pods::node_name(p).and_then(node).is_some());
     for family in &families {
-        let node = |name: &str| context.nodes.get(&Key::new("", name));
         let wanted = endpoints_of(&service, &members, family, node);
         let of_family: Vec<Arc<EndpointSlice>> = existing
             .iter()
@@ -190,7 +195,31 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
     for stray in existing.iter().filter(|s| !families.contains(&s.address_type)) {
         context.endpoint_slices.delete(&**stray).await?;
     }
-    Ok(None)
+    let skipped: Vec<String> = skipped
+        .iter()
+        .filter(|p| !pods::is_terminal(p) && families.iter().any(|f| address(p, f).is_some()))
+        .map(|p| without_node(&service, p))
+        .collect();
+    let why = match skipped.as_slice() {
+        [] => return Ok(None),
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    let message = format!("Error updating Endpoint Slices for Service {key}: {why}");
+    context
+        .events
+        .warning(COMPONENT, &*service, "FailedToUpdateEndpointSlices", message);
+    Err(Error::Invalid(why))
+}
+
+/// A pod whose node is not there is left out until it is (staging/src/k8s.io/endpointslice/reconciler.go).
+fn without_node(service: &Service, pod: &Pod) -> String {
+    format!(
+        "skipping Pod {} for Service {}: Node {} Not Found",
+        pod.name(),
+        service.key(),
+        pods::node_name(pod).unwrap_or_default()
+    )
 }
 
 /// Endpoints by the ports that they serve: named ports may differ from pod to pod.

@@ -99,3 +99,35 @@ async fn endpoints_that_people_write_are_mirrored() {
         .list_becomes("discovery.k8s.io/v1/EndpointSlice", <[Value]>::is_empty)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_are_made_anew_only_when_something_happens() {
+    let cluster = Cluster::start().await;
+    let service = |name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
+    let ports = json!([{"port": 80}]);
+    cluster
+        .create(service(
+            "web",
+            json!({"selector": {"app": "web"}, "ports": ports}),
+        ))
+        .await;
+    let endpoints = "v1/Endpoints";
+    cluster.becomes(endpoints, "web", Value::is_object).await;
+    let by_hand = json!([{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80, "protocol": "TCP"}]}]);
+    cluster.patch(endpoints, "web", json!({"subsets": by_hand})).await;
+    // Those of a Service without a selector go with it, and those without a Service stay.
+    cluster.create(service("db", json!({"ports": ports}))).await;
+    for name in ["db", "alone"] {
+        cluster
+            .create(json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name}, "subsets": by_hand}))
+            .await;
+    }
+    cluster.delete("v1/Service", "db", DeleteParams::default()).await;
+    cluster.becomes(endpoints, "db", Value::is_null).await;
+    assert!(cluster.get(endpoints, "alone").await.is_object());
+    assert_eq!(cluster.get(endpoints, "web").await["subsets"], by_hand);
+    cluster.delete(endpoints, "web", DeleteParams::default()).await;
+    cluster
+        .becomes(endpoints, "web", |e| e.is_object() && e["subsets"].is_null())
+        .await;
+}
