@@ -135,24 +135,25 @@ where
     };
     let all = claim_if(owners, owner, &spec.selector, &context.pods, pods::is_active).await?;
     let terminating = all.iter().filter(|p| pods::is_terminating(p)).count();
-    let mut active: Vec<Arc<Pod>> = all.into_iter().filter(|p| pods::is_active(p)).collect();
+    // What is done now is told of when it is seen, as upstream's status comes from what there was.
+    let active: Vec<Arc<Pod>> = all.into_iter().filter(|p| pods::is_active(p)).collect();
     let failure = if owner.deleting() {
         None
     } else {
-        manage(context, owner, set, component, &mut active).await
+        manage(context, owner, set, component, active.clone()).await
     };
-    let status = status_of(
-        set,
-        &active,
-        terminating,
-        failure.as_ref().map(|f| (f.0, f.1.message())),
-        Timestamp::now(),
-    );
+    let told = failure.as_ref().and_then(told);
+    let status = status_of(set, &active, terminating, told, Timestamp::now());
     Ok(Some(Replicated {
         status,
         failure: failure.map(|(_, error)| error),
         again: next_available(&active, spec.min_ready_seconds.unwrap_or(0)),
     }))
+}
+
+/// What the status says of a failure: nothing, where the namespace is going away anyway.
+fn told((reason, error): &(&'static str, Error)) -> Option<(&'static str, String)> {
+    (!error.is_namespace_terminating()).then(|| (*reason, error.message()))
 }
 
 /// When the next ready pod becomes available, if that takes time.
@@ -175,7 +176,7 @@ async fn manage<O>(
     owner: &O,
     set: &ReplicaSet,
     component: &'static str,
-    active: &mut Vec<Arc<Pod>>,
+    mut active: Vec<Arc<Pod>>,
 ) -> Option<(&'static str, Error)>
 where
     O: Kind + Resource<DynamicType = ()>,
@@ -186,8 +187,7 @@ where
         let template = spec.template.clone().unwrap_or_default();
         let missing = (wanted - active.len()).min(BURST);
         let pod = pod_of(&template, owner.name(), owner.ns(), controller_ref(owner));
-        let (made, error) = create_in_batches(context, owner, component, &vec![pod; missing]).await;
-        active.extend(made);
+        let (_, error) = create_in_batches(context, owner, component, &vec![pod; missing]).await;
         return error.map(|e| ("FailedCreate", e));
     }
     let surplus = (active.len() - wanted).min(BURST);
@@ -381,5 +381,26 @@ fn status_of(
         terminating_replicas: Some(count(terminating)),
         observed_generation: set.generation(),
         conditions: (!conditions.is_empty()).then_some(conditions),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_namespace_that_goes_is_no_failure() {
+        let error = |message: &str| {
+            let status = json!({"status": "Failure", "message": message, "reason": "Forbidden", "code": 403});
+            Error::Api(kube::Error::Api(serde_json::from_value(status).unwrap()))
+        };
+        let refused = ("FailedCreate", error("exceeded quota"));
+        assert_eq!(
+            told(&refused),
+            Some(("FailedCreate", "exceeded quota".to_owned()))
+        );
+        let going = "unable to create new content in namespace n because it is being terminated";
+        assert_eq!(told(&("FailedCreate", error(going))), None);
     }
 }

@@ -36,6 +36,12 @@ pub(crate) fn hash_of(revision: &ControllerRevision) -> &str {
         .unwrap_or_default()
 }
 
+/// The name of a revision; a long one of a StatefulSet is cut (pkg/controller/history ControllerRevisionName).
+fn name_of(owner: &str, hash: &str, stateful: bool) -> String {
+    let part = owner.get(..223).filter(|_| stateful).unwrap_or(owner);
+    format!("{part}-{hash}")
+}
+
 /// A template as a strategic merge patch that replaces the template it is applied to.
 fn data(template: &PodTemplateSpec) -> Result<Value, Error> {
     let mut template = serde_json::to_value(template)?;
@@ -108,7 +114,7 @@ where
         labels.insert(label.into(), hash.clone());
         let revision = ControllerRevision {
             metadata: ObjectMeta {
-                name: Some(format!("{}-{hash}", owner.name())),
+                name: Some(name_of(owner.name(), &hash, stateful)),
                 namespace: Some(owner.ns().to_owned()),
                 labels: Some(labels),
                 annotations: owner.m().annotations.clone(),
@@ -168,6 +174,13 @@ pub(crate) fn kept(limit: Option<i32>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut() {
+        let long = "s".repeat(230);
+        assert_eq!(name_of(&long, "h", true).len(), 225);
+        assert_eq!(name_of(&long, "h", false).len(), 232);
+    }
 
     #[test]
     fn a_revision_gives_its_template_back() {

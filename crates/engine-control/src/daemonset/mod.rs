@@ -28,6 +28,8 @@ use crate::template::pod_of;
 use crate::{pods, selector};
 
 pub(crate) const COMPONENT: &str = "daemonset-controller";
+const GENERATION: &str = "deprecated.daemonset.template.generation";
+const GENERATION_LABEL: &str = "pod-template-generation";
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
@@ -171,8 +173,11 @@ impl Step {
         pods::is_available(pod, self.min_ready(), self.now)
     }
 
+    /// By its hash, or by the generation of its template as of old (IsPodUpdated).
     fn is_updated(&self, pod: &Pod) -> bool {
+        let generation = self.set.annotation(GENERATION);
         pod.label(HASH_LABEL) == Some(&self.hash)
+            || generation.is_some() && pod.label(GENERATION_LABEL) == generation
     }
 
     /// Sorts the set's pods by node, from the cache as it is now.
@@ -207,8 +212,8 @@ impl Step {
         );
         let labels = pod.metadata.labels.get_or_insert_default();
         labels.insert(HASH_LABEL.into(), self.hash.clone());
-        if let Some(generation) = self.set.annotation("deprecated.daemonset.template.generation") {
-            labels.insert("pod-template-generation".into(), generation.to_owned());
+        if let Some(generation) = self.set.annotation(GENERATION) {
+            labels.insert(GENERATION_LABEL.into(), generation.to_owned());
         }
         placement::pin(pod.spec.get_or_insert_default(), node);
         pod
@@ -219,6 +224,19 @@ impl Step {
         let place = (self.set.uid().to_owned(), generation, node.to_owned());
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.ask(&place, Instant::now())
+    }
+
+    /// Pods that wait for a node that has gone (getUnscheduledPodsWithoutNode).
+    fn without_node(&self) -> Vec<Arc<Pod>> {
+        let gone = |node: &str| !self.nodes.iter().any(|n| n.name() == node);
+        let pods = self
+            .pods
+            .iter()
+            .filter(|(node, _)| gone(node))
+            .flat_map(|(_, pods)| pods);
+        pods.filter(|p| pods::node_name(p).is_none() && !p.deleting())
+            .cloned()
+            .collect()
     }
 
     /// Makes what is missing, removes what is too much or failed (manage, podsShouldBeOnNode).
@@ -286,6 +304,7 @@ impl Step {
                 }
             }
         }
+        surplus.extend(self.without_node());
         let wanted: Vec<Pod> = needed.iter().map(|node| self.pod_for(node)).collect();
         let (_, failure) = create_in_batches(&self.context, &*self.set, COMPONENT, &wanted).await;
         for pod in surplus {

@@ -3,6 +3,7 @@
 //! writes the status once, at its end.
 
 mod arithmetic;
+mod rollback;
 mod rollout;
 mod scale;
 mod sets;
@@ -140,6 +141,11 @@ impl Step {
             return Ok(());
         }
         self.check_paused();
+        if !self.is_paused()
+            && let Some(revision) = self.rollback_to()
+        {
+            return self.roll_back(revision).await;
+        }
         if self.is_paused() || self.is_scaling_event() {
             self.find_or_create(false).await?;
             self.scale_all().await?;

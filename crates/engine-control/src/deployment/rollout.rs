@@ -58,7 +58,9 @@ impl Step {
 
     fn old_pods_live(&self) -> bool {
         self.old.iter().any(|set| {
-            self.context
+            let told = set.status.as_ref().is_some_and(|s| s.replicas > 0);
+            told || self
+                .context
                 .pods
                 .controlled(set.uid())
                 .iter()

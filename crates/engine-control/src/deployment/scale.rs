@@ -78,7 +78,7 @@ impl Step {
             *first = (*first + to_add - added).max(0);
         }
         for (set, size) in by_size.iter().zip(sizes) {
-            self.resize(set, size).await?;
+            self.size(set, size).await?;
         }
         Ok(())
     }
@@ -90,17 +90,22 @@ impl Step {
             && available_of(set) == self.replicas()
     }
 
-    /// Sets a set's size, and what it was sized for. Returns whether the size changed.
+    /// Sets a set's size, and with it what it was sized for; a set that has its size is left as it is. Returns whether it changed.
     pub(super) async fn resize(&mut self, set: &Arc<ReplicaSet>, size: i32) -> Result<bool, Error> {
+        if replicas_of(set) == size {
+            return Ok(false);
+        }
+        self.size(set, size).await
+    }
+
+    /// Sets a set's size, and what it was sized for (scaleReplicaSet).
+    async fn size(&mut self, set: &Arc<ReplicaSet>, size: i32) -> Result<bool, Error> {
         let before = replicas_of(set);
         let mut resized = (**set).clone();
         resized.spec.get_or_insert_default().replicas = Some(size);
-        // A set at rest is left as it is: only sets that are resized, or are live, carry current figures.
-        if size > 0 || before != size {
-            let annotations = resized.metadata.annotations.get_or_insert_default();
-            annotations.insert(DESIRED.into(), self.replicas().to_string());
-            annotations.insert(MAX.into(), (self.replicas() + max_surge(&self.spec)).to_string());
-        }
+        let annotations = resized.metadata.annotations.get_or_insert_default();
+        annotations.insert(DESIRED.into(), self.replicas().to_string());
+        annotations.insert(MAX.into(), (self.replicas() + max_surge(&self.spec)).to_string());
         let Some(updated) = self.context.replica_sets.update(set, &resized).await? else {
             return Ok(false);
         };

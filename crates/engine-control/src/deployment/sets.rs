@@ -15,22 +15,27 @@ use crate::template::hash;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
-const HASH_LABEL: &str = "pod-template-hash";
+pub(super) const HASH_LABEL: &str = "pod-template-hash";
+/// Of names that are DNS subdomains.
+const LONGEST: usize = 253;
 /// Annotations that are about one object and so are not copied from a deployment to its sets.
-const NOT_COPIED: [&str; 6] = [
+pub(super) const NOT_COPIED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
     REVISION_HISTORY,
     DESIRED,
     MAX,
-    "deprecated.deployment.rollback.to",
+    ROLLBACK,
 ];
+
+/// To which revision a deployment is to go back; 0 is the one before.
+pub(super) const ROLLBACK: &str = "deprecated.deployment.rollback.to";
 
 pub(super) fn revision(set: &ReplicaSet) -> i64 {
     set.annotation(REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
 }
 
-fn same_template(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
+pub(super) fn same_template(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
     let strip = |t: &PodTemplateSpec| {
         let mut t = t.clone();
         let meta = t.metadata.get_or_insert_default();
@@ -121,7 +126,7 @@ impl Step {
         let size = new_set_size(&self.spec, total(&self.old), 0);
         let mut set = ReplicaSet {
             metadata: ObjectMeta {
-                name: Some(format!("{}-{hash}", self.original.name())),
+                name: Some(name_of(self.original.name(), &hash)),
                 namespace: Some(self.original.ns().to_owned()),
                 labels: template.metadata.as_ref().and_then(|m| m.labels.clone()),
                 owner_references: Some(vec![self.owner()]),
@@ -236,6 +241,12 @@ impl Step {
     }
 }
 
+/// The name of a set; a long one of a deployment is cut (generateReplicaSetName).
+fn name_of(deployment: &str, hash: &str) -> String {
+    let most = LONGEST.saturating_sub(hash.len() + 1);
+    format!("{}-{hash}", deployment.get(..most).unwrap_or(deployment))
+}
+
 /// Raises the revision annotation; a set that is rolled back to remembers the revisions it was.
 fn advance_revision(annotations: &mut BTreeMap<String, String>, next: i64) {
     let old = annotations.get(REVISION).cloned();
@@ -272,6 +283,13 @@ mod tests {
         assert_eq!((a[REVISION].as_str(), a[REVISION_HISTORY].as_str()), ("3", "1"));
         advance_revision(&mut a, 5);
         assert_eq!((a[REVISION].as_str(), a[REVISION_HISTORY].as_str()), ("5", "1,3"));
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(name_of("web", "7b9c9df4"), "web-7b9c9df4");
+        let name = name_of(&"d".repeat(253), "7b9c9df4");
+        assert_eq!((name.len(), &name[243..]), (253, "d-7b9c9df4"));
     }
 
     #[test]

@@ -57,10 +57,9 @@ pub(super) fn pod(
     let mut pod = pod_of(template, set.name(), set.ns(), controller_ref(set));
     pod.metadata.generate_name = Some(format!("{}-", set.name()));
     pod.metadata.name = Some(name.clone());
+    self::name(set, &mut pod, ordinal);
     let labels = pod.metadata.labels.get_or_insert_default();
     labels.insert(HASH_LABEL.into(), revision.name().to_owned());
-    labels.insert(POD_INDEX.into(), ordinal.to_string());
-    labels.insert(POD_NAME.into(), name.clone());
     let spec = pod.spec.get_or_insert_default();
     spec.hostname = Some(name);
     spec.subdomain = set
@@ -68,29 +67,62 @@ pub(super) fn pod(
         .as_ref()
         .and_then(|s| s.service_name.clone())
         .filter(|s| !s.is_empty());
+    store(set, &mut pod, ordinal);
+    pod
+}
+
+/// Whether a pod says who it is (identityMatches).
+pub(super) fn has_name(pod: &Pod) -> bool {
+    pod.label(POD_NAME) == Some(pod.name())
+}
+
+/// Has a pod say who it is (updateIdentity).
+pub(super) fn name(set: &StatefulSet, pod: &mut Pod, ordinal: i32) {
+    let labels = pod.metadata.labels.get_or_insert_default();
+    labels.insert(POD_INDEX.into(), ordinal.to_string());
+    labels.insert(POD_NAME.into(), format!("{}-{ordinal}", set.name()));
+}
+
+/// The volumes that the claims of an ordinal are.
+fn claimed(set: &StatefulSet, ordinal: i32) -> Vec<Volume> {
     let templates = set
         .spec
-        .as_ref()
-        .and_then(|s| s.volume_claim_templates.clone())
-        .unwrap_or_default();
-    if !templates.is_empty() {
-        let given = spec.volumes.take().unwrap_or_default();
-        let mut volumes: Vec<Volume> = templates
-            .iter()
-            .map(|template| Volume {
-                name: template.name().to_owned(),
-                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                    claim_name: format!("{}-{}-{ordinal}", template.name(), set.name()),
-                    read_only: None,
-                }),
-                ..Volume::default()
-            })
-            .collect();
-        let claimed: Vec<String> = volumes.iter().map(|v| v.name.clone()).collect();
-        volumes.extend(given.into_iter().filter(|v| !claimed.contains(&v.name)));
-        spec.volumes = Some(volumes);
+        .iter()
+        .flat_map(|s| s.volume_claim_templates.iter().flatten());
+    templates
+        .map(|template| Volume {
+            name: template.name().to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: format!("{}-{}-{ordinal}", template.name(), set.name()),
+                read_only: None,
+            }),
+            ..Volume::default()
+        })
+        .collect()
+}
+
+/// Whether a pod has the claims of its ordinal (storageMatches).
+pub(super) fn has_storage(set: &StatefulSet, pod: &Pod, ordinal: i32) -> bool {
+    let source = |v: &Volume| v.persistent_volume_claim.as_ref().map(|c| c.claim_name.clone());
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    let volumes: Vec<&Volume> = volumes.collect();
+    claimed(set, ordinal).iter().all(|wanted| {
+        let there = volumes.iter().find(|v| v.name == wanted.name);
+        there.is_some_and(|v| source(v) == source(wanted))
+    })
+}
+
+/// Gives a pod the claims of its ordinal (updateStorage).
+pub(super) fn store(set: &StatefulSet, pod: &mut Pod, ordinal: i32) {
+    let mut volumes = claimed(set, ordinal);
+    if volumes.is_empty() {
+        return;
     }
-    pod
+    let spec = pod.spec.get_or_insert_default();
+    let given = spec.volumes.take().unwrap_or_default();
+    let names: Vec<String> = volumes.iter().map(|v| v.name.clone()).collect();
+    volumes.extend(given.into_iter().filter(|v| !names.contains(&v.name)));
+    spec.volumes = Some(volumes);
 }
 
 #[cfg(test)]
@@ -137,6 +169,15 @@ mod tests {
             "data-db-1"
         );
         assert_eq!(volumes.len(), 2);
+        let mut adopted: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "db-1"}, "spec": {"containers": [], "volumes": [{"name": "tmp"}]}}),
+        )
+        .unwrap();
+        assert!(!has_name(&adopted) && !has_storage(&set, &adopted, 1));
+        name(&set, &mut adopted, 1);
+        store(&set, &mut adopted, 1);
+        assert!(has_name(&adopted) && has_storage(&set, &adopted, 1));
+        assert!(!has_storage(&set, &adopted, 2));
         let claims = claims(&set, 1);
         assert_eq!(
             (claims[0].name(), claims[0].label("app")),

@@ -277,3 +277,58 @@ async fn claims_go_as_their_set_says() {
         .await;
     cluster.list_becomes(claim, <[Value]>::is_empty).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_pod_is_given_its_name() {
+    let cluster = Cluster::start().await;
+    let mut pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db-0", "labels": {"app": "db"}}});
+    pod["spec"] = pod_spec("sleep");
+    cluster.create(pod).await;
+    let mut set = stateful(1);
+    set["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+    cluster.create(set).await;
+    let labels = json!({"app": "db", "apps.kubernetes.io/pod-index": "0", "statefulset.kubernetes.io/pod-name": "db-0"});
+    cluster
+        .becomes("v1/Pod", "db-0", |p| p["metadata"]["labels"] == labels)
+        .await;
+    let told = "Normal SuccessfulUpdate Update Pod db-0 in StatefulSet db successful";
+    cluster.event_comes("db", told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_on_its_way_out_has_to_go_first() {
+    let cluster = Cluster::start().await;
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "no", "resources": {"requests": {"storage": "1Mi"}}});
+    let claim = "v1/PersistentVolumeClaim";
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data-db-0", "finalizers": ["example.com/hold"]}, "spec": spec}))
+        .await;
+    cluster.delete(claim, "data-db-0", DeleteParams::default()).await;
+    let mut set = stateful(1);
+    set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": spec}]);
+    cluster.create(set).await;
+    let told =
+        "Warning FailedCreate Create Pod db-0 in StatefulSet db failed error: pvc data-db-0 is being deleted";
+    cluster.event_comes("db", told).await;
+    assert!(cluster.get("v1/Pod", "db-0").await.is_null());
+    let release = json!({"metadata": {"finalizers": null}});
+    cluster.patch(claim, "data-db-0", release).await;
+    cluster.becomes("v1/Pod", "db-0", Value::is_object).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_waits_for_a_lost_node_goes() {
+    let cluster = Cluster::with_nodes(&[("node-1", "1"), ("node-2", "1")]).await;
+    let mut spec = pod_spec("sleep");
+    spec["schedulerName"] = json!("nobody");
+    cluster
+        .create(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "ds"}, "spec": {
+            "selector": {"matchLabels": {"app": "ds"}}, "template": {"metadata": {"labels": {"app": "ds"}}, "spec": spec}}}))
+        .await;
+    cluster.list_becomes("v1/Pod", |pods| pods.len() == 2).await;
+    let nodes = cluster.api("v1/Node", "");
+    nodes.delete("node-2", &DeleteParams::default()).await.unwrap();
+    cluster.list_becomes("v1/Pod", |pods| pods.len() == 1).await;
+}

@@ -260,3 +260,54 @@ async fn pods_that_a_namespace_does_not_allow_are_told_of() {
         "{events:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_says_what_it_was_sized_for() {
+    let cluster = Cluster::start().await;
+    cluster.create(deployment(4, "sleep")).await;
+    let rolled = |replicas| move |d: &Value| rolled_out(d, replicas);
+    cluster.becomes("apps/v1/Deployment", "web", rolled(4)).await;
+    let most = |s: &Value| s["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"].clone();
+    let surge = json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 3}}}});
+    let changed = cluster.patch("apps/v1/Deployment", "web", surge).await;
+    cluster
+        .becomes("apps/v1/Deployment", "web", |d| {
+            d["status"]["observedGeneration"] == changed["metadata"]["generation"]
+        })
+        .await;
+    assert_eq!(most(&cluster.list("apps/v1/ReplicaSet").await[0]), "5");
+    cluster
+        .patch("apps/v1/Deployment", "web", json!({"spec": {"replicas": 5}}))
+        .await;
+    cluster.becomes("apps/v1/Deployment", "web", rolled(5)).await;
+    assert_eq!(most(&cluster.list("apps/v1/ReplicaSet").await[0]), "8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_rolls_back() {
+    let cluster = Cluster::start().await;
+    cluster.create(deployment(1, "sleep")).await;
+    let rolled = |d: &Value| rolled_out(d, 1);
+    cluster.becomes("apps/v1/Deployment", "web", rolled).await;
+    let change = json!({"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}});
+    cluster.patch("apps/v1/Deployment", "web", change).await;
+    cluster.becomes("apps/v1/Deployment", "web", rolled).await;
+    let to = |revision: &str| json!({"metadata": {"annotations": {"deprecated.deployment.rollback.to": revision}}});
+    cluster.patch("apps/v1/Deployment", "web", to("0")).await;
+    cluster
+        .event_comes(
+            "web",
+            "Normal DeploymentRollback Rolled back deployment \"web\" to revision 1",
+        )
+        .await;
+    let back = cluster
+        .becomes("apps/v1/Deployment", "web", |d| {
+            rolled(d) && d["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+        })
+        .await;
+    assert!(back["spec"]["template"]["metadata"]["annotations"].is_null());
+    assert!(back["metadata"]["annotations"]["deprecated.deployment.rollback.to"].is_null());
+    cluster.patch("apps/v1/Deployment", "web", to("7")).await;
+    let told = "Warning DeploymentRollbackRevisionNotFound Unable to find the revision to rollback to.";
+    cluster.event_comes("web", told).await;
+}
