@@ -100,7 +100,7 @@ impl Schedule {
 }
 
 async fn sync(context: Arc<Context>, key: Key) -> Outcome {
-    let Some(cron) = context.cron_jobs.get(&key).filter(|c| !c.deleting()) else {
+    let Some(cron) = context.cron_jobs.get(&key) else {
         return Ok(None);
     };
     let jobs = context.jobs.controlled(cron.uid());
@@ -113,17 +113,20 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
 }
 
 async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut CronJobStatus) -> Outcome {
+    clean_up(context, cron, jobs, status).await;
     settle_finished(context, cron, jobs, status);
-    clean_up(context, cron, jobs).await?;
-    let spec = &cron.spec;
-    if spec.suspend == Some(true) {
+    if cron.deleting() {
         return Ok(None);
     }
+    let spec = &cron.spec;
     if let Some(zone) = spec.time_zone.as_deref().filter(|z| zone_of(z).is_none()) {
         let message = format!("invalid timeZone: {zone:?}: unknown time zone {zone}");
         context
             .events
             .warning(COMPONENT, cron, "UnknownTimeZone", message);
+        return Ok(None);
+    }
+    if spec.suspend == Some(true) {
         return Ok(None);
     }
     let schedule = match Schedule::parse(&spec.schedule, spec.time_zone.as_deref()) {
@@ -331,7 +334,9 @@ fn settle_finished(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status:
     status.active = Some(active).filter(|a| !a.is_empty());
 }
 
-async fn clean_up(context: &Context, cron: &CronJob, jobs: &[Arc<Job>]) -> Result<(), Error> {
+/// Removes the oldest finished jobs beyond the limits; those are active no more, and nothing is said of their end
+/// (cleanupFinishedJobs, which comes before all else).
+async fn clean_up(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut CronJobStatus) {
     for (kind, limit) in [
         ("Complete", cron.spec.successful_jobs_history_limit.unwrap_or(3)),
         ("Failed", cron.spec.failed_jobs_history_limit.unwrap_or(1)),
@@ -344,10 +349,13 @@ async fn clean_up(context: &Context, cron: &CronJob, jobs: &[Arc<Job>]) -> Resul
         done.sort_by(|a, b| start(a).cmp(&start(b)).then_with(|| a.name().cmp(b.name())));
         let surplus = done.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         for job in done.into_iter().take(surplus) {
-            delete(context, cron, job).await?;
+            if delete(context, cron, job).await.is_ok()
+                && let Some(active) = &mut status.active
+            {
+                active.retain(|r| r.uid.as_deref() != Some(job.uid()));
+            }
         }
     }
-    Ok(())
 }
 
 async fn delete(context: &Context, cron: &CronJob, job: &Job) -> Result<(), Error> {

@@ -22,7 +22,12 @@ pub(crate) type Outcome = Result<Option<Duration>, Error>;
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     wake: Notify,
+    /// What a key waits after its first failure, and at most.
+    pauses: (Duration, Duration),
 }
+
+/// As upstream's default controller rate limiter, but capped lower since one machine has no herd.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(5 << 13));
 
 struct State<T> {
     ready: VecDeque<T>,
@@ -34,7 +39,14 @@ struct State<T> {
 
 impl<T: Clone + Eq + Hash + Debug + Send + 'static> Queue<T> {
     pub fn new() -> Arc<Self> {
+        Self::pausing(PAUSES)
+    }
+
+    /// One whose keys wait as long as the first of `pauses` after a failure, then twice as long each time, at most the second. Who only
+    /// came too late with a write does not wait longer than elsewhere.
+    pub fn pausing(pauses: (Duration, Duration)) -> Arc<Self> {
         Arc::new(Self {
+            pauses,
             state: Mutex::new(State {
                 ready: VecDeque::new(),
                 queued: HashSet::new(),
@@ -122,11 +134,11 @@ impl<T: Clone + Eq + Hash + Debug + Send + 'static> Queue<T> {
                     state.failures.remove(&key);
                     after
                 }
-                Err(_) => {
+                Err(error) => {
                     let failures = state.failures.entry(key.clone()).or_insert(0);
                     *failures = failures.saturating_add(1);
-                    // 5 ms doubling, as upstream's default controller rate limiter; capped lower since one machine has no herd.
-                    Some(Duration::from_millis(5_u64 << (*failures - 1).min(13)))
+                    let (first, most) = if error.is_conflict() { PAUSES } else { self.pauses };
+                    Some(first.saturating_mul(1 << (*failures - 1).min(13)).min(most))
                 }
             }
         };

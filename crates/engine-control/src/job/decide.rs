@@ -93,6 +93,14 @@ impl Step {
         if end.success {
             self.set_condition("Complete", true, &end.reason, &end.message);
             self.status.completion_time = Some(now());
+            if too_many(self.spec.completions, self.status.succeeded) {
+                self.context.events.warning(
+                    COMPONENT,
+                    &*self.job,
+                    "TooManySucceededPods",
+                    "Too many succeeded pods running after completion count reached",
+                );
+            }
             self.context
                 .events
                 .normal(COMPONENT, &*self.job, "Completed", "Job completed");
@@ -207,6 +215,9 @@ impl Step {
         let policy = self.spec.success_policy.as_ref()?;
         let completions = self.spec.completions.unwrap_or(0);
         let succeeded = self.succeeded_indexes();
+        if succeeded.is_empty() {
+            return None;
+        }
         for (at, rule) in policy.rules.iter().enumerate() {
             let wanted = rule
                 .succeeded_indexes
@@ -254,5 +265,22 @@ impl Step {
             // The deadline counts anew.
             self.status.start_time = Some(now());
         }
+    }
+}
+
+/// Whether more have succeeded than were asked for.
+fn too_many(completions: Option<i32>, succeeded: Option<i32>) -> bool {
+    completions.is_some_and(|wanted| succeeded.unwrap_or(0) > wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_asked_for() {
+        assert!(too_many(Some(1), Some(2)));
+        assert!(!too_many(Some(2), Some(2)) && !too_many(Some(1), None));
+        assert!(!too_many(None, Some(2)), "a work queue asks for none");
     }
 }

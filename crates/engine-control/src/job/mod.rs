@@ -28,6 +28,9 @@ use crate::selector;
 pub(crate) const COMPONENT: &str = "job-controller";
 pub(crate) const TRACKING: &str = "batch.kubernetes.io/job-tracking";
 
+/// How long a Job that could not be seen to waits (job_controller.go, DefaultJobApiBackOff and MaxJobApiBackOff).
+const API_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// Failures since the last success, which the next pod has to wait for (backoff_utils.go). In memory only, as upstream.
 #[derive(Clone, Copy, Debug, Default)]
 struct Backoff {
@@ -49,7 +52,7 @@ impl Backoff {
 type Backoffs = Arc<Mutex<HashMap<String, Backoff>>>;
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
-    let queue = Queue::new();
+    let queue = Queue::pausing(API_PAUSES);
     let backoffs = Backoffs::default();
     enqueue_owners_of_pods(
         context,

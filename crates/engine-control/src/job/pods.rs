@@ -229,9 +229,18 @@ fn index_backoff(failed: &Pod) -> Backoff {
     }
 }
 
+/// What the names of an index' pods begin with: of a long name the job's part is cut, not the index (podGenerateNameWithIndex).
+fn prefix(job: &str, index: i32) -> String {
+    /// Longest that the API server leaves whole when it makes up a name.
+    const WHOLE: usize = 58;
+    let end = format!("-{index}-");
+    let most = WHOLE.saturating_sub(end.len());
+    format!("{}{end}", job.get(..most).unwrap_or(job))
+}
+
 /// A pod for an index: it finds the index in an annotation, a label, its name, its host name and its environment.
 fn indexed(mut pod: Pod, job: &str, index: i32, failures: Option<Failures>) -> Pod {
-    pod.metadata.generate_name = Some(format!("{job}-{index}-"));
+    pod.metadata.generate_name = Some(prefix(job, index));
     pod.metadata
         .annotations
         .get_or_insert_default()
@@ -278,6 +287,12 @@ fn indexed(mut pod: Pod, job: &str, index: i32, failures: Option<Failures>) -> P
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_index_stays_in_a_long_name() {
+        assert_eq!(prefix("j", 12), "j-12-");
+        assert_eq!(prefix(&"j".repeat(63), 12), format!("{}-12-", "j".repeat(54)));
+    }
 
     #[test]
     fn an_index_is_everywhere() {

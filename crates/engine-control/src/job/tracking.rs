@@ -131,6 +131,10 @@ impl Step {
         let failed = self
             .newly(|p| (self.has_failed(p) || (over == Some(false) && pods::is_terminating(p))) && !kept(p));
         let lost = self.lost();
+        // Said from the beginning on, as an empty list.
+        if self.is_indexed() && self.spec.backoff_limit_per_index.is_some() {
+            self.status.failed_indexes = Some(indexes::format(&self.failed_before));
+        }
         if succeeded.is_empty()
             && failed.is_empty()
             && left.is_empty()
@@ -143,9 +147,6 @@ impl Step {
             let done = indexes::format(&self.succeeded_indexes());
             self.status.completed_indexes = (!done.is_empty()).then_some(done);
             self.status.succeeded = nonzero(count(self.succeeded_indexes().len()));
-            if self.spec.backoff_limit_per_index.is_some() {
-                self.status.failed_indexes = Some(indexes::format(&self.failed_before));
-            }
         }
         let completions = self.spec.completions.unwrap_or(i32::MAX);
         let uncounted = self.status.uncounted_terminated_pods.get_or_insert_default();
@@ -248,13 +249,19 @@ impl Step {
     }
 }
 
-/// When the last container ended; a pod of which not all have counts from when it stopped being ready, or from its deletion
-/// (backoff_utils.go, getFinishedTime).
+/// When the last container or sidecar ended; a pod of which not all have counts from when it stopped being ready, or from its
+/// deletion (backoff_utils.go, getFinishedTime).
 pub(super) fn finish_time(pod: &Pod) -> Timestamp {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|s| s.container_statuses.iter().flatten());
+    let inits = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten());
+    let sidecars: Vec<&str> = inits
+        .filter(|c| c.restart_policy.as_deref() == Some("Always"))
+        .map(|c| c.name.as_str())
+        .collect();
+    let statuses = pod.status.iter().flat_map(|s| {
+        let inits = s.init_container_statuses.iter().flatten();
+        let sidecars = inits.filter(|status| sidecars.contains(&status.name.as_str()));
+        s.container_statuses.iter().flatten().chain(sidecars)
+    });
     let ends: Option<Vec<Timestamp>> = statuses
         .map(|s| Some(s.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0))
         .collect();

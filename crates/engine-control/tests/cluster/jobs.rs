@@ -288,3 +288,15 @@ async fn indexes_that_were_ended_have_not_failed() {
         (&json!(3), &json!("1"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_failed_index_is_an_empty_list() {
+    let cluster = Cluster::start().await;
+    let spec = json!({"completions": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 1});
+    cluster.create(job("per-index", "sleep", spec)).await;
+    cluster
+        .becomes("batch/v1/Job", "per-index", |j| {
+            j["status"]["failedIndexes"] == ""
+        })
+        .await;
+}
