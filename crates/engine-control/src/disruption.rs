@@ -1,6 +1,9 @@
 //! PodDisruptionBudgets: how many of their pods may be evicted now (pkg/controller/disruption).
 
-use std::collections::{BTreeMap, HashMap};
+mod expected;
+mod stale;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,17 +41,30 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         let (Some(pod), Some(context)) = (change.any(), weak.upgrade()) else {
             return;
         };
+        let mut now = Vec::new();
         for budget in context.budgets.in_namespace(pod.ns()) {
             let wanted = budget.spec.as_ref().and_then(|s| s.selector.as_ref());
-            if [change.old, change.new]
-                .into_iter()
-                .flatten()
-                .any(|p| selector::matches_opt(wanted, p.metadata.labels.as_ref()))
-            {
+            let matches = |p: &Arc<Pod>| selector::matches_opt(wanted, p.metadata.labels.as_ref());
+            if [change.old, change.new].into_iter().flatten().any(matches) {
                 q.add(budget.key());
             }
+            if matches(pod) {
+                now.push(budget);
+            }
+        }
+        if let [first, _, ..] = now.as_slice() {
+            let message = format!(
+                "Pod {:?}/{:?} matches multiple PodDisruptionBudgets.  Chose {:?} arbitrarily.",
+                pod.ns(),
+                pod.name(),
+                first.name()
+            );
+            context
+                .events
+                .warning(COMPONENT, &**pod, "MultiplePodDisruptionBudgets", message);
         }
     });
+    stale::start(context, tasks);
     let context = Arc::clone(context);
     run(tasks, "disruption", &queue, 2, move |key| {
         sync(Arc::clone(&context), key)
@@ -72,15 +88,16 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             .normal(COMPONENT, &*budget, "NoPods", "No matching pods found");
     }
     members.retain(|p| !pods::is_terminal(p));
+    let mut scale = 0;
     if needs_scale(spec) {
-        if let Some(stranger) = members
-            .iter()
-            .find(|p| p.controller().is_some() && scale(&context, p).is_none())
-        {
-            let message = format!("found no controllers for pod {:?}", stranger.name());
-            return fail(&context, &budget, message).await;
-        }
-        if members.iter().any(|p| p.controller().is_none()) {
+        let unmanaged = match expected::scale(&context, &members).await {
+            Ok((sum, unmanaged)) => {
+                scale = sum;
+                unmanaged
+            }
+            Err(message) => return fail(&context, &budget, message).await,
+        };
+        if unmanaged {
             let message = format!(
                 "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of \
                  the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please \
@@ -92,8 +109,16 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
                 .warning(COMPONENT, &*budget, "UnmanagedPods", message);
         }
     }
-    let (expected, desired) = expectation(spec, &members, |pod| scale(&context, pod));
-    let (disrupted, again) = still_disrupted(&budget, &members, Timestamp::now());
+    let (expected, desired) = expectation(spec, count(members.len()), scale);
+    let (disrupted, overdue, again) = still_disrupted(&budget, &members, Timestamp::now());
+    for pod in overdue {
+        // Upstream names the namespace twice, and not the budget.
+        let message = format!(
+            "Pod was expected by PDB {0}/{0} to be deleted but it wasn't",
+            budget.ns()
+        );
+        context.events.warning(COMPONENT, &*pod, "NotDeleted", message);
+    }
     let healthy = members
         .iter()
         .filter(|p| !p.deleting() && !disrupted.contains_key(p.name()) && pods::is_ready(p))
@@ -141,86 +166,46 @@ async fn fail(context: &Context, budget: &PodDisruptionBudget, message: String) 
     Err(Error::Invalid(message))
 }
 
-/// How many pods there should be by their controllers' replicas, and how many of them have to stay healthy.
-fn expectation(
-    spec: &PodDisruptionBudgetSpec,
-    members: &[Arc<Pod>],
-    scale: impl Fn(&Pod) -> Option<(String, i32)>,
-) -> (i32, i32) {
-    let by_scale = || {
-        members
-            .iter()
-            .filter_map(|p| scale(p))
-            .collect::<HashMap<_, _>>()
-            .values()
-            .sum::<i32>()
-    };
+/// How many pods there should be, and how many of them have to stay healthy, of so many that there are, and that their controllers
+/// want.
+fn expectation(spec: &PodDisruptionBudgetSpec, members: i32, scale: i32) -> (i32, i32) {
     if let Some(most) = &spec.max_unavailable {
-        let expected = by_scale();
-        return (expected, (expected - resolve(Some(most), expected, true)).max(0));
+        return (scale, (scale - resolve(Some(most), scale, true)).max(0));
     }
     match &spec.min_available {
-        Some(IntOrString::Int(least)) => (count(members.len()), *least),
-        Some(percent) => {
-            let expected = by_scale();
-            (expected, resolve(Some(percent), expected, true))
-        }
-        None => (count(members.len()), count(members.len())),
+        Some(IntOrString::Int(least)) => (members, *least),
+        Some(percent) => (scale, resolve(Some(percent), scale, true)),
+        None => (members, members),
     }
 }
 
-/// The uid and replicas of what controls the pod in the end.
-fn scale(context: &Context, pod: &Pod) -> Option<(String, i32)> {
-    let owner = pod.controller()?;
-    let key = Key::new(pod.ns(), &owner.name);
-    match owner.kind.as_str() {
-        "ReplicaSet" => {
-            let set = context.replica_sets.get(&key).filter(|s| s.uid() == owner.uid)?;
-            if let Some(parent) = set.controller().filter(|o| o.kind == "Deployment")
-                && let Some(deployment) = context.deployments.get(&Key::new(pod.ns(), &parent.name))
-            {
-                return Some((
-                    parent.uid.clone(),
-                    deployment.spec.as_ref()?.replicas.unwrap_or(1),
-                ));
-            }
-            Some((owner.uid.clone(), set.spec.as_ref()?.replicas.unwrap_or(1)))
-        }
-        "ReplicationController" => {
-            let all = &context.replication_controllers;
-            let controller = all.get(&key).filter(|c| c.uid() == owner.uid)?;
-            Some((owner.uid.clone(), controller.spec.as_ref()?.replicas.unwrap_or(1)))
-        }
-        "StatefulSet" => {
-            let set = context.stateful_sets.get(&key).filter(|s| s.uid() == owner.uid)?;
-            Some((owner.uid.clone(), set.spec.as_ref()?.replicas.unwrap_or(1)))
-        }
-        _ => None,
-    }
-}
-
-/// Granted evictions whose pod is still there, and when to look at them again.
+/// Granted evictions whose pod is still there, those that have been so for too long, and when to look again.
 fn still_disrupted(
     budget: &PodDisruptionBudget,
     members: &[Arc<Pod>],
     at: Timestamp,
-) -> (BTreeMap<String, Time>, Option<Duration>) {
+) -> (BTreeMap<String, Time>, Vec<Arc<Pod>>, Option<Duration>) {
     let mut left = BTreeMap::new();
+    let mut overdue = Vec::new();
     let mut again: Option<Duration> = None;
     for (name, since) in budget
         .status
         .iter()
         .flat_map(|s| s.disrupted_pods.iter().flatten())
     {
-        let present = members.iter().any(|p| p.name() == name && !p.deleting());
+        let Some(pod) = members.iter().find(|p| p.name() == name && !p.deleting()) else {
+            continue;
+        };
         let remaining =
             Duration::try_from((since.0 + DISRUPTED_FOR).duration_since(at)).unwrap_or(Duration::ZERO);
-        if present && !remaining.is_zero() {
+        if remaining.is_zero() {
+            overdue.push(Arc::clone(pod));
+        } else {
             left.insert(name.clone(), since.clone());
             again = Some(again.map_or(remaining, |a| a.min(remaining)));
         }
     }
-    (left, again)
+    (left, overdue, again)
 }
 
 fn condition(budget: &PodDisruptionBudget, allowed: i32) -> Condition {
@@ -255,23 +240,26 @@ mod tests {
     #[test]
     fn expectations() {
         let spec = |value| -> PodDisruptionBudgetSpec { serde_json::from_value(value).unwrap() };
-        let members: Vec<Arc<Pod>> = (0..3).map(|_| Arc::new(Pod::default())).collect();
-        let scale = |_: &Pod| Some(("d".to_owned(), 5));
-        assert_eq!(
-            expectation(&spec(json!({"maxUnavailable": 1})), &members, scale),
-            (5, 4)
-        );
-        assert_eq!(
-            expectation(&spec(json!({"minAvailable": 2})), &members, scale),
-            (3, 2)
-        );
-        assert_eq!(
-            expectation(&spec(json!({"minAvailable": "50%"})), &members, scale),
-            (5, 3)
-        );
-        assert_eq!(
-            expectation(&spec(json!({"maxUnavailable": "100%"})), &members, scale),
-            (5, 0)
-        );
+        let expected = |value| expectation(&spec(value), 3, 5);
+        assert_eq!(expected(json!({"maxUnavailable": 1})), (5, 4));
+        assert_eq!(expected(json!({"minAvailable": 2})), (3, 2));
+        assert_eq!(expected(json!({"minAvailable": "50%"})), (5, 3));
+        assert_eq!(expected(json!({"maxUnavailable": "100%"})), (5, 0));
+    }
+
+    #[test]
+    fn an_eviction_that_nothing_came_of_is_told() {
+        let members: Vec<Arc<Pod>> = ["a", "b"]
+            .iter()
+            .map(|name| Arc::new(serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()))
+            .collect();
+        let budget: PodDisruptionBudget = serde_json::from_value(json!({"status": {"disruptedPods": {
+            "a": "2026-01-01T00:00:00Z", "b": "2026-01-01T00:01:30Z", "gone": "2026-01-01T00:01:30Z"}}}))
+        .unwrap();
+        let now = "2026-01-01T00:02:10Z".parse().unwrap();
+        let (left, overdue, again) = still_disrupted(&budget, &members, now);
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(overdue[0].name(), "a");
+        assert_eq!(again, Some(Duration::from_secs(80)));
     }
 }

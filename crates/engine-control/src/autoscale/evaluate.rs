@@ -342,9 +342,7 @@ impl Evaluation<'_> {
             Ok::<i64, String>(values.into_iter().fold(0, i64::saturating_add))
         };
         let (replicas, current) = if let Some(target) = milli(target.average_value.as_ref()) {
-            let usage = usage()
-                .await
-                .map_err(|e| format!("failed to get {} external metric: {e}", metric.name))?;
+            let usage = usage().await?;
             let (replicas, part) = self.calculator(self.status_replicas).divided(target, usage);
             (replicas, averaged(part))
         } else if let Some(target) = milli(target.value.as_ref()) {

@@ -151,8 +151,12 @@ impl Metrics<'_> {
 
     async fn custom_version(&self) -> Result<&'static str, String> {
         let groups = self.client.list_api_groups().await.map_err(|e| e.to_string())?;
-        let group = groups.groups.iter().find(|g| g.name == "custom.metrics.k8s.io");
-        let served = |version: &str| group.is_some_and(|g| g.versions.iter().any(|v| v.version == version));
+        let group = groups
+            .groups
+            .iter()
+            .find(|g| g.name == "custom.metrics.k8s.io")
+            .ok_or("no custom metrics API (custom.metrics.k8s.io) registered")?;
+        let served = |version: &str| group.versions.iter().any(|v| v.version == version);
         ["v1beta2", "v1beta1"]
             .into_iter()
             .find(|version| served(version))

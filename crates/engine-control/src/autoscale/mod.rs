@@ -10,7 +10,7 @@ mod evaluate;
 mod limits;
 mod metrics;
 mod status;
-mod target;
+pub(crate) mod target;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -6,10 +6,11 @@ use kube::core::Request;
 
 /// A resource by its group, version and plural.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     group: String,
     version: String,
     plural: String,
+    scales: bool,
 }
 
 impl Resource {
@@ -22,11 +23,17 @@ impl Resource {
         }
     }
 
+    /// Whether those of the kind have a scale.
+    pub fn scales(&self) -> bool {
+        self.scales
+    }
+
     fn collection(&self, namespace: &str) -> Request {
         let Self {
             group,
             version,
             plural,
+            ..
         } = self;
         let root = if group.is_empty() {
             format!("/api/{version}")
@@ -75,7 +82,7 @@ impl Resource {
 }
 
 /// The resource of a kind.
-pub(super) async fn resource(client: &Client, api_version: &str, kind: &str) -> Result<Resource, String> {
+pub(crate) async fn resource(client: &Client, api_version: &str, kind: &str) -> Result<Resource, String> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let version = if version.is_empty() { "v1" } else { version };
     let found = if group.is_empty() {
@@ -85,13 +92,14 @@ pub(super) async fn resource(client: &Client, api_version: &str, kind: &str) -> 
             .list_api_group_resources(&format!("{group}/{version}"))
             .await
     };
-    let plural = found.ok().and_then(|list| {
-        let mut all = list.resources.into_iter();
-        all.find(|r| r.kind == kind && !r.name.contains('/'))
-            .map(|r| r.name)
-    });
+    let all = found.map(|list| list.resources).unwrap_or_default();
+    let mut kinds = all.iter().filter(|r| r.kind == kind && !r.name.contains('/'));
+    let plural = kinds.next().map(|r| r.name.clone());
+    let plural = plural.ok_or_else(|| format!("no matches for kind {kind:?} in group {group:?}"))?;
+    let scale = format!("{plural}/scale");
     Ok(Resource {
-        plural: plural.ok_or_else(|| format!("no matches for kind {kind:?} in group {group:?}"))?,
+        scales: all.iter().any(|r| r.name == scale),
+        plural,
         group: group.to_owned(),
         version: version.to_owned(),
     })

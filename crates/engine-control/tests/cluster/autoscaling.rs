@@ -195,7 +195,7 @@ async fn what_is_missing_is_told() {
         .event_comes(
             "web",
             "Warning FailedGetPodsMetric unable to get metric rps: unable to fetch metrics from custom metrics API: no \
-             known available metric versions found",
+             custom metrics API (custom.metrics.k8s.io) registered",
         )
         .await;
 }
