@@ -283,7 +283,11 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
             }
             memory.written.remove(&key); // it has expired: write it anew
         }
-        let event = to_event(&note, &namespace, Timestamp::now());
+        let mut event = to_event(&note, &namespace, Timestamp::now());
+        if combined {
+            // What the aggregator makes up says nothing of its reporter.
+            event.reporting_component = Some(String::new());
+        }
         let name = event.metadata.name.clone().unwrap_or_default();
         match api.create(&PostParams::default(), &event).await {
             Ok(_) => {

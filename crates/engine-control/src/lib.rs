@@ -175,6 +175,9 @@ pub struct Config {
     pub terminated_pods_kept: usize,
     /// How often each HorizontalPodAutoscaler is looked at (upstream: 15 seconds).
     pub autoscaler_period: Duration,
+    /// How long a deleted namespace is left as it is (upstream: 5 seconds; `namespaceDeletionGracePeriod` of
+    /// pkg/controller/namespace/namespace_controller.go).
+    pub namespace_grace: Duration,
     /// How far a metric may be from its target before anything is scaled (upstream: 0.1).
     pub autoscaler_tolerance: f64,
 }
@@ -198,6 +201,7 @@ impl Config {
             node_monitor_grace_seconds: 50,
             terminated_pods_kept: 12_500,
             autoscaler_period: Duration::from_secs(15),
+            namespace_grace: Duration::from_secs(5),
             autoscaler_tolerance: 0.1,
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use kube::Resource;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::Error;
 use crate::context::Context;
 use crate::meta::{Key, Meta, now};
+use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 use crate::world::{Kinds, Served, Sighting};
 
@@ -81,53 +83,102 @@ impl Remover {
         if !namespace.deleting() || !finalizers.iter().any(|f| f == FINALIZER) {
             return Ok(None);
         }
+        let left = self.grace_left(&namespace);
+        if !left.is_zero() {
+            return Ok(Some(left));
+        }
         let (pods, others): (Vec<_>, Vec<_>) = self
             .kinds
             .all()
             .into_iter()
             .filter(|k| k.namespaced && k.can("delete") && k.can("list") && k.resource.plural != "events")
             .partition(|k| k.resource.plural == "pods" && k.resource.group.is_empty());
-        let mut remains = Vec::new();
+        let patience = self.patience(&namespace);
         let mut failures = Vec::new();
-        for group in [pods, others] {
-            for kind in group {
-                match self.empty(&kind, name).await {
-                    Ok(Some(left)) => remains.push(left),
-                    Ok(None) => {}
-                    Err(error) => failures.push(format!("{}: {}", kind.resource.plural, error.message())),
-                }
-            }
-            if !remains.is_empty() || !failures.is_empty() {
-                break; // the other content may be what the pods still use
+        let mut pods_left = false;
+        for kind in pods {
+            pods_left |= self.empty(&kind, name, patience, &mut failures).await.is_some();
+        }
+        let mut remains = Vec::new();
+        // Other content may be what the pods still use.
+        if !pods_left {
+            for kind in others {
+                remains.extend(self.empty(&kind, name, false, &mut failures).await);
             }
         }
-        if remains.is_empty() && failures.is_empty() {
-            // Events last, since what was deleted may have caused some.
-            if let Some(events) = self
-                .kinds
-                .all()
-                .into_iter()
-                .find(|k| k.resource.plural == "events" && k.resource.group.is_empty())
-            {
-                self.empty(&events, name).await?;
-            }
-            self.finalize(&namespace, &finalizers).await?;
-            return Ok(None);
-        }
-        self.describe(&namespace, &remains, &failures).await?;
-        if failures.is_empty() {
-            // Removals wake us; the timer is for kinds that are not watched.
-            Ok(Some(Duration::from_secs(5)))
-        } else {
-            Err(Error::Invalid(format!(
+        // Of pods alone nothing is told, as long as there is nothing wrong with them.
+        let namespace = self.describe(&namespace, &remains, &mut failures).await?;
+        if !failures.is_empty() {
+            return Err(Error::Invalid(format!(
                 "failed to delete all resource types in {name}: {}",
                 failures.join(", ")
-            )))
+            )));
+        }
+        if pods_left || !remains.is_empty() {
+            // Removals wake us; the timer is for kinds that are not watched.
+            return Ok(Some(Duration::from_secs(5)));
+        }
+        // Events last, since what was deleted may have caused some.
+        let events = self.kinds.all();
+        let mut events = events
+            .iter()
+            .filter(|k| k.resource.plural == "events" && k.resource.group.is_empty());
+        if let Some(events) = events.next() {
+            self.clear(events, name).await?;
+        }
+        self.finalize(&namespace, &finalizers).await?;
+        Ok(None)
+    }
+
+    /// How long nothing is done yet, so that whoever asks finds the namespace on its way out.
+    fn grace_left(&self, namespace: &Namespace) -> Duration {
+        let since = namespace.metadata.deletion_timestamp.as_ref();
+        let passed = since.map_or(Duration::MAX, |at| {
+            Duration::try_from(Timestamp::now().duration_since(at.0)).unwrap_or_default()
+        });
+        self.context.config.namespace_grace.saturating_sub(passed)
+    }
+
+    /// Whether its pods may still be there (estimateGracefulTermination).
+    fn patience(&self, namespace: &Namespace) -> bool {
+        let pods = self.context.pods.in_namespace(namespace.name());
+        let graces = pods.iter().filter(|p| !pods::is_terminal(p));
+        let graces = graces.filter_map(|p| p.spec.as_ref()?.termination_grace_period_seconds);
+        let since = namespace.metadata.deletion_timestamp.as_ref().map(|at| at.0);
+        let passed = since.map_or(0, |at| Timestamp::now().duration_since(at).as_secs());
+        graces.max().is_some_and(|longest| passed < longest)
+    }
+
+    /// Deletes all objects of a kind; says what is left afterwards, and notes what went wrong. Without `patience` nothing may be
+    /// left that no finalizer holds (deleteAllContentForGroupVersionResource).
+    async fn empty(
+        &self,
+        kind: &Served,
+        namespace: &str,
+        patience: bool,
+        failures: &mut Vec<String>,
+    ) -> Option<Remains> {
+        match self.clear(kind, namespace).await {
+            Ok(left) => {
+                let left = left?;
+                if !patience && left.finalizers.is_empty() {
+                    let resource = &kind.resource;
+                    failures.push(format!(
+                        "unexpected items still remain in namespace: {namespace} for gvr: {}/{}, Resource={}",
+                        resource.group, resource.version, resource.plural
+                    ));
+                }
+                Some(left)
+            }
+            Err(error) => {
+                failures.push(error.message());
+                None
+            }
         }
     }
 
     /// Deletes all objects of a kind; says what is left afterwards.
-    async fn empty(&self, kind: &Served, namespace: &str) -> Result<Option<Remains>, Error> {
+    async fn clear(&self, kind: &Served, namespace: &str) -> Result<Option<Remains>, Error> {
         let client = &self.context.config.client;
         let list: ObjectList<PartialObjectMeta<DynamicObject>> = self.list(kind, namespace).await?;
         if list.items.is_empty() {
@@ -200,13 +251,14 @@ impl Remover {
         }
     }
 
-    /// The conditions that tell a person why it takes so long.
+    /// The conditions that tell a person why it takes so long. Returns the namespace with them.
     async fn describe(
         &self,
-        namespace: &Namespace,
+        namespace: &Arc<Namespace>,
         remains: &[Remains],
-        failures: &[String],
-    ) -> Result<(), Error> {
+        failures: &mut [String],
+    ) -> Result<Arc<Namespace>, Error> {
+        failures.sort();
         let mut conditions = namespace
             .status
             .as_ref()
@@ -286,11 +338,11 @@ impl Remover {
                 "All content-preserving finalizers finished".into(),
             ),
         }
-        let mut updated = namespace.clone();
+        let mut updated = (**namespace).clone();
         updated.status.get_or_insert_default().conditions = Some(conditions);
         match self.context.namespaces.update_status(namespace, &updated).await {
             Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
-            _ => Ok(()),
+            written => Ok(written.ok().flatten().unwrap_or_else(|| Arc::clone(namespace))),
         }
     }
 }

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota, ResourceQuotaStatus, Service};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{
+    Pod, PodAffinityTerm, PodSpec, ResourceQuota, ResourceQuotaStatus, Service,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use kube::api::ListParams;
 use kube::core::{DynamicObject, ObjectList, PartialObjectMeta};
@@ -191,16 +194,48 @@ fn sum(all: &mut Usage, more: Usage) {
     }
 }
 
+/// Whether a pod should have gone by now: one that is stuck costs nobody anything (pkg/quota/v1/evaluator/core/pods.go, QuotaV1Pod).
+fn is_overdue(pod: &Pod, now: Timestamp) -> bool {
+    let meta = &pod.metadata;
+    match (&meta.deletion_timestamp, meta.deletion_grace_period_seconds) {
+        (Some(at), Some(grace)) => now > at.0 + SignedDuration::from_secs(grace),
+        _ => false,
+    }
+}
+
+/// Whether a term of the pod's affinity looks beyond its namespace.
+fn looks_abroad(spec: &PodSpec) -> bool {
+    let abroad = |t: &PodAffinityTerm| {
+        t.namespaces.as_ref().is_some_and(|n| !n.is_empty()) || t.namespace_selector.is_some()
+    };
+    let affinity = spec.affinity.as_ref();
+    let near = affinity.and_then(|a| a.pod_affinity.as_ref());
+    let far = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
+    let required = near
+        .map(|a| &a.required_during_scheduling_ignored_during_execution)
+        .into_iter()
+        .chain(far.map(|a| &a.required_during_scheduling_ignored_during_execution));
+    let preferred = near
+        .map(|a| &a.preferred_during_scheduling_ignored_during_execution)
+        .into_iter()
+        .chain(far.map(|a| &a.preferred_during_scheduling_ignored_during_execution));
+    required.flatten().flatten().any(abroad)
+        || preferred
+            .flatten()
+            .flatten()
+            .any(|w| abroad(&w.pod_affinity_term))
+}
+
 /// What a pod that has not finished uses.
 fn pod_usage(pod: &Pod) -> Usage {
     let mut usage = Usage::from([("count/pods".to_owned(), one())]);
-    if pods::is_terminal(pod) {
+    if pods::is_terminal(pod) || is_overdue(pod, Timestamp::now()) {
         return usage;
     }
     usage.insert("pods".into(), one());
     let resources = requests::of(pod, false);
     for (name, amount) in resources.requests() {
-        if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+        if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-") {
             usage.insert(name.clone(), amount.clone());
         }
         usage.insert(format!("requests.{name}"), amount);
@@ -238,12 +273,14 @@ fn in_scope(quota: &ResourceQuota, pod: &Pod) -> bool {
     let pod_spec = pod.spec.clone().unwrap_or_default();
     let best_effort = pod.status.as_ref().and_then(|s| s.qos_class.as_deref()) == Some("BestEffort");
     let terminating = pod_spec.active_deadline_seconds.is_some();
+    let abroad = looks_abroad(&pod_spec);
     let class = pod_spec.priority_class_name.unwrap_or_default();
     let holds = |scope: &str, operator: &str, values: &[String]| match (scope, operator) {
         ("BestEffort", _) => best_effort,
         ("NotBestEffort", _) => !best_effort,
         ("Terminating", _) => terminating,
         ("NotTerminating", _) => !terminating,
+        ("CrossNamespacePodAffinity", _) => abroad,
         ("PriorityClass", "In") => values.contains(&class),
         ("PriorityClass", "NotIn") => !values.contains(&class),
         ("PriorityClass", "DoesNotExist") => class.is_empty(),
@@ -288,5 +325,32 @@ mod tests {
         let mut finished = pod;
         finished.status.get_or_insert_default().phase = Some("Succeeded".into());
         assert_eq!(pod_usage(&finished).keys().collect::<Vec<_>>(), ["count/pods"]);
+    }
+
+    #[test]
+    fn who_is_stuck_or_looks_abroad() {
+        let going = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30});
+        let pod: Pod = serde_json::from_value(json!({"metadata": going})).unwrap();
+        let at = |text: &str| text.parse().unwrap();
+        assert!(!is_overdue(&pod, at("2026-01-01T00:00:30Z")));
+        assert!(is_overdue(&pod, at("2026-01-01T00:00:31Z")));
+        assert!(!is_overdue(&Pod::default(), at("2026-01-01T00:00:31Z")));
+        let spec = |kind: &str, rule: &str, term: serde_json::Value| -> PodSpec {
+            serde_json::from_value(json!({"containers": [], "affinity": {kind: {rule: [term]}}})).unwrap()
+        };
+        let (hard, soft) = (
+            "requiredDuringSchedulingIgnoredDuringExecution",
+            "preferredDuringSchedulingIgnoredDuringExecution",
+        );
+        let abroad = json!({"topologyKey": "k", "namespaceSelector": {}});
+        assert!(looks_abroad(&spec("podAffinity", hard, abroad.clone())));
+        let weighted = json!({"weight": 1, "podAffinityTerm": abroad});
+        assert!(looks_abroad(&spec("podAntiAffinity", soft, weighted)));
+        assert!(!looks_abroad(&spec(
+            "podAffinity",
+            hard,
+            json!({"topologyKey": "k"})
+        )));
+        assert!(!looks_abroad(&PodSpec::default()));
     }
 }

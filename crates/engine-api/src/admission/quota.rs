@@ -123,8 +123,15 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
     Ok(charge)
 }
 
-/// Write what is used now into the quotas' status.
+/// Write what is used now into the quotas' status, as the API server's own doing.
 pub async fn charge(api: &Arc<Api>, charge: Charge) {
+    let time = crate::time::now();
+    let manager = ::patch::Manager {
+        name: "kube-apiserver",
+        api_version: "v1",
+        subresource: "status",
+        time: &time,
+    };
     for (key, used) in charge.0 {
         for _ in 0..4 {
             let Some(stored) = api.store.get(&key) else { break };
@@ -134,7 +141,16 @@ pub async fn charge(api: &Arc<Api>, charge: Charge) {
             for (resource, quantity) in &used {
                 shown.insert(resource.clone(), quantity.canonical().into());
             }
-            if value == *old
+            let same = value == *old;
+            if !same {
+                ::patch::track_update(
+                    "io.k8s.api.core.v1.ResourceQuota",
+                    Some(&old),
+                    &mut value,
+                    &manager,
+                );
+            }
+            if same
                 || api
                     .store
                     .put(&key, value, Precondition::Revision(stored.revision))
@@ -240,7 +256,29 @@ fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
         "NotTerminating" => !terminating,
         "BestEffort" => best_effort,
         "NotBestEffort" => !best_effort,
-        _ => true,
+        "PriorityClass" => !class.is_empty(),
+        "CrossNamespacePodAffinity" => looks_abroad(new),
+        _ => false,
+    })
+}
+
+/// Whether a term of a pod's affinity looks beyond its namespace (pkg/quota/v1/evaluator/core/pods.go, usesNamespacesOnAffinity).
+fn looks_abroad(pod: &Value) -> bool {
+    ["podAffinity", "podAntiAffinity"].iter().any(|kind| {
+        let of = |rule: &str| {
+            list(
+                pod,
+                &format!("/spec/affinity/{kind}/{rule}DuringSchedulingIgnoredDuringExecution"),
+            )
+        };
+        let abroad = |term: &Value| {
+            !list(term, "/namespaces").is_empty()
+                || term.get("namespaceSelector").is_some_and(|s| !s.is_null())
+        };
+        of("required").iter().any(abroad)
+            || of("preferred")
+                .iter()
+                .any(|weighted| abroad(&weighted["podAffinityTerm"]))
     })
 }
 

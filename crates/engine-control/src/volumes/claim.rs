@@ -21,8 +21,14 @@ use crate::queue::Outcome;
 use crate::scheduler::node::NodeInfo;
 use crate::scheduler::volumes::reaches;
 
+/// Who is to make the claim's volume; the first is of old.
+const STORAGE_PROVISIONER: [&str; 2] = [
+    "volume.beta.kubernetes.io/storage-provisioner",
+    "volume.kubernetes.io/storage-provisioner",
+];
+
 pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
-    let Some(claim) = context.claims.get(&key).filter(|c| !c.deleting()) else {
+    let Some(claim) = context.claims.get(&key) else {
         return Ok(None);
     };
     let Some(spec) = &claim.spec else { return Ok(None) };
@@ -73,12 +79,21 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         return Ok(None);
     }
     match class {
+        // Nothing is made for a claim that goes.
+        Some(class) if class.provisioner == PROVISIONER && claim.deleting() => {}
         Some(class) if class.provisioner == PROVISIONER => {
             if let Some(volume) = provision::provision(&context, &claim, &class, node).await? {
                 bind(&context, &claim, &volume).await?;
             }
         }
+        // One that upstream would have had built in (findProvisionablePlugin).
+        Some(class) if class.provisioner.starts_with("kubernetes.io/") => {
+            let message = format!("no volume plugin matched name: {}", class.provisioner);
+            pend(&context, &claim, "ProvisioningFailed", &message).await?;
+        }
         Some(class) => {
+            let asked = addressed(&claim, &class.provisioner);
+            let claim = context.claims.update(&claim, &asked).await?.unwrap_or(claim);
             let message = format!(
                 "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system administrator. If volume creation \
                  is delayed, please verify that the provisioner is running and correctly registered.",
@@ -106,6 +121,16 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         }
     }
     Ok(None)
+}
+
+/// The claim as who provisions volumes wants it: with its name (pv_controller.go, setClaimProvisioner).
+fn addressed(claim: &PersistentVolumeClaim, provisioner: &str) -> PersistentVolumeClaim {
+    let mut claim = claim.clone();
+    let annotations = claim.metadata.annotations.get_or_insert_default();
+    for key in STORAGE_PROVISIONER {
+        annotations.insert(key.into(), provisioner.into());
+    }
+    claim
 }
 
 /// Of several default classes the newest counts, as upstream's.

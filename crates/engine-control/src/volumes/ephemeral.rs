@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::context::Context;
 use crate::meta::{Key, Meta, controller_ref};
 use crate::pods;
@@ -46,8 +47,20 @@ async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             continue;
         };
         let name = format!("{}-{}", pod.name(), volume.name);
-        if context.claims.get(&Key::new(pod.ns(), &name)).is_some() {
-            continue;
+        if let Some(claim) = context.claims.get(&Key::new(pod.ns(), &name)) {
+            if claim.controlled_by(pod.uid()) {
+                continue;
+            }
+            let why = format!(
+                "ephemeral volume {}: PVC {} was not created for pod {} (pod is not owner)",
+                volume.name,
+                claim.key(),
+                pod.key()
+            );
+            context
+                .events
+                .warning("ephemeral_volume", &*pod, "FailedBinding", &why);
+            return Err(Error::Invalid(why));
         }
         let meta = template.metadata.unwrap_or_default();
         let claim = PersistentVolumeClaim {

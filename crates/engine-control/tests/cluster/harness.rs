@@ -67,6 +67,7 @@ impl Cluster {
         config.remove_folder = Some(Arc::new(move |path| heard.lock().unwrap().push(path)));
         config.node_monitor_grace_seconds = grace_seconds;
         config.autoscaler_period = Duration::from_millis(100);
+        config.namespace_grace = Duration::ZERO;
         let controllers = config.build();
         let kubelet_client = api.client("kubernetes-admin", &["system:masters"], "kubelet/1");
         let cluster = Self {

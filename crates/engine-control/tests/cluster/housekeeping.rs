@@ -196,13 +196,16 @@ async fn a_budget_that_cannot_be_reckoned_allows_nothing() {
     let told = condition(&failed, "DisruptionAllowed").unwrap();
     assert_eq!(
         (&told["status"], &told["message"]),
-        (&json!("False"), &json!("found no controllers for pod \"owned\""))
+        (
+            &json!("False"),
+            &json!("no matches for kind \"Thing\" in version \"example.com/v1\"")
+        )
     );
     cluster
         .event_comes(
             "owned",
             "Warning CalculateExpectedPodCountFailed Failed to calculate the number of expected pods: \
-             found no controllers for pod \"owned\"",
+             no matches for kind \"Thing\" in version \"example.com/v1\"",
         )
         .await;
 }
@@ -301,4 +304,102 @@ async fn a_taint_that_goes_in_time_is_forgiven() {
     cluster
         .event_comes("p", "Normal TaintManagerEviction Cancelling deletion of Pod t/p")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_beyond_the_limit_goes_without_a_word() {
+    let cluster = Cluster::start().await;
+    let mut object = cron("0 0 1 1 *");
+    object["spec"]["successfulJobsHistoryLimit"] = json!(0);
+    cluster.create(object).await;
+    let past = json!({"status": {"lastScheduleTime": "2020-01-01T00:00:00Z"}});
+    cluster
+        .api("batch/v1/CronJob", "t")
+        .patch_status("c", &PatchParams::default(), &Patch::Merge(&past))
+        .await
+        .unwrap();
+    let over = cluster
+        .becomes("batch/v1/CronJob", "c", |c| {
+            c["status"]["lastSuccessfulTime"].is_string() && c["status"]["active"].is_null()
+        })
+        .await;
+    assert_ne!(over["status"]["lastScheduleTime"], "2020-01-01T00:00:00Z");
+    cluster.list_becomes("batch/v1/Job", <[Value]>::is_empty).await;
+    let events = cluster.events("c").await;
+    assert!(
+        events.iter().any(|e| e.starts_with("Normal SuccessfulDelete"))
+            && !events.iter().any(|e| e.contains("SawCompletedJob")),
+        "{events:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_what_has_no_scale_says_so() {
+    let cluster = Cluster::start().await;
+    let template = json!({"metadata": {"labels": {"app": "j"}}, "spec": pod_spec("sleep")});
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": template}});
+    job["spec"]["template"]["spec"]["restartPolicy"] = json!("Never");
+    cluster.create(job).await;
+    cluster.list_becomes("v1/Pod", |pods| pods.len() == 1).await;
+    for name in ["b", "c"] {
+        cluster
+            .create(
+                json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
+                "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "j"}}}}),
+            )
+            .await;
+    }
+    cluster
+        .event_comes(
+            "b",
+            "Warning CalculateExpectedPodCountFailed Failed to calculate the number of expected pods: \
+             jobs.batch does not implement the scale subresource",
+        )
+        .await;
+    let pods = cluster.list("v1/Pod").await;
+    let pod = text(&pods[0]["metadata"]["name"]);
+    cluster
+        .patch("v1/Pod", pod, json!({"metadata": {"labels": {"more": "y"}}}))
+        .await;
+    let told = format!(
+        "Warning MultiplePodDisruptionBudgets Pod \"t\"/{pod:?} matches multiple PodDisruptionBudgets.  Chose \"b\" arbitrarily."
+    );
+    cluster.event_comes(pod, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_pods_that_look_abroad() {
+    let cluster = Cluster::start().await;
+    for (name, most) in [("abroad", "1"), ("none", "0")] {
+        let scope = if name == "none" {
+            "PriorityClass"
+        } else {
+            "CrossNamespacePodAffinity"
+        };
+        cluster
+            .create(
+                json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name},
+                "spec": {"hard": {"pods": most}, "scopes": [scope]}}),
+            )
+            .await;
+        cluster
+            .becomes("v1/ResourceQuota", name, |q| q["status"]["used"]["pods"] == "0")
+            .await;
+    }
+    let pod = |name: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec("sleep")});
+    cluster.create(pod("plain")).await;
+    let mut abroad = pod("abroad");
+    let term = json!({"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}, "labelSelector": {"matchLabels": {"no": "such"}}});
+    abroad["spec"]["affinity"] =
+        json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+    cluster.create(abroad).await;
+    cluster
+        .becomes("v1/ResourceQuota", "abroad", |q| {
+            q["status"]["used"]["pods"] == "1"
+        })
+        .await;
+    assert_eq!(
+        cluster.get("v1/ResourceQuota", "none").await["status"]["used"]["pods"],
+        "0"
+    );
 }

@@ -207,3 +207,43 @@ async fn custom_objects_are_owned_and_go_with_their_namespace() {
     cluster.until("t", "v1/Namespace", "", "t", Value::is_null).await;
     assert!(cluster.list("example.com/v1/Thing").await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_of_pods_that_have_still_to_go() {
+    let cluster = Cluster::start().await;
+    let mut spec = pod_spec("sleep");
+    spec["schedulerName"] = json!("nobody");
+    spec["terminationGracePeriodSeconds"] = json!(2);
+    let held = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "finalizers": ["example.com/hold"]}});
+    let mut pod = held("Pod", "p");
+    pod["spec"] = spec;
+    cluster.create(pod).await;
+    cluster.create(held("ConfigMap", "c")).await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete("t", &DeleteParams::default()).await.unwrap();
+    let conditions = |n: &Value| {
+        let all = n["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|c| c["status"] == "True").collect::<Vec<_>>()
+    };
+    let waiting = cluster
+        .until("namespace", "v1/Namespace", "", "t", |n| conditions(n).len() == 5)
+        .await;
+    assert_eq!(conditions(&waiting), [false; 5]);
+    assert!(cluster.get("v1/ConfigMap", "c").await["metadata"]["deletionTimestamp"].is_null());
+    let release = json!({"metadata": {"finalizers": null}});
+    cluster.patch("v1/Pod", "p", release.clone()).await;
+    let left = cluster
+        .until("namespace", "v1/Namespace", "", "t", |n| {
+            crate::harness::is_true(n, "NamespaceContentRemaining")
+        })
+        .await;
+    let told = crate::harness::condition(&left, "NamespaceContentRemaining").unwrap();
+    assert_eq!(
+        told["message"],
+        "Some resources are remaining: configmaps. has 1 resource instances"
+    );
+    cluster.patch("v1/ConfigMap", "c", release).await;
+    cluster
+        .until("namespace", "v1/Namespace", "", "t", Value::is_null)
+        .await;
+}
