@@ -1,6 +1,11 @@
 //! YAML as upstream writes it (sigs.k8s.io/yaml on go-yaml v2): keys in order, lists as deep as the keys that hold them, text of several
-//! lines as a block. Long lines are not folded.
+//! lines as a block, long lines folded.
+use std::fmt::Write;
+
 use serde_json::Value;
+
+/// The column behind which the next space ends a line.
+const WIDTH: usize = 80;
 
 /// A document.
 pub fn text(value: &Value) -> String {
@@ -26,7 +31,7 @@ fn block(out: &mut String, value: &Value, depth: usize) {
                 if n > 0 {
                     indent(out, depth);
                 }
-                out.push_str(&scalar(key));
+                scalar(out, key, None);
                 out.push(':');
                 match value {
                     Value::Object(inner) if !inner.is_empty() => {
@@ -79,10 +84,10 @@ fn inline(out: &mut String, value: &Value, depth: usize) {
         Value::String(text) if is_block(text) => {
             out.push('|');
             // Text that begins with a space would be taken for more indentation.
-            if text.starts_with(' ') {
+            if text.starts_with([' ', '\n']) {
                 out.push('2');
             }
-            match (text.ends_with('\n'), text.ends_with("\n\n")) {
+            match (text.ends_with('\n'), text.ends_with("\n\n") || text == "\n") {
                 (false, _) => out.push('-'),
                 (true, true) => out.push('+'),
                 (true, false) => {}
@@ -95,7 +100,7 @@ fn inline(out: &mut String, value: &Value, depth: usize) {
                 }
             }
         }
-        Value::String(text) => out.push_str(&scalar(text)),
+        Value::String(text) => scalar(out, text, Some(depth)),
         other => out.push_str(&other.to_string()),
     }
 }
@@ -103,20 +108,40 @@ fn inline(out: &mut String, value: &Value, depth: usize) {
 /// Whether text is written over several lines.
 fn is_block(text: &str) -> bool {
     text.contains('\n')
-        && !text.starts_with('\n')
         && text.chars().all(|c| c == '\n' || printable(c))
-        && !text.split('\n').any(|line| line.ends_with(' '))
+        && !text.ends_with(' ')
+        && !text.contains(" \n")
 }
 
 fn printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{fffd}') && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
-/// A string in one line: as it is, or quoted where it would be read as something else.
-fn scalar(text: &str) -> String {
+/// A string as it is, or quoted where it would be read as something else. With a depth, it may go on in lines of that depth.
+fn scalar(out: &mut String, text: &str, fold: Option<usize>) {
+    match style(text) {
+        None => folded(out, text, fold, false, |out, c| out.push(c)),
+        Some('\'') => {
+            out.push('\'');
+            folded(out, text, fold, true, |out, c| match c {
+                '\'' => out.push_str("''"),
+                c => out.push(c),
+            });
+            out.push('\'');
+        }
+        Some(_) => {
+            out.push('"');
+            folded(out, text, fold, true, escaped);
+            out.push('"');
+        }
+    }
+}
+
+/// How text is quoted.
+fn style(text: &str) -> Option<char> {
     let odd = !text.chars().all(printable);
     if odd || text.is_empty() || resolves(text) {
-        return Value::from(text).to_string();
+        return Some('"');
     }
     let first = text.chars().next().unwrap_or_default();
     let starts = "&*!|>'\"%@`#,[]{}".contains(first)
@@ -125,10 +150,69 @@ fn scalar(text: &str) -> String {
     let within = text.contains(": ") || text.contains(" #") || text.ends_with(':');
     let edges =
         text.starts_with(' ') || text.ends_with(' ') || text.starts_with("---") || text.starts_with("...");
-    if starts || within || edges {
-        return format!("'{}'", text.replace('\'', "''"));
+    (starts || within || edges).then_some('\'')
+}
+
+/// Text with a new line in place of the single spaces that are far to the right; within quotes not at the ends.
+fn folded(
+    out: &mut String,
+    text: &str,
+    fold: Option<usize>,
+    quoted: bool,
+    write: impl Fn(&mut String, char),
+) {
+    let mut chars = text.chars().peekable();
+    let (mut first, mut spaces) = (true, false);
+    let start = out.rfind('\n').map_or(0, |end| end + 1);
+    let mut column = out[start..].chars().count();
+    while let Some(c) = chars.next() {
+        let end = if quoted {
+            first || chars.peek().is_none()
+        } else {
+            false
+        };
+        let depth =
+            fold.filter(|_| c == ' ' && !spaces && !end && column > WIDTH && chars.peek() != Some(&' '));
+        if let Some(depth) = depth {
+            out.push('\n');
+            indent(out, depth);
+            column = 2 * depth;
+        } else {
+            let before = out.len();
+            write(out, c);
+            column += out[before..].chars().count();
+        }
+        (first, spaces) = (false, c == ' ');
     }
-    text.to_owned()
+}
+
+fn escaped(out: &mut String, c: char) {
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' | '\\' => c,
+        '\u{85}' => 'N',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c if printable(c) => return out.push(c),
+        c => {
+            let code = u32::from(c);
+            let _ = match code {
+                0..=0xff => write!(out, "\\x{code:02X}"),
+                0x100..=0xffff => write!(out, "\\u{code:04X}"),
+                _ => write!(out, "\\U{code:08X}"),
+            };
+            return;
+        }
+    };
+    out.extend(['\\', short]);
 }
 
 /// Whether bare text is a number, a boolean, null, a time, or what older versions of YAML took for one.
@@ -192,13 +276,101 @@ none: []
         );
     }
 
+    /// Seen on upstream 1.36.2.
+    #[test]
+    fn long_lines_are_folded() {
+        let words = |word: &str, n: usize| word.repeat(n);
+        let map = json!({"a": words("word ", 30).trim(), "b": format!("x: {}", words("word ", 30).trim()),
+            "c": format!("\t{}", words("word ", 30).trim()), "d": "a\tb", "e": "\nfoo", "f": "\n", "g": "emoji \u{1f600}",
+            "j": format!("{} y z", words("x", 100)), "k": words("a  b", 40), "l": "  lead\nx", "m": "a\n\n",
+            "o": format!("it's: {}", words("don't ", 20)), "p": "\u{1}\u{1b}\r\u{7}", "t": format!("{}  two", words("x", 79)),
+            "u": words("é ", 60), "x": "\n\nfoo\n", "z": " \n"});
+        let expected = r#"data:
+  a: word word word word word word word word word word word word word word word word
+    word word word word word word word word word word word word word word
+  b: 'x: word word word word word word word word word word word word word word word
+    word word word word word word word word word word word word word word word'
+  c: "\tword word word word word word word word word word word word word word word
+    word word word word word word word word word word word word word word word"
+  d: "a\tb"
+  e: |2-
+
+    foo
+  f: |2+
+
+  g: "emoji \U0001F600"
+  j: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    y z
+  k: a  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  ba  b
+  l: |2-
+      lead
+    x
+  m: |+
+    a
+
+  o: 'it''s: don''t don''t don''t don''t don''t don''t don''t don''t don''t don''t
+    don''t don''t don''t don''t don''t don''t don''t don''t don''t don''t '
+  p: "\x01\e\r\a"
+  t: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  two
+  u: 'é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é é
+    é é é é é é é é é é é é é é é é é é é é é é '
+  x: |2
+
+
+    foo
+  z: " \n"
+"#;
+        assert_eq!(text(&json!({ "data": map })), expected);
+    }
+
     /// Whatever the style, a reader gets back what was written.
     #[test]
     fn it_is_read_back() {
         let odd = [
-            " x", "x ", "a\tb", "\n", "a\n\n", "  a\nb", "a \nb", "{x}", "[", "#", "a #b", "a:", ":a", "?",
-            "%", "@", "`", "!t", "&a", "*a", "0x1f", "1e3", "1_000", "12:30", ".5", "null", "~", "a'b",
-            "a\"b", "---", "\u{1}", "é", "=", "|", ">", "-", "<<", "0o7", "+1", "a\r\nb",
+            " x",
+            "x ",
+            "a\tb",
+            "\n",
+            "a\n\n",
+            "  a\nb",
+            "a \nb",
+            "{x}",
+            "[",
+            "#",
+            "a #b",
+            "a:",
+            ":a",
+            "?",
+            "%",
+            "@",
+            "`",
+            "!t",
+            "&a",
+            "*a",
+            "0x1f",
+            "1e3",
+            "1_000",
+            "12:30",
+            ".5",
+            "null",
+            "~",
+            "a'b",
+            "a\"b",
+            "---",
+            "\u{1}",
+            "é",
+            "=",
+            "|",
+            ">",
+            "-",
+            "<<",
+            "0o7",
+            "+1",
+            "a\r\nb",
+            "\u{1f600}",
+            "\nfoo",
+            "\u{7f}\u{1b}",
+            "\u{2028}\u{85}\u{a0}",
         ];
         for odd in odd {
             let document = json!({"k": odd, "l": [odd]});
