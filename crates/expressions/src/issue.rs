@@ -31,6 +31,9 @@ fn one(source: &str, issue: &Issue) -> String {
     let Some(at) = issue.at else {
         return format!("ERROR: <input>:-1:0: {}", issue.message);
     };
+    if source.is_empty() {
+        return format!("ERROR: <input>:1:0: {}", issue.message);
+    }
     let before = source.get(..at.min(source.len())).unwrap_or(source);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
@@ -56,6 +59,15 @@ fn one(source: &str, issue: &Issue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_has_no_line() {
+        let issue = Issue {
+            at: Some(0),
+            message: "m".to_owned(),
+        };
+        assert_eq!(display("", &[issue]), "ERROR: <input>:1:0: m");
+    }
 
     #[test]
     fn a_hundred_are_told() {

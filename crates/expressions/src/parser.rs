@@ -124,9 +124,12 @@ impl Parser {
             Token::String(text) => format!("{text:?}"),
             Token::Bytes(_) => "b\"...\"".to_owned(),
         };
+        // ANTLR leaves out one token when what it wants comes after it.
+        let alone = wanted == "<EOF>" && self.next + 2 == self.tokens.len();
+        let how = if alone { "extraneous" } else { "mismatched" };
         Issue {
             at: Some(self.at()),
-            message: format!("Syntax error: mismatched input '{shown}' expecting {wanted}"),
+            message: format!("Syntax error: {how} input '{shown}' expecting {wanted}"),
         }
     }
 
@@ -477,7 +480,8 @@ mod tests {
     fn what_is_no_expression() {
         for (bad, message) in [
             ("", "Syntax error: mismatched input '<EOF>' expecting"),
-            ("a b", "Syntax error: mismatched input 'b' expecting <EOF>"),
+            ("a b", "Syntax error: extraneous input 'b' expecting <EOF>"),
+            ("a b c", "Syntax error: mismatched input 'b' expecting <EOF>"),
             ("a.", "expecting IDENTIFIER"),
             ("f(1", "expecting )"),
             ("for", "reserved identifier: for"),

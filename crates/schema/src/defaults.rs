@@ -137,11 +137,14 @@ fn default_kind(definition: &str, fields: &mut Fields) {
                 fields.insert("allocatable".to_owned(), capacity);
             }
         }
-        "core.v1.PersistentVolumeSpec" => {
-            default_zero(fields, "persistentVolumeReclaimPolicy", "Retain");
-            default_absent(fields, "volumeMode", "Filesystem");
+        // A volume that is an object, not one that is attached without being one.
+        "core.v1.PersistentVolume" => {
+            default_in(fields, "spec", |spec| {
+                default_zero(spec, "persistentVolumeReclaimPolicy", "Retain");
+                default_absent(spec, "volumeMode", "Filesystem");
+            });
+            default_in(fields, "status", |s| default_zero(s, "phase", "Pending"));
         }
-        "core.v1.PersistentVolume" => default_in(fields, "status", |s| default_zero(s, "phase", "Pending")),
         "core.v1.PersistentVolumeClaim" => {
             default_in(fields, "status", |s| default_zero(s, "phase", "Pending"));
         }

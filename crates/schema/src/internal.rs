@@ -1,4 +1,4 @@
-//! Specs as upstream's validation shows them when it forbids a change: the JSON of Kubernetes' internal types, which have no tags (Go
+//! Specs, and some parts of them, as upstream's validation shows them when it refuses them: the JSON of Kubernetes' internal types, which have no tags (Go
 //! names, every field, in order of declaration), and the difference of two such texts (`k8s.io/apimachinery/pkg/util/diff`).
 
 use std::{collections::HashMap, fmt::Write, sync::OnceLock};
@@ -17,7 +17,7 @@ struct Field {
 }
 
 /// What upstream appends to `spec: Forbidden: …` for a change of `definition` (`io.k8s.api.core.v1.PodSpec`,
-/// `….PersistentVolumeClaimSpec`, `….PersistentVolumeSource` of which the spec is made): a unified diff of both specs, ending in a newline. `None` for other definitions.
+/// `….PersistentVolumeClaimSpec`, `….PersistentVolumeSource` of which the spec is made, …): a unified diff of both specs, ending in a newline. `None` for other definitions.
 pub fn internal_diff(definition: &str, old: &Value, new: &Value) -> Option<String> {
     Some(unified_diff(
         &internal_json(definition, old)?,
@@ -27,11 +27,14 @@ pub fn internal_diff(definition: &str, old: &Value, new: &Value) -> Option<Strin
 
 /// The spec as indented JSON of its internal type. `None` for definitions of which nothing is recorded.
 pub fn internal_json(definition: &str, spec: &Value) -> Option<String> {
-    let name = definition
-        .strip_prefix("io.k8s.api.core.v1.")
-        .filter(|n| types().contains_key(n))?;
+    // Core's structs go by their names alone.
+    let name = match definition.strip_prefix("io.k8s.api.core.v1.") {
+        Some(name) => name.to_owned(),
+        None => definition.strip_prefix("io.k8s.api.")?.replace(".v1.", "."),
+    };
+    let (name, _) = types().get_key_value(name.as_str())?;
     let mut spec = spec.clone();
-    if name == "PodSpec" {
+    if *name == "PodSpec" {
         move_host_fields(&mut spec);
     }
     let mut dump = Dump {
@@ -211,12 +214,17 @@ fn collect<'a>(name: &str, value: &'a Value, out: &mut Vec<(&'static str, &'stat
             ("^", Some(embedded)) => collect(embedded, value, out),
             // The metadata of a claim template is embedded, and has tags.
             ("^", None) => {
-                let metadata = value.get("metadata").and_then(Value::as_object);
-                for (key, value) in metadata.into_iter().flatten() {
-                    if let Some(key) = ["name", "namespace", "labels", "annotations", "finalizers"]
-                        .iter()
-                        .find(|k| *k == key)
-                    {
+                for key in [
+                    "name",
+                    "generateName",
+                    "namespace",
+                    "labels",
+                    "annotations",
+                    "ownerReferences",
+                    "finalizers",
+                    "managedFields",
+                ] {
+                    if let Some(value) = value.get("metadata").and_then(|metadata| metadata.get(key)) {
                         out.push((key, "j", value));
                     }
                 }
@@ -249,6 +257,18 @@ mod tests {
         assert!(text.contains("\"Resources\": {\n    \"Limits\": {\n     \"cpu\": \"1\"\n    },\n    \"Requests\": null,\n    \"Claims\": null\n   }"));
         assert!(serde_json::from_str::<Value>(&text).is_ok());
         assert!(internal_json("io.k8s.api.core.v1.Service", &json!({})).is_none());
+    }
+
+    #[test]
+    fn other_groups() {
+        let spec = json!({"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c", "count": 1}}],
+            "config": [{"opaque": {"driver": "d", "parameters": {"a": 1}}}]}});
+        assert_eq!(
+            internal_compact("io.k8s.api.resource.v1.ResourceClaimSpec", &spec).unwrap(),
+            "{\"Devices\":{\"Requests\":[{\"Name\":\"r\",\"Exactly\":{\"DeviceClassName\":\"c\",\"Selectors\":null,\"AllocationMode\":\"\",\
+             \"Count\":1,\"AdminAccess\":null,\"Tolerations\":null,\"Capacity\":null},\"FirstAvailable\":null}],\"Constraints\":null,\
+             \"Config\":[{\"Requests\":null,\"Opaque\":{\"Driver\":\"d\",\"Parameters\":{\"a\":1}}}]}}"
+        );
     }
 
     /// The pod of conformance case 04, with the token volume that admission adds: upstream's own line numbers.

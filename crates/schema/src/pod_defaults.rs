@@ -34,6 +34,11 @@ pub(crate) fn default_pod(pod: &mut Fields) {
             }
         }
         default_pod_requests(spec);
+        // A pod, not a template (pkg/apis/core/v1/conversion.go).
+        let grace = spec.get_mut("terminationGracePeriodSeconds");
+        if let Some(grace) = grace.filter(|n| n.as_i64().is_some_and(|n| n < 0)) {
+            *grace = 1.into();
+        }
         default_absent(spec, "enableServiceLinks", true);
         if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
             for list in ["containers", "initContainers"] {

@@ -60,7 +60,7 @@ pub(crate) fn default_stateful_set(spec: &mut Fields) {
     });
     default_absent(spec, "replicas", 1);
     default_absent(spec, "revisionHistoryLimit", 10);
-    // Upstream's storage decodes claims with their kind (pkg/apis/apps/v1/conversion.go).
+    // Upstream gives claims their kind, whatever was said (pkg/apis/apps/v1/conversion.go).
     for claim in spec
         .get_mut("volumeClaimTemplates")
         .and_then(Value::as_array_mut)
@@ -68,13 +68,8 @@ pub(crate) fn default_stateful_set(spec: &mut Fields) {
         .flatten()
     {
         if let Value::Object(claim) = claim {
-            default_each_zero(
-                claim,
-                [
-                    ("apiVersion", json!("v1")),
-                    ("kind", json!("PersistentVolumeClaim")),
-                ],
-            );
+            claim.insert("apiVersion".to_owned(), "v1".into());
+            claim.insert("kind".to_owned(), "PersistentVolumeClaim".into());
         }
     }
 }

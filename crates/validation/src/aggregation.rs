@@ -6,11 +6,13 @@ use crate::field::{Errors, Node};
 pub(crate) fn api_service(e: &mut Errors, object: &Node<'_>) {
     let spec = object.get("spec");
     let (group, version) = (spec.get("group"), spec.get("version"));
-    let name = object.at(&["metadata", "name"]);
     let wanted = format!("{}.{}", version.text(), group.text());
-    if !name.is_empty() && name.text() != wanted {
-        let detail = format!("must be `spec.version+\".\"+spec.group`: {wanted:?}");
-        e.invalid(&name, &detail);
+    for field in ["generateName", "name"] {
+        let name = object.at(&["metadata", field]);
+        if !name.is_empty() && name.text() != wanted {
+            let detail = format!("must be `spec.version+\".\"+spec.group`: {wanted:?}");
+            e.invalid(&name, &detail);
+        }
     }
     if group.is_empty() {
         if version.text() != "v1" {

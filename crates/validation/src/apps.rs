@@ -25,9 +25,13 @@ pub(crate) fn at_most_all(e: &mut Errors, node: &Node<'_>) {
     }
 }
 
+/// What is no percentage counts as 0 (`getIntOrPercentValue`).
 fn amount(node: &Node<'_>) -> i64 {
-    let percent = node.text().strip_suffix('%').unwrap_or(node.text());
-    node.int().unwrap_or_else(|| percent.parse().unwrap_or(0))
+    let percent = node
+        .text()
+        .strip_suffix('%')
+        .filter(|_| is_percent(node.text()).is_empty());
+    node.int().or_else(|| percent?.parse().ok()).unwrap_or(0)
 }
 
 /// `spec.selector`, which must be there and select something.
@@ -301,15 +305,6 @@ pub(crate) fn stateful_set_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>
         let mut spec = object.get("spec").value().clone();
         if let Some(spec) = spec.as_object_mut() {
             spec.retain(|field, _| !MUTABLE.contains(&field.as_str()));
-            // Their status is nobody's specification.
-            for claim in spec
-                .get_mut("volumeClaimTemplates")
-                .and_then(Value::as_array_mut)
-                .into_iter()
-                .flatten()
-            {
-                claim.as_object_mut().map(|claim| claim.remove("status"));
-            }
         }
         spec
     };

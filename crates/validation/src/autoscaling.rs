@@ -97,6 +97,12 @@ pub(crate) fn autoscaler(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_
     for metric in metrics.items() {
         metric_spec(e, &metric, described);
     }
+    let outside = |metric: &Node<'_>| matches!(metric.get("type").text(), "Object" | "External");
+    if min.int() == Some(0) && !metrics.items().iter().any(outside) {
+        let detail =
+            "must specify at least one Object or External metric to support scaling to zero replicas";
+        e.forbidden(&metrics, detail);
+    }
     for direction in ["scaleUp", "scaleDown"] {
         let rules = spec.at(&["behavior", direction]);
         if rules.present() {

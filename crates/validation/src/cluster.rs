@@ -224,15 +224,22 @@ pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
         let field = |name: &str| requirement.renamed(requirements.path()).get(name);
         let scope = field("scopeName");
         if !SCOPES.contains(&scope.text()) {
-            e.invalid(&scope, "unsupported scope");
+            e.invalid_text(&scope, scope.text(), "unsupported scope");
+        }
+        for (name, _) in hard.entries() {
+            if is_standard_quota(name) && !scope_fits(scope.text(), name) {
+                let shown = shown_selector(&requirements);
+                e.invalid_raw(&requirements, &shown, "unsupported scope applied to resource");
+            }
         }
         let (operator, values) = (field("operator"), field("values"));
-        if scope.text() != "PriorityClass"
-            && scope.text() != "VolumeAttributesClass"
-            && operator.text() != "Exists"
-        {
-            e.invalid(
+        let bare = SCOPES.contains(&scope.text())
+            && scope.text() != "PriorityClass"
+            && scope.text() != "VolumeAttributesClass";
+        if bare && operator.text() != "Exists" {
+            e.invalid_text(
                 &operator,
+                operator.text(),
                 "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
                  ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
             );
@@ -254,6 +261,21 @@ pub(crate) fn quota_spec(e: &mut Errors, spec: &Node<'_>) {
         selected.push(scope.text());
     }
     conflicting(e, &requirements, &scopes, &selected);
+}
+
+/// A scope selector as upstream shows it, whose internal type has no names of its own for JSON.
+fn shown_selector(requirements: &Node<'_>) -> String {
+    let fields = [
+        ("ScopeName", "scopeName"),
+        ("Operator", "operator"),
+        ("Values", "values"),
+    ];
+    let shown: Vec<String> = requirements
+        .items()
+        .iter()
+        .map(|one| go_struct(one, &fields))
+        .collect();
+    format!("{{\"MatchExpressions\":[{}]}}", shown.join(","))
 }
 
 fn conflicting(e: &mut Errors, at: &Node<'_>, shown: &Node<'_>, scopes: &[&str]) {

@@ -2,7 +2,10 @@
 //! nothing that Kubernetes takes no account of (`pkg/apis/apiextensions/validation/validation.go`).
 use serde_json::{Value, json};
 
-use crate::field::{Errors, Node};
+use crate::{
+    custom_shown,
+    field::{Errors, Node},
+};
 
 /// Where a schema stands.
 #[derive(Clone, Copy, PartialEq)]
@@ -17,10 +20,8 @@ pub(crate) fn check(e: &mut Errors, schema: &Node<'_>, status: bool) {
     if !schema.present() {
         return;
     }
-    let kind = schema.get("type");
-    if status && !kind.is_empty() && kind.text() != "object" {
-        let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
-        e.invalid(&kind, detail);
+    if status {
+        custom_shown::root(e, schema);
     }
     if schema.get("nullable").is_true() {
         e.forbidden(&schema.get("nullable"), "nullable cannot be true at the root");

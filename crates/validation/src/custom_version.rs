@@ -5,7 +5,7 @@ use crate::{
 };
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: [&str; 10] = [
+const COLUMN_FORMATS: [&str; 8] = [
     "byte",
     "date",
     "date-time",
@@ -13,9 +13,7 @@ const COLUMN_FORMATS: [&str; 10] = [
     "float",
     "int32",
     "int64",
-    "name",
     "password",
-    "string",
 ];
 
 const SELECTABLE: usize = 8;

@@ -1,5 +1,6 @@
 //! Events (upstream `pkg/apis/core/validation/events.go`).
 use kube_types::{is_dns1123_subdomain, is_qualified_name};
+use serde_json::Value;
 
 use crate::field::{Errors, Node, same};
 
@@ -65,16 +66,44 @@ pub(crate) fn strict_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         "firstTimestamp",
         "lastTimestamp",
         "count",
+        // Upstream asks twice.
+        "reason",
         "type",
         "eventTime",
         "action",
         "related",
     ] {
-        e.immutable(&new.get(field), &old.get(field));
+        stays(e, &new.get(field), &old.get(field));
     }
     let controller = new.get("reportingComponent").renamed("reportingController");
-    e.immutable(&controller, &old.get("reportingComponent"));
-    e.immutable(&new.get("reportingInstance"), &old.get("reportingInstance"));
+    stays(e, &controller, &old.get("reportingComponent"));
+    stays(e, &new.get("reportingInstance"), &old.get("reportingInstance"));
+}
+
+/// As `ValidateImmutableField` shows internal types.
+fn stays(e: &mut Errors, new: &Node<'_>, old: &Node<'_>) {
+    if same(new.value(), old.value()) {
+        return;
+    }
+    let name = match new.path() {
+        "involvedObject" | "related" => "ObjectReference",
+        "source" => "EventSource",
+        _ => "",
+    };
+    // One of them is a pointer.
+    let shown = match new.value() {
+        Value::Null if new.path() == "related" => None,
+        value => schema::internal_compact(&format!("io.k8s.api.core.v1.{name}"), value),
+    };
+    let text = old.value().is_string()
+        && !new.present()
+        && !new.path().ends_with("Time")
+        && !new.path().ends_with("Timestamp");
+    match shown {
+        Some(shown) => e.invalid_raw(new, &shown, "field is immutable"),
+        None if text => e.invalid_text(new, "", "field is immutable"),
+        None => e.invalid(new, "field is immutable"),
+    }
 }
 
 fn series(e: &mut Errors, object: &Node<'_>) {

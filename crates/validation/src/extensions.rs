@@ -1,10 +1,11 @@
-//! Kinds by which a cluster is extended: runtime classes, storage drivers, webhooks, certificates (upstream
-//! `pkg/apis/{node,storage,admissionregistration,certificates}/validation`). What expressions say is checked by who evaluates them.
+//! Kinds by which a cluster is extended: runtime classes, webhooks, certificates (upstream
+//! `pkg/apis/{node,admissionregistration,certificates}/validation`). What expressions say is checked by who evaluates them.
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kube_types::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
+use kube_types::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::Value;
 
 use crate::{
+    csi,
     field::{Errors, Node, same, show},
     flow, meta, network, pod, policies, storage, webhook,
 };
@@ -13,9 +14,7 @@ use crate::{
 pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
     match kind {
         "RuntimeClass" => runtime_class(e, object),
-        "CSIDriver" => driver(e, &object.get("spec")),
-        "CSINode" => storage_node(e, object),
-        "VolumeAttachment" => attachment(e, &object.get("spec")),
+        "CSIDriver" | "CSINode" | "CSIStorageCapacity" | "VolumeAttachment" => csi::create(e, kind, object),
         "VolumeAttributesClass" => {
             storage::provisioner(e, &object.get("driverName"));
             let parameters = object.get("parameters");
@@ -45,20 +44,7 @@ pub(crate) fn update(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>)
             runtime_class(e, new);
             immutable(e, "handler");
         }
-        "CSIDriver" => {
-            let (old, new) = (old.get("spec"), new.get("spec"));
-            driver(e, &new);
-            e.immutable(
-                &new.get("attachRequired").renamed("spec.attachedRequired"),
-                &old.get("attachRequired"),
-            );
-            e.immutable(&new.get("volumeLifecycleModes"), &old.get("volumeLifecycleModes"));
-        }
-        "CSINode" => storage_node(e, new),
-        "VolumeAttachment" => {
-            attachment(e, &new.get("spec"));
-            immutable(e, "spec");
-        }
+        "CSIDriver" | "CSINode" | "CSIStorageCapacity" | "VolumeAttachment" => csi::update(e, kind, old, new),
         "VolumeAttributesClass" => {
             for field in ["driverName", "parameters"] {
                 let (now, before) = (new.get(field), old.get(field));
@@ -174,10 +160,7 @@ fn runtime_class(e: &mut Errors, object: &Node<'_>) {
         e.complaints(&handler, is_dns1123_label(handler.text()));
     }
     let overhead = object.get("overhead");
-    for (name, amount) in overhead.get("podFixed").entries() {
-        let shown = amount.renamed(format!("overhead.limits[{name}]"));
-        pod::quantity(e, &shown, name);
-    }
+    pod::overhead(e, &overhead.get("podFixed").renamed("overhead"));
     let scheduling = object.get("scheduling");
     meta::labels(e, &scheduling.get("nodeSelector"));
     let tolerations = scheduling.get("tolerations");
@@ -202,101 +185,6 @@ fn toleration_struct(toleration: &Node<'_>) -> String {
         text("effect"),
         show(toleration.get("tolerationSeconds").value())
     )
-}
-
-fn driver_name(e: &mut Errors, name: &Node<'_>) {
-    if name.is_empty() {
-        return e.required(name, "");
-    }
-    if name.len() > 63 {
-        e.too_long(name, 63);
-    }
-    e.complaints(name, is_dns1123_subdomain(&name.text().to_lowercase()));
-}
-
-fn driver(e: &mut Errors, spec: &Node<'_>) {
-    e.maybe_one_of(
-        &spec.get("fsGroupPolicy"),
-        &["File", "None", "ReadWriteOnceWithFSType"],
-    );
-    let requests = spec.get("tokenRequests").items();
-    for (at, request) in requests.iter().enumerate() {
-        let audience = request.get("audience");
-        if requests[..at]
-            .iter()
-            .any(|other| other.get("audience").text() == audience.text())
-        {
-            e.duplicate_value(&audience, &audience.text().into());
-            continue;
-        }
-        let seconds = request.get("expirationSeconds");
-        if seconds.int().is_some_and(|s| s < 600) {
-            e.invalid(&seconds, "may not specify a duration less than 10 minutes");
-        }
-        if seconds.int().is_some_and(|s| s > 1 << 32) {
-            e.invalid(&seconds, "may not specify a duration larger than 2^32 seconds");
-        }
-    }
-    let modes = spec.get("volumeLifecycleModes");
-    for mode in modes.items() {
-        if !matches!(mode.text(), "Persistent" | "Ephemeral") {
-            e.unsupported_value(&modes, mode.value(), &["Persistent", "Ephemeral"]);
-        }
-    }
-    let period = spec.get("nodeAllocatableUpdatePeriodSeconds");
-    if period.int().is_some_and(|s| s < 10) {
-        e.invalid(&period, "must be greater than or equal to 10 seconds");
-    }
-}
-
-fn storage_node(e: &mut Errors, object: &Node<'_>) {
-    let drivers = object.at(&["spec", "drivers"]).items();
-    for (at, driver) in drivers.iter().enumerate() {
-        let name = driver.get("name");
-        driver_name(e, &name);
-        let id = driver.get("nodeID");
-        if id.is_empty() {
-            e.required(&id, "");
-        }
-        if id.len() > 256 {
-            e.invalid(&id, "must be 256 characters or less");
-        }
-        e.non_negative(&driver.at(&["allocatable", "count"]));
-        if drivers[..at]
-            .iter()
-            .any(|other| other.get("name").text() == name.text())
-        {
-            e.duplicate(&name);
-        }
-        for key in driver.get("topologyKeys").items() {
-            if key.is_empty() {
-                e.required(driver, "");
-            }
-            for complaint in is_qualified_name(key.text()) {
-                e.invalid_text(driver, key.text(), &complaint);
-            }
-        }
-    }
-}
-
-fn attachment(e: &mut Errors, spec: &Node<'_>) {
-    driver_name(e, &spec.get("attacher"));
-    let source = spec.get("source");
-    let (inline, volume) = (source.get("inlineVolumeSpec"), source.get("persistentVolumeName"));
-    let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
-    match (inline.present(), volume.present()) {
-        (false, false) => e.required(&source, detail),
-        (true, true) => e.forbidden(&source, detail),
-        (false, true) if volume.is_empty() => {
-            e.required(&volume, "must specify non empty persistentVolumeName")
-        }
-        _ => {}
-    }
-    let node = spec.get("nodeName");
-    e.complaints(&node, is_dns1123_subdomain(node.text()));
-    if volume.present() {
-        e.complaints(&volume, is_dns1123_subdomain(volume.text()));
-    }
 }
 
 const USAGES: [&str; 23] = [

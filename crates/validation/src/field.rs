@@ -158,6 +158,13 @@ impl Errors {
         self.0
     }
 
+    /// Other words in what was found after the first so many.
+    pub(crate) fn reworded(&mut self, after: usize, from: &str, to: &str) {
+        for cause in self.0.iter_mut().skip(after) {
+            cause.message = cause.message.replace(from, to);
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -215,7 +222,11 @@ impl Errors {
     /// Every complaint about the node's string.
     pub(crate) fn complaints(&mut self, node: &Node<'_>, complaints: Vec<String>) {
         for complaint in complaints {
-            self.invalid(node, &complaint);
+            if node.present() {
+                self.invalid(node, &complaint);
+            } else {
+                self.invalid_text(node, "", &complaint);
+            }
         }
     }
 
@@ -330,8 +341,23 @@ impl Errors {
     }
 }
 
-/// Equal, as Go's semantic equality sees it: absent and empty lists and maps are the same.
+/// Equal, as Go's semantic equality sees it: absent and empty lists are the same. Empty maps are not there at all in what has been
+/// normalised, so that an object without fields is a struct, which a pointer can lack.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    let empty = |v: &Value| v.is_null() || v.as_array().is_some_and(Vec::is_empty);
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => {
+            x.iter()
+                .all(|(key, value)| same(value, y.get(key).unwrap_or(&NULL)))
+                && y.iter().all(|(key, value)| x.contains_key(key) || empty(value))
+        }
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
+        _ => a == b || empty(a) && empty(b),
+    }
+}
+
+/// The same where an empty map or struct is as good as none.
+pub(crate) fn alike(a: &Value, b: &Value) -> bool {
     let empty = |v: &Value| match v {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
@@ -341,10 +367,10 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
             x.iter()
-                .all(|(key, value)| same(value, y.get(key).unwrap_or(&NULL)))
+                .all(|(key, value)| alike(value, y.get(key).unwrap_or(&NULL)))
                 && y.iter().all(|(key, value)| x.contains_key(key) || empty(value))
         }
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| alike(x, y)),
         _ => a == b || empty(a) && empty(b),
     }
 }

@@ -11,9 +11,12 @@ mod batch;
 mod cluster;
 mod config;
 mod cron;
+mod csi;
 mod custom;
 mod custom_schema;
+mod custom_shown;
 mod custom_version;
+mod devices;
 mod event;
 mod extensions;
 mod failure_policy;
@@ -44,6 +47,55 @@ use field::{Errors, Node, go_struct};
 use meta::{NameRule, Rules};
 
 pub use warnings::{deprecation, warnings};
+
+/// The definitions of `resource.k8s.io`.
+const DEVICES: &str = "io.k8s.api.resource.";
+
+/// What a kind's own rules say of the metadata of a changed object, after what is said of all kinds' (the `Validate…Update` of
+/// `pkg/apis/*/validation` and `ValidateUpdate` of the strategies).
+#[derive(Clone, Copy)]
+enum Metadata {
+    /// Nothing here: nothing at all, or the rules of the kind see to it.
+    Nothing,
+    /// Looked at as if it were new.
+    New,
+    /// Held against what it was.
+    Changed,
+    /// Both.
+    Both,
+}
+
+impl Metadata {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "EndpointSlice" | "LimitRange" | "PersistentVolume" | "PodDisruptionBudget" => Self::Nothing,
+            "CSINode"
+            | "FlowSchema"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding"
+            | "MutatingWebhookConfiguration"
+            | "PriorityLevelConfiguration"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "ValidatingWebhookConfiguration"
+            | "VolumeAttachment" => Self::New,
+            "APIService"
+            | "CSIStorageCapacity"
+            | "ControllerRevision"
+            | "DeviceClass"
+            | "Endpoints"
+            | "IPAddress"
+            | "Namespace"
+            | "Node"
+            | "ResourceClaim"
+            | "ResourceClaimTemplate"
+            | "RuntimeClass"
+            | "StorageClass"
+            | "VolumeAttributesClass" => Self::Both,
+            _ => Self::Changed,
+        }
+    }
+}
 
 /// One cause of a 422 Status (`metav1.StatusCause`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +157,10 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
         "ConfigMap" => config::config_map(e, object),
         "Secret" => config::secret(e, object),
         "PersistentVolumeClaim" => storage::claim_spec(e, &object.get("spec")),
-        "PersistentVolume" => storage::volume(e, object),
+        "PersistentVolume" => {
+            storage::volume(e, object);
+            storage::mount_options(e, object);
+        }
         "StorageClass" => storage::class(e, object),
         "PriorityClass" => cluster::priority_class(e, object),
         "Namespace" => cluster::namespace(e, object),
@@ -129,6 +184,7 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
             custom::name(e, object);
             custom::definition(e, object);
         }
+        _ if definition.starts_with(DEVICES) => devices::create(e, kind, object),
         _ => extensions::create(e, kind, object),
     }
 }
@@ -174,10 +230,22 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
         event_update(e, definition, &old, &new, rules);
         return errors.finish();
     }
-    meta::update(e, &old, &new, rules);
+    let again = if subresource.is_empty() {
+        Metadata::of(kind)
+    } else {
+        Metadata::Changed
+    };
+    if matches!(again, Metadata::New | Metadata::Both) || kind == "CertificateSigningRequest" {
+        meta::create(e, &new, rules);
+    }
+    if matches!(again, Metadata::Changed | Metadata::Both) {
+        meta::update(e, &old, &new, rules);
+    }
     match subresource {
         _ if kind == "CertificateSigningRequest" => extensions::signing_update(e, subresource, &old, &new),
+        "" if definition.starts_with(DEVICES) => devices::update(e, kind, &old, &new),
         "" => update_main(e, kind, rules, &old, &new),
+        "status" if kind == "ResourceClaim" => devices::update_status(e, &old, &new),
         "status" => update_status(e, kind, &old, &new),
         "ephemeralcontainers" => pod::update_ephemeral(e, &old, &new),
         "resize" => pod::update_resize(e, &old, &new),
@@ -247,14 +315,17 @@ fn update_main(e: &mut Errors, kind: &str, rules: Rules, old: &Node<'_>, new: &N
         }
         "PersistentVolumeClaim" => {
             meta::create(e, new, rules);
-            storage::claim_spec(e, &new.get("spec"));
+            storage::changed_claim_spec(e, &old.get("spec"), &new.get("spec"));
             storage::claim_update(e, old, new);
         }
         "PersistentVolume" => {
             // ValidatePersistentVolumeUpdate looks at the new one as such once more.
-            for _ in 0..2 {
+            for time in 0..2 {
                 meta::create(e, new, rules);
                 storage::volume(e, new);
+                if time == 0 {
+                    storage::mount_options(e, new);
+                }
             }
             storage::volume_update(e, old, new);
         }
@@ -331,6 +402,10 @@ fn update_status(e: &mut Errors, kind: &str, old: &Node<'_>, new: &Node<'_>) {
         }
         "Node" => cluster::node_update(e, old, new),
         "APIService" => aggregation::status(e, &status),
+        "PersistentVolumeClaim" => storage::claim_status(e, new),
+        "PersistentVolume" if new.at(&["metadata", "resourceVersion"]).is_empty() => {
+            e.required(&new.get("resourceVersion"), "");
+        }
         _ => status::update(e, kind, new),
     }
 }
@@ -341,6 +416,7 @@ pub fn validate_custom(object: &Value, namespaced: bool) -> Vec<Cause> {
     let rules = Rules {
         namespaced,
         name: NameRule::Subdomain,
+        prefix: true,
         finalizers: false,
     };
     meta::create(&mut errors, &Node::root(object), rules);
@@ -353,6 +429,7 @@ pub fn validate_custom_update(old: &Value, new: &Value, namespaced: bool) -> Vec
     let rules = Rules {
         namespaced,
         name: NameRule::Segment,
+        prefix: true,
         finalizers: false,
     };
     let (old, new) = (Node::root(old), Node::root(new));
@@ -394,6 +471,7 @@ fn meta_rules(definition: &str) -> Rules {
     Rules {
         namespaced: is_namespaced(definition),
         name,
+        prefix: !matches!(kind, "DeviceClass" | "ReplicationController"),
         finalizers: !plain,
     }
 }
@@ -402,6 +480,7 @@ fn meta_rules(definition: &str) -> Rules {
 fn general(rules: Rules) -> Rules {
     Rules {
         name: NameRule::Segment,
+        prefix: true,
         finalizers: false,
         ..rules
     }

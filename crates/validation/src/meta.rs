@@ -26,6 +26,8 @@ pub(crate) enum NameRule {
 pub(crate) struct Rules {
     pub(crate) namespaced: bool,
     pub(crate) name: NameRule,
+    /// What names are generated from is checked, too (it is not by `ValidateObjectMetaWithOpts`).
+    pub(crate) prefix: bool,
     /// Finalizers are standard or qualified by a domain (core's own `ValidateObjectMeta` adds that to apimachinery's).
     pub(crate) finalizers: bool,
 }
@@ -69,7 +71,7 @@ const ANNOTATIONS_LIMIT: usize = 256 << 10;
 pub(crate) fn create(e: &mut Errors, object: &Node<'_>, rules: Rules) {
     let (meta, rule) = (object.get("metadata"), rules.name);
     let generate = meta.get("generateName");
-    if !generate.is_empty() {
+    if !generate.is_empty() && rules.prefix {
         // A trailing dash is what generated names usually have.
         let prefix = match generate.text().strip_suffix('-') {
             Some(rest) if !rest.is_empty() => format!("{rest}a"),
@@ -276,6 +278,36 @@ fn shown_owner(owner: &Value) -> String {
         .filter_map(|field| Some((field, owner.get(*field)?)));
     let shown: Vec<String> = shown.map(|(field, value)| format!("{field:?}:{value}")).collect();
     format!("{{{}}}", shown.join(","))
+}
+
+/// Fields of a template's metadata that nobody may say, with the names that upstream gives them.
+const NOT_OF_TEMPLATES: [(&str, &str); 13] = [
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
+
+/// The metadata that objects made from a template get (`ValidateTemplateObjectMeta` of `pkg/apis/core/validation`).
+pub(crate) fn template(e: &mut Errors, meta: &Node<'_>) {
+    annotations(e, &meta.get("annotations"));
+    labels(e, &meta.get("labels"));
+    for (field, shown) in NOT_OF_TEMPLATES {
+        let node = meta.get(field);
+        let zero = node.int() == Some(0) || node.value().as_str() == Some("");
+        if node.present() && !zero {
+            e.forbidden(&meta.get(shown), "cannot be set");
+        }
+    }
 }
 
 /// A label selector.

@@ -137,12 +137,15 @@ fn param_ref(e: &mut Errors, reference: &Node<'_>) {
     if !name.is_empty() {
         e.complaints(&name, meta::path_segment(name.text()));
     }
-    if !name.is_empty() && selector.present() {
-        for field in [&name, &selector] {
-            e.forbidden(field, "name and selector are mutually exclusive");
-        }
+    let both = !name.is_empty() && selector.present();
+    let detail = "name and selector are mutually exclusive";
+    if both {
+        e.forbidden(&name, detail);
     }
     meta::selector(e, &selector);
+    if both {
+        e.forbidden(&selector, detail);
+    }
     if name.is_empty() && !selector.present() {
         e.required(reference, "one of name or selector must be specified");
     }
@@ -153,7 +156,7 @@ fn actions(e: &mut Errors, actions: &Node<'_>) {
     let items = actions.items();
     let mut seen: Vec<&str> = Vec::new();
     for action in &items {
-        e.one_of(action, &["Audit", "Deny", "Warn"]);
+        e.maybe_one_of(action, &["Audit", "Deny", "Warn"]);
         if seen.contains(&action.text()) {
             e.duplicate(action);
         }

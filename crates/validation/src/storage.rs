@@ -1,7 +1,7 @@
 //! Persistent volumes, claims and storage classes.
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube_types::{Quantity, is_dns1123_subdomain, is_qualified_name};
+use kube_types::{Quantity, is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
 use serde_json::Value;
 
 use crate::{
@@ -43,6 +43,15 @@ fn positive(e: &mut Errors, node: &Node<'_>) {
 
 /// The spec of a claim (also of one in a template).
 pub(crate) fn claim_spec(e: &mut Errors, spec: &Node<'_>) {
+    spec_of_claim(e, spec, false);
+}
+
+/// The spec of a claim that was there before.
+pub(crate) fn changed_claim_spec(e: &mut Errors, old: &Node<'_>, spec: &Node<'_>) {
+    spec_of_claim(e, spec, has_group(old));
+}
+
+fn spec_of_claim(e: &mut Errors, spec: &Node<'_>, lenient: bool) {
     let modes = spec.get("accessModes");
     if modes.is_empty() {
         e.required(&modes, "at least 1 access mode is required");
@@ -64,19 +73,55 @@ pub(crate) fn claim_spec(e: &mut Errors, spec: &Node<'_>) {
         e.complaints(&class, is_dns1123_subdomain(class.text()));
     }
     e.maybe_one_of(&spec.get("volumeMode"), &VOLUME_MODES);
-    for source in ["dataSource", "dataSourceRef"] {
-        let source = spec.get(source);
+    let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
+    for source in [&source, &reference] {
         if source.present() {
-            for field in ["name", "kind"] {
-                if source.get(field).is_empty() {
-                    e.required(&source.get(field), "");
-                }
-            }
-            if source.get("apiGroup").is_empty() && source.get("kind").text() != "PersistentVolumeClaim" {
-                let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
-                e.invalid_value(&source, source.value(), detail);
-            }
+            data_source(e, source, lenient);
         }
+    }
+    if source.present() && reference.present() {
+        // Upstream shows a path that has no form in JSON.
+        if !reference.get("namespace").is_empty() {
+            let detail = "may not be specified when dataSourceRef.namespace is specified";
+            e.invalid_raw(spec, "{}", detail);
+        } else if ["apiGroup", "kind", "name"]
+            .iter()
+            .any(|field| source.get(field).value() != reference.get(field).value())
+        {
+            e.invalid_raw(spec, "{}", "must match dataSourceRef");
+        }
+    }
+    let attributes = spec.get("volumeAttributesClassName");
+    if !attributes.is_empty() {
+        e.complaints(&attributes, is_dns1123_subdomain(attributes.text()));
+    }
+}
+
+/// Whether a claim's source has a group, so that whatever group it gets is let pass (`allowInvalidAPIGroupInDataSourceOrRef`).
+fn has_group(spec: &Node<'_>) -> bool {
+    ["dataSource", "dataSourceRef"]
+        .iter()
+        .any(|source| spec.at(&[source, "apiGroup"]).present())
+}
+
+/// What a claim's volume is filled with (`validateDataSource`, `validateDataSourceRef`).
+fn data_source(e: &mut Errors, source: &Node<'_>, lenient: bool) {
+    for field in ["name", "kind"] {
+        if source.get(field).is_empty() {
+            e.required(&source.get(field), "");
+        }
+    }
+    let (group, kind) = (source.get("apiGroup"), source.get("kind").text());
+    if group.is_empty() && kind != "PersistentVolumeClaim" {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        e.invalid_text(source, kind, detail);
+    }
+    if !group.is_empty() && !lenient {
+        e.complaints(&group, is_dns1123_subdomain(group.text()));
+    }
+    let namespace = source.get("namespace");
+    if !namespace.is_empty() {
+        e.complaints(&namespace, is_dns1123_label(namespace.text()));
     }
 }
 
@@ -137,6 +182,75 @@ pub(crate) fn claim_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         &new_spec.get("volumeMode").renamed("volumeMode"),
         &old_spec.get("volumeMode"),
     );
+    let class = new_spec.get("volumeAttributesClassName");
+    let applied = old.at(&["status", "currentVolumeAttributesClassName"]);
+    if applied.present() && !same(class.value(), old_spec.get("volumeAttributesClassName").value()) {
+        let to = |what: &str| {
+            format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil")
+        };
+        if !class.present() {
+            e.forbidden(&class, &to("nil"));
+        } else if class.is_empty() {
+            e.forbidden(&class, &to("empty string"));
+        }
+    }
+}
+
+/// What a claim's status may say (`ValidatePersistentVolumeClaimStatusUpdate`).
+pub(crate) fn claim_status(e: &mut Errors, new: &Node<'_>) {
+    if new.at(&["metadata", "resourceVersion"]).is_empty() {
+        e.required(&new.get("resourceVersion"), "");
+    }
+    let modes = new.at(&["spec", "accessModes"]).renamed("Spec.accessModes");
+    if modes.is_empty() {
+        e.required(&modes, "");
+    }
+    let status = new.get("status");
+    for (_, amount) in status.get("capacity").entries() {
+        basic(e, &amount);
+    }
+    let states = status.get("allocatedResourceStatuses");
+    for (key, state) in states.entries() {
+        resource_key(e, &states, key);
+        if !RESIZES.contains(&state.text()) {
+            e.unsupported_value(&states, &key.into(), &RESIZES);
+        }
+    }
+    let allocated = status.get("allocatedResources");
+    for (key, amount) in allocated.entries() {
+        let before = e.count();
+        resource_key(e, &allocated, key);
+        if e.count() == before {
+            basic(e, &amount);
+        }
+    }
+}
+
+const RESIZES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
+
+/// What of a claim may be counted (`validatePersistentVolumeClaimResourceKey`).
+fn resource_key(e: &mut Errors, at: &Node<'_>, key: &str) {
+    let complaints = is_qualified_name(key);
+    let native = !key.contains('/') || key.contains("kubernetes.io/");
+    if complaints.is_empty() && native && key != "storage" {
+        e.unsupported_value(at, &key.into(), &["storage"]);
+    }
+    for complaint in complaints {
+        e.invalid_text(at, key, &complaint);
+    }
+}
+
+fn basic(e: &mut Errors, amount: &Node<'_>) {
+    if let Some(negative) = amount.quantity().filter(|q| q.value() < 0) {
+        let shown = negative.value().to_string();
+        e.invalid_raw(amount, &shown, "must be a valid resource quantity");
+    }
 }
 
 /// Where a volume may come from.
@@ -166,7 +280,48 @@ const SOURCES: [&str; 22] = [
 ];
 
 pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
-    let spec = object.get("spec");
+    volume_spec(e, &object.get("spec"));
+}
+
+/// A volume that is attached without being an object of its own (`validateInlinePersistentVolumeSpec`).
+pub(crate) fn inline_volume(e: &mut Errors, spec: &Node<'_>) {
+    const ELSEWHERE: &str = "may not be specified in the context of inline volumes";
+    let only = |node: &Node<'_>, value: &str, what: &str| {
+        (!node.is_empty() && node.text() != value)
+            .then(|| format!("{what} {value} in the context of inline volumes"))
+    };
+    for field in ["claimRef", "capacity"] {
+        if spec.get(field).present() {
+            e.forbidden(&spec.get(field), ELSEWHERE);
+        }
+    }
+    let source = spec.get("csi");
+    if !source.present() {
+        e.required(&source, "has to be specified in the context of inline volumes");
+    }
+    let modes = spec.get("accessModes");
+    if modes.is_empty() {
+        e.required(&modes, "");
+    }
+    access_modes(e, &modes);
+    let policy = spec.get("persistentVolumeReclaimPolicy");
+    if let Some(detail) = only(&policy, "Retain", "may only be") {
+        e.forbidden(&policy, &detail);
+    }
+    if spec.get("nodeAffinity").present() {
+        e.forbidden(&spec.get("nodeAffinity"), ELSEWHERE);
+    }
+    sources(e, spec);
+    if !spec.get("storageClassName").is_empty() {
+        e.forbidden(&spec.get("storageClassName"), ELSEWHERE);
+    }
+    let mode = spec.get("volumeMode");
+    if let Some(detail) = only(&mode, "Filesystem", "may not specify volumeMode other than") {
+        e.forbidden(&mode, &detail);
+    }
+}
+
+fn volume_spec(e: &mut Errors, spec: &Node<'_>) {
     let (modes, capacity) = (spec.get("accessModes"), spec.get("capacity"));
     if modes.is_empty() {
         e.required(&modes, "");
@@ -179,10 +334,7 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
         e.unsupported_raw(&capacity, &show(capacity.value()), &["storage"]);
     }
     for (_, quantity) in capacity.entries() {
-        if let Some(negative) = quantity.quantity().filter(|q| q.value() < 0) {
-            let shown = negative.value().to_string();
-            e.invalid_raw(&quantity, &shown, "must be a valid resource quantity");
-        }
+        basic(e, &quantity);
         positive(e, &quantity);
     }
     let policy = spec.get("persistentVolumeReclaimPolicy");
@@ -197,6 +349,35 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
             e.required(&affinity, "must specify required node constraints");
         }
     }
+    sources(e, spec);
+    let root = spec.at(&["hostPath", "path"]).text().trim_matches('/').is_empty();
+    if spec.get("hostPath").present() && root && policy.text() == "Recycle" {
+        e.forbidden(&policy, "may not be 'recycle' for a hostPath mount of '/'");
+    }
+    let class = spec.get("storageClassName");
+    if !class.is_empty() {
+        e.complaints(&class, is_dns1123_subdomain(class.text()));
+    }
+    e.maybe_one_of(&spec.get("volumeMode"), &VOLUME_MODES);
+    let attributes = spec.get("volumeAttributesClassName");
+    if !attributes.present() {
+        return;
+    }
+    if attributes.is_empty() {
+        e.required(&attributes, "an empty string is disallowed");
+    } else {
+        e.complaints(&attributes, is_dns1123_subdomain(attributes.text()));
+    }
+    if !spec.get("csi").present() {
+        e.required(
+            &spec.get("csi"),
+            "has to be specified when using volumeAttributesClassName",
+        );
+    }
+}
+
+/// Exactly one source of a volume.
+fn sources(e: &mut Errors, spec: &Node<'_>) {
     let mut found = 0;
     for kind in SOURCES {
         let source = spec.get(kind);
@@ -221,29 +402,56 @@ pub(crate) fn volume(e: &mut Errors, object: &Node<'_>) {
                 } else {
                     pod::no_backsteps(e, &path);
                 }
-                if !affinity.present() {
+                if !spec.get("nodeAffinity").present() {
                     e.required(&spec.get("nodeAffinity"), "Local volume requires node affinity");
                 }
             }
-            _ => volume_plugins::check(e, kind, &source),
+            _ => volume_plugins::persistent(e, kind, &source),
         }
     }
     if found == 0 {
-        e.required(&spec, "must specify a volume type");
+        e.required(spec, "must specify a volume type");
     }
-    let root = spec.at(&["hostPath", "path"]).text().trim_matches('/').is_empty();
-    if spec.get("hostPath").present() && root && policy.text() == "Recycle" {
-        e.forbidden(&policy, "may not be 'recycle' for a hostPath mount of '/'");
-    }
-    let class = spec.get("storageClassName");
-    if !class.is_empty() {
-        e.complaints(&class, is_dns1123_subdomain(class.text()));
-    }
-    e.maybe_one_of(&spec.get("volumeMode"), &VOLUME_MODES);
 }
+
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+
+/// The annotation of old that only some kinds of volume had (`pkg/volume/validation/pv_validation.go`).
+pub(crate) fn mount_options(e: &mut Errors, object: &Node<'_>) {
+    const WITHOUT: [&str; 9] = [
+        "csi",
+        "fc",
+        "flexVolume",
+        "flocker",
+        "hostPath",
+        "local",
+        "portworxVolume",
+        "scaleIO",
+        "storageos",
+    ];
+    let spec = object.get("spec");
+    let mounts = SOURCES
+        .iter()
+        .any(|kind| !WITHOUT.contains(kind) && spec.get(kind).present());
+    if !mounts && object.at(&["metadata", "annotations", MOUNT_OPTIONS]).present() {
+        let at = object.at(&["metadata", "annotations", MOUNT_OPTIONS]);
+        e.forbidden(&at, "may not specify mount options for this volume type");
+    }
+}
+
+const EXPAND_SECRET: &str = "controllerExpandSecretRef";
 
 pub(crate) fn volume_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     let (old, new) = (old.get("spec"), new.get("spec"));
+    let affinity = new.get("nodeAffinity");
+    let mut taken = new.value().clone();
+    if old.get("csi").present()
+        && !old.at(&["csi", EXPAND_SECRET]).present()
+        && let Some(csi) = taken.get_mut("csi").and_then(Value::as_object_mut)
+    {
+        csi.remove(EXPAND_SECRET);
+    }
+    let new = new.holding(&taken);
     if SOURCES
         .iter()
         .any(|kind| !same(old.get(kind).value(), new.get(kind).value()))
@@ -260,11 +468,62 @@ pub(crate) fn volume_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         &new.get("volumeMode").renamed("volumeMode"),
         &old.get("volumeMode"),
     );
-    if old.get("nodeAffinity").present() {
-        e.immutable(
-            &new.get("nodeAffinity").renamed("nodeAffinity"),
-            &old.get("nodeAffinity"),
+    let had = old.get("nodeAffinity");
+    let mut relabelled = had.value().clone();
+    as_relabelled(&mut relabelled, affinity.value());
+    if had.present() && !same(affinity.value(), &relabelled) {
+        let shown = match affinity.value() {
+            Value::Null => None,
+            value => schema::internal_compact("io.k8s.api.core.v1.VolumeNodeAffinity", value),
+        };
+        e.invalid_raw(
+            &affinity.renamed("nodeAffinity"),
+            &shown.unwrap_or_else(|| "null".to_owned()),
+            "field is immutable, except for updating from beta label to GA",
         );
+    }
+    let class = "volumeAttributesClassName";
+    if old.get(class).present() && !new.get(class).present() {
+        e.forbidden(&new.get(class), "update from non-nil value to nil is forbidden");
+    }
+}
+
+/// Labels of nodes by their names before and after they were settled (`betaToGALabel`).
+const SETTLED: [(&str, &str); 5] = [
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    (
+        "beta.kubernetes.io/instance-type",
+        "node.kubernetes.io/instance-type",
+    ),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    (
+        "failure-domain.beta.kubernetes.io/region",
+        "topology.kubernetes.io/region",
+    ),
+    (
+        "failure-domain.beta.kubernetes.io/zone",
+        "topology.kubernetes.io/zone",
+    ),
+];
+
+/// The keys that the new requirements have settled names of take those.
+fn as_relabelled(old: &mut Value, new: &Value) {
+    match (old, new) {
+        (Value::Array(old), Value::Array(new)) => {
+            old.iter_mut().zip(new).for_each(|(o, n)| as_relabelled(o, n))
+        }
+        (Value::Object(old), Value::Object(new)) => {
+            for (field, value) in old {
+                let Some(now) = new.get(field) else { continue };
+                let settled = |(from, to): &(&str, &str)| *value == *from && *now == *to;
+                if field == "key" && SETTLED.iter().any(settled) {
+                    *value = now.clone();
+                } else {
+                    as_relabelled(value, now);
+                }
+            }
+        }
+        _ => {}
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use crate::{Cause, validate_create, validate_update};
 
 mod changes;
+mod devices;
 mod others;
 mod pods;
 mod resizes;

@@ -3,6 +3,7 @@
 use kube_types::{is_dns1123_label, is_dns1123_subdomain};
 
 use crate::{
+    csi::driver_name,
     field::{Errors, Node},
     pod,
 };
@@ -10,6 +11,7 @@ use crate::{
 const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
 /// 0 is allowed all the same.
 const PARTITION: &str = "must be between 1 and 255, inclusive";
+const OUTSIDE: &str = "must be valid format starting with iqn, eui, or naa";
 const BYTE: &str = "must be between 0 and 255, inclusive";
 
 /// Fields that a source must have.
@@ -41,6 +43,37 @@ pub(crate) fn surplus<'a>(source: &Node<'a>, kind: &str) -> Node<'a> {
     };
     let path = source.path();
     source.renamed(format!("{}{written}", &path[..path.len() - kind.len()]))
+}
+
+/// What is wrong with a source of a persistent volume, whose secrets may be in any namespace.
+pub(crate) fn persistent(e: &mut Errors, kind: &str, source: &Node<'_>) {
+    let before = e.count();
+    check(e, kind, source);
+    if kind == "iscsi" {
+        e.reworded(before, OUTSIDE, "must be valid format");
+    }
+    let namespace = |field: &str| source.get(field);
+    match kind {
+        "cinder" | "storageos" => {
+            let secret = source.get("secretRef");
+            if secret.present() && secret.get("namespace").is_empty() {
+                e.required(&secret.get("namespace"), "");
+            }
+        }
+        "azureFile" if namespace("secretNamespace").present() && namespace("secretNamespace").is_empty() => {
+            e.required(&namespace("secretNamespace"), "");
+        }
+        "glusterfs" if namespace("endpointsNamespace").present() => {
+            let node = namespace("endpointsNamespace");
+            if node.is_empty() {
+                let detail = "if the endpointnamespace is set, it must be a valid namespace name";
+                e.invalid_text(&node, "", detail);
+            } else {
+                e.complaints(&node, is_dns1123_label(node.text()));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What is wrong with a source of one of these kinds.
@@ -83,19 +116,32 @@ pub(crate) fn check(e: &mut Errors, kind: &str, source: &Node<'_>) {
 
 /// What is wrong with the source of a persistent volume that a driver serves.
 pub(crate) fn driver(e: &mut Errors, source: &Node<'_>) {
-    let driver = source.get("driver");
-    if driver.is_empty() {
-        e.required(&driver, "");
-    } else {
-        if driver.len() > 63 {
-            e.too_long(&driver, 63);
-        }
-        for complaint in is_dns1123_subdomain(&driver.text().to_lowercase()) {
-            e.invalid(&driver, &complaint);
-        }
-    }
+    driver_name(e, &source.get("driver"));
     if source.get("volumeHandle").is_empty() {
         e.required(&source.get("volumeHandle"), "");
+    }
+    for field in [
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ] {
+        let secret = source.get(field);
+        if !secret.present() {
+            continue;
+        }
+        let parts = [
+            ("name", is_dns1123_subdomain as fn(&str) -> Vec<String>),
+            ("namespace", is_dns1123_label),
+        ];
+        for (part, check) in parts {
+            let node = secret.get(part);
+            if node.is_empty() {
+                e.required(&node, "");
+            } else {
+                e.complaints(&node, check(node.text()));
+            }
+        }
     }
 }
 
@@ -183,7 +229,7 @@ fn initiator(e: &mut Errors, name: &Node<'_>) {
     } else if let Some(rest) = text.strip_prefix("iqn") {
         is_dated(rest)
     } else {
-        return e.invalid(name, "must be valid format starting with iqn, eui, or naa");
+        return e.invalid(name, OUTSIDE);
     };
     if !sound {
         e.invalid(name, "must be valid format");

@@ -55,17 +55,41 @@ fn webhook(e: &mut Errors, hook: &Node<'_>) {
     if url.present() == service.present() {
         e.required(&client, "exactly one of url or service is required");
     } else if url.present() {
-        if !url.text().starts_with("https://") {
-            let scheme = url.text().split_once("://").map_or("", |(scheme, _)| scheme);
-            let detail = "desired format: https://host[/path]";
-            e.invalid_text(
-                &url,
-                scheme,
-                &format!("'https' is the only allowed URL scheme; {detail}"),
-            );
-        }
+        client_url(e, &url);
     } else {
         client_service(e, &service);
+    }
+}
+
+/// `ValidateWebhookURL` (apiserver `pkg/util/webhook/validation.go`).
+pub(crate) fn client_url(e: &mut Errors, url: &Node<'_>) {
+    const FORM: &str = "desired format: https://host[/path]";
+    let (rest, fragment) = url.text().split_once('#').unwrap_or((url.text(), ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (scheme, rest) = rest.split_once(':').unwrap_or(("", rest));
+    let authority = rest.strip_prefix("//").unwrap_or_default();
+    let authority = authority
+        .split_once('/')
+        .map_or(authority, |(authority, _)| authority);
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if scheme != "https" {
+        e.invalid_text(
+            url,
+            scheme,
+            &format!("'https' is the only allowed URL scheme; {FORM}"),
+        );
+    }
+    if host.is_empty() {
+        e.invalid_text(url, "", &format!("host must be specified; {FORM}"));
+    }
+    for (part, what) in [
+        (user, "user information is"),
+        (fragment, "fragments are"),
+        (query, "query parameters are"),
+    ] {
+        if !part.is_empty() {
+            e.invalid_text(url, part, &format!("{what} not permitted in the URL"));
+        }
     }
 }
 

@@ -28,7 +28,9 @@ mod tolerations;
 pub mod topology;
 
 pub use certificates::date_conditions;
-pub use dynamic::{Asked, Dynamic, causes, check_types, deletion, mutate, subresource, validate};
+pub use dynamic::{
+    Asked, Dynamic, administration, causes, check_types, deletion, mutate, subresource, validate,
+};
 pub use quota::{Charge, charge, counted};
 
 /// What a new object is called before it has a name: its `generateName` (apiserver `admission/errors.go` extractResourceName).

@@ -114,7 +114,10 @@ impl Api {
             let causes = match custom::of(request_kind) {
                 Some(custom) => custom::causes(call, &custom, None, &candidate),
                 None => {
-                    let mut causes = validation::validate_create(request_kind.definition, &candidate);
+                    let mut causes: Vec<_> = admission::administration(self, request_kind.kind, &candidate)
+                        .into_iter()
+                        .collect();
+                    causes.extend(validation::validate_create(request_kind.definition, &candidate));
                     causes.extend(admission::causes(request_kind, None, &candidate));
                     causes.extend(custom::rule_causes(request_kind, None, &candidate));
                     causes

@@ -1,5 +1,5 @@
-//! Fields of pods behind feature gates that are off by default in 1.36: they are taken away from what is written, unless the object has
-//! them already (pkg/api/pod/util.go, DropDisabledPodFields).
+//! Fields of pods and of devices behind feature gates that are off by default in 1.36: they are taken away from what is written, unless the
+//! object has them already (pkg/api/pod/util.go, DropDisabledPodFields; pkg/registry/resource/resourceslice/strategy.go, dropDisabledFields).
 use schema::KindInfo;
 use serde_json::Value;
 
@@ -11,6 +11,23 @@ const OF_SPEC: [&str; 1] = ["schedulingGroup"];
 const OF_LIFECYCLE: [&str; 1] = ["stopSignal"];
 /// Of a projected source: `ClusterTrustBundleProjection`, `PodCertificateRequest`.
 const OF_SOURCE: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
+
+/// Of a device: `DRANodeAllocatableResources`.
+const OF_DEVICE: &str = "nodeAllocatableResourceMappings";
+/// Of a device's attribute: `DRAListTypeAttributes`.
+const OF_ATTRIBUTE: [&str; 4] = ["bools", "ints", "strings", "versions"];
+
+/// Of other kinds: `CoordinatedLeaderElection`, `VolumeLimitScaling`, and what nobody reads any more.
+const OF_OTHERS: [(&str, &str, [&str; 2]); 4] = [
+    ("coordination.k8s.io", "leases", ["spec", "preferredHolder"]),
+    ("coordination.k8s.io", "leases", ["spec", "strategy"]),
+    ("", "nodes", ["spec", "configSource"]),
+    (
+        "storage.k8s.io",
+        "csidrivers",
+        ["spec", "preventPodSchedulingIfMissing"],
+    ),
+];
 
 /// Where a kind has the spec of a pod.
 fn pod_spec(kind: &KindInfo) -> Option<&'static str> {
@@ -27,6 +44,29 @@ fn pod_spec(kind: &KindInfo) -> Option<&'static str> {
 
 /// Takes them away.
 pub fn drop_disabled(kind: &KindInfo, new: &mut Value, old: Option<&Value>) {
+    if (kind.group, kind.plural) == ("resource.k8s.io", "resourceslices") {
+        return of_slice(new, old);
+    }
+    const TOPOLOGY: &str = "deprecatedTopology";
+    let has = |old: &Value| {
+        json::list(old, "/endpoints")
+            .iter()
+            .any(|one| one.get(TOPOLOGY).is_some())
+    };
+    if (kind.group, kind.plural) == ("discovery.k8s.io", "endpointslices") && !old.is_some_and(has) {
+        // The old API's field (pkg/registry/discovery/endpointslice/strategy.go, dropTopologyOnV1).
+        for endpoint in items(new, "/endpoints") {
+            json::remove(endpoint, &[TOPOLOGY]);
+        }
+    }
+    for (_, _, path) in OF_OTHERS
+        .iter()
+        .filter(|(group, plural, _)| (kind.group, kind.plural) == (*group, *plural))
+    {
+        if old.is_none_or(|old| old[path[0]].get(path[1]).is_none()) {
+            json::remove(new, path);
+        }
+    }
     let Some(at) = pod_spec(kind) else { return };
     let old = old.and_then(|old| old.pointer(at));
     let Some(spec) = new.pointer_mut(at) else { return };
@@ -47,7 +87,14 @@ pub fn drop_disabled(kind: &KindInfo, new: &mut Value, old: Option<&Value>) {
         }
         for list in lists {
             for container in items(spec, list) {
-                json::remove(container, &["lifecycle", field]);
+                let dropped = json::remove(container, &["lifecycle", field]).is_some();
+                if dropped
+                    && container["lifecycle"]
+                        .as_object()
+                        .is_some_and(serde_json::Map::is_empty)
+                {
+                    json::remove(container, &["lifecycle"]);
+                }
             }
         }
     }
@@ -63,6 +110,40 @@ pub fn drop_disabled(kind: &KindInfo, new: &mut Value, old: Option<&Value>) {
         for volume in items(spec, "/volumes") {
             for source in items(volume, "/projected/sources") {
                 json::remove(source, &[field]);
+            }
+        }
+    }
+}
+
+/// `DRANodeAllocatableResources` and `DRAListTypeAttributes`.
+fn of_slice(new: &mut Value, old: Option<&Value>) {
+    date_taints(new);
+    let devices = |old: &Value| json::list(old, "/spec/devices").to_vec();
+    let had = old.map(devices).unwrap_or_default();
+    let attributes = |device: &Value| device.get("attributes").and_then(Value::as_object).cloned();
+    let lists = had.iter().filter_map(attributes).any(|all| {
+        all.values()
+            .any(|attribute| OF_ATTRIBUTE.iter().any(|field| attribute.get(*field).is_some()))
+    });
+    for device in items(new, "/spec/devices") {
+        if had.iter().all(|device| device.get(OF_DEVICE).is_none()) {
+            json::remove(device, &[OF_DEVICE]);
+        }
+        let attributes = device.get_mut("attributes").and_then(Value::as_object_mut);
+        for attribute in attributes.into_iter().flat_map(|all| all.values_mut()) {
+            for field in OF_ATTRIBUTE.into_iter().filter(|_| !lists) {
+                json::remove(attribute, &[field]);
+            }
+        }
+    }
+}
+
+/// A default that wants a clock: when a taint was added (pkg/apis/resource/v1/defaults.go, SetDefaults_DeviceTaint).
+fn date_taints(slice: &mut Value) {
+    for device in items(slice, "/spec/devices") {
+        for taint in items(device, "/taints") {
+            if taint["timeAdded"].is_null() {
+                json::set(taint, &["timeAdded"], crate::time::now());
             }
         }
     }
@@ -97,5 +178,18 @@ mod tests {
         let mut changed = with.clone();
         drop_disabled(deployments, &mut changed, Some(&without));
         assert_eq!(changed, without);
+    }
+
+    #[test]
+    fn lists_of_attributes_are_off() {
+        let slices = schema::by_kind("resource.k8s.io", "v1", "ResourceSlice").unwrap();
+        let with = json!({"spec": {"devices": [{"name": "d", "nodeAllocatableResourceMappings": {"cpu": {}}, "attributes": {"a": {"ints": [1]}, "b": {"int": 1}}}]}});
+        let without = json!({"spec": {"devices": [{"name": "d", "attributes": {"a": {}, "b": {"int": 1}}}]}});
+        let mut new = with.clone();
+        drop_disabled(slices, &mut new, None);
+        assert_eq!(new, without);
+        let mut kept = with.clone();
+        drop_disabled(slices, &mut kept, Some(&with));
+        assert_eq!(kept, with);
     }
 }

@@ -12,6 +12,7 @@ pub mod addresses;
 pub mod body;
 pub mod continuation;
 pub mod create;
+mod data_sources;
 pub mod delete;
 pub mod fields;
 mod gates;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::Ipv4Addr};
 
 use rand::Rng;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use validation::Cause;
 
 use crate::{
@@ -231,51 +231,71 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>, dry_run: boo
     };
     set(service, &["spec", "clusterIP"], ip.as_str());
     set(service, &["spec", "clusterIPs"], json!([ip]));
-    if ip == "None" && service["spec"]["selector"].as_object().is_none_or(Map::is_empty) {
-        both_families(service);
-        return Ok(());
-    }
-    if list(service, "/spec/ipFamilies").is_empty() {
-        set(service, &["spec", "ipFamilies"], json!(["IPv4"]));
-    } else if strings(service, "/spec/ipFamilies") != ["IPv4"] {
-        return Err(invalid(
-            service,
-            "FieldValueInvalid",
-            "spec.ipFamilies[0]",
-            "Invalid value: \"IPv6\": not configured on this cluster".to_owned(),
-        ));
-    }
-    match text(service, "/spec/ipFamilyPolicy") {
-        "" => set(service, &["spec", "ipFamilyPolicy"], "SingleStack"),
-        "RequireDualStack" => {
-            return Err(invalid(
-                service,
-                "FieldValueInvalid",
-                "spec.ipFamilyPolicy",
-                "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"
-                    .to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    Ok(())
+    families(service)
 }
 
-/// Who has neither an address nor pods may be of a family that the cluster does not have (alloc.go initIPFamilyFields; a policy that is
-/// not said is `RequireDualStack`, `pkg/registry/core/service/strategy.go`).
-fn both_families(service: &mut Value) {
+/// One family of addresses is all that the cluster has; a Service without addresses and without pods of its own may name two
+/// (`initIPFamilyFields` of `pkg/registry/core/service/storage/alloc.go`).
+fn families(service: &mut Value) -> Result<()> {
+    let bare = text(service, "/spec/clusterIP") == "None"
+        && service["spec"]["selector"]
+            .as_object()
+            .is_none_or(|labels| labels.is_empty());
     if text(service, "/spec/ipFamilyPolicy").is_empty() {
-        set(service, &["spec", "ipFamilyPolicy"], "RequireDualStack");
+        let policy = if bare { "RequireDualStack" } else { "SingleStack" };
+        set(service, &["spec", "ipFamilyPolicy"], policy);
     }
-    let mut families = list(service, "/spec/ipFamilies").to_vec();
+    let policy = text(service, "/spec/ipFamilyPolicy").to_owned();
+    let mut families: Vec<String> = strings(service, "/spec/ipFamilies")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut causes = Vec::new();
+    let mut wrong = |field: String, value: &str, detail: &str| {
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            field,
+            message: format!("Invalid value: {value:?}: {detail}"),
+        });
+    };
+    if policy == "SingleStack" && families.len() == 2 {
+        let detail =
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
+        wrong("spec.ipFamilyPolicy".to_owned(), &policy, detail);
+    } else if !bare {
+        if policy == "RequireDualStack" {
+            let detail = "this cluster is not configured for dual-stack services";
+            wrong("spec.ipFamilyPolicy".to_owned(), &policy, detail);
+        }
+        for (at, family) in families
+            .iter()
+            .enumerate()
+            .filter(|(_, family)| *family != "IPv4")
+        {
+            wrong(
+                format!("spec.ipFamilies[{at}]"),
+                family,
+                "not configured on this cluster",
+            );
+        }
+    }
+    if !causes.is_empty() {
+        return Err(ApiError::invalid(
+            "",
+            "Service",
+            text(service, "/metadata/name"),
+            &causes,
+        ));
+    }
     if families.is_empty() {
-        families.push("IPv4".into());
+        families.push("IPv4".to_owned());
     }
-    if families.len() < 2 && text(service, "/spec/ipFamilyPolicy") != "SingleStack" {
+    if bare && families.len() == 1 && policy != "SingleStack" {
         let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
-        families.push(other.into());
+        families.push(other.to_owned());
     }
     set(service, &["spec", "ipFamilies"], families);
+    Ok(())
 }
 
 /// A free address: random, out of the lower band that static addresses are taken from as long as there is room

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     admission, aggregation, custom,
     json::{self, list, number, set, text},
-    registry::{gates, label_keys, meta, resize},
+    registry::{data_sources, gates, label_keys, meta, resize},
 };
 
 /// A StatefulSet's field behind a gate that is closed (MaxUnavailableStatefulSet): dropped unless it was there before
@@ -124,6 +124,9 @@ pub fn before_create(kind: &KindInfo, object: &mut Value) {
         json::remove(object, &["status"]);
     }
     gates::drop_disabled(kind, object, None);
+    if kind.plural == "persistentvolumeclaims" && !custom::is(kind) {
+        data_sources::settle(&mut object["spec"], None);
+    }
 }
 
 /// A new object's initial state.
@@ -131,6 +134,7 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
     if custom::is(kind) {
         return;
     }
+    without_empty(kind, object);
     match kind.plural {
         "pods" => {
             json::remove(object, &["spec", "nodeSelectorTerms"]);
@@ -219,6 +223,27 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
         }
         _ if has_status(kind) => set(object, &["status"], json!({})),
         _ => {}
+    }
+}
+
+/// Lists that are always said: upstream's storage knows no empty ones, and tells of them as `null`.
+const NEVER_EMPTY: [(&str, &str, &str); 6] = [
+    ("", "limitranges", "/spec/limits"),
+    ("discovery.k8s.io", "endpointslices", "/endpoints"),
+    ("discovery.k8s.io", "endpointslices", "/ports"),
+    ("rbac.authorization.k8s.io", "clusterroles", "/rules"),
+    ("rbac.authorization.k8s.io", "roles", "/rules"),
+    ("storage.k8s.io", "csinodes", "/spec/drivers"),
+];
+
+fn without_empty(kind: &KindInfo, object: &mut Value) {
+    let own = |(group, plural, _): &&(&str, &str, &str)| (kind.group, kind.plural) == (*group, *plural);
+    for (_, _, list) in NEVER_EMPTY.iter().filter(own) {
+        if let Some(list) = object.pointer_mut(list)
+            && list.as_array().is_some_and(Vec::is_empty)
+        {
+            *list = Value::Null;
+        }
     }
 }
 
@@ -327,6 +352,9 @@ const METADATA_STAYS: [&str; 6] = [
 pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
     meta::keep_old(new, old);
     gates::drop_disabled(kind, new, Some(old));
+    if kind.plural == "persistentvolumeclaims" && subresource.is_empty() && !custom::is(kind) {
+        data_sources::settle(&mut new["spec"], Some(&old["spec"]));
+    }
     match subresource {
         "binding" => {}
         // pkg/registry/core/pod, dropNonEphemeralContainerUpdates.
@@ -413,6 +441,7 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
     if custom::is(kind) {
         return custom_generation(kind, subresource, new, old);
     }
+    without_empty(kind, new);
     if kind.plural == "serviceaccounts" {
         bare_secrets(new);
     }

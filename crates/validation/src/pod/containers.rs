@@ -38,10 +38,12 @@ pub(super) fn init(e: &mut Errors, spec: &Node<'_>, volumes: &Volumes<'_>) {
         .collect();
     for container in spec.get("initContainers").items() {
         common(e, &container, spec, volumes);
-        restart_policy(e, &container);
+        init_restart_policy(e, &container);
         let name = container.get("name");
-        if !names.insert(name.text()) {
+        if names.contains(name.text()) {
             e.duplicate_value(&name, &name.text().into());
+        } else if !name.is_empty() {
+            names.insert(name.text());
         }
         host_ports(e, std::slice::from_ref(&container));
         if container.get("restartPolicy").text() == "Always" {
@@ -155,15 +157,24 @@ fn mounts(e: &mut Errors, container: &Node<'_>, volumes: &Volumes<'_>) {
             e.required(&path, "");
         }
         if !points.insert(path.text()) {
-            e.invalid(&path, "must be unique");
+            e.invalid_text(&path, path.text(), "must be unique");
         }
-        for device in container.get("volumeDevices").items() {
-            if device.get("name").text() == name.text() {
-                e.invalid(&name, "must not already exist in volumeDevices");
-            }
-            if device.get("devicePath").text() == path.text() {
-                e.invalid(&path, "must not already exist as a path in volumeDevices");
-            }
+        let devices = container.get("volumeDevices").items();
+        if devices
+            .iter()
+            .any(|device| device.get("name").text() == name.text())
+        {
+            e.invalid_text(&name, name.text(), "must not already exist in volumeDevices");
+        }
+        if devices
+            .iter()
+            .any(|device| device.get("devicePath").text() == path.text())
+        {
+            e.invalid_text(
+                &path,
+                path.text(),
+                "must not already exist as a path in volumeDevices",
+            );
         }
         // Upstream names the list here, not the mount.
         let sub_path = mount.get("subPath").renamed(format!("{}.subPath", list.path()));
@@ -211,6 +222,7 @@ fn propagation(e: &mut Errors, container: &Node<'_>, mount: &Node<'_>, list: &No
 
 fn devices(e: &mut Errors, container: &Node<'_>, volumes: &Volumes<'_>) {
     let (mut names, mut paths) = (HashSet::new(), HashSet::new());
+    let mounts = container.get("volumeMounts").items();
     for device in container.get("volumeDevices").items() {
         let (name, path) = (device.get("name"), device.get("devicePath"));
         if name.is_empty() {
@@ -231,11 +243,32 @@ fn devices(e: &mut Errors, container: &Node<'_>, volumes: &Volumes<'_>) {
         }
         if path.is_empty() {
             e.required(&path, "");
-        } else if path.text().split('/').any(|part| part == "..") {
-            e.invalid(&path, "can not contain backsteps ('..')");
-        } else if !paths.insert(path.text()) {
-            e.invalid(&path, "must be unique");
         }
+        if paths.contains(path.text()) {
+            e.invalid_text(&path, path.text(), "must be unique");
+        }
+        if path.text().split('/').any(|part| part == "..") {
+            e.invalid(&path, "can not contain backsteps ('..')");
+        } else {
+            paths.insert(path.text());
+        }
+        for (node, field) in [(&name, "name"), (&path, "mountPath")] {
+            if mounts.iter().any(|mount| mount.get(field).text() == node.text()) {
+                let what = if field == "name" { "" } else { "as a path " };
+                let detail = format!("must not already exist {what}in volumeMounts");
+                e.invalid_text(node, node.text(), &detail);
+            }
+        }
+    }
+}
+
+/// Without a policy nobody looks at the rules (`validateInitContainerRestartPolicy`).
+fn init_restart_policy(e: &mut Errors, container: &Node<'_>) {
+    let policy = container.get("restartPolicy");
+    if policy.present() {
+        restart_policy(e, container);
+    } else if !container.get("restartPolicyRules").is_empty() {
+        e.required(&policy, "must specify restartPolicy when restart rules are used");
     }
 }
 
@@ -261,6 +294,9 @@ fn restart_policy(e: &mut Errors, container: &Node<'_>) {
             e.required(&codes, "must be specified");
         } else if !matches!(codes.get("operator").text(), "In" | "NotIn") {
             e.unsupported(&codes.get("operator"), &["In", "NotIn"]);
+        }
+        if codes.get("values").len() > 255 {
+            e.too_many(&codes.get("values"), 255);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Containers that are added to a running pod (validation.go, validateEphemeralContainers and ValidatePodEphemeralContainersUpdate).
 use std::collections::HashSet;
 
-use super::{annotations, containers, pod_spec, volumes};
+use super::{annotations, containers, pod_spec, volumes::Volumes};
 use crate::field::{Errors, Node, same};
 
 /// What a container that is only looked through must not have.
@@ -27,7 +27,6 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         &new.at(&["metadata", "annotations"]),
     );
     let (old, new) = (old.get("spec"), new.get("spec"));
-    all(e, &new);
     let list = new.get("ephemeralContainers");
     for before in old.get("ephemeralContainers").items() {
         let name = before.get("name").text();
@@ -46,9 +45,8 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
 }
 
-fn all(e: &mut Errors, spec: &Node<'_>) {
-    // What is wrong with the volumes themselves was said when the pod was made.
-    let known = volumes::volumes(&mut Errors::default(), &spec.get("volumes"));
+/// Those of a pod or template, although templates may not have any and new pods neither.
+pub(super) fn all(e: &mut Errors, spec: &Node<'_>, known: &Volumes<'_>) {
     let of = |list: &str| spec.get(list).items();
     let others: HashSet<String> = of("containers")
         .iter()
@@ -57,7 +55,7 @@ fn all(e: &mut Errors, spec: &Node<'_>) {
         .collect();
     let mut names = others.clone();
     for container in of("ephemeralContainers") {
-        containers::common(e, &container, spec, &known);
+        containers::common(e, &container, spec, known);
         super::trimmed_image(e, &container);
         let name = container.get("name");
         if !names.insert(name.text().to_owned()) {

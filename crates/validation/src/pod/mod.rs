@@ -27,7 +27,9 @@ use crate::{
 pub(crate) use ephemeral::update as update_ephemeral;
 pub(crate) use probes::port;
 pub(crate) use resize::update as update_resize;
-pub(crate) use resources::{container_resource_name, is_integer, may_overcommit, quantity, resource_name};
+pub(crate) use resources::{
+    container_resource_name, is_extended, is_integer, may_overcommit, overhead, resource_name,
+};
 pub(crate) use scheduling::{node_selector, taints, tolerations};
 pub(crate) use update::{update, update_status};
 pub(crate) use volumes::{descending, host_path, nfs, no_backsteps};
@@ -60,7 +62,7 @@ fn all_containers<'a>(spec: &Node<'a>) -> Vec<Node<'a>> {
 pub(crate) fn pod_spec(e: &mut Errors, pod: &Node<'_>) {
     let spec = pod.get("spec");
     annotations::annotations(e, &pod.at(&["metadata", "annotations"]), &spec);
-    spec_rules(e, &spec, true);
+    spec_rules(e, &spec, Some(pod.at(&["metadata", "name"]).text()));
     if spec.get("serviceAccountName").is_empty() {
         for volume in spec.get("volumes").items() {
             for source in volume.at(&["projected", "sources"]).items() {
@@ -90,7 +92,7 @@ pub(crate) fn template(e: &mut Errors, template: &Node<'_>) {
     let annotations = template_metadata(e, template);
     let spec = template.get("spec");
     annotations::annotations(e, &annotations, &spec);
-    spec_rules(e, &spec, false);
+    spec_rules(e, &spec, None);
     annotations::agree(e, &annotations, &spec);
     if !spec.get("ephemeralContainers").is_empty() {
         e.forbidden(
@@ -116,18 +118,19 @@ pub(crate) fn template_metadata<'a>(e: &mut Errors, template: &Node<'a>) -> Node
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
-/// `is_pod` tells a pod from a template.
-fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
+/// `pod` is the name of a pod; templates have none.
+fn spec_rules(e: &mut Errors, spec: &Node<'_>, pod: Option<&str>) {
     let grace = spec.get("terminationGracePeriodSeconds");
     if !grace.present() {
         e.required(&grace, "");
     }
-    let volumes = volumes::volumes(e, &spec.get("volumes"));
+    let volumes = volumes::volumes(e, &spec.get("volumes"), pod);
     claims::of_pod(e, &spec.get("resourceClaims"));
     containers::regular(e, spec, &volumes);
     containers::init(e, spec, &volumes);
+    ephemeral::all(e, spec, &volumes);
     pod_resources::pod_resources(e, spec);
-    host_network(e, spec, is_pod);
+    host_network(e, spec, pod.is_some());
     e.one_of(&spec.get("restartPolicy"), &RESTART_POLICIES);
     e.one_of(&spec.get("dnsPolicy"), &DNS_POLICIES);
     meta::labels(e, &spec.get("nodeSelector"));
@@ -156,8 +159,11 @@ fn spec_rules(e: &mut Errors, spec: &Node<'_>, is_pod: bool) {
             e.complaints(&name, is_dns1123_subdomain(name.text()));
         }
     }
-    e.maybe_one_of(&spec.get("preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
-    resources::overhead(e, &spec.get("overhead"));
+    let preemption = spec.get("preemptionPolicy");
+    if preemption.present() {
+        e.one_of(&preemption, &["PreemptLowerPriority", "Never"]);
+    }
+    overhead(e, &spec.get("overhead"));
     windows::os(e, spec);
     env::file_volumes(e, spec);
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use kube_types::Quantity;
 
-use super::resources;
+use super::{claims, resources};
 use crate::field::{Errors, Node};
 
 type Amounts<'a> = BTreeMap<&'a str, Quantity>;
@@ -23,6 +23,7 @@ pub(super) fn pod_resources(e: &mut Errors, spec: &Node<'_>) {
         );
     }
     resources::pod_requirements(e, &own);
+    claims::of_container(e, &own.get("claims"), spec);
     for (name, sum) in aggregate(spec, "requests") {
         let request = own.get("requests").key(name);
         covers(e, &request, &sum, "requests");

@@ -3,7 +3,7 @@ use kube_types::pod_resources::qos_class;
 use serde_json::{Map, Value, json};
 
 use super::pod_spec;
-use crate::field::{Errors, Node, same};
+use crate::field::{Errors, Node, alike};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const ONLY: &str = "only cpu and memory resources are mutable";
@@ -70,7 +70,7 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
     containers(e, &was, &spec, &mut masked);
     init_containers(e, &was, &spec, &mut masked);
-    if e.count() == 0 && !same(&Value::Object(masked), was.value()) {
+    if e.count() == 0 && !alike(&Value::Object(masked), was.value()) {
         e.forbidden(&spec, ONLY);
     }
 }
@@ -103,7 +103,7 @@ fn own_resources(e: &mut Errors, was: &Node<'_>, spec: &Node<'_>, masked: &mut M
     }
     if now.present() {
         let own = masked_resources(&now, &before, now.value().clone());
-        if !same(&own, before.value()) {
+        if !alike(&own, before.value()) {
             e.forbidden(spec, "only cpu and memory resources are mutable at pod-level");
         }
         masked.insert("resources".to_owned(), own);
@@ -136,7 +136,7 @@ fn containers(e: &mut Errors, was: &Node<'_>, spec: &Node<'_>, masked: &mut Map<
     let all: Vec<Value> = pairs
         .map(|(before, now)| {
             let masked = masked_container(&now, before);
-            if !same(&masked, before.value()) {
+            if !alike(&masked, before.value()) {
                 e.forbidden(spec, ONLY);
             }
             masked
@@ -150,11 +150,11 @@ fn init_containers(e: &mut Errors, was: &Node<'_>, spec: &Node<'_>, masked: &mut
     let pairs = was.get("initContainers").items();
     for (before, now) in pairs.iter().zip(spec.get("initContainers").items()) {
         let container = masked_container(&now, before);
-        if !same(&container, before.value()) {
+        if !alike(&container, before.value()) {
             let detail = "only cpu and memory resources for init or sidecar containers are mutable";
             e.forbidden(&now, detail);
         }
-        if now.get("restartPolicy").text() != "Always" && !same(now.value(), before.value()) {
+        if now.get("restartPolicy").text() != "Always" && !alike(now.value(), before.value()) {
             for policy in now.get("resizePolicy").items() {
                 if policy.get("restartPolicy").text() == "RestartContainer" {
                     let detail = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";

@@ -39,7 +39,7 @@ pub(crate) fn may_overcommit(name: &str) -> bool {
 }
 
 /// A resource of somebody else's domain.
-fn is_extended(name: &str) -> bool {
+pub(crate) fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && is_qualified_name(&format!("requests.{name}")).is_empty()
@@ -85,7 +85,7 @@ pub(crate) fn container_resource_name(e: &mut Errors, at: &Node<'_>, name: &str)
 }
 
 /// An amount of a resource.
-pub(crate) fn quantity(e: &mut Errors, at: &Node<'_>, name: &str) {
+fn quantity(e: &mut Errors, at: &Node<'_>, name: &str) {
     let Some(quantity) = at.quantity() else { return };
     if quantity.sign() < 0 {
         e.invalid_text(at, &quantity.to_string(), "must be greater than or equal to 0");
@@ -123,7 +123,7 @@ pub(super) fn pod_requirements(e: &mut Errors, resources: &Node<'_>) {
 }
 
 /// What a runtime class adds: upstream takes it for limits, and says so in paths.
-pub(super) fn overhead(e: &mut Errors, overhead: &Node<'_>) {
+pub(crate) fn overhead(e: &mut Errors, overhead: &Node<'_>) {
     if overhead.present() {
         let limits = json!({"limits": overhead.value()});
         both(e, &overhead.holding(&limits), container_resource_name);
@@ -227,21 +227,24 @@ pub(super) fn field_ref(e: &mut Errors, reference: &Node<'_>, volume: bool) {
         "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
     ];
     let (allowed, what): (&[&str], _) = match resource.text() {
-        "limits.cpu" | "requests.cpu" => (&["1m", "1"], "1m and 1 are supported with the cpu resource"),
-        "limits.memory" | "requests.memory" => (
-            &sizes,
-            "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource",
-        ),
-        _ => (
-            &sizes,
-            "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the local ephemeral storage resource",
-        ),
+        "limits.cpu" | "requests.cpu" => (&["1m", "1"], "cpu"),
+        "limits.memory" | "requests.memory" => (&sizes, "memory"),
+        "limits.ephemeral-storage" | "requests.ephemeral-storage" => (&sizes, "local ephemeral storage"),
+        huge if huge.starts_with("limits.hugepages-") || huge.starts_with("requests.hugepages-") => {
+            (&sizes, "hugepages")
+        }
+        _ => return,
     };
     if !allowed.contains(&value.as_str()) {
+        let numbers = if what == "cpu" {
+            "1m and 1".to_owned()
+        } else {
+            sizes.join(", ")
+        };
         e.invalid_value(
             &divisor,
             &Value::from(resource.text()),
-            &format!("only divisor's values {what}"),
+            &format!("only divisor's values {numbers} are supported with the {what} resource"),
         );
     }
 }

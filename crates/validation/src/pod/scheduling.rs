@@ -1,7 +1,7 @@
 //! What the scheduler reads: tolerations, affinity, spread constraints, gates.
 use std::collections::HashMap;
 
-use kube_types::{is_label_value, is_qualified_name};
+use kube_types::{is_dns1123_subdomain, is_label_value, is_qualified_name};
 use serde_json::Value;
 
 use super::label_keys::label_keys;
@@ -168,6 +168,10 @@ fn node_term(e: &mut Errors, term: &Node<'_>, check_values: bool) {
         }
         if key.text() != "metadata.name" {
             e.invalid_text(&key, key.text(), "not a valid field selector key");
+            continue;
+        }
+        for value in values.items() {
+            e.complaints(&value, is_dns1123_subdomain(value.text()));
         }
     }
 }

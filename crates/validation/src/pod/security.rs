@@ -100,8 +100,9 @@ pub(super) fn container(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
     seccomp(e, &context.get("seccompProfile"));
     if context.get("allowPrivilegeEscalation").value() == false {
         if context.get("privileged").is_true() {
-            e.invalid(
+            e.invalid_raw(
                 context,
+                &shown("SecurityContext", context),
                 "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
             );
         }
@@ -109,12 +110,17 @@ pub(super) fn container(e: &mut Errors, context: &Node<'_>, spec: &Node<'_>) {
             if capability.text() == "CAP_SYS_ADMIN" {
                 let detail =
                     "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-                e.invalid(context, detail);
+                e.invalid_raw(context, &shown("SecurityContext", context), detail);
             }
         }
     }
     windows::options(e, &context.get("windowsOptions"));
     app_armor(e, &context.get("appArmorProfile"));
+}
+
+/// A struct of core's as messages show it.
+fn shown(name: &str, node: &Node<'_>) -> String {
+    schema::internal_compact(&format!("io.k8s.api.core.v1.{name}"), node.value()).unwrap_or_default()
 }
 
 fn seccomp(e: &mut Errors, profile: &Node<'_>) {
@@ -134,9 +140,9 @@ fn seccomp(e: &mut Errors, profile: &Node<'_>) {
             e.required(&local, "must be set when seccomp type is Localhost");
         }
     } else if local.present() {
-        e.invalid_value(
+        e.invalid_raw(
             &local,
-            profile.value(),
+            &shown("SeccompProfile", profile),
             "can only be set when seccomp type is Localhost",
         );
     }

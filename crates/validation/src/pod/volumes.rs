@@ -1,12 +1,13 @@
 //! Volumes.
 use std::collections::{HashMap, HashSet};
 
-use kube_types::is_dns1123_label;
+use kube_types::{is_dns1123_label, is_dns1123_subdomain};
 
 use super::{env, resources};
 use crate::{
+    csi::driver_name,
     field::{Errors, Node},
-    storage, volume_plugins,
+    meta, storage, volume_plugins,
 };
 
 /// The pod's sound volumes by name.
@@ -65,11 +66,19 @@ const SOURCES: [&str; 30] = [
     "image",
 ];
 
-pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>) -> Volumes<'a> {
+/// `pod` is the name of a pod; templates have none.
+pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>, pod: Option<&str>) -> Volumes<'a> {
     let mut sound = Volumes::new();
+    let of_pod = pod.filter(|name| !name.is_empty());
+    let made: HashSet<String> = list
+        .items()
+        .iter()
+        .filter(|volume| volume.get("ephemeral").present())
+        .filter_map(|volume| Some(format!("{}-{}", of_pod?, volume.get("name").text())))
+        .collect();
     for volume in list.items() {
         let before = e.count();
-        source(e, &volume);
+        source(e, &volume, pod);
         let name = volume.get("name");
         if name.is_empty() {
             e.required(&name, "");
@@ -79,14 +88,19 @@ pub(super) fn volumes<'a>(e: &mut Errors, list: &Node<'a>) -> Volumes<'a> {
         if sound.contains_key(name.text()) {
             e.duplicate(&name);
         }
+        let claim = volume.at(&["persistentVolumeClaim", "claimName"]);
         if e.count() == before {
             sound.insert(name.text(), volume);
+        }
+        if made.contains(claim.text()) {
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            e.invalid(&claim, detail);
         }
     }
     sound
 }
 
-fn source(e: &mut Errors, volume: &Node<'_>) {
+fn source(e: &mut Errors, volume: &Node<'_>, pod: Option<&str>) {
     let mut found = 0;
     for kind in SOURCES {
         let source = volume.get(kind);
@@ -120,16 +134,41 @@ fn source(e: &mut Errors, volume: &Node<'_>) {
                 }
             }
             "projected" => projected(e, &source),
-            "csi" if source.get("driver").is_empty() => e.required(&source.get("driver"), ""),
+            "csi" => {
+                driver_name(e, &source.get("driver"));
+                let secret = source.get("nodePublishSecretRef");
+                let name = secret.get("name");
+                if secret.present() && name.is_empty() {
+                    e.required(&name, "");
+                } else if secret.present() {
+                    // Upstream's path leaves out the reference.
+                    let shown = name.renamed(format!("{}.name", source.path()));
+                    e.complaints(&shown, is_dns1123_subdomain(name.text()));
+                }
+            }
             "ephemeral" => {
                 let template = source.get("volumeClaimTemplate");
                 if template.present() {
+                    meta::template(e, &template.get("metadata"));
                     storage::claim_spec(e, &template.get("spec"));
                 } else {
                     e.required(&template, "");
                 }
+                let name = volume.get("name");
+                if let Some(pod) = pod.filter(|pod| !pod.is_empty() && !name.is_empty()) {
+                    let claim = format!("{pod}-{}", name.text());
+                    for complaint in is_dns1123_subdomain(&claim) {
+                        e.invalid(&name, &format!("PVC name {claim:?}: {complaint}"));
+                    }
+                }
             }
-            "image" => e.maybe_one_of(&source.get("pullPolicy"), &["Always", "IfNotPresent", "Never"]),
+            "image" => {
+                let reference = source.get("reference");
+                if pod.is_some() && reference.is_empty() {
+                    e.required(&reference, "");
+                }
+                e.one_of(&source.get("pullPolicy"), &["Always", "IfNotPresent", "Never"]);
+            }
             _ => volume_plugins::check(e, kind, &source),
         }
     }

@@ -1,8 +1,10 @@
 //! What is accepted and still wrong: the texts of upstream's Warning headers (`pkg/api/*/warnings.go`, the strategies'
 //! `WarningsOnCreate` and `WarningsOnUpdate`, and the deprecation of whole APIs).
 
+mod formats;
 mod ports;
 mod template;
+mod tls;
 mod volumes;
 
 use kube_types::is_dns1123_label;
@@ -46,7 +48,14 @@ pub fn warnings(definition: &str, old: Option<&Value>, new: &Value) -> Vec<Strin
                 found.extend(template::warnings(&spec.get("template")));
             }
             for claim in spec.get("volumeClaimTemplates").items() {
-                found.extend(claim_spec(&claim.get("spec")));
+                // Upstream's paths have a slip each.
+                let path = claim.path();
+                let shown = if old.is_some() {
+                    format!("{path}.Spec")
+                } else {
+                    path.to_owned()
+                };
+                found.extend(claim_spec(&claim.get("spec").renamed(shown)));
             }
             if spec.get("revisionHistoryLimit").int().is_some_and(|n| n < 0) {
                 found.push(
@@ -104,6 +113,32 @@ pub fn warnings(definition: &str, old: Option<&Value>, new: &Value) -> Vec<Strin
             }
         }
         "ResourceQuota" if old.is_none() => found.extend(quota(&spec)),
+        "Secret" if object.get("type").text() == "kubernetes.io/tls" => {
+            found.extend(tls::warning(&object.get("data")));
+        }
+        "CustomResourceDefinition" => found.extend(formats::warnings(old, new)),
+        "Node" if !spec.get("externalID").is_empty() => {
+            found.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        "CSIDriver" => {
+            let tokens = spec.get("tokenRequests");
+            let new = old.is_none_or(|old| old["spec"]["tokenRequests"] != *tokens.value());
+            if new && !tokens.is_empty() && !spec.get("serviceAccountTokenInSecrets").present() {
+                found.push(
+                    "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of \
+                     tokens in volume attributes"
+                        .to_owned(),
+                );
+            }
+        }
+        "ResourceSlice" => {
+            let driver = spec.get("driver").text();
+            if driver != driver.to_lowercase() {
+                found.push(format!(
+                    "spec.driver: driver names should be lowercase; {driver:?} contains uppercase characters"
+                ));
+            }
+        }
         _ => {}
     }
     found

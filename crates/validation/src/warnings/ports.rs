@@ -8,6 +8,16 @@ pub(super) fn warnings(containers: &[Node<'_>], found: &mut Vec<String>) {
     let mut same: HashMap<(i64, &str), Vec<&Node<'_>>> = HashMap::new();
     for port in &ports {
         let number = port.get("containerPort").int().unwrap_or(0);
+        let (host, address) = (port.get("hostPort").int().unwrap_or(0), port.get("hostIP"));
+        if !address.is_empty() && host == 0 {
+            found.push(format!(
+                "{}: hostIP set without hostPort: {{Name:{} HostPort:{host} ContainerPort:{number} Protocol:{} HostIP:{}}}",
+                port.path(),
+                port.get("name").text(),
+                port.get("protocol").text(),
+                address.text()
+            ));
+        }
         let others = same.entry((number, port.get("protocol").text())).or_default();
         for other in others.iter() {
             if let Some(how) = overlap(port, other) {

@@ -1,6 +1,8 @@
 //! A pod, or the template of pods (`pkg/api/pod/warnings.go`).
 use std::collections::HashSet;
 
+use kube_types::is_label_value;
+
 use super::{fraction, ports, volumes};
 use crate::field::Node;
 
@@ -140,11 +142,23 @@ fn labels_of_nodes(spec: &Node<'_>, found: &mut Vec<String>) {
     let preferred = affinity
         .get("preferredDuringSchedulingIgnoredDuringExecution")
         .items();
-    let preferred = preferred.iter().map(|term| term.get("preference"));
-    for term in required.items().into_iter().chain(preferred) {
-        for key in term.get("matchExpressions").items().iter().map(|e| e.get("key")) {
+    let preferred = preferred.iter().map(|term| (term.get("preference"), true));
+    let required = required.items().into_iter().map(|term| (term, false));
+    for (term, lenient) in required.chain(preferred) {
+        for expression in term.get("matchExpressions").items() {
+            let (key, values) = (expression.get("key"), expression.get("values"));
             if let Some(message) = old(key.text()) {
                 found.push(format!("{}: {} is {message}", key.path(), key.text()));
+            }
+            // What is required is refused instead.
+            for value in values.items().iter().filter(|_| lenient) {
+                for complaint in is_label_value(value.text()) {
+                    found.push(format!(
+                        "{}: {} is invalid, {complaint}",
+                        value.path(),
+                        value.text()
+                    ));
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use schema::KindInfo;
 use serde_json::Value;
 use validation::Cause;
 
-use super::{GROUP, cel, mutations, policy::Environments};
+use super::{GROUP, cel, devices, mutations, policy::Environments};
 use crate::json::{list, text};
 
 /// `maxAuditAnnotations` and `maxAuditAnnotationValueExpressionLength`.
@@ -16,6 +16,10 @@ const LONGEST_ANNOTATION: usize = 5 * 1024;
 /// Everything wrong with the expressions of a configuration; those that it had before are not looked at again.
 pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
+    if kind.group == "resource.k8s.io" && (old.is_none() || kind.kind != "ResourceClaim") {
+        // Claims cannot change; nor can templates, but they are looked at all the same.
+        return devices::causes(kind.kind, new);
+    }
     if kind.group != GROUP {
         return causes;
     }

@@ -15,6 +15,7 @@ use crate::{api::Api, status::Result};
 mod asked;
 mod cel;
 mod check;
+mod devices;
 mod door;
 mod matching;
 mod mutations;
@@ -27,6 +28,7 @@ mod webhooks;
 
 pub use asked::Asked;
 pub use check::causes;
+pub use devices::administration;
 pub use door::{deletion, subresource};
 pub use typecheck::run as check_types;
 
