@@ -4,7 +4,8 @@ use std::{
     time::Duration,
 };
 
-use engine_store::Store;
+use engine_store::{Store, Worn};
+use tokio::sync::oneshot;
 
 use crate::api::Api;
 
@@ -14,12 +15,11 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Gives memory back as long as the API server lives.
 pub async fn run(api: Weak<Api>) {
     // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
-    let (turns, waiting) = mpsc::channel::<Store>();
+    let (turns, waiting) = mpsc::channel::<(Store, oneshot::Sender<Vec<Worn>>)>();
     let rest = move || {
-        for store in waiting {
-            if store.rest() > 0 {
-                trim();
-            }
+        for (store, done) in waiting {
+            // Whoever asked may be gone.
+            let _ = done.send(store.rest());
         }
     };
     // It ends with the sender.
@@ -33,9 +33,22 @@ pub async fn run(api: Weak<Api>) {
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(api) = api.upgrade() else { return };
-        if turns.send(api.store.clone()).is_err() {
+        let (done, worn) = oneshot::channel();
+        let sent = turns.send((api.store.clone(), done));
+        drop(api);
+        let (Ok(()), Ok(worn)) = (sent, worn.await) else {
             tracing::warn!("the store's memory is not given back any more");
             return;
+        };
+        if worn.is_empty() {
+            continue;
+        }
+        let dropped = tokio::task::spawn_blocking(move || {
+            drop(worn);
+            trim();
+        });
+        if let Err(error) = dropped.await {
+            tracing::warn!(%error, "memory is not given back");
         }
     }
 }

@@ -29,7 +29,7 @@ mod tests;
 
 pub use config::Config;
 pub use error::{Gone, OpenError, WriteError};
-pub use object::{Event, EventKind, Stored};
+pub use object::{Event, EventKind, Stored, Worn};
 pub use recover::{Recovery, TornTail};
 pub use store::{Precondition, Snapshot, Store};
 pub use watch::Watch;

@@ -19,6 +19,14 @@ pub struct Stored {
     forms: Mutex<Forms>,
 }
 
+/// What [`crate::Store::rest`] has given up of one object. To be dropped by another thread than the one that calls it: small pieces that a
+/// thread frees are the first that it gets again (glibc's `tcache`), and the next texts would lie among the pieces of others after all.
+#[derive(Debug)]
+pub struct Worn {
+    _tree: Arc<Value>,
+    _text: Option<Bytes>,
+}
+
 /// At least one of the first three is there.
 #[derive(Debug, Default)]
 struct Forms {
@@ -101,22 +109,27 @@ impl Stored {
         }
     }
 
-    /// Keep the text only, unless somebody has asked for the tree since the last time. Whether there was a tree to give up.
+    /// Keep the text only, unless somebody has asked for the tree since the last time. What was given up, if anything was.
     ///
     /// The text is copied the first time: allocators keep what one thread allocates together, so texts that stay for long lie close to each
     /// other if one thread does this, instead of each holding a page that is otherwise empty.
-    pub(crate) fn rest(&self) -> bool {
+    pub(crate) fn rest(&self) -> Option<Worn> {
         let mut forms = self.forms();
-        let resting = !std::mem::take(&mut forms.wanted) && forms.tree.is_some();
-        if resting {
-            if !forms.settled {
-                let text = Bytes::copy_from_slice(forms.json(self.revision));
-                forms.json = Some(text);
-                forms.settled = true;
-            }
-            forms.tree = None;
+        if std::mem::take(&mut forms.wanted) {
+            return None;
         }
-        resting
+        forms.tree.as_ref()?;
+        let mut moved = None;
+        if !forms.settled {
+            let text = Bytes::copy_from_slice(forms.json(self.revision));
+            moved = forms.json.replace(text);
+            forms.settled = true;
+        }
+        let tree = forms.tree.take()?;
+        Some(Worn {
+            _tree: tree,
+            _text: moved,
+        })
     }
 
     fn forms(&self) -> MutexGuard<'_, Forms> {
@@ -211,11 +224,11 @@ mod tests {
     fn a_tree_that_nobody_asks_for_goes_and_comes_back() {
         let stored = Stored::new("/a".into(), 7, json!({"data": {"n": 1}}), 0);
         let tree = Arc::downgrade(&stored.value());
-        assert!(!stored.rest());
+        assert!(stored.rest().is_none());
         assert!(tree.upgrade().is_some(), "somebody has just asked for it");
-        assert!(stored.rest());
+        assert!(stored.rest().is_some());
         assert!(tree.upgrade().is_none());
-        assert!(!stored.rest());
+        assert!(stored.rest().is_none());
         let seen = Arc::downgrade(&stored.look());
         assert!(seen.upgrade().is_none(), "nobody keeps what was looked at");
         let text = r#"{"data":{"n":1},"metadata":{"resourceVersion":"7"}}"#;
@@ -232,7 +245,7 @@ mod tests {
         for rested in [false, true] {
             if rested {
                 last.rest();
-                assert!(last.rest());
+                assert!(last.rest().is_some());
             }
             let asked = [
                 |s: &Stored| s.json().to_vec(),
@@ -241,7 +254,10 @@ mod tests {
             ];
             for ask in asked {
                 let deleted = Stored::deleted(last.clone(), 9);
-                assert!(!deleted.rest(), "there is no tree that nobody has asked for");
+                assert!(
+                    deleted.rest().is_none(),
+                    "there is no tree that nobody has asked for"
+                );
                 assert_eq!(ask(&deleted), text.as_bytes());
                 deleted.rest();
                 deleted.rest();

@@ -17,7 +17,7 @@ use crate::{
     disk::Disk,
     error::{Gone, OpenError, WriteError},
     memory::Memory,
-    object::{Event, Stored, to_json},
+    object::{Event, Stored, Worn, to_json},
     recover::{self, Recovery},
     watch::{Backlog, Watch, Watchers},
     writer::{Change, Request, Writer},
@@ -126,11 +126,11 @@ impl Store {
 
     /// Give memory back: of every version whose tree nobody has asked for since the last call, only the JSON text is kept (see
     /// [`Stored`]). To be called now and then, always by the same thread, in whose part of the allocator's memory the texts then lie together;
-    /// it serialises what has no text yet, so not by one that must answer. Returns how many trees were given up.
-    pub fn rest(&self) -> usize {
+    /// it serialises what has no text yet, so not by one that must answer. What was given up is for another thread to drop.
+    pub fn rest(&self) -> Vec<Worn> {
         // The lock is not held meanwhile.
         let versions: Vec<_> = self.shared.read().versions().cloned().collect();
-        versions.iter().filter(|version| version.rest()).count()
+        versions.iter().filter_map(|version| version.rest()).collect()
     }
 
     /// Whether at least so many keys start with `prefix`; no more of them are looked at.
