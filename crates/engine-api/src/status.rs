@@ -18,7 +18,7 @@ pub struct ApiError {
     /// A reason that somebody else made up, instead.
     pub own_reason: String,
     /// A token with which a list goes on all the same.
-    pub next: String,
+    pub next: Box<str>,
 }
 
 /// Result of serving a request.
@@ -52,7 +52,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             own_reason: String::new(),
-            next: String::new(),
+            next: Box::default(),
         }
     }
 
@@ -244,7 +244,7 @@ impl ApiError {
             "message": self.message, "code": self.code,
         });
         if !self.next.is_empty() {
-            body["metadata"]["continue"] = self.next.as_str().into();
+            body["metadata"]["continue"] = Value::from(&*self.next);
         }
         let reason = if self.own_reason.is_empty() {
             self.reason

@@ -120,7 +120,7 @@ fn printable(c: char) -> bool {
 /// A string as it is, or quoted where it would be read as something else. With a depth, it may go on in lines of that depth.
 fn scalar(out: &mut String, text: &str, fold: Option<usize>) {
     match style(text) {
-        None => folded(out, text, fold, false, |out, c| out.push(c)),
+        None => folded(out, text, fold, false, String::push),
         Some('\'') => {
             out.push('\'');
             folded(out, text, fold, true, |out, c| match c {

@@ -72,7 +72,8 @@ impl Api {
                     revision: None,
                     start: start.clone(),
                 }
-                .encode(),
+                .encode()
+                .into(),
                 ..ApiError::expired(INCONSISTENT)
             })?,
             Some(_) => self.store.list(&prefix),
