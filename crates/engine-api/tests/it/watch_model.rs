@@ -207,11 +207,24 @@ impl World {
     /// A write, which may well be refused, and what there is after it.
     async fn write(&mut self, verb: &str, namespace: &str, name: &str, body: &Value) {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        send(&self.server.admin, verb, path.trim_end_matches('/'), body).await;
+        let (code, answer) = send(&self.server.admin, verb, path.trim_end_matches('/'), body).await;
+        if verb == "DELETE" && code == 200 {
+            self.marked(&answer);
+        }
         let all = self.server.get("/api/v1/pods").await;
         let items = all["items"].as_array().expect("items");
         self.past
             .insert(revision(&all), items.iter().map(|o| (key(o), typed(o))).collect());
+    }
+
+    /// A pod is marked before it goes: what the deletion says of it was there one revision earlier.
+    fn marked(&mut self, deletion: &Value) {
+        let before = revision(deletion) - 1;
+        let mut marked = typed(deletion);
+        marked["metadata"]["resourceVersion"] = before.to_string().into();
+        let mut view = self.at(before).clone();
+        view.insert(key(&marked), marked);
+        self.past.insert(before, view);
     }
 
     /// The state at a revision: that of the last write to pods before it.
