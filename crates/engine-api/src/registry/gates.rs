@@ -44,10 +44,10 @@ fn pod_spec(kind: &KindInfo) -> Option<&'static str> {
 
 /// Takes them away.
 pub fn drop_disabled(kind: &KindInfo, new: &mut Value, old: Option<&Value>) {
+    const TOPOLOGY: &str = "deprecatedTopology";
     if (kind.group, kind.plural) == ("resource.k8s.io", "resourceslices") {
         return of_slice(new, old);
     }
-    const TOPOLOGY: &str = "deprecatedTopology";
     let has = |old: &Value| {
         json::list(old, "/endpoints")
             .iter()

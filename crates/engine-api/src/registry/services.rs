@@ -240,7 +240,7 @@ fn families(service: &mut Value) -> Result<()> {
     let bare = text(service, "/spec/clusterIP") == "None"
         && service["spec"]["selector"]
             .as_object()
-            .is_none_or(|labels| labels.is_empty());
+            .is_none_or(serde_json::Map::is_empty);
     if text(service, "/spec/ipFamilyPolicy").is_empty() {
         let policy = if bare { "RequireDualStack" } else { "SingleStack" };
         set(service, &["spec", "ipFamilyPolicy"], policy);

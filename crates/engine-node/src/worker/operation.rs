@@ -54,13 +54,12 @@ mod tests {
     #[tokio::test]
     async fn an_operation_that_panics_is_one_that_failed() {
         let network = |why| Done::Network(Err(why));
-        let none: Option<u8> = None;
-        let panics = async move { Done::Stopped(none.expect("nothing is there").into()) };
+        let panics = std::future::ready(()).map(|()| -> Done { panic!("nothing is there") });
         let Done::Network(Err(why)) = guarded(panics, network, Duration::ZERO).await else {
             panic!("it is heard of as told");
         };
         assert_eq!(why, "internal error: nothing is there");
-        let panics = async move { panic!("{} of 2", none.unwrap_or(1)) };
+        let panics = std::future::ready(1).map(|one| -> Done { panic!("{one} of 2") });
         let Done::Network(Err(why)) = guarded(panics, network, Duration::ZERO).await else {
             panic!("it is heard of as told");
         };
