@@ -326,9 +326,15 @@ async fn a_run_beyond_the_limit_goes_without_a_word() {
     assert_ne!(over["status"]["lastScheduleTime"], "2020-01-01T00:00:00Z");
     cluster.list_becomes("batch/v1/Job", <[Value]>::is_empty).await;
     let events = cluster.events("c").await;
+    let created = events
+        .iter()
+        .find_map(|e| e.strip_prefix("Normal SuccessfulCreate Created job "));
+    // It is told after the Job has gone.
+    let deleted = format!("Normal SuccessfulDelete Deleted job {}", created.unwrap());
+    cluster.event_comes("c", &deleted).await;
+    let events = cluster.events("c").await;
     assert!(
-        events.iter().any(|e| e.starts_with("Normal SuccessfulDelete"))
-            && !events.iter().any(|e| e.contains("SawCompletedJob")),
+        !events.iter().any(|e| e.contains("SawCompletedJob")),
         "{events:#?}"
     );
 }
