@@ -1,17 +1,15 @@
 //! Flow schemas say whether the priority level that they name is there (apiserver `util/flowcontrol/apf_controller.go`
 //! presyncFlowSchemaStatus). Requests are not queued by them.
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
-use engine_store::{Precondition, Stored, WriteError};
 use futures::StreamExt as _;
 use schema::KindInfo;
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    custom,
     json::{list, text},
-    keys, time,
+    keys, said, time,
 };
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
@@ -35,7 +33,12 @@ pub async fn run(api: Weak<Api>) {
         loop {
             let Some(api) = api.upgrade() else { return };
             for schema in api.store.list(&prefixes[0]).items {
-                settle(&api, schemas, levels, &schema).await;
+                said::settle(&api, schemas, &schema.key, |schema| {
+                    let level = text(schema, "/spec/priorityLevelConfiguration/name");
+                    let there = api.store.get(&keys::key(levels, "", level)).is_some();
+                    with_condition(schemas, schema, there)
+                })
+                .await;
             }
             drop(api);
             match changes.next().await {
@@ -44,28 +47,6 @@ pub async fn run(api: Weak<Api>) {
                 Some(Err(_)) => break,
                 None => return,
             }
-        }
-    }
-}
-
-async fn settle(api: &Arc<Api>, kind: &'static KindInfo, levels: &KindInfo, seen: &Stored) {
-    loop {
-        let Some(stored) = api.store.get(&seen.key) else {
-            return;
-        };
-        let old = stored.value();
-        let level = text(&old, "/spec/priorityLevelConfiguration/name");
-        let there = api.store.get(&keys::key(levels, "", level)).is_some();
-        let Some(new) = with_condition(kind, &old, there) else {
-            return;
-        };
-        match api
-            .write(kind, &stored.key, new, Precondition::Revision(stored.revision))
-            .await
-        {
-            Err(WriteError::Conflict { .. }) => {}
-            Err(error) => return tracing::debug!(%error, key = %stored.key, "a flow schema has no condition"),
-            Ok(_) => return,
         }
     }
 }
@@ -89,18 +70,7 @@ fn with_condition(kind: &KindInfo, schema: &Value, there: bool) -> Option<Value>
         return None;
     }
     let condition = json!({"type": "Dangling", "status": status, "reason": reason, "message": message, "lastTransitionTime": time::now()});
-    let applied = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": schema["metadata"]["name"]},
-        "status": {"conditions": [condition]}});
-    let manager = ::patch::Manager {
-        name: WRITER,
-        api_version: &kind.api_version(),
-        subresource: "status",
-        time: &time::now(),
-    };
-    custom::with_typing(kind, |typing| {
-        ::patch::apply(typing, Some(schema), &applied, &manager, true)
-    })
-    .ok()
+    said::applied(kind, schema, WRITER, &json!({"conditions": [condition]}))
 }
 
 #[cfg(test)]

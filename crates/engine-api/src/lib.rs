@@ -38,6 +38,7 @@ mod registry;
 mod resource_metrics;
 mod reviews;
 mod route;
+mod said;
 mod selector;
 mod server;
 mod status;

@@ -1,8 +1,8 @@
 //! What the types of resources say of the expressions of ValidatingAdmissionPolicies: warnings in their status (apiserver
 //! `admission/plugin/policy/validating/typechecking.go`, `pkg/controller/validatingadmissionpolicystatus`).
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
-use engine_store::{Precondition, Stored, WriteError};
+use engine_store::Stored;
 use expressions::{Environment, Type, display};
 use schema::{KindInfo, Scalar, Shape};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     custom,
     json::{list, number, strings, text},
-    keys, time,
+    keys, said,
 };
 
 const WRITER: &str = "validatingadmissionpolicy-status";
@@ -48,47 +48,20 @@ pub async fn run(api: Weak<Api>) {
 
 async fn settle(api: &Weak<Api>, kind: &'static KindInfo, seen: &Stored) {
     let Some(api) = api.upgrade() else { return };
-    loop {
-        let Some(stored) = api.store.get(&seen.key) else {
-            return;
-        };
-        let policy = stored.value();
-        let generation = number(&policy, "/metadata/generation").unwrap_or_default();
-        if generation <= number(&policy, "/status/observedGeneration").unwrap_or_default() {
-            return;
+    said::settle(&api, kind, &seen.key, |policy| {
+        let generation = number(policy, "/metadata/generation").unwrap_or_default();
+        if generation <= number(policy, "/status/observedGeneration").unwrap_or_default() {
+            return None;
         }
-        let Some(new) = with_status(&api, kind, &policy, generation) else {
-            return;
-        };
-        match api
-            .write(kind, &stored.key, new, Precondition::Revision(stored.revision))
-            .await
-        {
-            Err(WriteError::Conflict { .. }) => {}
-            Err(error) => return tracing::debug!(%error, key = %stored.key, "a policy has no status"),
-            Ok(_) => return,
+        let mut checking = json!({});
+        let warnings = warnings(&api, &policy["spec"]);
+        if !warnings.is_empty() {
+            checking["expressionWarnings"] = warnings.into();
         }
-    }
-}
-
-fn with_status(api: &Arc<Api>, kind: &KindInfo, policy: &Value, generation: i64) -> Option<Value> {
-    let warnings = warnings(api, &policy["spec"]);
-    let mut checking = json!({});
-    if !warnings.is_empty() {
-        checking["expressionWarnings"] = warnings.into();
-    }
-    let applied = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": policy["metadata"]["name"]},
-        "status": {"observedGeneration": generation, "typeChecking": checking}});
-    let manager = ::patch::Manager {
-        name: WRITER,
-        api_version: &kind.api_version(),
-        subresource: "status",
-        time: &time::now(),
-    };
-    custom::with_typing(kind, |typing| {
-        ::patch::apply(typing, Some(policy), &applied, &manager, true)
+        let status = json!({"observedGeneration": generation, "typeChecking": checking});
+        said::applied(kind, policy, WRITER, &status)
     })
-    .ok()
+    .await;
 }
 
 /// What is wrong with the expressions of a policy, by the types of what it is asked about.

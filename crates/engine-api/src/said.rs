@@ -1,0 +1,46 @@
+//! What parts of the API server say in the status of objects.
+use std::sync::Arc;
+
+use engine_store::{Precondition, WriteError};
+use schema::KindInfo;
+use serde_json::{Value, json};
+
+use crate::{api::Api, custom, time};
+
+/// Writes what `say` makes of an object, again if somebody else has written it meanwhile; `None` is nothing to say.
+pub async fn settle(
+    api: &Arc<Api>,
+    kind: &'static KindInfo,
+    key: &str,
+    say: impl Fn(&Value) -> Option<Value>,
+) {
+    while let Some(stored) = api.store.get(key) {
+        let Some(new) = say(&stored.value()) else {
+            return;
+        };
+        match api
+            .write(kind, &stored.key, new, Precondition::Revision(stored.revision))
+            .await
+        {
+            Err(WriteError::Conflict { .. }) => {}
+            Err(error) => return tracing::debug!(%error, key, "an object does not get its status"),
+            Ok(_) => return,
+        }
+    }
+}
+
+/// The object with this status, applied by `writer`.
+pub fn applied(kind: &KindInfo, object: &Value, writer: &str, status: &Value) -> Option<Value> {
+    let applied = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": object["metadata"]["name"]},
+        "status": status});
+    let manager = ::patch::Manager {
+        name: writer,
+        api_version: &kind.api_version(),
+        subresource: "status",
+        time: &time::now(),
+    };
+    custom::with_typing(kind, |typing| {
+        ::patch::apply(typing, Some(object), &applied, &manager, true)
+    })
+    .ok()
+}
