@@ -169,7 +169,7 @@ impl Estimator<'_> {
 
     fn element(&self, range: &Known, last: &str) -> Known {
         let mut path = range.path.clone();
-        if path.is_empty() {
+        if path.is_empty() && range.entry.is_some() {
             return Known {
                 size: range.entry,
                 ..Known::default()
@@ -293,7 +293,6 @@ impl Estimator<'_> {
                     size(0)
                 };
                 known.size = Some(grown);
-                known.entry = Some(size(0));
                 cost::traversal(times(size(0), 2))
             }
             "join" => {
@@ -311,11 +310,12 @@ impl Estimator<'_> {
             | "url"
             | "strings.quote"
             | "jsonpatch.escapeKey"
-            | "string"
             | "bytes" => {
                 known.size = Some(size(0));
                 cost::traversal(size(0)).max(1)
             }
+            // How long the text of a value is, is not known.
+            "string" => 1,
             "isURL" | "ip" | "isIP" | "cidr" | "isCIDR" | "quantity" | "isQuantity" | "semver"
             | "isSemver" | "format" => {
                 known.size = (function != "format").then_some(1);

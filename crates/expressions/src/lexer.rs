@@ -10,6 +10,8 @@ pub enum Token {
     Double(f64),
     String(String),
     Bytes(Vec<u8>),
+    /// A name in backquotes.
+    Escaped(String),
     /// An operator or a bracket.
     Mark(&'static str),
     End,
@@ -21,21 +23,47 @@ const MARKS: &[&str] = &[
     ".", ",", ":", "?",
 ];
 
-/// All tokens with their places; the last is the end.
-pub fn tokens(source: &str) -> Result<Vec<(Token, usize)>, Issue> {
+/// A token and where it begins and ends.
+#[derive(Debug, Clone)]
+pub struct Lexed {
+    pub token: Token,
+    pub at: usize,
+    pub end: usize,
+}
+
+/// All tokens; the last is the end. What is no token is told of in `issues` and left out, as ANTLR does.
+pub fn tokens(source: &str, issues: &mut Vec<Issue>) -> Vec<Lexed> {
     let mut lexer = Lexer { source, at: 0 };
     let mut all = Vec::new();
     loop {
         lexer.skip();
         let at = lexer.at;
-        let token = lexer.next()?;
-        let end = token == Token::End;
-        all.push((token, at));
-        if end {
-            return Ok(all);
+        match lexer.next() {
+            Ok(token) => {
+                let last = token == Token::End;
+                let end = lexer.at;
+                all.push(Lexed { token, at, end });
+                if last {
+                    return all;
+                }
+            }
+            Err(issue) => {
+                // A literal that cannot be is a token all the same.
+                if !issue.message.starts_with("Syntax error") {
+                    let (token, end) = (Token::Int(0), lexer.at);
+                    all.push(Lexed { token, at, end });
+                }
+                // There may be as many as characters.
+                if issues.len() <= MOST {
+                    issues.push(issue);
+                }
+            }
         }
     }
 }
+
+/// More are never shown.
+const MOST: usize = 100;
 
 struct Lexer<'s> {
     source: &'s str,
@@ -93,16 +121,45 @@ impl Lexer<'_> {
         if first.is_ascii_digit() || first == '.' && digit_follows {
             return self.number();
         }
-        match MARKS.iter().find(|mark| self.rest().starts_with(**mark)) {
-            Some(mark) => {
-                self.at += mark.len();
-                Ok(Token::Mark(mark))
-            }
-            None => Err(Self::issue(
-                self.at,
-                format!("Syntax error: token recognition error at: '{first}'"),
-            )),
+        if first == '`'
+            && let Some((name, _)) = self.rest()[1..].split_once('`')
+            && !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-/ ".contains(&b))
+        {
+            let name = name.to_owned();
+            self.at += name.len() + 2;
+            return Ok(Token::Escaped(name));
         }
+        if let Some(mark) = MARKS.iter().find(|mark| self.rest().starts_with(**mark)) {
+            self.at += mark.len();
+            return Ok(Token::Mark(mark));
+        }
+        // The first half of an operator is no token together with what comes after it.
+        let length = match first {
+            '=' | '&' | '|' => 2,
+            _ => 1,
+        };
+        let end = self
+            .rest()
+            .chars()
+            .take(length)
+            .map(char::len_utf8)
+            .sum::<usize>()
+            + self.at;
+        Err(self.unrecognised(end))
+    }
+
+    /// What up to here is no token, and is left out.
+    fn unrecognised(&mut self, end: usize) -> Issue {
+        let (start, end) = (self.at, end.min(self.source.len()));
+        self.at = end;
+        let shown = &self.source[start..end];
+        Self::issue(
+            start,
+            format!("Syntax error: token recognition error at: '{shown}'"),
+        )
     }
 
     fn number(&mut self) -> Result<Token, Issue> {
@@ -119,8 +176,9 @@ impl Lexer<'_> {
             bytes[from..].iter().take_while(|b| is(b)).count()
         };
         let unsigned = |end: usize| matches!(bytes.get(end), Some(b'u' | b'U'));
-        if self.rest().starts_with("0x") {
-            let count = digits(start + 2, true);
+        let hex = self.rest().starts_with("0x");
+        let count = if hex { digits(start + 2, true) } else { 0 };
+        if count > 0 {
             let end = start + 2 + count;
             let is_unsigned = unsigned(end);
             self.at = end + usize::from(is_unsigned);
@@ -192,29 +250,36 @@ impl Lexer<'_> {
         let mut at = body;
         loop {
             let left = &self.source[at..];
-            let Some(next) = left.chars().next() else {
-                return Err(Self::issue(
-                    start,
-                    format!(
-                        "Syntax error: token recognition error at: '{}'",
-                        &self.source[start..]
-                    ),
-                ));
-            };
             if left.starts_with(quote) {
                 break;
             }
-            if quote.len() == 1 && matches!(next, '\n' | '\r') {
-                let shown = &self.source[start..at];
-                return Err(Self::issue(
-                    start,
-                    format!("Syntax error: token recognition error at: '{shown}'"),
-                ));
+            // Where it cannot go on as a string.
+            let fault = match left.chars().next() {
+                None => Some(at),
+                Some(next @ ('\n' | '\r')) if quote.len() == 1 => Some(at + next.len_utf8()),
+                Some('\\') if !raw => match escaped(&left[1..]) {
+                    Ok(length) => {
+                        at += 1 + length;
+                        None
+                    }
+                    Err(length) => Some(at + 1 + length),
+                },
+                Some(next) => {
+                    at += next.len_utf8();
+                    None
+                }
+            };
+            let Some(end) = fault else { continue };
+            if from > start {
+                // The prefix is a name of its own then.
+                self.at = from;
+                return Ok(Some(Token::Ident(self.source[start..from].to_owned())));
             }
-            at += next.len_utf8();
-            if next == '\\' && !raw {
-                at += self.source[at..].chars().next().map_or(0, char::len_utf8);
+            if quote.len() == 3 {
+                self.at = start + 2;
+                return Ok(Some(Token::String(String::new())));
             }
+            return Err(self.unrecognised(end));
         }
         let text = &self.source[body..at];
         self.at = at + quote.len();
@@ -234,6 +299,32 @@ impl Lexer<'_> {
         };
         Ok(Some(Token::String(value)))
     }
+}
+
+/// How long an escape is after its backslash; or how far it goes with the character at which it is none.
+fn escaped(text: &str) -> Result<usize, usize> {
+    let mut chars = text.char_indices();
+    let Some((_, first)) = chars.next() else {
+        return Err(0);
+    };
+    let is_hex = |c: char| c.is_ascii_hexdigit();
+    let is_octal = |c: char| matches!(c, '0'..='7');
+    let (count, fits): (usize, fn(char) -> bool) = match first {
+        'a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\' | '\'' | '"' | '`' | '?' => (0, is_hex),
+        'x' | 'X' => (2, is_hex),
+        'u' => (4, is_hex),
+        'U' => (8, is_hex),
+        '0'..='3' => (2, is_octal),
+        other => return Err(other.len_utf8()),
+    };
+    for _ in 0..count {
+        match chars.next() {
+            Some((_, c)) if fits(c) => {}
+            Some((at, c)) => return Err(at + c.len_utf8()),
+            None => return Err(text.len()),
+        }
+    }
+    Ok(1 + count)
 }
 
 /// One escape, after its backslash: a value, and whether it stands for one byte where bytes are written (`\x41`, `\101`).
@@ -304,10 +395,10 @@ mod tests {
     use super::*;
 
     fn one(source: &str) -> Token {
-        match tokens(source) {
-            Ok(mut all) => all.swap_remove(0).0,
-            Err(issue) => panic!("{source}: {issue:?}"),
-        }
+        let mut issues = Vec::new();
+        let mut all = tokens(source, &mut issues);
+        assert!(issues.is_empty(), "{source}: {issues:?}");
+        all.swap_remove(0).token
     }
 
     #[test]
@@ -336,10 +427,11 @@ mod tests {
             r"'\x+1'",
             r"'\ud800'",
             "99999999999999999999",
-            "0x",
             "'\\",
         ] {
-            assert!(tokens(bad).is_err(), "{bad}");
+            let mut issues = Vec::new();
+            tokens(bad, &mut issues);
+            assert!(!issues.is_empty(), "{bad}");
         }
     }
 }

@@ -20,6 +20,7 @@ mod lexer;
 mod macros;
 mod parser;
 mod pattern;
+mod recovery;
 mod types;
 mod value;
 

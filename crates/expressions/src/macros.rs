@@ -14,8 +14,8 @@ fn refused(at: usize, message: &str) -> Issue {
     }
 }
 
-/// `name(args)`: `at` is where the name stands, `open` where its bracket does.
-pub fn global(at: usize, open: usize, name: &str, mut args: Vec<Node>) -> Parsed {
+/// `name(args)`: `open` is where its bracket stands.
+pub fn global(open: usize, name: &str, mut args: Vec<Node>) -> Parsed {
     if name != "has" || args.len() != 1 {
         return call(open, name, None, args);
     }
@@ -36,7 +36,8 @@ pub fn global(at: usize, open: usize, name: &str, mut args: Vec<Node>) -> Parsed
                 how: Selection::Test,
             },
         ),
-        _ => Err(refused(at, "invalid argument to has() macro")),
+        Some(other) => Err(refused(other.at, "invalid argument to has() macro")),
+        None => Err(refused(open, "invalid argument to has() macro")),
     }
 }
 

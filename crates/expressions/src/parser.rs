@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     ast::{Call, Entry, FieldValue, Kind, Node, Selection},
     issue::Issue,
-    lexer::{Token, tokens},
+    lexer::{Lexed, Token, tokens},
     macros,
+    recovery::{ARGUMENT, BEGINNINGS, ELEMENT, ENTRY, FIELD, INDEX, PRIMARY, begins},
     types::RESERVED,
     value::{Text, Value},
 };
@@ -18,7 +19,7 @@ const LONGEST: usize = 100_000;
 /// Brackets within brackets. Go's stacks grow, those of a worker are 2 MiB: an unoptimised parser needs half of that for so many.
 const NESTED: usize = 100;
 
-type Parsed<T = Node> = Result<T, Issue>;
+pub(crate) type Parsed<T = Node> = Result<T, Issue>;
 
 /// The tree of an expression.
 pub fn parse(source: &str) -> Result<Node, Vec<Issue>> {
@@ -29,20 +30,28 @@ pub fn parse(source: &str) -> Result<Node, Vec<Issue>> {
             message: format!("expression code point size exceeds limit: size: {size}, limit {LONGEST}"),
         }]);
     }
-    let all = || {
-        let tokens = tokens(source)?;
-        let mut parser = Parser {
-            tokens,
-            next: 0,
-            depth: 0,
-        };
-        let root = parser.expression()?;
-        match parser.peek() {
-            Token::End => Ok(root),
-            _ => Err(parser.unexpected("<EOF>")),
-        }
+    let mut issues = Vec::new();
+    let mut parser = Parser {
+        source,
+        tokens: tokens(source, &mut issues),
+        issues,
+        next: 0,
+        depth: 0,
+        recovering: false,
+        closers: Vec::new(),
     };
-    all().map_err(|issue| vec![issue])
+    let root = parser.expression().and_then(|root| {
+        parser.end();
+        Ok(root)
+    });
+    match root {
+        Ok(root) if parser.issues.is_empty() => Ok(root),
+        Ok(_) => Err(parser.issues),
+        Err(issue) => {
+            parser.issues.push(issue);
+            Err(parser.issues)
+        }
+    }
 }
 
 /// A node over others, unless that is too deep.
@@ -79,61 +88,21 @@ pub(crate) fn call(at: usize, function: &str, target: Option<Node>, args: Vec<No
     node(at, Kind::Call(call))
 }
 
-struct Parser {
-    tokens: Vec<(Token, usize)>,
-    next: usize,
+/// A parser that goes on after an error (`recovery.rs`).
+pub(crate) struct Parser<'s> {
+    pub(crate) source: &'s str,
+    pub(crate) tokens: Vec<Lexed>,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) next: usize,
     depth: usize,
+    /// Since the last error no token has fitted.
+    pub(crate) recovering: bool,
+    /// What ends the expressions around.
+    pub(crate) closers: Vec<&'static [&'static str]>,
 }
 
-impl Parser {
-    fn peek(&self) -> &Token {
-        self.tokens.get(self.next).map_or(&Token::End, |(token, _)| token)
-    }
-
-    fn at(&self) -> usize {
-        let last = self.tokens.len().saturating_sub(1);
-        self.tokens.get(self.next.min(last)).map_or(0, |(_, at)| *at)
-    }
-
-    fn is(&self, mark: &str) -> bool {
-        matches!(self.peek(), Token::Mark(is) if *is == mark)
-    }
-
-    fn eat(&mut self, mark: &str) -> bool {
-        let is = self.is(mark);
-        self.next += usize::from(is);
-        is
-    }
-
-    fn want(&mut self, mark: &'static str) -> Parsed<()> {
-        if self.eat(mark) {
-            Ok(())
-        } else {
-            Err(self.unexpected(mark))
-        }
-    }
-
-    fn unexpected(&self, wanted: &str) -> Issue {
-        let shown = match self.peek() {
-            Token::End => "<EOF>".to_owned(),
-            Token::Mark(mark) => (*mark).to_owned(),
-            Token::Ident(name) => name.clone(),
-            Token::Int(n) => n.to_string(),
-            Token::Uint(n) => format!("{n}u"),
-            Token::Double(n) => n.to_string(),
-            Token::String(text) => format!("{text:?}"),
-            Token::Bytes(_) => "b\"...\"".to_owned(),
-        };
-        // ANTLR leaves out one token when what it wants comes after it.
-        let alone = wanted == "<EOF>" && self.next + 2 == self.tokens.len();
-        let how = if alone { "extraneous" } else { "mismatched" };
-        Issue {
-            at: Some(self.at()),
-            message: format!("Syntax error: {how} input '{shown}' expecting {wanted}"),
-        }
-    }
-
-    fn expression(&mut self) -> Parsed {
+impl Parser<'_> {
+    pub(crate) fn expression(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > NESTED {
             return Err(too_deep(NESTED));
@@ -141,8 +110,10 @@ impl Parser {
         let condition = self.or()?;
         let at = self.at();
         let whole = if self.eat("?") {
+            self.closers.push(&[":"]);
             let yes = self.or()?;
-            self.want(":")?;
+            self.closers.pop();
+            self.want(":");
             let no = self.expression()?;
             node(at, Kind::Conditional(Box::new([condition, yes, no])))?
         } else {
@@ -207,7 +178,7 @@ impl Parser {
             let Some((function, tight)) = found.filter(|(_, tight)| *tight >= least) else {
                 return Ok(left);
             };
-            self.next += 1;
+            self.advance();
             let right = self.binary(tight + 1)?;
             left = call(at, function, None, vec![left, right])?;
         }
@@ -219,18 +190,16 @@ impl Parser {
             let mut count = 0_usize;
             while self.is(mark) {
                 // A minus before a number belongs to the number.
-                if mark == "-"
-                    && matches!(
-                        self.tokens.get(self.next + 1),
-                        Some((Token::Int(_) | Token::Double(_), _))
-                    )
-                {
+                if mark == "-" && matches!(self.token(1), Token::Int(_) | Token::Double(_)) {
                     break;
                 }
-                self.next += 1;
+                self.advance();
                 count += 1;
             }
             if count > 0 {
+                if !begins(self.peek()) {
+                    self.complain("extraneous", &format!("{PRIMARY}{BEGINNINGS}"));
+                }
                 self.depth += 1;
                 if self.depth > NESTED {
                     return Err(too_deep(NESTED));
@@ -258,15 +227,27 @@ impl Parser {
             let at = self.at();
             if self.eat(".") {
                 let optional = self.eat("?");
-                let Token::Ident(name) = self.peek().clone() else {
-                    return Err(self.unexpected("IDENTIFIER"));
+                let name = match self.peek().clone() {
+                    Token::Ident(name) => name,
+                    Token::Escaped(name) => {
+                        self.tell(self.at(), "unsupported syntax: '`'".to_owned());
+                        name
+                    }
+                    _ => {
+                        let upto = self.tokens.get(self.next).map_or(at, |lexed| lexed.end);
+                        let read: String = self.source[at..upto].split_whitespace().collect();
+                        let message = format!("Syntax error: no viable alternative at input '{read}'");
+                        self.tell(self.at(), message);
+                        self.recover();
+                        return Ok(operand);
+                    }
                 };
-                self.next += 1;
+                self.advance();
                 if !optional && self.is("(") {
                     let at = self.at();
-                    self.next += 1;
-                    let args = self.arguments(")")?;
-                    operand = macros::member(at, operand, &name, args)?;
+                    self.advance();
+                    let args = self.arguments()?;
+                    operand = self.made(macros::member(at, operand, &name, args))?;
                 } else {
                     let how = if optional {
                         Selection::Optional
@@ -285,13 +266,14 @@ impl Parser {
                 }
             } else if self.eat("[") {
                 let function = if self.eat("?") { "_[?_]" } else { "_[_]" };
-                let index = self.expression()?;
-                self.want("]")?;
+                self.first_of(&format!("{INDEX}{BEGINNINGS}"), &[]);
+                let index = self.within(&["]"])?;
+                self.want("]");
                 operand = call(at, function, None, vec![operand, index])?;
             } else if self.is("{")
                 && let Some(name) = operand.dotted()
             {
-                self.next += 1;
+                self.advance();
                 operand = self.structure(at, name)?;
             } else {
                 return Ok(operand);
@@ -299,26 +281,46 @@ impl Parser {
         }
     }
 
+    /// A macro's complaint does not end the reading.
+    fn made(&mut self, made: Parsed) -> Parsed {
+        match made {
+            Err(issue) if issue.at.is_some() => {
+                let at = issue.at.unwrap_or_default();
+                self.issues.push(issue);
+                node(at, Kind::Literal(Value::Null))
+            }
+            made => made,
+        }
+    }
+
     /// The fields of an object up to the closing bracket.
     fn structure(&mut self, at: usize, name: String) -> Parsed {
         let mut fields = Vec::new();
-        while !self.eat("}") {
+        loop {
+            if self.eat("}") {
+                break;
+            }
+            if self.eat(",") {
+                self.want("}");
+                break;
+            }
             let optional = self.eat("?");
-            let Token::Ident(name) = self.peek().clone() else {
-                return Err(self.unexpected("IDENTIFIER"));
+            let (Token::Ident(name) | Token::Escaped(name)) = self.peek().clone() else {
+                self.complain("mismatched", FIELD);
+                self.recover();
+                break;
             };
-            self.next += 1;
+            self.advance();
             let at = self.at();
-            self.want(":")?;
-            let value = self.expression()?;
+            self.want(":");
+            let value = self.within(&["}", ","])?;
             fields.push(FieldValue {
                 at,
                 name,
                 value,
                 optional,
             });
-            if !self.eat(",") {
-                self.want("}")?;
+            if !self.another("}") {
                 break;
             }
         }
@@ -326,22 +328,27 @@ impl Parser {
     }
 
     /// Up to the closing bracket.
-    fn arguments(&mut self, close: &'static str) -> Parsed<Vec<Node>> {
+    fn arguments(&mut self) -> Parsed<Vec<Node>> {
         let mut all = Vec::new();
-        while !self.eat(close) {
-            all.push(self.expression()?);
+        if self.eat(")") || !self.first_of(&format!("{ARGUMENT}{BEGINNINGS}"), &[")"]) || self.eat(")") {
+            return Ok(all);
+        }
+        loop {
+            all.push(self.within(&[")", ","])?);
             if !self.eat(",") {
-                self.want(close)?;
-                break;
+                self.want(")");
+                return Ok(all);
             }
         }
-        Ok(all)
     }
 
     fn primary(&mut self) -> Parsed {
+        if !self.first_of(&format!("{PRIMARY}{BEGINNINGS}"), &[]) {
+            return node(self.at(), Kind::Literal(Value::Null));
+        }
         let at = self.at();
         let token = self.peek().clone();
-        self.next += 1;
+        self.advance();
         let literal = |value: Value<'static>| node(at, Kind::Literal(value));
         match token {
             Token::Int(n) => match i64::try_from(n) {
@@ -354,19 +361,19 @@ impl Parser {
             Token::Bytes(bytes) => literal(Value::Bytes(Arc::from(bytes))),
             Token::Mark("-") => match self.peek().clone() {
                 Token::Int(n) => {
-                    self.next += 1;
+                    self.advance();
                     let n = 0_i64.checked_sub_unsigned(n).ok_or_else(|| invalid_int(at))?;
                     literal(Value::Int(n))
                 }
                 Token::Double(n) => {
-                    self.next += 1;
+                    self.advance();
                     literal(Value::Double(-n))
                 }
-                _ => Err(self.unexpected("a number")),
+                _ => self.unary(),
             },
             Token::Mark("(") => {
-                let inner = self.expression()?;
-                self.want(")")?;
+                let inner = self.within(&[")"])?;
+                self.want(")");
                 Ok(inner)
             }
             Token::Mark("[") => self.list(at),
@@ -374,10 +381,9 @@ impl Parser {
             // A name from the root, which is where all names are.
             Token::Mark(".") if matches!(self.peek(), Token::Ident(_)) => self.primary(),
             Token::Ident(name) => self.named(at, name),
-            _ => {
-                self.next -= 1;
-                Err(self.unexpected("{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"))
-            }
+            // One operator too much was left out before these.
+            Token::Mark("!") => self.unary(),
+            _ => node(at, Kind::Literal(Value::Null)),
         }
     }
 
@@ -388,7 +394,7 @@ impl Parser {
             "false" => return literal(Value::Bool(false)),
             "null" => return literal(Value::Null),
             reserved if RESERVED.contains(&reserved) => {
-                return Err(Issue {
+                self.issues.push(Issue {
                     at: Some(at),
                     message: format!("reserved identifier: {reserved}"),
                 });
@@ -397,20 +403,26 @@ impl Parser {
         }
         let open = self.at();
         if self.eat("(") {
-            let args = self.arguments(")")?;
-            return macros::global(at, open, &name, args);
+            let args = self.arguments()?;
+            let made = macros::global(open, &name, args);
+            return self.made(made);
         }
         node(at, Kind::Ident(name))
     }
 
     fn list(&mut self, at: usize) -> Parsed {
         let (mut items, mut optional) = (Vec::new(), Vec::new());
-        while !self.eat("]") {
-            optional.push(self.eat("?"));
-            items.push(self.expression()?);
-            if !self.eat(",") {
-                self.want("]")?;
-                break;
+        let empty = self.is(",") || !self.first_of(&format!("{ELEMENT}{BEGINNINGS}"), &["]", ",", "?"]);
+        if empty || self.is(",") {
+            self.eat(",");
+            self.want("]");
+        } else if !self.eat("]") {
+            loop {
+                optional.push(self.eat("?"));
+                items.push(self.within(&["]", ","])?);
+                if !self.another("]") {
+                    break;
+                }
             }
         }
         node(at, Kind::List { items, optional })
@@ -418,15 +430,20 @@ impl Parser {
 
     fn map(&mut self, at: usize) -> Parsed {
         let mut entries = Vec::new();
-        while !self.eat("}") {
-            let optional = self.eat("?");
-            let key = self.expression()?;
-            self.want(":")?;
-            let value = self.expression()?;
-            entries.push(Entry { key, value, optional });
-            if !self.eat(",") {
-                self.want("}")?;
-                break;
+        let empty = self.is(",") || !self.first_of(&format!("{ENTRY}{BEGINNINGS}"), &["}", ",", "?"]);
+        if empty || self.is(",") {
+            self.eat(",");
+            self.want("}");
+        } else if !self.eat("}") {
+            loop {
+                let optional = self.eat("?");
+                let key = self.within(&[":"])?;
+                self.want(":");
+                let value = self.within(&["}", ","])?;
+                entries.push(Entry { key, value, optional });
+                if !self.another("}") {
+                    break;
+                }
             }
         }
         node(at, Kind::Map(entries))
@@ -482,10 +499,19 @@ mod tests {
             ("", "Syntax error: mismatched input '<EOF>' expecting"),
             ("a b", "Syntax error: extraneous input 'b' expecting <EOF>"),
             ("a b c", "Syntax error: mismatched input 'b' expecting <EOF>"),
-            ("a.", "expecting IDENTIFIER"),
-            ("f(1", "expecting )"),
+            ("a.", "no viable alternative at input '.'"),
+            ("f(1", "missing ')' at '<EOF>'"),
+            ("((1", "mismatched input '<EOF>' expecting ')'"),
+            ("[1", "mismatched input '<EOF>' expecting {']', ','}"),
+            ("[1,", "missing ']' at '<EOF>'"),
+            ("(1 2)", "extraneous input '2' expecting ')'"),
+            ("1 + + 2", "extraneous input '+' expecting {'[',"),
+            ("f(1,)", "mismatched input ')' expecting {'[',"),
+            ("f(,)", "extraneous input ',' expecting {'[', '{', '(', ')',"),
             ("for", "reserved identifier: for"),
-            ("{1}", "expecting :"),
+            ("{1}", "expecting ':'"),
+            ("a = b", "token recognition error at: '= '"),
+            ("\"\\q\"", "token recognition error at: '\"\\q'"),
             ("9223372036854775808", "invalid int literal"),
             ("has(a)", "invalid argument to has() macro"),
             ("a.all(b.c, true)", "argument must be a simple name"),
@@ -494,6 +520,35 @@ mod tests {
             assert!(found[0].message.contains(message), "{bad}: {found:?}");
         }
         assert!(parse("-9223372036854775808").is_ok());
-        assert!(parse("f(1,)").is_ok());
+        for fine in [
+            "[1,]",
+            "{1: 2,}",
+            "a{b: 1,}",
+            "[]",
+            "{}",
+            "[,]",
+            "f()",
+            "-a.b(c, d)[?e]",
+        ] {
+            assert!(parse(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn goes_on_after_an_error() {
+        let of = |source: &str| {
+            let found = parse(source).map(|_| ()).unwrap_err();
+            found
+                .iter()
+                .map(|issue| issue.at.unwrap_or_default())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a ? : c"), [4, 7]);
+        assert_eq!(of("a ++"), [3, 4]);
+        assert_eq!(of("in"), [0, 2]);
+        assert_eq!(of("has(a"), [5, 4]);
+        assert_eq!(of("a # b"), [2, 4]);
+        assert_eq!(of("'a"), [0, 2]);
+        assert_eq!(of("((((1"), [5]);
     }
 }
