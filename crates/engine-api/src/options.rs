@@ -73,26 +73,12 @@ fn manager(name: &str) -> Vec<Cause> {
             "fieldManager",
             format!(
                 "Invalid value: {}: invalid character U+{:04X} (at position {at})",
-                quoted(name),
+                kube_types::quote(name),
                 u32::from(character)
             ),
         ));
     }
     causes
-}
-
-/// As Go's `%q` has it.
-fn quoted(text: &str) -> String {
-    let escape = |c: char| match c {
-        '"' | '\\' => format!("\\{c}"),
-        '\t' => "\\t".to_owned(),
-        '\n' => "\\n".to_owned(),
-        '\r' => "\\r".to_owned(),
-        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    };
-    format!("\"{}\"", text.chars().map(escape).collect::<String>())
 }
 
 /// What is wrong with the values of `dryRun`.

@@ -1,4 +1,5 @@
 //! `metav1.Status` errors, worded as upstream words them (apimachinery `api/errors/errors.go`).
+use kube_types::quote;
 use schema::KindInfo;
 use serde_json::{Map, Value, json};
 use validation::Cause;
@@ -85,7 +86,7 @@ impl ApiError {
             ..Self::new(
                 404,
                 "NotFound",
-                format!("{} \"{name}\" not found", qualified(kind)),
+                format!("{} {} not found", qualified(kind), quote(name)),
             )
         }
     }
@@ -94,7 +95,7 @@ impl ApiError {
     pub fn not_found_named(plural: &str, name: &str) -> Self {
         Self {
             details: Some(details(name, "", plural).into()),
-            ..Self::new(404, "NotFound", format!("{plural} \"{name}\" not found"))
+            ..Self::new(404, "NotFound", format!("{plural} {} not found", quote(name)))
         }
     }
 
@@ -127,7 +128,7 @@ impl ApiError {
 
     /// 409 for a name that is taken.
     pub fn already_exists(kind: &KindInfo, name: &str, being_deleted: bool) -> Self {
-        let message = format!("{} \"{name}\" already exists", qualified(kind));
+        let message = format!("{} {} already exists", qualified(kind), quote(name));
         let message = if being_deleted {
             format!("object is being deleted: {message}")
         } else {
@@ -147,8 +148,9 @@ impl ApiError {
                 409,
                 "Conflict",
                 format!(
-                    "Operation cannot be fulfilled on {} \"{name}\": {why}",
-                    qualified(kind)
+                    "Operation cannot be fulfilled on {} {}: {why}",
+                    qualified(kind),
+                    quote(name)
                 ),
             )
         }
@@ -168,7 +170,7 @@ impl ApiError {
         let message = if name.is_empty() {
             format!("{} is forbidden: {why}", qualified(kind))
         } else {
-            format!("{} \"{name}\" is forbidden: {why}", qualified(kind))
+            format!("{} {} is forbidden: {why}", qualified(kind), quote(name))
         };
         Self {
             details: Some(details(name, kind.group, kind.plural).into()),
@@ -205,7 +207,7 @@ impl ApiError {
             ..Self::new(
                 422,
                 "Invalid",
-                format!("{qualified} \"{name}\" is invalid: {joined}"),
+                format!("{qualified} {} is invalid: {joined}", quote(name)),
             )
         }
     }

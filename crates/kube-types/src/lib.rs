@@ -5,6 +5,7 @@
 mod duration;
 mod fields;
 mod go_json;
+mod go_text;
 mod intstr;
 mod label_parser;
 mod labels;
@@ -16,6 +17,7 @@ mod time;
 pub use duration::{DurationError, format_duration, human_duration, parse_duration, short_human_duration};
 pub use fields::{FieldRequirement, FieldSelector, FieldSelectorError};
 pub use go_json::{depth, parse_json, parse_json_object};
+pub use go_text::{json_text, quote, shown_value};
 pub use intstr::{IntOrString, IntOrStringError};
 pub use labels::{LabelLookup, LabelSelector, Operator, Requirement, SelectorError};
 pub use names::{
@@ -25,4 +27,4 @@ pub use names::{
     max_length_message, regex_message,
 };
 pub use quantity::{Format, Quantity, QuantityError};
-pub use time::{TimeError, format_micros, format_seconds, parse_micros, parse_seconds};
+pub use time::{TimeError, format_micros, format_seconds, is_zero_time, parse_micros, parse_seconds};

@@ -92,6 +92,17 @@ impl Quantity {
         self.scaled(NANOS / 1000)
     }
 
+    /// Whether upstream finds thousandths that are no whole: its numbers of a few digits are zero thousandths where those do not fit
+    /// 64 bits, and its large ones wrap (`quantity.go` ScaledValue).
+    pub fn has_thousandths(&self) -> bool {
+        let unit = NANOS / 1000;
+        let milli = self.nanos / unit + (self.nanos % unit).signum();
+        match i64::try_from(milli) {
+            Ok(milli) => milli % 1000 != 0,
+            Err(_) => self.text.is_none() && milli as i64 % 1000 != 0,
+        }
+    }
+
     /// The number in billionths.
     pub fn nano_value(&self) -> i128 {
         self.nanos
@@ -389,6 +400,25 @@ mod tests {
 
     fn text(input: &str) -> String {
         input.parse::<Quantity>().unwrap().to_string()
+    }
+
+    #[test]
+    fn thousandths_as_upstream_counts_them() {
+        for (input, has) in [
+            ("1", false),
+            ("1500m", true),
+            ("100u", true),
+            ("1E", false),
+            ("9223372036854775807", false),
+            ("1Ei", true),
+            ("4Ei", false),
+        ] {
+            assert_eq!(
+                input.parse::<Quantity>().unwrap().has_thousandths(),
+                has,
+                "{input}"
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub enum TimeError {
         /// What the layout has there.
         element: &'static str,
     },
+    /// An element is no month, day, hour, minute or second.
+    #[error("parsing time {text:?}: {element} out of range")]
+    Range {
+        /// All of it.
+        text: String,
+        /// Which one.
+        element: &'static str,
+    },
     /// It goes on after its end.
     #[error("parsing time {text:?}: extra text: {rest:?}")]
     Extra {
@@ -56,18 +64,21 @@ pub fn parse_micros(text: &str) -> Result<Timestamp, TimeError> {
 }
 
 fn parse(text: &str, layout: &'static str) -> Result<Timestamp, TimeError> {
+    let range = |element| TimeError::Range {
+        text: text.to_owned(),
+        element,
+    };
     let (rest, element) = match walk(text, layout == MICROS) {
-        Ok("") => match text.parse() {
-            Ok(time) => return Ok(time),
-            Err(_) => (text, "2006"),
-        },
+        // All else is within its range by now.
+        Ok("") => return text.parse().map_err(|_| range("day")),
         Ok(rest) => {
             return Err(TimeError::Extra {
                 text: text.to_owned(),
                 rest: rest.to_owned(),
             });
         }
-        Err((at, element)) => (text.get(at..).unwrap_or_default(), element),
+        Err(Fault::Range(element)) => return Err(range(element)),
+        Err(Fault::Misfit(at, element)) => (text.get(at..).unwrap_or_default(), element),
     };
     Err(TimeError::Misfit {
         text: text.to_owned(),
@@ -77,8 +88,27 @@ fn parse(text: &str, layout: &'static str) -> Result<Timestamp, TimeError> {
     })
 }
 
+/// Whether this is Go's zero time, which the API shows as nothing.
+pub fn is_zero_time(time: Timestamp) -> bool {
+    time.as_second() == -62_135_596_800 && time.subsec_nanosecond() == 0
+}
+
+/// Why a text is no time: where it leaves the layout and what stands there, or what is out of its range.
+enum Fault {
+    Misfit(usize, &'static str),
+    Range(&'static str),
+}
+
+/// What each element may be at most, and at least (Go's `time/format.go` parse); a day is looked at when all is read.
+const RANGES: [(&str, &str, std::ops::RangeInclusive<u8>); 4] = [
+    ("01", "month", 1..=12),
+    ("15", "hour", 0..=23),
+    ("04", "minute", 0..=59),
+    ("05", "second", 0..=59),
+];
+
 /// What is left after a time; or where the text leaves the form, and which element of Go's layout was expected there.
-fn walk(text: &str, micros: bool) -> Result<&str, (usize, &'static str)> {
+fn walk(text: &str, micros: bool) -> Result<&str, Fault> {
     let bytes = text.as_bytes();
     let mut at = 0;
     for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
@@ -91,7 +121,13 @@ fn walk(text: &str, micros: bool) -> Result<&str, (usize, &'static str)> {
             }
         });
         if !fits {
-            return Err((at, element));
+            return Err(Fault::Misfit(at, element));
+        }
+        if let Some((_, name, range)) = RANGES.iter().find(|(e, ..)| *e == element) {
+            let number = (bytes[at] - b'0') * 10 + bytes[at + 1] - b'0';
+            if !range.contains(&number) {
+                return Err(Fault::Range(name));
+            }
         }
         at += element.len();
     }
@@ -99,7 +135,7 @@ fn walk(text: &str, micros: bool) -> Result<&str, (usize, &'static str)> {
     let digits = rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count();
     if micros {
         if rest.first() != Some(&b'.') || digits < 6 {
-            return Err((at, ".000000"));
+            return Err(Fault::Misfit(at, ".000000"));
         }
         at += 7;
     } else if rest.first() == Some(&b'.') && digits > 0 {
@@ -113,7 +149,7 @@ fn walk(text: &str, micros: bool) -> Result<&str, (usize, &'static str)> {
     let length = match zone.first() {
         Some(b'Z') => 1,
         _ if offset => 6,
-        _ => return Err((at, "Z07:00")),
+        _ => return Err(Fault::Misfit(at, "Z07:00")),
     };
     Ok(text.get(at + length..).unwrap_or_default())
 }
@@ -147,7 +183,19 @@ mod tests {
             parse_micros("2026-11-22T00:00:00Z").unwrap_err().to_string(),
             r#"parsing time "2026-11-22T00:00:00Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "Z" as ".000000""#
         );
-        assert!(parse_seconds("2026-13-22T19:00:00Z").is_err());
+        for (text, element) in [
+            ("2026-13-22T19:00:00Z", "month"),
+            ("2026-00-22T19:00:00Z", "month"),
+            ("2026-02-30T19:00:00Z", "day"),
+            ("2026-11-22T24:00:00Z", "hour"),
+            ("2026-11-22T23:60:00Z", "minute"),
+            ("2026-11-22T23:00:60Z", "second"),
+        ] {
+            assert_eq!(
+                parse_seconds(text).unwrap_err().to_string(),
+                format!("parsing time {text:?}: {element} out of range")
+            );
+        }
         assert!(parse_seconds("2026-11-22T19:00:00").is_err());
         assert!(parse_seconds("é").is_err());
     }

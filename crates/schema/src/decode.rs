@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use kube_types::{IntOrString, Quantity};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -14,6 +15,7 @@ use crate::{
     strict::MAX_COMPLAINTS,
     table::Table,
     types::{Definition, Field, Node, Scalar},
+    written::Written,
 };
 
 /// What is wrong with an object that does not decode.
@@ -28,6 +30,34 @@ pub struct DecodeError {
 /// Go omits and add those that it writes (`status: {}`, `lastProbeTime: null`); fail where a value has the wrong JSON type.
 /// Unknown definitions are left alone.
 pub fn normalise(definition: &str, object: &mut Value) -> Result<(), DecodeError> {
+    decode(definition, object, None)
+}
+
+/// As [`normalise`], of an object that was read from this JSON: of several wrong types the first in the text is told of, and numbers
+/// are told, and become quantities, as they were written there.
+pub fn normalise_text(definition: &str, object: &mut Value, json: &[u8]) -> Result<(), DecodeError> {
+    let written = has_float(object).then(|| Written::read(json)).flatten();
+    let result = decode(definition, object, written.as_ref());
+    if result.is_err()
+        && written.is_none()
+        && let (Some(written), Ok(mut again)) = (Written::read(json), serde_json::from_slice(json))
+    {
+        decode(definition, &mut again, Some(&written))?;
+    }
+    result
+}
+
+/// Whether a number is there that the tree does not hold as it was written.
+fn has_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(list) => list.iter().any(has_float),
+        Value::Object(map) => map.values().any(has_float),
+        _ => false,
+    }
+}
+
+fn decode(definition: &str, object: &mut Value, written: Option<&Written<'_>>) -> Result<(), DecodeError> {
     let Some(definition) = Table::get().find(definition) else {
         return Ok(());
     };
@@ -42,7 +72,7 @@ pub fn normalise(definition: &str, object: &mut Value) -> Result<(), DecodeError
         path: Vec::new(),
         saved: None,
     };
-    decoder.object(definition, map)?;
+    decoder.object(definition, map, written)?;
     decoder.saved.map_or(Ok(()), Err)
 }
 
@@ -104,21 +134,45 @@ impl Decoder {
         &mut self,
         definition: &'static Definition,
         map: &mut Map<String, Value>,
+        written: Option<&Written<'_>>,
     ) -> Result<(), DecodeError> {
         map.retain(|key, value| !value.is_null() && definition.field(key).is_some());
-        for field in &definition.fields {
-            if let Some(value) = map.get_mut(field.name) {
-                let around = self.path.len();
-                self.path.extend(definition.embedding(field));
-                self.path.push(field.name);
-                self.value(&field.node, field.go_type, definition, value)?;
-                self.path.truncate(around);
-                if is_omitted(field, value) && !is_told_from_none(definition, field) {
-                    map.remove(field.name);
+        if let Some(Written::Object(entries)) = written {
+            for (key, written) in entries {
+                if let Some(field) = definition.field(key) {
+                    self.field(definition, field, map, Some(written))?;
                 }
-            } else if let Some(zero) = zero_of_field(field) {
-                map.insert(field.name.to_owned(), zero);
             }
+        }
+        for field in &definition.fields {
+            if !map.contains_key(field.name) {
+                if let Some(zero) = zero_of_field(field) {
+                    map.insert(field.name.to_owned(), zero);
+                }
+            } else if written.is_none_or(|w| w.get(field.name).is_none()) {
+                self.field(definition, field, map, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn field(
+        &mut self,
+        definition: &'static Definition,
+        field: &'static Field,
+        map: &mut Map<String, Value>,
+        written: Option<&Written<'_>>,
+    ) -> Result<(), DecodeError> {
+        let Some(value) = map.get_mut(field.name) else {
+            return Ok(());
+        };
+        let around = self.path.len();
+        self.path.extend(definition.embedding(field));
+        self.path.push(field.name);
+        self.value(&field.node, field.go_type, definition, value, written)?;
+        self.path.truncate(around);
+        if is_omitted(field, value) && !is_told_from_none(definition, field) {
+            map.remove(field.name);
         }
         Ok(())
     }
@@ -130,13 +184,14 @@ impl Decoder {
         go_type: &'static str,
         owner: &Definition,
         value: &mut Value,
+        written: Option<&Written<'_>>,
     ) -> Result<(), DecodeError> {
         match node {
-            Node::Scalar(scalar) => self.scalar(*scalar, go_type, owner, value),
+            Node::Scalar(scalar) => self.scalar(*scalar, go_type, owner, value, written),
             Node::Object { definition, .. } => {
                 let definition = Table::get().at(*definition);
                 match value {
-                    Value::Object(map) => self.object(definition, map),
+                    Value::Object(map) => self.object(definition, map, written),
                     _ => {
                         self.mismatch(kind_of(value), definition.go_name, owner);
                         Ok(())
@@ -149,11 +204,11 @@ impl Decoder {
                     return Ok(());
                 };
                 let inner = item_type(item, go_type.strip_prefix("[]"));
-                for element in list {
+                for (i, element) in list.iter_mut().enumerate() {
                     if element.is_null() {
                         *element = zero_of_node(item);
                     } else {
-                        self.value(item, inner, owner, element)?;
+                        self.value(item, inner, owner, element, written.and_then(|w| w.at(i)))?;
                     }
                 }
                 Ok(())
@@ -168,11 +223,14 @@ impl Decoder {
                     .and_then(|t| t.split_once(']'))
                     .map(|t| t.1);
                 let go_type = item_type(inner, declared);
-                for element in map.values_mut() {
-                    if element.is_null() {
-                        *element = zero_of_node(inner);
+                for (key, element) in map.iter_mut() {
+                    if !element.is_null() {
+                        let written = written.and_then(|w| w.get(key));
+                        self.value(inner, go_type, owner, element, written)?;
+                    } else if matches!(**inner, Node::Scalar(Scalar::Bytes)) {
+                        *element = Value::from("");
                     } else {
-                        self.value(inner, go_type, owner, element)?;
+                        *element = zero_of_node(inner);
                     }
                 }
                 Ok(())
@@ -186,7 +244,20 @@ impl Decoder {
         go_type: &str,
         owner: &Definition,
         value: &mut Value,
+        written: Option<&Written<'_>>,
     ) -> Result<(), DecodeError> {
+        let literal = written.and_then(Written::number);
+        match (scalar, &*value) {
+            // An integer in Go, a float in `serde_json`.
+            (Scalar::Int32 | Scalar::Int64, Value::Number(_)) if literal == Some("-0") => *value = 0.into(),
+            (Scalar::Bytes, Value::Array(list)) => {
+                if let Some(bytes) = self.bytes(list, owner) {
+                    *value = STANDARD.encode(bytes).into();
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
         let fits = match scalar {
             Scalar::String | Scalar::Bytes => value.is_string(),
             Scalar::Bool => value.is_boolean(),
@@ -194,12 +265,12 @@ impl Decoder {
             Scalar::Int64 => value.is_i64(),
             Scalar::Float => value.is_number(),
             Scalar::FieldsV1 => value.is_object(),
-            _ => return self.reads_itself(scalar, owner, value),
+            _ => return self.reads_itself(scalar, owner, value, literal),
         };
         match value {
             // Go quotes a number that does not fit a number.
             Value::Number(number) if !fits && matches!(scalar, Scalar::Int32 | Scalar::Int64) => {
-                let found = format!("number {number}");
+                let found = number_text(number, literal);
                 self.mismatch(&found, go_type, owner);
             }
             _ if !fits => self.mismatch(kind_of(value), go_type, owner),
@@ -208,19 +279,49 @@ impl Decoder {
                     return fail(format!("illegal base64 data at input byte {offset}"));
                 }
                 text.retain(|c| c != '\r' && c != '\n');
+                canonical_base64(text);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn reads_itself(&self, scalar: Scalar, owner: &Definition, value: &mut Value) -> Result<(), DecodeError> {
+    /// The list of numbers that bytes may be, too.
+    fn bytes(&mut self, list: &[Value], owner: &Definition) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(list.len());
+        for element in list {
+            let byte = element.as_u64().and_then(|n| u8::try_from(n).ok());
+            match (byte, element) {
+                (Some(byte), _) => bytes.push(byte),
+                (None, Value::Null) => bytes.push(0),
+                (None, Value::Number(number)) => {
+                    self.mismatch(&number_text(number, None), "uint8", owner);
+                    return None;
+                }
+                (None, other) => {
+                    self.mismatch(kind_of(other), "uint8", owner);
+                    return None;
+                }
+            }
+        }
+        Some(bytes)
+    }
+
+    fn reads_itself(
+        &self,
+        scalar: Scalar,
+        owner: &Definition,
+        value: &mut Value,
+        literal: Option<&str>,
+    ) -> Result<(), DecodeError> {
         match (scalar, &mut *value) {
             (Scalar::Time, Value::String(text)) => match kube_types::parse_seconds(text) {
+                Ok(time) if kube_types::is_zero_time(time) => *value = Value::Null,
                 Ok(time) => *text = kube_types::format_seconds(time),
                 Err(error) => return fail(error.to_string()),
             },
             (Scalar::MicroTime, Value::String(text)) => match kube_types::parse_micros(text) {
+                Ok(time) if kube_types::is_zero_time(time) => *value = Value::Null,
                 Ok(time) => *text = kube_types::format_micros(time),
                 Err(error) => return fail(error.to_string()),
             },
@@ -229,13 +330,17 @@ impl Decoder {
                 Err(error) => return fail(error.to_string()),
             },
             (Scalar::Time | Scalar::MicroTime | Scalar::Duration, other) => {
-                return self.own_mismatch(other, "string", owner);
+                return self.own_mismatch(other, "string", owner, literal);
             }
             (Scalar::IntOrString, other) if IntOrString::from_value(other).is_none() => {
-                return self.own_mismatch(other, "int32", owner);
+                return self.own_mismatch(other, "int32", owner, literal);
             }
             (Scalar::Quantity, other) => {
-                let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+                let text = match (&*other, literal) {
+                    (Value::String(text), _) => text.clone(),
+                    (Value::Number(_), Some(literal)) => literal.to_owned(),
+                    (other, _) => other.to_string(),
+                };
                 match text.trim().parse::<Quantity>() {
                     Ok(quantity) => *value = Value::String(quantity.to_string()),
                     Err(error) => return fail(error.to_string()),
@@ -253,9 +358,15 @@ impl Decoder {
     }
 
     /// A wrong type met by a type that reads itself: the end.
-    fn own_mismatch(&self, value: &Value, go_type: &str, owner: &Definition) -> Result<(), DecodeError> {
+    fn own_mismatch(
+        &self,
+        value: &Value,
+        go_type: &str,
+        owner: &Definition,
+        literal: Option<&str>,
+    ) -> Result<(), DecodeError> {
         let found = match value {
-            Value::Number(number) if go_type == "int32" => format!("number {number}"),
+            Value::Number(number) if go_type == "int32" => number_text(number, literal),
             other => kind_of(other).to_owned(),
         };
         Err(self.error(&found, go_type, owner))
@@ -264,8 +375,10 @@ impl Decoder {
     fn error(&self, found: &str, go_type: &str, owner: &Definition) -> DecodeError {
         let field = self.path.join(".");
         let owner = owner.short_name();
-        // Reflection knows no alias.
-        let go_type = go_type.replace("[]byte", "[]uint8");
+        // Reflection knows no alias, and names every package.
+        let go_type = go_type
+            .replace("[]byte", "[]uint8")
+            .replace("map[QualifiedName]", "map[v1.QualifiedName]");
         DecodeError {
             message: format!(
                 "json: cannot unmarshal {found} into Go struct field {owner}.{field} of type {go_type}"
@@ -304,6 +417,32 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
+/// A number that does not fit, as Go shows it: with the text of the document.
+fn number_text(number: &serde_json::Number, literal: Option<&str>) -> String {
+    match literal {
+        Some(literal) => format!("number {literal}"),
+        None => format!("number {number}"),
+    }
+}
+
+/// What Go's encoder makes of the bytes: bits of the last character that mean nothing are zero.
+fn canonical_base64(text: &mut String) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let characters = text.trim_end_matches('=').len();
+    let unused = match text.len() - characters {
+        1 => 2,
+        2 => 4,
+        _ => return,
+    };
+    let last = text.as_bytes()[..characters]
+        .last()
+        .and_then(|last| ALPHABET.iter().position(|c| c == last));
+    if let Some(value) = last {
+        let clean = char::from(ALPHABET[value >> unused << unused]);
+        text.replace_range(characters - 1..characters, clean.encode_utf8(&mut [0; 4]));
+    }
+}
+
 /// Where Go's decoder stops (`encoding/base64` decodeQuantum), if it does.
 fn base64_fault(text: &[u8]) -> Option<usize> {
     let mut bytes = text
@@ -339,7 +478,14 @@ fn is_told_from_none(definition: &Definition, field: &Field) -> bool {
 
 /// Whether Go's encoder leaves the value out.
 fn is_omitted(field: &Field, value: &Value) -> bool {
-    if field.pointer || !field.omit_empty {
+    if field.pointer {
+        return false;
+    }
+    // Go's zero time, which shows where it is pointed at.
+    if field.omit_zero && value.is_null() {
+        return true;
+    }
+    if !field.omit_empty {
         return false;
     }
     match (&field.node, value) {

@@ -58,7 +58,7 @@ fn default_struct(definition: &'static Definition, fields: &mut Fields) {
             }
         }
         if let Some(value) = fields.get_mut(field.name) {
-            if field.go_type == "v1.ResourceList" {
+            if field.go_type == "v1.ResourceList" && definition.name != UNROUNDED {
                 round_up_resources(value);
             } else {
                 default_node(&field.node, value);
@@ -79,6 +79,9 @@ fn default_node(node: &'static Node, value: &mut Value) {
         _ => {}
     }
 }
+
+/// Its group has no defaults of its own (`pkg/apis/node`).
+const UNROUNDED: &str = "io.k8s.api.node.v1.Overhead";
 
 /// Resources are kept to the milli: `SetDefaults_ResourceList`.
 fn round_up_resources(value: &mut Value) {

@@ -10,7 +10,10 @@ pub(crate) fn image_tag(image: &str) -> Option<&str> {
         Some((last, tag)) => (&name[..last_slash + last.len()], Some(tag)),
         None => (name, None),
     };
-    let well_formed = is_repository(path)
+    // What could be an image's own hash is no name.
+    let is_hash = image.len() == 64 && image.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let well_formed = !is_hash
+        && is_repository(path)
         && tag.is_none_or(is_tag)
         && digest.is_none_or(|d| {
             d.split_once(':')
@@ -30,13 +33,25 @@ fn is_repository(path: &str) -> bool {
         && (components[0].contains(['.', ':']) || components[0] == "localhost" || has_upper(components[0]))
     {
         components.remove(0);
+    } else if components.len() == 1 {
+        // Docker's own images have a folder that nobody writes.
+        components.insert(0, "library");
     }
-    components.iter().all(|component| {
-        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        component.starts_with(edge)
-            && component.ends_with(edge)
-            && component.chars().all(|c| edge(c) || matches!(c, '.' | '_' | '-'))
-    })
+    let length = components.iter().map(|c| c.len() + 1).sum::<usize>() - 1;
+    length <= MAX_PATH && components.iter().all(|component| is_component(component))
+}
+
+/// How long the path of a repository may be (`RepositoryNameTotalLengthMax`).
+const MAX_PATH: usize = 255;
+
+/// Words with one dot, one or two underscores or any number of dashes between them.
+fn is_component(component: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    component.starts_with(word)
+        && component.ends_with(word)
+        && component
+            .split(word)
+            .all(|between| matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-'))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -63,6 +78,12 @@ mod tests {
             ("localhost:5000/a/b:latest", Some("latest")),
             (digest.as_str(), None),
             ("", None),
+            (&"a".repeat(64), None),
+            (&"x".repeat(300), None),
+            (&format!("a.b/{}", "x".repeat(255)), Some("latest")),
+            ("a..b", None),
+            ("a__b/c---d.e:1", Some("1")),
+            ("a___b", None),
             ("Busybox", None),
             ("busy box", None),
             ("busybox:", None),

@@ -31,8 +31,9 @@ mod types;
 mod unified;
 mod wire;
 mod workload_defaults;
+mod written;
 
-pub use decode::{DecodeError, normalise, unknown_fields};
+pub use decode::{DecodeError, normalise, normalise_text, unknown_fields};
 pub use defaults::set_defaults;
 pub use internal::{internal_compact, internal_diff, internal_json};
 pub use kinds::{KindInfo, Subresource, by_kind, by_resource, kinds};

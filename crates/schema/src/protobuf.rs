@@ -344,11 +344,7 @@ fn special(scalar: Scalar, bytes: &[u8], depth: usize) -> Result<Value, DecodeEr
 
 fn encode_message(definition: &'static Definition, map: &Map<String, Value>) -> Option<Vec<u8>> {
     // Fields by number, those of an embedded struct together.
-    let mut fields: Vec<_> = definition
-        .fields
-        .iter()
-        .filter(|f| f.tags[0] != 0 && map.contains_key(f.name))
-        .collect();
+    let mut fields: Vec<_> = definition.fields.iter().filter(|f| f.tags[0] != 0).collect();
     fields.sort_by_key(|f| f.tags);
     let mut out = Vec::new();
     for group in fields.chunk_by(|a, b| a.tags[1] != 0 && b.tags[1] != 0 && a.tags[0] == b.tags[0]) {
@@ -356,18 +352,39 @@ fn encode_message(definition: &'static Definition, map: &Map<String, Value>) -> 
         let mut inner = Vec::new();
         for field in group {
             let target = if embedded { &mut inner } else { &mut out };
-            encode_field(
-                target,
-                field.tags[usize::from(embedded)],
-                &field.node,
-                map.get(field.name)?,
-            )?;
+            let tag = field.tags[usize::from(embedded)];
+            match map.get(field.name) {
+                Some(value) if !value.is_null() => encode_field(target, tag, &field.node, value)?,
+                _ if field.pointer => {}
+                _ => encode_zero(target, tag, &field.node)?,
+            }
         }
         if embedded {
             put_bytes(&mut out, group[0].tags[0], &inner);
         }
     }
     Some(out)
+}
+
+/// A field that was not set and is no pointer, which gogo's marshallers write all the same.
+fn encode_zero(out: &mut Vec<u8>, tag: u8, node: &'static Node) -> Option<()> {
+    match node {
+        Node::Scalar(Scalar::Bytes) | Node::List { .. } | Node::Map { .. } => Some(()),
+        Node::Object { definition, .. } => {
+            let inner = encode_message(Table::get().at(*definition), &Map::new())?;
+            put_bytes(out, tag, &inner);
+            Some(())
+        }
+        Node::Scalar(Scalar::Quantity) => {
+            put_bytes(out, tag, b"\x0a\x00");
+            Some(())
+        }
+        Node::Scalar(Scalar::Time | Scalar::MicroTime | Scalar::FieldsV1 | Scalar::Raw) => {
+            put_bytes(out, tag, b"");
+            Some(())
+        }
+        node => encode_value(out, tag, node, &crate::decode::zero_of_node(node)),
+    }
 }
 
 fn encode_field(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) -> Option<()> {
@@ -511,7 +528,8 @@ mod tests {
     #[test]
     fn metadata_alone_and_events() {
         let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
-        let one = b"\n\x03\n\x01a";
+        // What is empty is written, too, as gogo's marshallers do.
+        let one = b"\n\x11\n\x01a\x12\0\x1a\0\"\0*\x002\x008\0B\0";
         let raw = |bytes: Vec<u8>| {
             let body = bytes.strip_prefix(MAGIC).unwrap().to_vec();
             let raw = Reader::new(&body).find_map(|field| match field {
@@ -522,8 +540,11 @@ mod tests {
         };
         assert_eq!(raw(encode_protobuf(&object).unwrap()), one);
         for (version, wanted) in [
-            ("v1", b"\n\x03\x12\x017\x12\x05\n\x03\n\x01a"),
-            ("v1beta1", b"\n\x05\n\x03\n\x01a\x12\x03\x12\x017"),
+            ("v1", [&b"\n\x07\n\0\x12\x017\x1a\0\x12\x13"[..], one].concat()),
+            (
+                "v1beta1",
+                [&b"\n\x13"[..], one, b"\x12\x07\n\0\x12\x017\x1a\0"].concat(),
+            ),
         ] {
             let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"),
                 "metadata": {"resourceVersion": "7"}, "items": [object]});

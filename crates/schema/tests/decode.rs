@@ -4,6 +4,7 @@
 use schema::{normalise, unknown_fields};
 use serde_json::{Value, json};
 
+const SECRET: &str = "io.k8s.api.core.v1.Secret";
 const POD: &str = "io.k8s.api.core.v1.Pod";
 const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
 
@@ -141,5 +142,79 @@ fn unknown_fields_with_paths() {
             r#"unknown field "spec.containers[1].imagee""#,
             r#"unknown field "spec.containers[1].ports[0].p""#
         ]
+    );
+}
+
+/// What a JSON text of this kind is told, as a body of a request is.
+fn of_text(definition: &str, json: &str) -> Result<Value, String> {
+    let mut object = serde_json::from_str(json).unwrap();
+    schema::normalise_text(definition, &mut object, json.as_bytes()).map_err(|e| e.message)?;
+    Ok(object)
+}
+
+#[test]
+fn numbers_are_told_as_they_were_written() {
+    for (field, literal, kind) in [
+        ("terminationGracePeriodSeconds", "1e2", "int64"),
+        ("terminationGracePeriodSeconds", "99999999999999999999", "int64"),
+        ("priority", "1E0", "int32"),
+        ("priority", "1.50", "int32"),
+    ] {
+        assert_eq!(
+            of_text(POD, &format!(r#"{{"spec": {{"{field}": {literal}}}}}"#)).unwrap_err(),
+            format!(
+                "json: cannot unmarshal number {literal} into Go struct field PodSpec.spec.{field} of type {kind}"
+            )
+        );
+    }
+    assert_eq!(
+        of_text(POD, r#"{"spec": {"priority": -0}}"#).unwrap()["spec"]["priority"],
+        0
+    );
+    let limit = |number: &str| {
+        let json =
+            format!(r#"{{"spec": {{"containers": [{{"resources": {{"limits": {{"cpu": {number}}}}}}}]}}}}"#);
+        of_text(POD, &json).unwrap()["spec"]["containers"][0]["resources"]["limits"]["cpu"].clone()
+    };
+    assert_eq!(limit("1e3"), "1e3");
+    assert_eq!(limit("1.5"), "1500m");
+    assert_eq!(limit("0.000000001"), "1n");
+}
+
+#[test]
+fn the_first_wrong_type_in_the_text_is_told() {
+    let told = |json: &str| of_text(POD, json).unwrap_err();
+    let name = "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string";
+    let host = "json: cannot unmarshal number into Go struct field PodSpec.spec.hostname of type string";
+    assert_eq!(
+        told(r#"{"spec": {"hostname": 1}, "metadata": {"name": 1}}"#),
+        host
+    );
+    assert_eq!(
+        told(r#"{"metadata": {"name": 1}, "spec": {"hostname": 1}}"#),
+        name
+    );
+    // A type that reads itself ends the reading.
+    assert!(
+        told(r#"{"spec": {"hostname": 1}, "metadata": {"creationTimestamp": "x"}}"#)
+            .starts_with("parsing time")
+    );
+}
+
+#[test]
+fn zero_times_and_bytes() {
+    let zero = r#"{"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z", "deletionTimestamp": "0001-01-01T00:00:00Z"}}"#;
+    assert_eq!(
+        of_text(SECRET, zero).unwrap()["metadata"],
+        json!({"deletionTimestamp": null})
+    );
+    let bytes = r#"{"data": {"a": null, "b": [1, 2, null], "c": "AB==", "d": "AAB="}}"#;
+    assert_eq!(
+        of_text(SECRET, bytes).unwrap()["data"],
+        json!({"a": "", "b": "AQIA", "c": "AA==", "d": "AAA="})
+    );
+    assert_eq!(
+        of_text(SECRET, r#"{"data": {"a": ["x"]}}"#).unwrap_err(),
+        "json: cannot unmarshal string into Go struct field Secret.data of type uint8"
     );
 }

@@ -11,9 +11,58 @@ pub fn check_defaults(schema: &Value, path: &str) -> Vec<Fault> {
     faults
 }
 
+/// Patterns that are none (`pkg/apiserver/schema/validation.go` validateValueValidation).
+pub fn check_patterns(schema: &Value, path: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    patterns(schema, path, &mut faults);
+    faults
+}
+
+fn patterns(schema: &Value, path: &str, faults: &mut Vec<Fault>) {
+    for field in [
+        "items",
+        "properties",
+        "additionalProperties",
+        "anyOf",
+        "allOf",
+        "oneOf",
+        "not",
+    ] {
+        match &schema[field] {
+            Value::Array(list) => {
+                for (at, inner) in list.iter().enumerate() {
+                    patterns(inner, &format!("{path}.{field}[{at}]"), faults);
+                }
+            }
+            Value::Object(named) if field == "properties" => {
+                for (name, inner) in named {
+                    patterns(inner, &format!("{path}.properties[{name}]"), faults);
+                }
+            }
+            inner @ Value::Object(_) => patterns(inner, &format!("{path}.{field}"), faults),
+            _ => {}
+        }
+    }
+    let pattern = schema["pattern"].as_str().unwrap_or_default();
+    if let Err(why) = expressions::pattern(pattern, expressions::LARGEST_PATTERN) {
+        faults.push(Fault {
+            reason: "FieldValueInvalid",
+            field: format!("{path}.pattern"),
+            message: format!(
+                "Invalid value: {}: must be a valid regular expression, but isn't: {why}",
+                kube_types::quote(pattern)
+            ),
+        });
+    }
+}
+
 fn walk(schema: &Value, path: &str, whole: bool, faults: &mut Vec<Fault>) {
     if let Some(default) = schema.get("default").filter(|d| !d.is_null()) {
-        check(schema, default, &format!("{path}.default"), faults);
+        let path = format!("{path}.default");
+        check(schema, default, &path, faults);
+        if whole && default.is_object() {
+            says_what_it_is(default, &path, faults);
+        }
     }
     if schema["items"].is_object() {
         let items = &schema["items"];
@@ -28,12 +77,28 @@ fn walk(schema: &Value, path: &str, whole: bool, faults: &mut Vec<Fault>) {
     }
 }
 
+/// The default of a whole object says version and kind (`pkg/apiserver/schema/objectmeta/validation.go`).
+fn says_what_it_is(default: &Value, path: &str, faults: &mut Vec<Fault>) {
+    for field in ["apiVersion", "kind"] {
+        if default[field].as_str().unwrap_or_default().is_empty() {
+            faults.push(Fault {
+                reason: "FieldValueRequired",
+                field: format!("{path}.{field}"),
+                message: "Required value".to_owned(),
+            });
+        }
+    }
+}
+
 fn check(schema: &Value, default: &Value, path: &str, faults: &mut Vec<Fault>) {
     if !prune_part(schema, &mut default.clone()).is_empty() {
         faults.push(Fault {
             reason: "FieldValueInvalid",
             field: path.to_owned(),
-            message: format!("Invalid value: {default}: must not have unknown fields"),
+            message: format!(
+                "Invalid value: {}: must not have unknown fields",
+                kube_types::shown_value(default)
+            ),
         });
     }
     let mut found = validate(schema, default);

@@ -70,7 +70,10 @@ impl Check<'_> {
 
     fn invalid(&mut self, value: &Value, detail: &str) {
         self.add("FieldValueInvalid", |path| {
-            format!("Invalid value: {value}: {path} in body {detail}")
+            format!(
+                "Invalid value: {}: {path} in body {detail}",
+                kube_types::shown_value(value)
+            )
         });
     }
 
@@ -227,7 +230,8 @@ impl<'s> Check<'s> {
                 })
                 .collect();
             format!(
-                "Unsupported value: {value}: supported values: {}",
+                "Unsupported value: {}: supported values: {}",
+                kube_types::shown_value(value),
                 words.join(", ")
             )
         });
@@ -317,6 +321,7 @@ impl<'s> Check<'s> {
             && !formatted(format, text)
         {
             self.add("FieldValueTypeInvalid", |path| {
+                let value = kube_types::shown_value(&value);
                 format!("Invalid value: {value}: {path} in body must be of type {format}: {value}")
             });
         }

@@ -3,7 +3,8 @@ use kube_types::{is_dns1035_label, is_dns1123_subdomain, is_port_number};
 
 use crate::field::{Errors, Node};
 
-pub(crate) fn api_service(e: &mut Errors, object: &Node<'_>) {
+/// Its name says group and version, and is looked at before all else of the metadata.
+pub(crate) fn name(e: &mut Errors, object: &Node<'_>) {
     let spec = object.get("spec");
     let (group, version) = (spec.get("group"), spec.get("version"));
     let wanted = format!("{}.{}", version.text(), group.text());
@@ -14,6 +15,11 @@ pub(crate) fn api_service(e: &mut Errors, object: &Node<'_>) {
             e.invalid(&name, &detail);
         }
     }
+}
+
+pub(crate) fn api_service(e: &mut Errors, object: &Node<'_>) {
+    let spec = object.get("spec");
+    let (group, version) = (spec.get("group"), spec.get("version"));
     if group.is_empty() {
         if version.text() != "v1" {
             e.required(

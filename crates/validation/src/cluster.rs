@@ -291,7 +291,7 @@ fn amount(e: &mut Errors, node: &Node<'_>, name: &str) {
     if quantity.sign() < 0 {
         e.invalid_text(node, &quantity.to_string(), "must be greater than or equal to 0");
     }
-    if pod::is_integer(name) && !quantity.is_integer() {
+    if pod::is_integer(name) && quantity.has_thousandths() {
         e.invalid_text(node, &quantity.to_string(), "must be an integer");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     custom_version::{self, Common},
     field::{Errors, Node},
+    webhook,
 };
 
 /// The name of a definition.
@@ -42,6 +43,14 @@ pub(crate) fn definition(e: &mut Errors, object: &Node<'_>) {
         if !schema.present() {
             e.required(&schema, "");
         }
+    }
+    let open = spec.get("preserveUnknownFields");
+    if open.is_true()
+        && items
+            .iter()
+            .any(|v| has_defaults(v.at(&["schema", "openAPIV3Schema"]).value()))
+    {
+        e.invalid(&open, "must be false in order to use defaults in the schema");
     }
     let common = Common::of(&items);
     for version in &items {
@@ -84,9 +93,126 @@ pub(crate) fn definition(e: &mut Errors, object: &Node<'_>) {
     }
     names(e, &spec.get("names"));
     custom_version::shared(e, &items, &common);
-    let conversion = spec.get("conversion");
-    e.one_of(&conversion.get("strategy"), &["None", "Webhook"]);
+    let strategy = spec.at(&["conversion", "strategy"]);
+    if open.is_true() && strategy.text() != "None" {
+        e.invalid(&strategy, "must be None if spec.preserveUnknownFields is true");
+    }
+    conversion(e, &spec.get("conversion"));
     stored_versions(e, object);
+    if open.is_true() {
+        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        e.invalid(&open, detail);
+    }
+}
+
+/// Whether a schema has a default anywhere.
+fn has_defaults(schema: &Value) -> bool {
+    let Some(fields) = schema.as_object() else {
+        return schema
+            .as_array()
+            .is_some_and(|list| list.iter().any(has_defaults));
+    };
+    fields.iter().any(|(field, below)| match field.as_str() {
+        "default" => !below.is_null(),
+        "properties" => below.as_object().is_some_and(|p| p.values().any(has_defaults)),
+        "items" | "additionalProperties" | "allOf" | "anyOf" | "oneOf" | "not" => has_defaults(below),
+        _ => false,
+    })
+}
+
+/// Who converts, if anybody does. Fields have the names of the old API.
+fn conversion(e: &mut Errors, conversion: &Node<'_>) {
+    let strategy = conversion.get("strategy");
+    e.one_of(&strategy, &["None", "Webhook"]);
+    let webhook = conversion.get("webhook");
+    let client = webhook
+        .get("clientConfig")
+        .renamed("spec.conversion.webhookClientConfig");
+    let versions = webhook
+        .get("conversionReviewVersions")
+        .renamed("spec.conversion.conversionReviewVersions");
+    if strategy.text() != "Webhook" {
+        let detail = "should not be set when strategy is not set to Webhook";
+        for set in [&client, &versions] {
+            if set.present() && !(set.value().is_array() && set.is_empty()) {
+                e.forbidden(set, detail);
+            }
+        }
+        return;
+    }
+    if client.present() {
+        webhook::client(e, &client);
+    } else {
+        e.required(&client, "required when strategy is set to Webhook");
+    }
+    if versions.is_empty() {
+        return e.required(&versions, "");
+    }
+    let items = versions.items();
+    for (at, version) in items.iter().enumerate() {
+        if items[..at].iter().any(|other| other.text() == version.text()) {
+            e.invalid(version, "duplicate version");
+            continue;
+        }
+        e.complaints(version, is_dns1035_label(version.text()));
+    }
+    if !items
+        .iter()
+        .any(|version| matches!(version.text(), "v1" | "v1beta1"))
+    {
+        e.invalid(&versions, "must include at least one of v1, v1beta1");
+    }
+}
+
+/// Groups of the community need an approval (`pkg/apihelpers/helpers.go` GetAPIApprovalState), which is asked for when it changes.
+pub(crate) fn approval(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>) {
+    const APPROVED: &str = "api-approved.kubernetes.io";
+    const SEE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let group = object.at(&["spec", "group"]);
+    let protected = ["k8s.io", "kubernetes.io"].iter().any(|domain| {
+        group
+            .text()
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    // What is wrong with it, if anything.
+    let state = |object: &Node<'_>| {
+        let approval = object.at(&["metadata", "annotations"]).key(APPROVED);
+        let is_url = approval.text().split_once("://").is_some_and(|(scheme, rest)| {
+            let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.bytes().all(fits)
+                && !rest.is_empty()
+                && !rest.starts_with('/')
+                && !rest.contains(|c: char| c.is_ascii_control() || c == ' ')
+        });
+        if approval.is_empty() {
+            Some("missing")
+        } else if approval.text().starts_with("unapproved") {
+            Some("bypassed")
+        } else {
+            (!is_url).then_some("invalid")
+        }
+    };
+    let now = state(object);
+    if !protected || old.is_some_and(|old| state(old) == now) {
+        return;
+    }
+    let approval = object.at(&["metadata", "annotations"]).key(APPROVED);
+    match now {
+        Some("missing") => {
+            let detail = format!("protected groups must have approval annotation \"{APPROVED}\", {SEE}");
+            e.required(&approval, &detail);
+        }
+        Some("invalid") => {
+            let detail = format!(
+                "protected groups must have approval annotation \"{APPROVED}\" with either a URL or a reason starting with \
+                 \"unapproved\", {SEE}"
+            );
+            e.invalid(&approval, &detail);
+        }
+        _ => {}
+    }
 }
 
 fn names(e: &mut Errors, names: &Node<'_>) {
@@ -104,9 +230,14 @@ pub(crate) fn accepted_names(e: &mut Errors, names: &Node<'_>) {
     let all = ["plural", "singular", "kind", "listKind"].map(|field| names.get(field));
     for name in &all {
         if !name.is_empty() {
-            let complaints = is_dns1035_label(&name.text().to_lowercase());
+            let is_kind = name.path().to_lowercase().ends_with("kind");
+            let complaints = if is_kind {
+                is_dns1035_label(&name.text().to_lowercase())
+            } else {
+                is_dns1035_label(name.text())
+            };
             if !complaints.is_empty() {
-                let detail = if name.path().to_lowercase().ends_with("kind") {
+                let detail = if is_kind {
                     format!(
                         "may have mixed case, but should otherwise match: {}",
                         complaints.join(",")
@@ -118,18 +249,20 @@ pub(crate) fn accepted_names(e: &mut Errors, names: &Node<'_>) {
             }
         }
     }
-    for list in ["shortNames", "categories"] {
-        for short in names.get(list).items() {
-            let complaints = is_dns1035_label(short.text());
+    let words = |list: &str, e: &mut Errors| {
+        for word in names.get(list).items() {
+            let complaints = is_dns1035_label(word.text());
             if !complaints.is_empty() {
-                e.invalid(&short, &complaints.join(","));
+                e.invalid(&word, &complaints.join(","));
             }
         }
-    }
+    };
+    words("shortNames", e);
     let [_, _, kind, list] = &all;
     if !kind.is_empty() && kind.text() == list.text() {
         e.invalid(list, "kind and listKind may not be the same");
     }
+    words("categories", e);
 }
 
 fn stored_versions(e: &mut Errors, object: &Node<'_>) {
@@ -176,6 +309,7 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     }
     fixed.push((vec!["spec", "names", "plural"], "/spec/names/plural"));
     definition(e, new);
+    approval(e, new, Some(old));
     for (path, pointer) in fixed {
         if at(old.value(), pointer) != at(new.value(), pointer) {
             e.invalid(&new.at(&path), "field is immutable");

@@ -26,14 +26,59 @@ pub(crate) fn check(e: &mut Errors, schema: &Node<'_>, status: bool) {
     if schema.get("nullable").is_true() {
         e.forbidden(&schema.get("nullable"), "nullable cannot be true at the root");
     }
-    invariants(e, schema, Level::Root);
-    complete(e, schema);
+    let before = e.count();
+    let foreign = foreign(schema);
+    if foreign.is_none() {
+        invariants(e, schema, Level::Root);
+        complete(e, schema);
+    }
     let within = Within {
         root: true,
         in_meta: false,
         no_defaults: None,
     };
     supported(e, schema, &within);
+    if let Some(field) = foreign.filter(|_| e.count() == before) {
+        e.invalid_text(schema, "", &format!("OpenAPIV3Schema '{field}' is not supported"));
+    }
+}
+
+/// Whether a schema is structural; only then its defaults and rules are looked at.
+pub fn is_structural(schema: &Value) -> bool {
+    let (schema, mut found) = (Node::root(schema), Errors::default());
+    if foreign(&schema).is_some() {
+        return false;
+    }
+    invariants(&mut found, &schema, Level::Root);
+    complete(&mut found, &schema);
+    found.count() == 0
+}
+
+/// What is in a schema that has no place in a structural one at all (`pkg/apiserver/schema/convert.go` validateUnsupportedFields).
+fn foreign(schema: &Node<'_>) -> Option<&'static str> {
+    for (field, name) in [
+        ("id", "id"),
+        ("$schema", "schema"),
+        ("$ref", "$ref"),
+        ("patternProperties", "patternProperties"),
+        ("dependencies", "dependencies"),
+        ("additionalItems", "additionalItems"),
+        ("definitions", "definitions"),
+    ] {
+        let own = schema.get(field);
+        if own.present() && (!own.is_empty() || field == "additionalItems") {
+            return Some(name);
+        }
+    }
+    let below = ["items", "additionalProperties"].map(|field| schema.get(field));
+    let below = below
+        .iter()
+        .filter(|inner| inner.value().is_object())
+        .find_map(foreign);
+    let properties = || schema.get("properties").entries();
+    below
+        .or_else(|| properties().iter().find_map(|(_, inner)| foreign(inner)))
+        .or_else(|| nested_of(schema).iter().find_map(foreign))
 }
 
 fn is_extended(schema: &Node<'_>, extension: &str) -> bool {
@@ -220,19 +265,10 @@ fn nested(e: &mut Errors, schema: &Node<'_>, skip_any: bool) {
     }
 }
 
-/// What junctors speak of is there outside of them.
+/// What the junctors of the root speak of is there outside of them; upstream does not look at those further down.
 fn complete(e: &mut Errors, schema: &Node<'_>) {
     for inner in nested_of(schema) {
         complete_nested(e, schema, &inner);
-    }
-    for below in ["items", "additionalProperties"] {
-        let below = schema.get(below);
-        if below.value().is_object() {
-            complete(e, &below);
-        }
-    }
-    for (_, property) in schema.get("properties").entries() {
-        complete(e, &property);
     }
 }
 

@@ -2,7 +2,7 @@
 //! (apiextensions `pkg/apis/apiextensions/types_jsonschema.go`).
 use serde_json::Value;
 
-use crate::field::{Errors, Node, show};
+use crate::field::{Errors, Node, show_json};
 
 /// The fields, in the struct's order; whether its zero is false, an empty text or nothing; and whether it may be at the root of a schema
 /// of which a status is taken out.
@@ -71,7 +71,7 @@ const ALLOWED: &str = "only [Description Type Format Title Maximum ExclusiveMaxi
 pub(crate) fn root(e: &mut Errors, schema: &Node<'_>) {
     for (_, field, zero, allowed) in FIELDS {
         let value = schema.get(field);
-        if !value.present() || show(value.value()) == zero {
+        if !value.present() || show_json(value.value()) == zero {
             continue;
         }
         if field == "type" && value.text() != "object" {
@@ -106,10 +106,10 @@ fn shown(schema: &Value) -> String {
             ("properties" | "patternProperties" | "definitions", Value::Object(map)) => {
                 let entries = map
                     .iter()
-                    .map(|(key, value)| format!("{}:{}", show(&key.as_str().into()), shown(value)));
+                    .map(|(key, value)| format!("{}:{}", show_json(&key.as_str().into()), shown(value)));
                 format!("{{{}}}", listed(entries))
             }
-            (_, value) => show(value),
+            (_, value) => show_json(value),
         };
         format!("{name:?}:{value}")
     });
@@ -121,14 +121,14 @@ fn shown(schema: &Value) -> String {
 }
 
 fn rule(rule: &Value) -> String {
-    let text = |field: &str| show(&rule[field].as_str().unwrap_or_default().into());
+    let text = |field: &str| show_json(&rule[field].as_str().unwrap_or_default().into());
     format!(
         "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
         text("rule"),
         text("message"),
         text("messageExpression"),
-        show(&rule["reason"]),
+        show_json(&rule["reason"]),
         text("fieldPath"),
-        show(&rule["optionalOldSelf"])
+        show_json(&rule["optionalOldSelf"])
     )
 }

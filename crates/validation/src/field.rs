@@ -378,6 +378,14 @@ pub(crate) fn alike(a: &Value, b: &Value) -> bool {
 /// A value as a message shows it: strings quoted, everything else as JSON with sorted keys.
 pub(crate) fn show(value: &Value) -> String {
     match value {
+        Value::String(text) => kube_types::quote(text),
+        other => show_json(other),
+    }
+}
+
+/// A value as JSON, inside of what is shown as JSON.
+pub(crate) fn show_json(value: &Value) -> String {
+    match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             // The one struct of the API that messages show whole has its fields the other way round: a label selector.
@@ -386,16 +394,21 @@ pub(crate) fn show(value: &Value) -> String {
             for (n, (key, value)) in entries.into_iter().enumerate() {
                 let separator = if n > 0 { "," } else { "" };
                 // Writing to a string cannot fail.
-                let _ = write!(out, "{separator}{}:{}", Value::from(key.as_str()), show(value));
+                let _ = write!(
+                    out,
+                    "{separator}{}:{}",
+                    Value::from(key.as_str()),
+                    show_json(value)
+                );
             }
             out.push('}');
             out
         }
         Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(show).collect();
+            let items: Vec<_> = items.iter().map(show_json).collect();
             format!("[{}]", items.join(","))
         }
-        other => other.to_string(),
+        other => kube_types::json_text(other),
     }
 }
 
@@ -403,7 +416,7 @@ pub(crate) fn show(value: &Value) -> String {
 pub(crate) fn go_struct(node: &Node<'_>, fields: &[(&str, &str)]) -> String {
     let shown: Vec<_> = fields
         .iter()
-        .map(|(name, field)| format!("{name:?}:{}", show(node.get(field).value())))
+        .map(|(name, field)| format!("{name:?}:{}", show_json(node.get(field).value())))
         .collect();
     format!("{{{}}}", shown.join(","))
 }

@@ -46,6 +46,7 @@ use serde_json::Value;
 use field::{Errors, Node, go_struct};
 use meta::{NameRule, Rules};
 
+pub use custom_schema::is_structural;
 pub use warnings::{deprecation, warnings};
 
 /// The definitions of `resource.k8s.io`.
@@ -114,6 +115,9 @@ pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
     let object = Node::root(object);
     let kind = kind_of(definition);
     let rules = meta_rules(definition);
+    if kind == "Service" && service::unallocatable(&mut errors, &object) {
+        return errors.finish();
+    }
     create_kind(&mut errors, definition, kind, rules, &object);
     if errors.count() == 0 {
         // What is asked of every kind, said only when the kind's own rules have nothing to say (apiserver
@@ -137,6 +141,9 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
             event::strict(e, object);
         }
         return;
+    }
+    if kind == "APIService" {
+        aggregation::name(e, object);
     }
     // Nobody looks at a budget's metadata before the last.
     if kind != "PodDisruptionBudget" {
@@ -183,6 +190,7 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
         "CustomResourceDefinition" => {
             custom::name(e, object);
             custom::definition(e, object);
+            custom::approval(e, object, None);
         }
         _ if definition.starts_with(DEVICES) => devices::create(e, kind, object),
         _ => extensions::create(e, kind, object),
@@ -196,6 +204,9 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
     let e = &mut errors;
     let kind = kind_of(definition);
     let rules = meta_rules(definition);
+    if kind == "Service" && subresource.is_empty() && service::unallocatable(e, &new) {
+        return errors.finish();
+    }
     // Said of every kind before its own rules, which say it again (apiserver `pkg/registry/rest/update.go` validateCommonFields).
     meta::create(e, &new, general(rules));
     meta::update(e, &old, &new, general(rules));
@@ -351,7 +362,10 @@ fn update_main(e: &mut Errors, kind: &str, rules: Rules, old: &Node<'_>, new: &N
         "Lease" => cluster::lease(e, new),
         "HorizontalPodAutoscaler" => autoscaling::autoscaler(e, new, Some(old)),
         "PodDisruptionBudget" => autoscaling::disruption_budget(e, new),
-        "APIService" => aggregation::api_service(e, new),
+        "APIService" => {
+            aggregation::name(e, new);
+            aggregation::api_service(e, new);
+        }
         "EndpointSlice" => {
             meta::create(e, new, rules);
             network::endpoint_slice(e, new);

@@ -9,7 +9,12 @@ use crate::{
 /// What both kinds of policies say beside their expressions.
 pub(crate) fn policy(e: &mut Errors, kind: &str, object: &Node<'_>) {
     let spec = object.get("spec");
-    e.one_of(&spec.get("failurePolicy"), &["Fail", "Ignore"]);
+    let failure = spec.get("failurePolicy");
+    if failure.present() {
+        e.maybe_one_of(&failure, &["Fail", "Ignore"]);
+    } else {
+        e.required(&failure, "");
+    }
     let param_kind = spec.get("paramKind");
     if param_kind.present() {
         self::param_kind(e, &param_kind);

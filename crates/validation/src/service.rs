@@ -172,6 +172,14 @@ fn affinity(e: &mut Errors, spec: &Node<'_>) {
     }
 }
 
+/// Whether no addresses can be found for what the Service says of them. That is tried before all else is looked at, and is all that
+/// is told then (`pkg/registry/core/service/storage/alloc.go` initIPFamilyFields).
+pub(crate) fn unallocatable(e: &mut Errors, object: &Node<'_>) -> bool {
+    let before = e.count();
+    cluster_ips(e, &object.get("spec"));
+    e.count() > before
+}
+
 fn cluster_ips(e: &mut Errors, spec: &Node<'_>) {
     if spec.get("type").text() == "ExternalName" {
         return;

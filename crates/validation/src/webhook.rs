@@ -50,10 +50,14 @@ fn webhook(e: &mut Errors, hook: &Node<'_>) {
         meta::selector(e, &hook.get(selector));
     }
     e.maybe_one_of(&hook.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
-    let client = hook.get("clientConfig");
+    client(e, &hook.get("clientConfig"));
+}
+
+/// Where a webhook is.
+pub(crate) fn client(e: &mut Errors, client: &Node<'_>) {
     let (url, service) = (client.get("url"), client.get("service"));
     if url.present() == service.present() {
-        e.required(&client, "exactly one of url or service is required");
+        e.required(client, "exactly one of url or service is required");
     } else if url.present() {
         client_url(e, &url);
     } else {

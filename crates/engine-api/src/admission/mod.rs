@@ -29,16 +29,17 @@ pub mod topology;
 
 pub use certificates::date_conditions;
 pub use dynamic::{
-    Asked, Dynamic, administration, causes, check_types, deletion, mutate, subresource, validate,
+    Asked, Dynamic, add_causes, administration, check_types, deletion, mutate, subresource, validate,
 };
 pub use quota::{Charge, charge, counted};
 
-/// What a new object is called before it has a name: its `generateName` (apiserver `admission/errors.go` extractResourceName).
+/// What a new object is called before it has a name: its `generateName`, or `Unknown` (apiserver `admission/errors.go`
+/// extractResourceName).
 fn name(object: &Value) -> &str {
-    match text(object, "/metadata/name") {
-        "" => text(object, "/metadata/generateName"),
-        name => name,
-    }
+    let said = ["/metadata/name", "/metadata/generateName"].map(|place| text(object, place));
+    said.into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or("Unknown")
 }
 
 /// Change a new object, or refuse it.

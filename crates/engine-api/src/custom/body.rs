@@ -117,8 +117,12 @@ pub fn rule_causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cau
     };
     let changed = checked.into_iter().filter(|(_, schema)| !before.contains(schema));
     changed
+        .filter(|(_, schema)| validation::is_structural(schema))
         .flat_map(|(path, schema)| {
-            let mut faults = structural::check_defaults(schema, &path);
+            let mut faults = structural::check_patterns(schema, &path);
+            if faults.is_empty() {
+                faults = structural::check_defaults(schema, &path);
+            }
             if faults.is_empty() {
                 faults = structural::rules::check(schema, &path);
             }

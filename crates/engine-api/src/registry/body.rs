@@ -306,7 +306,8 @@ fn settle(
         None => schema::unknown_fields(definition, &value),
     };
     let resets = resets_managers(&value);
-    schema::normalise(definition, &mut value).map_err(|e| cannot_handle(kind, &e.message))?;
+    schema::normalise_text(definition, &mut value, &call.body)
+        .map_err(|e| cannot_handle(kind, &e.message))?;
     complain(call, kind, found)?;
     if resets {
         // Unlike other empty lists this one says something: nobody owns anything.

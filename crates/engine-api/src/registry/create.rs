@@ -118,7 +118,7 @@ impl Api {
                         .into_iter()
                         .collect();
                     causes.extend(validation::validate_create(request_kind.definition, &candidate));
-                    causes.extend(admission::causes(request_kind, None, &candidate));
+                    admission::add_causes(&mut causes, request_kind, None, &candidate);
                     causes.extend(custom::rule_causes(request_kind, None, &candidate));
                     causes
                 }

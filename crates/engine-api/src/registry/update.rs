@@ -207,7 +207,7 @@ impl Api {
                     let mut causes =
                         validation::validate_update(request_kind.definition, subresource, old, &new);
                     if subresource.is_empty() {
-                        causes.extend(admission::causes(kind, Some(old), &new));
+                        admission::add_causes(&mut causes, kind, Some(old), &new);
                         causes.extend(custom::rule_causes(kind, Some(old), &new));
                     }
                     causes

@@ -108,7 +108,7 @@ async fn bad_rules_are_refused_with_their_definition() {
     assert_eq!(code, 422);
     assert!(
         message.contains(
-            "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.prot > 0\""
+            "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.prot \\u003e 0\""
         ) && message.contains("compilation failed: ERROR: <input>:1:5: undefined field 'prot'\n | self.prot > 0\n | ....^"),
         "{message}"
     );

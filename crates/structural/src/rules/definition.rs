@@ -325,7 +325,7 @@ fn exceeds(name: &str, cost: u64, limit: u64) -> String {
 
 /// The internal struct, which has no JSON names.
 fn go_struct(rule: &Value) -> String {
-    let text = |field: &str| json!(rule[field].as_str().unwrap_or_default());
+    let text = |field: &str| kube_types::json_text(&json!(rule[field].as_str().unwrap_or_default()));
     format!(
         "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
         text("rule"),

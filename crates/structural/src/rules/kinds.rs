@@ -138,7 +138,9 @@ pub struct BySchema<'s> {
 impl BySchema<'_> {
     fn find(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
-        if !matches!(first.as_str(), "self" | "oldSelf") {
+        // Upstream takes whatever comes first for `self`, also the elements of what has no place in the schema
+        // (`pkg/apiserver/schema/cel/compilation.go` EstimateSize).
+        if !matches!(first.as_str(), "self" | "oldSelf" | "@items" | "@values") {
             return None;
         }
         let mut at = self.schema;

@@ -211,7 +211,7 @@ fn words_of_definitions() {
     assert_eq!(
         of(json!({"rule": "self.b > 0"})),
         [
-            "s.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.b > 0\",\"Message\":\"\",\
+            "s.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.b \\u003e 0\",\"Message\":\"\",\
           \"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:5: \
           undefined field 'b'\n | self.b > 0\n | ....^"
         ]

@@ -2,7 +2,7 @@
 //! validateNodeSelectorMutation and validateNodeAffinityMutation).
 use serde_json::{Map, Value};
 
-use crate::field::{Errors, Node, same, show};
+use crate::field::{Errors, Node, same, show_json};
 
 const TERMS: [&str; 3] = [
     "nodeAffinity",
@@ -75,9 +75,9 @@ fn shown_term(term: &Node<'_>) -> String {
             .map(|r| {
                 format!(
                     "{{\"Key\":{},\"Operator\":{},\"Values\":{}}}",
-                    show(&r.get("key").text().into()),
-                    show(&r.get("operator").text().into()),
-                    show(r.get("values").value())
+                    show_json(&r.get("key").text().into()),
+                    show_json(&r.get("operator").text().into()),
+                    show_json(r.get("values").value())
                 )
             })
             .collect();

@@ -90,7 +90,7 @@ fn quantity(e: &mut Errors, at: &Node<'_>, name: &str) {
     if quantity.sign() < 0 {
         e.invalid_text(at, &quantity.to_string(), "must be greater than or equal to 0");
     }
-    if is_integer(name) && quantity.milli_value() % 1000 != 0 {
+    if is_integer(name) && quantity.has_thousandths() {
         e.invalid_text(at, &quantity.to_string(), "must be an integer");
     }
 }

@@ -42,6 +42,7 @@ pub fn warnings(definition: &str, old: Option<&Value>, new: &Value) -> Vec<Strin
             }
             found.extend(template::warnings(&spec.get("template")));
         }
+        "PodTemplate" => found.extend(template::warnings(&object.get("template"))),
         "DaemonSet" if touched => found.extend(template::warnings(&spec.get("template"))),
         "StatefulSet" => {
             if touched {
@@ -230,7 +231,7 @@ fn claim_spec(spec: &Node<'_>) -> Vec<String> {
 /// Bytes that are not whole.
 fn fraction(quantity: &Node<'_>) -> Option<String> {
     let value = quantity.quantity()?;
-    (value.milli_value() % 1000 != 0).then(|| {
+    value.has_thousandths().then(|| {
         format!(
             "{}: fractional byte value \"{}\" is invalid, must be an integer",
             quantity.path(),

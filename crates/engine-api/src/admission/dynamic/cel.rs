@@ -127,7 +127,11 @@ pub fn compile(environment: &Environment, source: &str, wanted: &[Type]) -> Resu
     if wanted.is_empty() || wanted.iter().any(|kind| kind == program.kind()) {
         return Ok(program);
     }
-    let got = program.kind();
+    // cel-go has another name for it here than in its other messages.
+    let got = match program.kind() {
+        Type::Null => "null_type".to_owned(),
+        kind => kind.to_string(),
+    };
     Err(match wanted {
         [one] => format!("must evaluate to {one} but got {got}"),
         many => {

@@ -13,8 +13,18 @@ use crate::json::{list, text};
 const MOST_ANNOTATIONS: usize = 20;
 const LONGEST_ANNOTATION: usize = 5 * 1024;
 
+/// Add what is wrong with the expressions of an object to what else is, where upstream comes to it.
+pub fn add_causes(causes: &mut Vec<Cause>, kind: &KindInfo, old: Option<&Value>, new: &Value) {
+    let found = self::causes(kind, old, new);
+    if kind.group == "resource.k8s.io" {
+        devices::merge(kind.kind, causes, found);
+    } else {
+        causes.extend(found);
+    }
+}
+
 /// Everything wrong with the expressions of a configuration; those that it had before are not looked at again.
-pub fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
+fn causes(kind: &KindInfo, old: Option<&Value>, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if kind.group == "resource.k8s.io" && (old.is_none() || kind.kind != "ResourceClaim") {
         // Claims cannot change; nor can templates, but they are looked at all the same.
@@ -236,7 +246,7 @@ fn validations(causes: &mut Vec<Cause>, environments: &Environments, name: &str,
             });
         }
         let reason = text(validation, "/reason");
-        let known = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+        let known = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
         if !reason.is_empty() && !known.contains(&reason) {
             let shown: Vec<String> = known.iter().map(|reason| format!("{reason:?}")).collect();
             causes.push(Cause {
@@ -273,7 +283,18 @@ fn audit_annotations(
         let path = format!("spec.auditAnnotations[{at}]");
         let key = text(annotation, "/key");
         let whole = format!("{policy}/{key}");
-        for complaint in kube_types::is_qualified_name(&whole) {
+        if policy.is_empty() {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: format!("{path}.key"),
+                message: format!(
+                    "Invalid value: {}: requires metadata.name be non-empty",
+                    kube_types::quote(key)
+                ),
+            });
+        }
+        let complaints = kube_types::is_qualified_name(&whole).into_iter();
+        for complaint in complaints.filter(|_| !policy.is_empty()) {
             causes.push(Cause {
                 reason: "FieldValueInvalid",
                 field: format!("{path}.key"),

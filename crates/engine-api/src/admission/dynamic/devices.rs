@@ -26,20 +26,75 @@ fn environment() -> Environment {
     Environment::default().with("device", Type::object("kubernetes.DRADevice", fields))
 }
 
+/// The specification of devices in an object of this kind.
+fn spec_of(kind: &str) -> Option<&'static str> {
+    match kind {
+        "DeviceClass" | "ResourceClaim" => Some("spec"),
+        "ResourceClaimTemplate" => Some("spec.spec"),
+        _ => None,
+    }
+}
+
+/// Put what is wrong with selectors where upstream comes to them, between what else is wrong.
+pub fn merge(kind: &str, causes: &mut Vec<Cause>, found: Vec<Cause>) {
+    let Some(spec) = spec_of(kind) else {
+        causes.extend(found);
+        return;
+    };
+    for cause in found {
+        let own = place(spec, &cause.field);
+        let after = causes.iter().position(|other| place(spec, &other.field) > own);
+        causes.insert(after.unwrap_or(causes.len()), cause);
+    }
+}
+
+/// When upstream comes to a field: metadata, requests one by one with the class before the selectors, all else, and whether anything
+/// has changed that may not.
+fn place(spec: &str, field: &str) -> [usize; 4] {
+    let part = |rest: &str| match rest.split(['.', '[']).nth(1).unwrap_or_default() {
+        "" | "name" | "deviceClassName" => 0,
+        "selectors" => 1,
+        _ => 2,
+    };
+    let index = |rest: &str| {
+        let (number, rest) = rest.split_once(']')?;
+        Some((number.parse::<usize>().ok()?, rest.to_owned()))
+    };
+    if field == "spec" {
+        return [3, 0, 0, 0];
+    }
+    let Some(rest) = field.strip_prefix(spec) else {
+        return [0; 4];
+    };
+    if rest.starts_with(".selectors") {
+        return [1, 0, 0, 0];
+    }
+    let Some((request, rest)) = rest.strip_prefix(".devices.requests[").and_then(index) else {
+        return [2, 0, 0, 0];
+    };
+    if let Some((sub, rest)) = rest.strip_prefix(".firstAvailable[").and_then(index) {
+        return [1, request, sub + 1, part(&rest)];
+    }
+    match rest.strip_prefix(".exactly") {
+        Some(rest) => [1, request, 1, part(rest)],
+        None => [1, request, 0, 0],
+    }
+}
+
 /// Everything wrong with the selectors of a class, a claim or a template.
 pub fn causes(kind: &str, object: &Value) -> Vec<Cause> {
     let (mut causes, environment) = (Vec::new(), environment());
-    let spec = match kind {
-        "DeviceClass" => {
-            selectors(&mut causes, &environment, &object["spec"], "spec");
-            return causes;
-        }
-        "ResourceClaim" => "spec",
-        "ResourceClaimTemplate" => "spec.spec",
-        _ => return causes,
-    };
+    let Some(spec) = spec_of(kind) else { return causes };
+    if kind == "DeviceClass" {
+        selectors(&mut causes, &environment, &object["spec"], spec);
+        return causes;
+    }
     let pointer = format!("/{}/devices/requests", spec.replace('.', "/"));
     for (at, request) in list(object, &pointer).iter().enumerate() {
+        // Who asks in both ways is told of that alone.
+        if request["exactly"].is_object() && !list(request, "/firstAvailable").is_empty() {
+            continue;
+        }
         let path = format!("{spec}.devices.requests[{at}]");
         selectors(
             &mut causes,
@@ -123,6 +178,33 @@ mod tests {
         let class = json!({"spec": {"selectors": [{"cel": {"expression": expression}}]}});
         let told = |cause: Cause| format!("{}: {}", cause.field, cause.message);
         causes("DeviceClass", &class).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn selectors_are_told_of_where_upstream_comes_to_them() {
+        let cause = |field: &str| Cause {
+            reason: "",
+            field: field.to_owned(),
+            message: String::new(),
+        };
+        let mut causes: Vec<Cause> = [
+            "spec.metadata.uID",
+            "spec.spec.devices.requests[0].exactly.deviceClassName",
+            "spec.spec.devices.requests[0].exactly.count",
+            "spec.spec.devices.requests[1].firstAvailable[0].name",
+            "spec.spec.devices.config[0]",
+            "spec",
+        ]
+        .map(cause)
+        .into();
+        let found = [
+            "spec.spec.devices.requests[0].exactly.selectors[0].cel.expression",
+            "spec.spec.devices.requests[1].firstAvailable[0].selectors[0].cel.expression",
+        ];
+        merge("ResourceClaimTemplate", &mut causes, found.map(cause).into());
+        let fields: Vec<&str> = causes.iter().map(|c| c.field.as_str()).collect();
+        assert_eq!([fields[2], fields[5]], found);
+        assert_eq!(fields.last(), Some(&"spec"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod typecheck;
 mod webhooks;
 
 pub use asked::Asked;
-pub use check::causes;
+pub use check::add_causes;
 pub use devices::administration;
 pub use door::{deletion, subresource};
 pub use typecheck::run as check_types;
