@@ -256,7 +256,12 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
             check_include(call)?;
             let now = time::unix();
             let head = json!({"kind": "Table", "apiVersion": format.version, "metadata": meta, "columnDefinitions": columns_of(kind)});
-            let rows = page.items.iter().map(|object| {
+            let mut items: Vec<_> = page.items.iter().collect();
+            if kind.plural == "flowschemas" {
+                // In the order in which they are tried (`pkg/printers/internalversion/printers.go` printFlowSchemaList).
+                items.sort_by_key(|object| object.look()["spec"]["matchingPrecedence"].as_i64());
+            }
+            let rows = items.into_iter().map(|object| {
                 let object = object.look();
                 row(
                     call,

@@ -54,6 +54,8 @@ pub struct Api {
     pub customs: Arc<Customs>,
     /// Documents that clients asked for.
     pub described: openapi::Cache,
+    /// Where requests belong.
+    pub flows: crate::classify::Flows,
     /// Webhooks and policies.
     pub dynamic: Dynamic,
     /// Held while a Service is given addresses and ports.
@@ -180,6 +182,7 @@ impl Api {
             remotes: Remotes::default(),
             customs: Arc::default(),
             described: openapi::Cache::default(),
+            flows: crate::classify::Flows::default(),
             dynamic: Dynamic::default(),
             services: tokio::sync::Mutex::default(),
             quotas: tokio::sync::Mutex::default(),

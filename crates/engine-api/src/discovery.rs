@@ -13,7 +13,7 @@ use crate::{
     api::{Api, Call},
     convert,
     custom::{self, Custom},
-    health, negotiate, resource_metrics,
+    health, negotiate, openapi, resource_metrics,
     status::{ApiError, Result},
 };
 
@@ -153,9 +153,11 @@ impl Api {
                         source: Source::Kinds,
                     }],
                 };
-                return Some(Ok(self.aggregated(&[core])));
+                return Some(Ok(self.aggregated(&call.headers, &[core])));
             }
-            ["apis"] if wants_aggregated(&call.headers) => return Some(Ok(self.aggregated(&self.groups()))),
+            ["apis"] if wants_aggregated(&call.headers) => {
+                return Some(Ok(self.aggregated(&call.headers, &self.groups())));
+            }
             ["api"] => {
                 let address = self.config.advertise.map(
                     |(ip, port)| json!({"clientCIDR": "0.0.0.0/0", "serverAddress": format!("{ip}:{port}")}),
@@ -337,7 +339,7 @@ fn resource_list(group: &str, version: &str, resources: Vec<Value>) -> Value {
 }
 
 impl Api {
-    fn aggregated(&self, groups: &[Group]) -> Response<Body> {
+    fn aggregated(&self, headers: &HeaderMap, groups: &[Group]) -> Response<Body> {
         let items: Vec<Value> = groups
             .iter()
             .map(|group| {
@@ -354,11 +356,20 @@ impl Api {
             .collect();
         let body = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
         "items": items});
-        let mut response = answer::bytes(200, AGGREGATED, body.to_string());
-        response
-            .headers_mut()
-            .insert(header::VARY, HeaderValue::from_static("Accept"));
-        response
+        let body = body.to_string();
+        // Clients keep it, and ask whether it is still so (apiserver `endpoints/discovery/aggregated/etag.go`).
+        let hash = hex::encode_upper(Sha256::digest(&body));
+        let mut response = if openapi::holds(headers, &hash) {
+            answer::empty(304)
+        } else {
+            answer::bytes(200, AGGREGATED, body)
+        };
+        for (name, value) in [(header::VARY, "Accept"), (header::CACHE_CONTROL, "public")] {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        openapi::tagged(response, &hash)
     }
 
     fn aggregated_version(&self, group: &str, version: &Version) -> Value {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
+    classify,
     json::{list, text},
     keys, said, time,
 };
@@ -32,6 +33,7 @@ pub async fn run(api: Weak<Api>) {
         let mut changes = futures::stream::select_all(watches.into_iter().flatten());
         loop {
             let Some(api) = api.upgrade() else { return };
+            classify::refresh(&api, schemas, levels);
             for schema in api.store.list(&prefixes[0]).items {
                 said::settle(&api, schemas, &schema.key, |schema| {
                     let level = text(schema, "/spec/priorityLevelConfiguration/name");

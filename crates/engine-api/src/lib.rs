@@ -14,6 +14,7 @@ mod audit;
 mod auth;
 mod bare;
 mod bootstrap;
+mod classify;
 mod config;
 mod convert;
 mod custom;

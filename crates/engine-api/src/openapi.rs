@@ -59,7 +59,7 @@ impl Api {
     /// `/openapi/v2`. Kinds that other servers serve are not in it.
     pub fn openapi_v2(&self, call: &Call) -> Response<Body> {
         let mut response = self.swagger(call);
-        let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+        let vary = HeaderValue::from_static("Accept");
         response.headers_mut().insert(header::VARY, vary);
         response
     }
@@ -113,7 +113,8 @@ impl Api {
         let path = call.route.path.trim_end_matches('/');
         let rest = path.trim_start_matches("/openapi/v3").trim_matches('/');
         if rest.is_empty() {
-            return answer::json(200, &self.openapi_index());
+            // Go's server looks at how it begins, and takes it for text.
+            return answer::bytes(200, "text/plain; charset=utf-8", self.openapi_index().to_string());
         }
         let customs = group_version(path).map(|(group, version)| self.customs_of(group, version));
         let customs = customs.unwrap_or_default();
@@ -134,7 +135,10 @@ impl Api {
             let described: Vec<_> = customs.iter().map(|c| c.described()).collect();
             answer::json(200, &schema::openapi_v3_custom(&described))
         };
-        tagged(response, &hash)
+        let mut response = tagged(response, &hash);
+        let vary = HeaderValue::from_static("Accept");
+        response.headers_mut().insert(header::VARY, vary);
+        response
     }
 
     fn openapi_index(&self) -> serde_json::Value {
@@ -167,7 +171,7 @@ fn hash(customs: &[Arc<Custom>]) -> String {
     hex::encode_upper(hash.finalize())
 }
 
-fn tagged(mut response: Response<Body>, hash: &str) -> Response<Body> {
+pub fn tagged(mut response: Response<Body>, hash: &str) -> Response<Body> {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -175,7 +179,7 @@ fn tagged(mut response: Response<Body>, hash: &str) -> Response<Body> {
 }
 
 /// Whether what the client has of this is still so.
-fn holds(headers: &HeaderMap, hash: &str) -> bool {
+pub fn holds(headers: &HeaderMap, hash: &str) -> bool {
     let had = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut tags = had.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
     tags.any(|tag| {

@@ -33,7 +33,9 @@ use crate::{
     aside::aside,
     audit::AuditEvent,
     auth::authenticate::from_certificate,
-    encode, pretty,
+    encode,
+    metrics::Labels,
+    pretty,
     query::Query,
     resource_metrics::MetricsSource,
     route::Route,
@@ -260,6 +262,7 @@ where
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let route = Route::parse(&parts.method, parts.uri.path(), &query);
     let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let _in_flight = (route.verb != "watch").then(|| api.metrics.begin(route.is_write()));
     let mut annotations = BTreeMap::new();
     let (user, answered) = match authenticated(&api, caller, &parts.headers, &route) {
         Err(error) => (User::anonymous(), refusal(&parts.headers, &error).await),
@@ -300,6 +303,18 @@ where
         }
     };
     let mut answered = answered;
+    if answered.status() != 401
+        && let Some((schema, level)) = api.flows.of(&user, &route)
+    {
+        for (name, uid) in [
+            ("x-kubernetes-pf-flowschema-uid", schema),
+            ("x-kubernetes-pf-prioritylevel-uid", level),
+        ] {
+            if let Ok(uid) = HeaderValue::from_str(&uid) {
+                answered.headers_mut().insert(name, uid);
+            }
+        }
+    }
     // Who asks may name the request (apiserver `endpoints/filters/with_auditid.go`).
     let named = parts.headers.get("audit-id").cloned();
     let named = named.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
@@ -455,32 +470,34 @@ async fn guarded(api: &Arc<Api>, call: &Arc<Call>) -> Response<Body> {
     };
     let warnings = call.warnings.lock().unwrap_or_else(PoisonError::into_inner);
     for warning in fitting(&warnings) {
-        let quoted = warning
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace(['\r', '\n'], " ");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             response.headers_mut().append(header::WARNING, value);
         }
     }
     response
 }
 
-/// Warnings as far as a client takes them: all, or as many as fit when each is cut (apiserver `endpoints/filters/warning.go`).
+/// Warnings as far as a client takes them: those in one line (apimachinery `util/net/http.go` NewWarningHeader); all, or as many as
+/// fit when each is cut (apiserver `endpoints/filters/warning.go`).
 fn fitting(warnings: &[String]) -> Vec<String> {
     const WHOLE: usize = 4 * 1024;
     const EACH: usize = 256;
+    let warnings: Vec<&String> = warnings
+        .iter()
+        .filter(|w| !w.chars().any(char::is_control))
+        .collect();
     let mut length = 0;
     let over = warnings.iter().position(|warning| {
         length += warning.chars().count();
         length > WHOLE
     });
     let Some(over) = over else {
-        return warnings.to_vec();
+        return warnings.into_iter().cloned().collect();
     };
     let mut cut = Vec::new();
     let mut length = 0;
-    for (at, warning) in warnings.iter().enumerate() {
+    for (at, warning) in warnings.into_iter().enumerate() {
         if at > over && length >= WHOLE {
             break;
         }
@@ -505,16 +522,26 @@ fn finish(
 ) {
     let took = began.elapsed();
     let code = response.status().as_u16();
-    // Unknown resources are counted together: their names come from outside.
+    // What nobody serves is counted together: its names come from outside.
     let known = schema::by_resource(&route.group, &route.version, &route.resource);
-    let (resource, sub) = match known {
-        Some(kind) if kind.subresources.contains(&route.subresource.as_str()) => {
-            (kind.plural, route.subresource.as_str())
-        }
-        Some(kind) => (kind.plural, ""),
-        None => ("", ""),
+    let known = known.is_some_and(|kind| {
+        route.subresource.is_empty() || kind.subresources.contains(&route.subresource.as_str())
+    }) || route.of_resource
+        && matches!(route.subresource.as_str(), "" | "status" | "scale")
+        && api
+            .customs_of(&route.group, &route.version)
+            .iter()
+            .any(|c| c.kind.plural == route.resource);
+    let labels = if known {
+        let applied = headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|form| form.as_bytes().starts_with(b"application/apply-patch"));
+        let dry_run = uri.query().is_some_and(|query| query.contains("dryRun=All"));
+        Labels::of_resource(route, method, applied, dry_run)
+    } else {
+        Labels::of_path(uri.path(), method)
     };
-    api.metrics.request(route.verb, resource, sub, code, took);
+    api.metrics.request(labels, code, took);
     tracing::trace!(%method, %uri, code, ?took, user = user.name, "request");
     if let Some(hook) = &api.config.audit {
         let resource = if route.subresource.is_empty() {

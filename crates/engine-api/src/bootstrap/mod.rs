@@ -15,7 +15,7 @@ use crate::{
     time,
 };
 
-mod flow;
+pub mod flow;
 mod policy;
 mod roles;
 

@@ -192,3 +192,112 @@ async fn load_balancers_that_keep_the_clients_address() {
         .0;
     assert_eq!(code, 200, "the type is that of the stored Service");
 }
+
+/// The headers of an answer.
+async fn headers_of(server: &Server, path: &str, asked: &[(&str, &str)]) -> (u16, http::HeaderMap) {
+    let mut request = Request::builder().method("GET").uri(path);
+    for (name, value) in asked {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::from(Vec::new())).unwrap();
+    let response = server.admin.send(request).await.unwrap();
+    (response.status().as_u16(), response.headers().clone())
+}
+
+#[tokio::test]
+async fn answers_say_where_the_request_belongs() {
+    let server = Server::new().await;
+    let uid = |object: Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
+    let flow = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    let schema = uid(server.get(&format!("{flow}/flowschemas/exempt")).await);
+    let level = uid(server
+        .get(&format!("{flow}/prioritylevelconfigurations/exempt"))
+        .await);
+    for path in ["/api/v1/namespaces", "/nope", "/api/v1/namespaces/none"] {
+        let (_, headers) = headers_of(&server, path, &[]).await;
+        assert_eq!(
+            headers["x-kubernetes-pf-flowschema-uid"],
+            schema.as_str(),
+            "{path}"
+        );
+        assert_eq!(
+            headers["x-kubernetes-pf-prioritylevel-uid"],
+            level.as_str(),
+            "{path}"
+        );
+    }
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let listed = ask(&server, "GET", &format!("{flow}/flowschemas"), table).await.2;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let rows = listed["rows"].as_array().unwrap();
+    assert_eq!(rows[0]["cells"][0], "exempt");
+    assert_eq!(rows.last().unwrap()["cells"][0], "catch-all");
+}
+
+#[tokio::test]
+async fn discovery_may_be_kept() {
+    let server = Server::new().await;
+    let form = (
+        "accept",
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+    );
+    let (code, headers) = headers_of(&server, "/apis", &[form]).await;
+    assert_eq!(
+        (code, headers["cache-control"].to_str().unwrap()),
+        (200, "public")
+    );
+    let tag = headers["etag"].to_str().unwrap();
+    let again = headers_of(&server, "/apis", &[form, ("if-none-match", tag)]).await;
+    assert_eq!((again.0, again.1["etag"].to_str().unwrap()), (304, tag));
+    let other = headers_of(&server, "/apis", &[form, ("if-none-match", "\"x\"")]).await;
+    assert_eq!(other.0, 200);
+}
+
+#[tokio::test]
+async fn several_faults_are_told_as_upstream_tells_them() {
+    let server = Server::new().await;
+    let causes = async |path: &str, object: Value| {
+        let answer = send(&server.admin, "POST", &format!("{path}?dryRun=All"), &object)
+            .await
+            .1;
+        let causes = answer["details"]["causes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        causes
+            .iter()
+            .map(|c| c["field"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    // No address: nothing else is looked at.
+    let service =
+        json!({"metadata": {"name": "Bad"}, "spec": {"ipFamilyPolicy": "x", "ports": [{"port": 0}]}});
+    assert_eq!(
+        causes("/api/v1/namespaces/default/services", service).await,
+        ["spec.ipFamilyPolicy"]
+    );
+    let class = json!({"metadata": {"name": "c"}, "spec": {"selectors": [{"cel": {"expression": "a b"}}], "config": [{}]}});
+    assert_eq!(
+        causes("/apis/resource.k8s.io/v1/deviceclasses", class).await,
+        ["spec.selectors[0].cel.expression", "spec.config[0].opaque"]
+    );
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {}, "spec": {"containers": [], "priorityClassName": "none"}});
+    let (_, refused) = send(&server.admin, "POST", pods, &pod).await;
+    assert_eq!(
+        refused["message"],
+        "pods \"Unknown\" is forbidden: no PriorityClass with name none was found"
+    );
+    let (_, refused) = send(
+        &server.admin,
+        "POST",
+        MAPS,
+        &json!({"metadata": {"name": "a\u{1}"}, "data": {"b": "c"}}),
+    )
+    .await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(r#"ConfigMap "a\x01" is invalid: metadata.name: Invalid value: "a\x01": "#),
+        "{message}"
+    );
+}
