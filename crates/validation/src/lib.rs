@@ -8,6 +8,7 @@ mod aggregation;
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod cluster;
 mod config;
 mod cron;
@@ -27,6 +28,7 @@ mod job_status;
 mod limits;
 mod meta;
 mod network;
+mod pem;
 mod pod;
 mod policies;
 mod rbac;
@@ -253,7 +255,7 @@ pub fn validate_update(definition: &str, subresource: &str, old: &Value, new: &V
         meta::update(e, &old, &new, rules);
     }
     match subresource {
-        _ if kind == "CertificateSigningRequest" => extensions::signing_update(e, subresource, &old, &new),
+        _ if kind == "CertificateSigningRequest" => certificates::signing_update(e, subresource, &old, &new),
         "" if definition.starts_with(DEVICES) => devices::update(e, kind, &old, &new),
         "" => update_main(e, kind, rules, &old, &new),
         "status" if kind == "ResourceClaim" => devices::update_status(e, &old, &new),

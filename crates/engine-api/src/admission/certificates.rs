@@ -3,12 +3,19 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::KindInfo;
 use serde_json::{Value, json};
-use x509_parser::{certification_request::X509CertificationRequest, pem::parse_x509_pem, prelude::FromDer};
+use validation::Cause;
+use x509_parser::{
+    certification_request::X509CertificationRequest,
+    pem::{Pem, parse_x509_pem},
+    prelude::FromDer,
+    x509::X509Name,
+};
 
 use crate::{
     api::{Api, Call},
     auth::rbac::Attributes,
-    json::{set, text},
+    custom,
+    json::{list, set, text},
     status::{ApiError, Result},
     user::MASTERS,
 };
@@ -32,6 +39,59 @@ pub fn sign(call: &Call, request: &mut Value) {
             spec.insert("extra".to_owned(), json!(user.extra));
         }
     }
+}
+
+/// Who writes the status leaves approvals and denials as they are; how many there are is for validation to see
+/// (preserveConditionInstances).
+pub fn keep_decisions(new: &mut Value, old: &Value) {
+    for kind in ["Approved", "Denied"] {
+        let is = |condition: &Value| condition["type"] == kind;
+        let before: Vec<&Value> = list(old, "/status/conditions").iter().filter(|c| is(c)).collect();
+        let conditions = new
+            .pointer_mut("/status/conditions")
+            .and_then(Value::as_array_mut);
+        let now: Vec<&mut Value> = conditions.into_iter().flatten().filter(|c| is(c)).collect();
+        if now.len() == before.len() {
+            for (now, before) in now.into_iter().zip(before) {
+                now.clone_from(before);
+            }
+        }
+    }
+}
+
+/// Why a request for a certificate cannot be read, or is not signed by the key that it names (`validateCSR`); nothing if it is no block of
+/// PEM of this kind, which validation says.
+pub fn unreadable(kind: &KindInfo, request: &Value) -> Option<Cause> {
+    if kind.plural != "certificatesigningrequests" || custom::is(kind) {
+        return None;
+    }
+    let said = &request["spec"]["request"];
+    let bytes = STANDARD.decode(said.as_str()?).ok()?;
+    let pem = Pem::iter_from_buffer(&bytes).next()?.ok()?;
+    if pem.label != "CERTIFICATE REQUEST" {
+        return None;
+    }
+    let why = match X509CertificationRequest::from_der(&pem.contents) {
+        _ if pem.contents.is_empty() => "asn1: syntax error: sequence truncated".to_owned(),
+        Err(error) => format!("asn1: structure error: {error}"),
+        Ok((_, parsed)) => {
+            parsed.verify_signature().err()?;
+            let algorithm = parsed.signature_algorithm.algorithm.to_id_string();
+            // Those of RSA encryption (PKCS #1), ANSI X9.62, and Edwards curves.
+            match algorithm {
+                rsa if rsa.starts_with("1.2.840.113549.1.1.") => "crypto/rsa: verification error",
+                ecdsa if ecdsa.starts_with("1.2.840.10045.") => "x509: ECDSA verification failure",
+                edwards if edwards == "1.3.101.112" => "x509: Ed25519 verification failure",
+                _ => "x509: cannot verify signature: algorithm unimplemented",
+            }
+            .to_owned()
+        }
+    };
+    Some(Cause {
+        reason: "FieldValueInvalid",
+        field: "spec.request".to_owned(),
+        message: format!("Invalid value: {said}: {why}"),
+    })
 }
 
 /// Conditions get the times that they come without.
@@ -79,7 +139,7 @@ pub fn check_signer(api: &Api, call: &Call, kind: &'static KindInfo, old: &Value
             name,
             ..Attributes::default()
         };
-        api.rbac.allowed(&api.store, &call.user, &wanted)
+        api.may(&call.user, &wanted)
     };
     if may(signer.to_owned()) || may(format!("{domain}/*")) {
         return Ok(());
@@ -106,16 +166,31 @@ pub fn check_subject(kind: &'static KindInfo, request: &Value) -> Result<()> {
 
 /// The groups that a request for a certificate asks for.
 fn organisations(encoded: &str) -> Result<Vec<String>, String> {
+    subject(encoded, |subject| {
+        let groups = subject.iter_organization();
+        groups
+            .filter_map(|group| group.as_str().ok())
+            .map(str::to_owned)
+            .collect()
+    })
+}
+
+/// The name that a request for a certificate asks for.
+pub fn common_name(encoded: &str) -> Result<String, String> {
+    subject(encoded, |subject| {
+        let last = subject.iter_common_name().last();
+        last.and_then(|name| name.as_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    })
+}
+
+fn subject<T>(encoded: &str, read: impl FnOnce(&X509Name<'_>) -> T) -> Result<T, String> {
     let bytes = STANDARD.decode(encoded).map_err(|e| e.to_string())?;
     let (_, pem) = parse_x509_pem(&bytes).map_err(|e| e.to_string())?;
     if pem.label != "CERTIFICATE REQUEST" {
         return Err("PEM block type must be CERTIFICATE REQUEST".to_owned());
     }
     let (_, request) = X509CertificationRequest::from_der(&pem.contents).map_err(|e| e.to_string())?;
-    let subject = &request.certification_request_info.subject;
-    let groups = subject.iter_organization();
-    Ok(groups
-        .filter_map(|group| group.as_str().ok())
-        .map(str::to_owned)
-        .collect())
+    Ok(read(&request.certification_request_info.subject))
 }

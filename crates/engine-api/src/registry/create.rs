@@ -76,12 +76,9 @@ impl Api {
         if call.route.verb != "patch" {
             json::remove(&mut object, &["metadata", "managedFields"]);
             let writer = Writer::of(call, kind, "");
-            // All of a signing request is reset to what the server knows, so that nobody owns any of it.
-            if kind.group != "certificates.k8s.io" {
-                custom::with_typing(kind, |typing| {
-                    ::patch::track_update(typing, None, &mut object, &writer.manager());
-                });
-            }
+            custom::with_typing(kind, |typing| {
+                ::patch::track_update(typing, None, &mut object, &writer.manager());
+            });
         }
         let (kind, mut object) = body::to_stored(kind, object);
         let generated =
@@ -123,6 +120,12 @@ impl Api {
                     causes
                 }
             };
+            let mut causes = causes;
+            if let Some(cause) = admission::unreadable(request_kind, &candidate) {
+                // Where upstream looks at it: after the metadata.
+                let at = causes.iter().position(|c| !c.field.starts_with("metadata"));
+                causes.insert(at.unwrap_or(causes.len()), cause);
+            }
             if !causes.is_empty() {
                 return Err(ApiError::invalid_kind(kind, &name, &causes));
             }

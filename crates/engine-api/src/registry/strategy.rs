@@ -415,6 +415,17 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                     json::restore(new, old, &["metadata", field]);
                 }
             } else if kind.plural == "certificatesigningrequests" {
+                if subresource == "approval" {
+                    // Who approves says nothing but conditions.
+                    let conditions = new.pointer("/status/conditions").cloned();
+                    json::restore(new, old, &["status"]);
+                    set(new, &["status", "conditions"], conditions.unwrap_or_default());
+                    if new["status"]["conditions"].is_null() {
+                        json::remove(new, &["status", "conditions"]);
+                    }
+                } else {
+                    admission::keep_decisions(new, old);
+                }
                 admission::date_conditions(new, old);
             }
         }

@@ -494,3 +494,45 @@ fn what_cannot_be_applied() {
         "metadata.managedFields must be nil"
     );
 }
+
+/// Seen on 1.36.2: an applied `null` of a list that Go always writes is owned as one field, and stands when it is applied again.
+#[test]
+fn lists_that_are_null_converge() {
+    for (definition, version, kind, spec) in [
+        (
+            "io.k8s.api.storage.v1.CSINode",
+            "storage.k8s.io/v1",
+            "CSINode",
+            json!({"drivers": null}),
+        ),
+        ("io.k8s.api.core.v1.Pod", "v1", "Pod", json!({"containers": null})),
+    ] {
+        let wish = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": spec});
+        let manager = manager("alice", version, "", "2026-01-01T00:00:00Z");
+        let once = apply(definition, None, &wish, &manager, false).unwrap();
+        let again = apply(definition, Some(&once), &wish, &manager, false).unwrap();
+        assert_eq!(again, once, "{kind}");
+    }
+}
+
+/// The strategies of signing requests, as 1.36.2 was seen to own them.
+#[test]
+fn who_approves_a_signing_request_does_not_issue() {
+    const DEFINITION: &str = "io.k8s.api.certificates.v1.CertificateSigningRequest";
+    let live = json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "x"},
+        "spec": {"request": "", "signerName": "a/b"}});
+    let owners = |subresource: &str, status: Value| {
+        let wish = json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+            "metadata": {"name": "x"}, "status": status});
+        let manager = manager("x", "certificates.k8s.io/v1", subresource, "2026-01-01T00:00:00Z");
+        let applied = apply(DEFINITION, Some(&live), &wish, &manager, false).unwrap();
+        applied["metadata"].get("managedFields").cloned()
+    };
+    let conditions = json!({"conditions": [{"type": "Other", "status": "True"}]});
+    assert_eq!(owners("", conditions.clone()), None);
+    assert_eq!(owners("status", conditions.clone()), None);
+    let approved = owners("approval", conditions).unwrap();
+    assert_eq!(approved.as_array().map(Vec::len), Some(1));
+    assert_eq!(owners("approval", json!({"certificate": "eA=="})), None);
+    assert!(owners("status", json!({"certificate": "eA=="})).is_some());
+}

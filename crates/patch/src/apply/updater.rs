@@ -39,6 +39,53 @@ const STRIPPED: &[&[&str]] = &[
     &["metadata", "resourceVersion"],
 ];
 
+/// A list of paths.
+type Paths = &'static [&'static [&'static str]];
+
+const METADATA_AND_SPEC: Paths = &[&["metadata"], &["spec"]];
+
+/// Kind and subresource for which other fields are reset than the spec or the status (`GetResetFields` of `pkg/registry/*/*/strategy.go`).
+/// Of a signing request whoever asks cannot change anything, who approves does not issue, and who issues does not approve.
+const RESETS: [(&str, &str, Paths); 12] = [
+    ("CertificateSigningRequest", "", &[&["spec"], &["status"]]),
+    (
+        "CertificateSigningRequest",
+        "status",
+        &[&["spec"], &["status", "conditions"]],
+    ),
+    (
+        "CertificateSigningRequest",
+        "approval",
+        &[&["spec"], &["status", "certificate"]],
+    ),
+    ("Deployment", "status", &[&["metadata", "labels"], &["spec"]]),
+    (
+        "Pod",
+        "status",
+        &[
+            &["metadata", "deletionTimestamp"],
+            &["metadata", "ownerReferences"],
+            &["spec"],
+        ],
+    ),
+    ("DeviceTaintRule", "status", METADATA_AND_SPEC),
+    ("FlowSchema", "status", METADATA_AND_SPEC),
+    ("PriorityLevelConfiguration", "status", METADATA_AND_SPEC),
+    ("ResourceClaim", "status", METADATA_AND_SPEC),
+    ("ServiceCIDR", "status", METADATA_AND_SPEC),
+    ("ValidatingAdmissionPolicy", "status", METADATA_AND_SPEC),
+    ("VolumeAttachment", "status", METADATA_AND_SPEC),
+];
+
+/// What of a kind of Kubernetes' own is reset otherwise than usual.
+fn resets(definition: &str, subresource: &str) -> Option<Paths> {
+    let kind = definition.strip_prefix("io.k8s.api.")?.rsplit('.').next()?;
+    let found = RESETS
+        .iter()
+        .find(|(of, at, _)| *of == kind && *at == subresource);
+    found.map(|(.., paths)| *paths)
+}
+
 impl<'a> Updater<'a> {
     pub(crate) fn new(typing: Typing<'a>, api_version: &'a str, subresource: &str) -> Self {
         // The strategies' GetResetFields: the main endpoint does not write the status, the status endpoint not the spec.
@@ -46,12 +93,17 @@ impl<'a> Updater<'a> {
             Typing::Definition(_) => typing.root().declares("status"),
             Typing::Structural { has_status, .. } => has_status,
         };
-        let reset = match (subresource, typing) {
-            ("", _) if has_status => Set::of_fields(&[&["status"]]),
-            ("status", Typing::Definition(_)) => Set::of_fields(&[&["spec"]]),
-            ("status", Typing::Structural { .. }) => Set::of_fields(&[&["metadata"], &["spec"]]),
-            _ => Set::default(),
+        let own = match typing {
+            Typing::Definition(definition) => resets(definition, subresource),
+            Typing::Structural { .. } => None,
         };
+        let usual: Paths = match (subresource, typing) {
+            ("", _) if has_status => &[&["status"]],
+            ("status", Typing::Definition(_)) => &[&["spec"]],
+            ("status", Typing::Structural { .. }) => METADATA_AND_SPEC,
+            _ => &[],
+        };
+        let reset = Set::of_fields(own.unwrap_or(usual));
         Self {
             typing,
             api_version,
