@@ -64,10 +64,10 @@ impl Api {
             return Ok(());
         }
         let wanted = route.attributes();
-        if self.rbac.allowed(&self.store, &call.user, &wanted) {
+        if self.may(&call.user, &wanted) {
             return Ok(());
         }
-        let why = self.rbac.decide(&self.store, &call.user, &wanted).reason;
+        let why = self.decide(&call.user, &wanted).reason;
         Err(wanted.forbidden(&call.user, &why))
     }
 

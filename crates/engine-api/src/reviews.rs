@@ -1,12 +1,13 @@
 //! Requests that answer a question and store nothing: token and access reviews.
 use bytes::Bytes;
+use kube_types::{FieldRequirement, FieldSelector, LabelSelector};
 use schema::KindInfo;
 use serde_json::{Value, json};
 use validation::Cause;
 
 use crate::{
     api::{Api, Call},
-    auth::rbac::Attributes,
+    auth::{node, rbac::Attributes},
     json::{list, strings, text},
     pretty,
     registry::body,
@@ -39,7 +40,67 @@ fn attributes(spec: &Value) -> Attributes {
         namespace: own("/resourceAttributes/namespace"),
         name: own("/resourceAttributes/name"),
         path: String::new(),
+        fields: selected(&spec["resourceAttributes"]["fieldSelector"]).0,
     }
+}
+
+/// The fields that a review says are selected, and whether all of it was understood; what is not is left out, so that more is asked for
+/// (kubernetes `pkg/registry/authorization/util/helpers.go`).
+fn selected(selector: &Value) -> (Vec<FieldRequirement>, bool) {
+    let listed = list(selector, "/requirements");
+    if listed.is_empty() {
+        let raw = text(selector, "/rawSelector").parse::<FieldSelector>();
+        let known = raw.is_ok();
+        return (raw.unwrap_or_default().requirements().to_vec(), known);
+    }
+    let understood: Vec<FieldRequirement> = listed.iter().filter_map(requirement).collect();
+    let known = understood.len() == listed.len();
+    (understood, known)
+}
+
+fn requirement(said: &Value) -> Option<FieldRequirement> {
+    let equal = match text(said, "/operator") {
+        "In" => true,
+        "NotIn" => false,
+        _ => return None,
+    };
+    let [value] = strings(said, "/values")[..] else {
+        return None;
+    };
+    Some(FieldRequirement {
+        field: text(said, "/key").to_owned(),
+        equal,
+        value: value.to_owned(),
+    })
+}
+
+/// What of the selectors was not taken into account (`BuildEvaluationError`).
+fn ignored(resource: &Value) -> String {
+    let mut ignored = Vec::new();
+    let mut note = |selector: &str, (some, all): (bool, bool)| {
+        if !all {
+            let partially = if some { "partially " } else { "" };
+            ignored.push(format!(
+                "spec.resourceAttributes.{selector} {partially}ignored due to parse error"
+            ));
+        }
+    };
+    let (fields, all) = selected(&resource["fieldSelector"]);
+    note("fieldSelector", (!fields.is_empty(), all));
+    let labels = &resource["labelSelector"];
+    let listed = list(labels, "/requirements");
+    if listed.is_empty() {
+        let raw = text(labels, "/rawSelector").parse::<LabelSelector>();
+        note("labelSelector", (false, raw.is_ok()));
+    } else {
+        let sound = |said: &&Value| {
+            let selector = json!({"matchExpressions": [said]});
+            LabelSelector::from_object(&selector).is_ok()
+        };
+        let sound = listed.iter().filter(sound).count();
+        note("labelSelector", (sound > 0, sound == listed.len()));
+    }
+    ignored.join("; ")
 }
 
 /// Why a review is refused: one cause.
@@ -209,10 +270,14 @@ impl Api {
     }
 
     fn access(&self, user: &User, spec: &Value) -> Value {
-        let decided = self.rbac.decide(&self.store, user, &attributes(spec));
+        let decided = self.decide(user, &attributes(spec));
         let mut status = json!({"allowed": decided.allowed});
         if !decided.reason.is_empty() {
             status["reason"] = decided.reason.into();
+        }
+        let ignored = ignored(&spec["resourceAttributes"]);
+        if !ignored.is_empty() {
+            status["evaluationError"] = ignored.into();
         }
         status
     }
@@ -259,9 +324,20 @@ impl Api {
                 resources.push(entry);
             }
         }
-        let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+        let is_node = node::identity(user).is_some();
+        let mut errors = Vec::new();
+        if is_node {
+            errors.push("node authorizer does not support user rule resolution".to_owned());
+        }
         if !missing.is_empty() {
-            status["evaluationError"] = missing.into();
+            errors.push(missing);
+        }
+        let mut status =
+            json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": is_node});
+        match errors.as_slice() {
+            [] => {}
+            [one] => status["evaluationError"] = one.as_str().into(),
+            many => status["evaluationError"] = format!("[{}]", many.join(", ")).into(),
         }
         Ok(status)
     }

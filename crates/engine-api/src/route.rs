@@ -1,5 +1,6 @@
 //! What a request is about: verb, resource, name (apiserver `endpoints/request/requestinfo.go`).
 use http::Method;
+use kube_types::FieldSelector;
 
 use crate::{
     auth::rbac::Attributes,
@@ -31,6 +32,8 @@ pub struct Route {
     pub of_resource: bool,
     /// Whether the path itself says that it is a watch: `/api/v1/watch/…`.
     pub watch_path: bool,
+    /// What of a collection is meant; a selector that is not understood selects everything.
+    pub fields: FieldSelector,
 }
 
 /// Subresources of a namespace; anything else below a namespace is a resource in it.
@@ -103,14 +106,19 @@ impl Route {
             _ if query.truth("watch") => "watch",
             _ => "list",
         };
-        if !named
-            && matches!(route.verb, "list" | "watch")
-            && let Some(name) = query
-                .get("fieldSelector")
-                .and_then(|s| s.strip_prefix("metadata.name="))
-            && !name.contains([',', '!', '='])
+        // Paths that begin with `watch/` take no selectors.
+        if matches!(route.verb, "list" | "watch" | "deletecollection")
+            && !watch_prefix
+            && let Some(selector) = query.get("fieldSelector")
         {
-            name.clone_into(&mut route.name);
+            route.fields = selector.parse().unwrap_or_default();
+            if route.verb != "deletecollection"
+                && let Some(name) = route.fields.exact("metadata.name")
+                && !matches!(name, "." | "..")
+                && !name.contains(['/', '%'])
+            {
+                name.clone_into(&mut route.name);
+            }
         }
         route
     }
@@ -129,6 +137,7 @@ impl Route {
             } else {
                 self.path.clone()
             },
+            fields: self.fields.requirements().to_vec(),
         }
     }
 

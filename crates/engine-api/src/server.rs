@@ -84,7 +84,9 @@ impl ApiServer {
 
     /// A client in memory: no socket, no TLS. `agent` is its User-Agent, whose part before `/` is the field manager.
     pub fn client(&self, user: &str, groups: &[&str], agent: &str) -> kube::Client {
-        let user = Arc::new(User::new(user, groups.iter().copied()));
+        let mut user = User::new(user, groups.iter().copied());
+        user.is_own = user.is_master();
+        let user = Arc::new(user);
         let agent = HeaderValue::from_str(agent).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let api = self.api.clone();
         let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {

@@ -12,6 +12,8 @@ pub struct User {
     pub groups: Vec<String>,
     /// Whatever else the authenticator says.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// Whether it is a part of the engine itself, of which no node is suspected.
+    pub is_own: bool,
 }
 
 /// The user of requests without credentials.

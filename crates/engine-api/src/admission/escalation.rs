@@ -33,7 +33,7 @@ pub fn check(
             name: name.to_owned(),
             ..Attributes::default()
         };
-        api.rbac.allowed(&api.store, &call.user, &wanted)
+        api.may(&call.user, &wanted)
     };
     let rules = match kind.plural {
         "roles" | "clusterroles" => {

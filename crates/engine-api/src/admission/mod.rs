@@ -16,6 +16,8 @@ mod dynamic;
 mod escalation;
 mod limits;
 mod namespaces;
+mod node_restriction;
+mod node_tokens;
 mod nodes;
 mod pod_security;
 mod priority;
@@ -27,10 +29,11 @@ mod storage;
 mod tolerations;
 pub mod topology;
 
-pub use certificates::date_conditions;
+pub use certificates::{date_conditions, keep_decisions, unreadable};
 pub use dynamic::{
     Asked, Dynamic, add_causes, administration, check_types, deletion, mutate, subresource, validate,
 };
+pub use node_restriction::{Request, restrict};
 pub use quota::{Charge, charge, counted};
 
 /// What a new object is called before it has a name: its `generateName`, or `Unknown` (apiserver `admission/errors.go`
@@ -40,6 +43,26 @@ fn name(object: &Value) -> &str {
     said.into_iter()
         .find(|name| !name.is_empty())
         .unwrap_or("Unknown")
+}
+
+/// NodeRestriction of a new object.
+fn restrict_create(api: &Api, call: &Call, kind: &'static KindInfo, object: &Value) -> Result<()> {
+    let own = call.route.name.as_str();
+    let name = if own.is_empty() {
+        text(object, "/metadata/name")
+    } else {
+        own
+    };
+    let request = Request {
+        operation: "CREATE",
+        kind,
+        subresource: "",
+        namespace: &call.route.namespace,
+        name,
+        new: object,
+        old: &Value::Null,
+    };
+    restrict(api, call, &request)
 }
 
 /// Change a new object, or refuse it.
@@ -53,10 +76,13 @@ pub async fn mutate_create(
     if custom::is(kind) {
         return Ok(());
     }
+    if kind.plural == "pods" {
+        limits::apply_defaults(api, &call.route.namespace, object);
+        serviceaccounts::admit_pod(api, kind, object).await?;
+    }
+    restrict_create(api, call, kind, object)?;
     match kind.plural {
         "pods" => {
-            limits::apply_defaults(api, &call.route.namespace, object);
-            serviceaccounts::admit_pod(api, kind, object).await?;
             priority::admit_pod(api, kind, object)?;
             runtime_class::admit_pod(api, kind, object)?;
             tolerations::admit_pod(&api.config, object);

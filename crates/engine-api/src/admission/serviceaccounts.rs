@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
+    auth::node_graph::{MIRROR, names_secret},
     json::{list, set, text},
     keys,
     registry::meta,
@@ -22,11 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Give a pod its account and its token.
 pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value) -> Result<()> {
-    if pod
-        .pointer("/metadata/annotations/kubernetes.io~1config.mirror")
-        .is_some()
-    {
-        return Ok(());
+    if pod.pointer(MIRROR).is_some() {
+        return check_mirror(kind, pod);
     }
     if text(pod, "/spec/serviceAccountName").is_empty() {
         set(pod, &["spec", "serviceAccountName"], "default");
@@ -53,6 +51,27 @@ pub async fn admit_pod(api: &Arc<Api>, kind: &'static KindInfo, pod: &mut Value)
         if !secrets.is_empty() {
             set(pod, &["spec", "imagePullSecrets"], secrets.to_vec());
         }
+    }
+    Ok(())
+}
+
+/// What a kubelet shows of its own files may not refer to the API.
+fn check_mirror(kind: &'static KindInfo, pod: &Value) -> Result<()> {
+    let refuse = |why: &str| Err(ApiError::forbidden(kind, super::name(pod), why));
+    if !text(pod, "/spec/serviceAccountName").is_empty() {
+        return refuse("a mirror pod may not reference service accounts");
+    }
+    if names_secret(pod) {
+        return refuse("a mirror pod may not reference secrets");
+    }
+    let sources = list(pod, "/spec/volumes")
+        .iter()
+        .flat_map(|volume| list(volume, "/projected/sources"));
+    if sources
+        .into_iter()
+        .any(|source| source["serviceAccountToken"].is_object())
+    {
+        return refuse("a mirror pod may not use ServiceAccountToken volume projections");
     }
     Ok(())
 }

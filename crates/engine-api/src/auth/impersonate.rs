@@ -203,7 +203,7 @@ impl Api {
         request: &Attributes,
     ) -> Result<User> {
         let may = |attributes: &Attributes| {
-            let decided = self.rbac.decide(&self.store, requester, attributes);
+            let decided = self.decide(requester, attributes);
             if decided.allowed {
                 Ok(())
             } else {
@@ -304,6 +304,7 @@ impl Api {
             uid: wanted.uid.clone(),
             groups,
             extra: wanted.extra.clone(),
+            is_own: false,
         })
     }
 }

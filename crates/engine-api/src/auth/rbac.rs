@@ -9,7 +9,7 @@ use std::{
 };
 
 use engine_store::Store;
-use kube_types::LabelSelector;
+use kube_types::{FieldRequirement, LabelSelector};
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +35,8 @@ pub struct Attributes {
     pub name: String,
     /// Path, for what is not a resource; empty for what is, even if its name is.
     pub path: String,
+    /// What a list, watch or deletion of many selects. RBAC takes no notice of it.
+    pub fields: Vec<FieldRequirement>,
 }
 
 /// One compiled rule.

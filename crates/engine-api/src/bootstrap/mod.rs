@@ -19,6 +19,8 @@ pub mod flow;
 mod policy;
 mod roles;
 
+pub use policy::role;
+
 /// Write what is missing.
 pub async fn run(api: &Arc<Api>) -> Result<(), BuildError> {
     let mut objects = Vec::new();

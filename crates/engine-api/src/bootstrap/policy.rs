@@ -31,6 +31,13 @@ pub fn all() -> Vec<Value> {
     all
 }
 
+/// The cluster role of this name, as it is from the start.
+pub fn role(name: &str) -> Option<Value> {
+    all()
+        .into_iter()
+        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == name)
+}
+
 fn object(what: &str, name: &str) -> Value {
     let (namespace, name) = name
         .split_once('/')

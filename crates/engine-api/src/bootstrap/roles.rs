@@ -1,6 +1,6 @@
 //! Default roles and bindings (kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`), for the kinds that the
-//! engine serves. As upstream, nobody is bound to the role of nodes; there is no Node authorizer either, so that a node's credentials give no
-//! rights: the engine's own node agents, controllers and scheduler are part of it and need none (see `system:masters`).
+//! engine serves. As upstream, nobody is bound to the role of nodes: its rules are the Node authorizer's (`auth/node.rs`). The engine's own
+//! node agents, controllers and scheduler are part of it and need none (see `system:masters`).
 use serde_json::{Value, json};
 
 const READ: &str = "get list watch";

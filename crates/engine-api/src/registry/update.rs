@@ -55,6 +55,9 @@ impl Api {
         }
         let version = text(&object, "/metadata/resourceVersion").to_owned();
         if matches!(version.as_str(), "" | "0") && !strategy::unconditional(kind) {
+            let stored = convert::stored(kind);
+            self.fetch(stored, &call.route.namespace, name)
+                .map_err(|_| ApiError::not_found(kind, name))?;
             // Upstream's store knows no kind and names the resource (apiserver `registry/generic/registry/store.go`, Update).
             let cause = Cause {
                 reason: "FieldValueInvalid",
@@ -143,6 +146,17 @@ impl Api {
         json::set(&mut new, &["metadata", "resourceVersion"], old_version);
 
         let current = convert::from_stored(request_kind, old);
+        // Nodes are looked at before anything is put back.
+        let by_node = admission::Request {
+            operation: "UPDATE",
+            kind: request_kind,
+            subresource,
+            namespace: &call.route.namespace,
+            name,
+            new: &new,
+            old: &current,
+        };
+        admission::restrict(self, call, &by_node)?;
         // Endpoints that take a part only give their writers what is dropped, too (their storages tell of no fields to reset, 1.36.2).
         let takes_a_part = matches!(subresource, "ephemeralcontainers" | "resize");
         if !takes_a_part {

@@ -46,7 +46,7 @@ impl Api {
             verb: "create".to_owned(),
             ..call.route.attributes()
         };
-        let decided = self.rbac.decide(&self.store, &call.user, &wanted);
+        let decided = self.decide(&call.user, &wanted);
         if decided.allowed {
             return Ok(());
         }

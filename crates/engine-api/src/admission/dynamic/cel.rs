@@ -157,6 +157,7 @@ impl Authorizer for Rbac<'_> {
             namespace: question.namespace.clone(),
             name: question.name.clone(),
             path: question.path.clone().unwrap_or_default(),
+            ..Attributes::default()
         };
         let account = question.account.as_ref().map(|(namespace, name)| {
             let groups = [
@@ -167,7 +168,7 @@ impl Authorizer for Rbac<'_> {
         });
         let user = account.as_ref().unwrap_or(self.user);
         Decision {
-            allowed: self.api.rbac.allowed(&self.api.store, user, &wanted),
+            allowed: self.api.may(user, &wanted),
             ..Decision::default()
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, mutate, validate};
 use crate::{
+    admission::node_restriction::{Request, is_restricted, restrict},
     api::{Api, Call},
     convert, keys,
     registry::{body, delete::DeleteOptions},
@@ -21,7 +22,7 @@ pub async fn deletion(
     (namespace, name): (&str, &str),
     options: &DeleteOptions,
 ) -> Result<()> {
-    if api.dynamic.is_idle() {
+    if api.dynamic.is_idle() && !is_restricted(&call.user) {
         return Ok(());
     }
     let stored = convert::stored(kind);
@@ -30,6 +31,19 @@ pub async fn deletion(
     };
     let found = found.value();
     let old = convert::from_stored(kind, &found);
+    let by_node = Request {
+        operation: "DELETE",
+        kind,
+        subresource: "",
+        namespace,
+        name,
+        new: &Value::Null,
+        old: &old,
+    };
+    restrict(api, call, &by_node)?;
+    if api.dynamic.is_idle() {
+        return Ok(());
+    }
     let asked = || Asked {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -54,7 +68,7 @@ fn said(call: &Call) -> Value {
 
 /// Asks about a subresource that is not a part of its object.
 pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -> Result<()> {
-    if api.dynamic.is_idle() {
+    if api.dynamic.is_idle() && !is_restricted(&call.user) {
         return Ok(());
     }
     let own = kind
@@ -90,6 +104,21 @@ pub async fn subresource(api: &Arc<Api>, call: &Call, kind: &'static KindInfo) -
         ("exec" | "attach" | "portforward" | "proxy", _) => ("CONNECT", typed(connection(call)), Value::Null),
         _ => return Ok(()),
     };
+    if operation != "CONNECT" {
+        let by_node = Request {
+            operation,
+            kind,
+            subresource: &call.route.subresource,
+            namespace: &call.route.namespace,
+            name: &call.route.name,
+            new: &object,
+            old: &old,
+        };
+        restrict(api, call, &by_node)?;
+    }
+    if api.dynamic.is_idle() {
+        return Ok(());
+    }
     let asked = || Asked::of(call, operation, kind, object.clone(), old.clone());
     mutate(api, asked).await?;
     validate(api, asked).await
