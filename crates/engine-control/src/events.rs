@@ -2,9 +2,8 @@
 
 mod series;
 
-use std::collections::{HashMap, HashSet};
-
-use jiff::{SignedDuration, Timestamp};
+use engine_events::{Correlator, Note as Seen, What};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -160,68 +159,8 @@ fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
     }
 }
 
-/// How many distinct events are remembered for counting, as upstream's cache.
-const REMEMBERED: usize = 4096;
-/// Events about one object by one component: a burst, then one in five minutes, as upstream's spam filter.
-const BURST: f64 = 25.0;
-const REFILL_SECONDS: f64 = 300.0;
-
-/// Object uid, component, reason and message: what makes two events the same.
-type Identity = (String, String, String, String);
-/// Name of the event, and how often it has happened.
-type Written = (String, i32);
-
-/// So many different messages with one reason are told one by one; those that follow within a while are combined into one event, as by
-/// upstream's aggregator (client-go tools/record/events_cache.go).
-const SIMILAR: usize = 10;
-const SIMILAR_FOR: SignedDuration = SignedDuration::from_mins(10);
-
-/// Object uid, component, level and reason: what makes two events similar.
-type Similarity = (String, &'static str, Level, String);
-
-#[derive(Default)]
-struct Memory {
-    similar: HashMap<Similarity, (HashSet<String>, Timestamp)>,
-    written: HashMap<Identity, Written>,
-    budgets: HashMap<String, (f64, Timestamp)>,
-}
-
-impl Memory {
-    /// Whether there have been so many similar ones of late that this one is combined with them.
-    fn combines(&mut self, what: Similarity, message: &str, at: Timestamp) -> bool {
-        if self.similar.len() > REMEMBERED {
-            self.similar.clear();
-        }
-        let (messages, last) = self.similar.entry(what).or_insert_with(|| (HashSet::new(), at));
-        if at.duration_since(*last) > SIMILAR_FOR {
-            messages.clear();
-        }
-        *last = at;
-        messages.insert(message.to_owned());
-        if messages.len() < SIMILAR {
-            return false;
-        }
-        messages.remove(message);
-        true
-    }
-
-    fn may_write(&mut self, about: &str, at: Timestamp) -> bool {
-        if self.budgets.len() > REMEMBERED {
-            self.budgets.clear();
-        }
-        let (tokens, last) = self.budgets.entry(about.to_owned()).or_insert((BURST, at));
-        *tokens = (*tokens + at.duration_since(*last).as_secs_f64() / REFILL_SECONDS).min(BURST);
-        *last = at;
-        if *tokens < 1.0 {
-            return false;
-        }
-        *tokens -= 1.0;
-        true
-    }
-}
-
 async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
-    let mut memory = Memory::default();
+    let mut correlator = Correlator::default();
     let mut series = Series::default();
     let mut look = tokio::time::interval(FINISHED.unsigned_abs());
     loop {
@@ -239,63 +178,69 @@ async fn write_events(client: Client, mut notes: mpsc::Receiver<Note>) {
         };
         if note.action.is_some() {
             let namespace = namespace_of(&note);
-            if let Some(write) = series.observe(note, &namespace, Timestamp::now()) {
+            if let Some(write) = series.observe(&note, &namespace, Timestamp::now()) {
                 write_series(&client, write).await;
             }
             continue;
         }
-        let uid = note.about.uid.clone().unwrap_or_else(|| {
-            let name = |part: &Option<String>| part.clone().unwrap_or_default();
-            format!("{}/{}", name(&note.about.namespace), name(&note.about.name))
-        });
-        if !memory.may_write(&format!("{uid}/{}", note.component), Timestamp::now()) {
-            continue;
-        }
-        let similarity = (uid.clone(), note.component, note.level, note.reason.clone());
-        let combined = memory.combines(similarity, &note.message, Timestamp::now());
-        if combined {
+        let at = Timestamp::now();
+        let verdict = correlator.observe(&seen(&note, &about(&note)), at);
+        if verdict.combined {
             note.message = format!("(combined from similar events): {}", note.message);
         }
-        if memory.written.len() > REMEMBERED {
-            memory.written.clear();
-        }
-        let key = (
-            uid,
-            note.component.to_owned(),
-            note.reason.clone(),
-            if combined {
-                String::new()
-            } else {
-                note.message.clone()
-            },
-        );
         let namespace = namespace_of(&note);
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        if let Some((name, count)) = memory.written.get_mut(&key) {
-            *count += 1;
-            let patch = json!({"count": *count, "lastTimestamp": now(), "message": note.message});
-            if api
-                .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-                .await
-                .is_ok()
-            {
-                continue;
+        match verdict.what {
+            What::Cut => continue,
+            What::New => {}
+            What::Again { first, count } => {
+                let patch = json!({"count": count, "lastTimestamp": now(), "message": note.message});
+                let name = name(&note, first);
+                if api
+                    .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await
+                    .is_ok()
+                {
+                    continue;
+                }
+                correlator.forget(verdict.event); // it has expired: write it anew
             }
-            memory.written.remove(&key); // it has expired: write it anew
         }
-        let mut event = to_event(&note, &namespace, Timestamp::now());
-        if combined {
+        let mut event = to_event(&note, &namespace, at);
+        if verdict.combined {
             // What the aggregator makes up says nothing of its reporter.
             event.reporting_component = Some(String::new());
         }
-        let name = event.metadata.name.clone().unwrap_or_default();
         match api.create(&PostParams::default(), &event).await {
-            Ok(_) => {
-                memory.written.insert(key, (name, 1));
-            }
+            Ok(_) => correlator.written(verdict.event, at),
             Err(error) => tracing::debug!(%error, "event not written"),
         }
     }
+}
+
+/// What tells the object from others.
+fn about(note: &Note) -> String {
+    note.about.uid.clone().unwrap_or_else(|| {
+        let name = |part: &Option<String>| part.clone().unwrap_or_default();
+        format!("{}/{}", name(&note.about.namespace), name(&note.about.name))
+    })
+}
+
+fn seen<'a>(note: &'a Note, about: &'a str) -> Seen<'a> {
+    Seen {
+        about,
+        field: note.about.field_path.as_deref().unwrap_or_default(),
+        component: note.component,
+        warning: note.level == Level::Warning,
+        reason: &note.reason,
+        message: &note.message,
+    }
+}
+
+/// The name of the event that was first told at `at`.
+fn name(note: &Note, at: Timestamp) -> String {
+    let about = note.about.name.as_deref().unwrap_or_default();
+    format!("{about}.{:x}", at.as_nanosecond())
 }
 
 fn namespace_of(note: &Note) -> String {
@@ -328,11 +273,7 @@ fn to_event(note: &Note, namespace: &str, at: Timestamp) -> Event {
     let classic = note.action.is_none();
     Event {
         metadata: ObjectMeta {
-            name: Some(format!(
-                "{}.{:x}",
-                note.about.name.as_deref().unwrap_or_default(),
-                at.as_nanosecond()
-            )),
+            name: Some(name(note, at)),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
@@ -363,33 +304,6 @@ fn to_event(note: &Note, namespace: &str, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flood_about_one_object_is_cut() {
-        let mut memory = Memory::default();
-        let at = Timestamp::from_second(1_000_000).unwrap();
-        assert_eq!((0..100).filter(|_| memory.may_write("x", at)).count(), 25);
-        assert!(memory.may_write("y", at));
-        let later = Timestamp::from_second(1_000_301).unwrap();
-        assert!(memory.may_write("x", later));
-        assert!(!memory.may_write("x", later));
-    }
-
-    #[test]
-    fn the_tenth_similar_one_is_combined() {
-        let mut memory = Memory::default();
-        let at = Timestamp::from_second(1_000_000).unwrap();
-        let mut tell = |reason: &str, n: i32, at| {
-            let what = ("u".to_owned(), "c", Level::Normal, reason.to_owned());
-            memory.combines(what, &format!("pod {n}"), at)
-        };
-        assert!((0..9).all(|n| !tell("Made", n, at)));
-        assert!(!tell("Made", 3, at), "the same again is no new one");
-        assert!(tell("Made", 9, at) && tell("Made", 10, at));
-        assert!(!tell("Gone", 9, at), "another reason");
-        let later = at + SIMILAR_FOR + SignedDuration::from_secs(1);
-        assert!(!tell("Made", 11, later));
-    }
 
     #[test]
     fn both_forms() {

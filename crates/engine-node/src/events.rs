@@ -1,7 +1,6 @@
 //! Events about pods and the node: written in the background in order, repeated ones counted instead of written again, a flood about
-//! one object cut off (client-go's tools/record: correlator, 25 events in a burst, then one in five minutes).
-use std::collections::HashMap;
-
+//! one object cut off.
+use engine_events::{Correlator, Note as Seen, What};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,10 +9,6 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use crate::status::time;
-
-const BURST: f64 = 25.0;
-const REFILL_PER_SECOND: f64 = 1.0 / 300.0;
-const REMEMBERED: usize = 4096;
 
 /// Writes events; cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,8 +32,7 @@ impl Recorder {
         let mut writer = Writer {
             client,
             node: node.to_owned(),
-            known: HashMap::new(),
-            budget: HashMap::new(),
+            correlator: Correlator::default(),
         };
         tokio::spawn(async move {
             while let Some(note) = notes.recv().await {
@@ -117,64 +111,53 @@ impl Recorder {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Same {
-    uid: String,
-    field: String,
-    reason: String,
-    message: String,
-    warning: bool,
-}
-
-struct Known {
-    name: String,
-    count: i32,
-    last: Timestamp,
-}
-
 struct Writer {
     client: Client,
     node: String,
-    known: HashMap<Same, Known>,
-    budget: HashMap<String, (f64, Timestamp)>,
+    correlator: Correlator,
 }
 
 impl Writer {
-    async fn write(&mut self, note: Note) {
-        let uid = note.about.uid.clone().unwrap_or_default();
-        if !self.allowed(&uid, note.at) {
-            return;
+    async fn write(&mut self, mut note: Note) {
+        let verdict = self.correlator.observe(
+            &Seen {
+                about: note.about.uid.as_deref().unwrap_or_default(),
+                field: note.about.field_path.as_deref().unwrap_or_default(),
+                component: "kubelet",
+                warning: note.warning,
+                reason: &note.reason,
+                message: &note.message,
+            },
+            note.at,
+        );
+        if verdict.combined {
+            note.message.insert_str(0, "(combined from similar events): ");
         }
         let namespace = note.about.namespace.clone().unwrap_or_else(|| "default".into());
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let same = Same {
-            uid,
-            field: note.about.field_path.clone().unwrap_or_default(),
-            reason: note.reason.clone(),
-            message: note.message.clone(),
-            warning: note.warning,
+        let name = |at: Timestamp| {
+            let about = note.about.name.as_deref().unwrap_or_default();
+            format!("{about}.{:x}", at.as_nanosecond())
         };
-        if let Some(known) = self.known.get_mut(&same) {
-            known.count += 1;
-            known.last = note.at;
-            let patch = serde_json::json!({"count": known.count, "lastTimestamp": time(note.at)});
-            let answer = api
-                .patch(&known.name, &PatchParams::default(), &Patch::Strategic(patch))
-                .await;
-            if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404) {
-                log_failure(answer.err());
-                return;
+        match verdict.what {
+            What::Cut => return,
+            What::New => {}
+            What::Again { first, count } => {
+                let patch = serde_json::json!({"count": count, "lastTimestamp": time(note.at), "message": note.message});
+                let answer = api
+                    .patch(&name(first), &PatchParams::default(), &Patch::Strategic(patch))
+                    .await;
+                if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404) {
+                    log_failure(answer.err());
+                    return;
+                }
+                // It has been deleted; write it anew.
+                self.correlator.forget(verdict.event);
             }
-            // It has been deleted; write it anew.
         }
-        let name = format!(
-            "{}.{:x}",
-            note.about.name.as_deref().unwrap_or_default(),
-            note.at.as_nanosecond()
-        );
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(name(note.at)),
                 namespace: Some(namespace),
                 ..ObjectMeta::default()
             },
@@ -194,42 +177,9 @@ impl Writer {
             ..Event::default()
         };
         match api.create(&PostParams::default(), &event).await {
-            Ok(_) => self.remember(same, name, note.at),
+            Ok(_) => self.correlator.written(verdict.event, note.at),
             Err(err) => log_failure(Some(err)),
         }
-    }
-
-    fn remember(&mut self, same: Same, name: String, at: Timestamp) {
-        if self.known.len() >= REMEMBERED {
-            let mut times: Vec<Timestamp> = self.known.values().map(|known| known.last).collect();
-            times.sort_unstable();
-            let middle = times.get(times.len() / 2).copied().unwrap_or(at);
-            self.known.retain(|_, known| known.last > middle);
-        }
-        self.known.insert(
-            same,
-            Known {
-                name,
-                count: 1,
-                last: at,
-            },
-        );
-    }
-
-    /// Takes one event from the object's budget.
-    fn allowed(&mut self, uid: &str, now: Timestamp) -> bool {
-        if self.budget.len() > REMEMBERED {
-            self.budget.retain(|_, (left, _)| *left < BURST - 1.0);
-        }
-        let (left, since) = self.budget.entry(uid.to_owned()).or_insert((BURST, now));
-        let refill = now.duration_since(*since).as_secs_f64() * REFILL_PER_SECOND;
-        *left = (*left + refill).min(BURST);
-        *since = now;
-        if *left < 1.0 {
-            return false;
-        }
-        *left -= 1.0;
-        true
     }
 }
 

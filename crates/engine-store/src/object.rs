@@ -112,7 +112,8 @@ impl Stored {
     /// Keep the text only, unless somebody has asked for the tree since the last time. What was given up, if anything was.
     ///
     /// The text is copied the first time: allocators keep what one thread allocates together, so texts that stay for long lie close to each
-    /// other if one thread does this, instead of each holding a page that is otherwise empty.
+    /// other if one thread does this, instead of each holding a page that is otherwise empty. (`Bytes` made of a `Vec` allocates its count of
+    /// holders in the thread that takes the second hold.)
     pub(crate) fn rest(&self) -> Option<Worn> {
         let mut forms = self.forms();
         if std::mem::take(&mut forms.wanted) {
@@ -121,7 +122,7 @@ impl Stored {
         forms.tree.as_ref()?;
         let mut moved = None;
         if !forms.settled {
-            let text = Bytes::copy_from_slice(forms.json(self.revision));
+            let text = Bytes::from_owner(Box::<[u8]>::from(&**forms.json(self.revision)));
             moved = forms.json.replace(text);
             forms.settled = true;
         }

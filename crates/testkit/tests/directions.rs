@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("preflight", &[]),
     // The engine.
     ("streaming", &[]),
+    ("engine-events", &[]),
     ("engine-store", &[]),
     ("engine-runtime", &[]),
     ("engine-net", &[]),
@@ -41,10 +42,17 @@ const ROOMS: &[(&str, &[&str])] = &[
             "engine-store",
         ],
     ),
-    ("engine-control", &["kube-types"]),
+    ("engine-control", &["kube-types", "engine-events"]),
     (
         "engine-node",
-        &["kube-types", "streaming", "image", "engine-runtime", "engine-net"],
+        &[
+            "kube-types",
+            "engine-events",
+            "streaming",
+            "image",
+            "engine-runtime",
+            "engine-net",
+        ],
     ),
     (
         "engine",
@@ -108,6 +116,7 @@ const PURE: &[&str] = &[
     "expressions",
     "structural",
     "pod-security",
+    "engine-events",
     "results",
     "report",
     "preflight",
