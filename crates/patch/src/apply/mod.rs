@@ -74,7 +74,8 @@ pub fn apply<'a>(
             let managers = managed::decode(managed::take(&mut live).as_ref())
                 .map_err(|e| PatchError::Malformed(format!("failed to decode managed fields: {e}")))?;
             if managers.is_empty() {
-                (live.clone(), first_apply(&updater, &live, manager))
+                let managers = first_apply(&updater, &typing.stored_view(&live), manager);
+                (live, managers)
             } else {
                 (live, managers)
             }
@@ -101,7 +102,8 @@ pub fn apply<'a>(
             owned.time = Some(manager.time.to_owned());
         }
     }
-    let mut object = without_nulls(live);
+    // What was removed leaves behind what Go always writes.
+    let mut object = without_nulls(typing.go_view(&live));
     if manager.name == last_applied::KUBECTL {
         last_applied::sync(&mut object, applied);
     }

@@ -46,6 +46,45 @@ impl<'a> Typing<'a> {
         }
         view
     }
+
+    /// The same of an object that was stored: upstream stores protobuf, which has no list or map without entries.
+    pub(crate) fn stored_view(self, object: &Value) -> Value {
+        let mut stored = object.clone();
+        if matches!(self, Self::Definition(_)) {
+            as_stored(self.root(), &mut stored);
+        }
+        self.go_view(&stored)
+    }
+}
+
+/// Leaves out fields that are lists or maps without entries.
+fn as_stored(ty: Ty<'_>, value: &mut Value) {
+    let Ty::Known(known) = ty else { return };
+    match (known.shape(), value) {
+        (Shape::Object { .. }, Value::Object(fields)) => {
+            fields.retain(|name, value| {
+                as_stored(ty.child(name), value);
+                let is_map =
+                    || matches!(ty.child(name), Ty::Known(own) if matches!(own.shape(), Shape::Map { .. }));
+                match value {
+                    Value::Array(items) => !items.is_empty(),
+                    Value::Object(entries) => !(entries.is_empty() && is_map()),
+                    _ => true,
+                }
+            });
+        }
+        (Shape::Map { .. }, Value::Object(entries)) => {
+            for (key, value) in entries {
+                as_stored(ty.child(key), value);
+            }
+        }
+        (Shape::List { .. }, Value::Array(items)) => {
+            for item in items {
+                as_stored(ty.item(), item);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The type of a place in an object.
