@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::Resource;
 use tokio::task::JoinSet;
 
@@ -101,6 +101,7 @@ context! {
     claims: PersistentVolumeClaim;
     volumes: PersistentVolume;
     storage_classes: StorageClass;
+    attributes_classes: VolumeAttributesClass;
     leases: Lease, "metadata.namespace=kube-node-lease";
     quotas: ResourceQuota;
     budgets: PodDisruptionBudget;

@@ -101,6 +101,7 @@ pub async fn mutate_create(
             storage::protect(object, "kubernetes.io/pvc-protection");
         }
         "persistentvolumes" => storage::protect(object, "kubernetes.io/pv-protection"),
+        "volumeattributesclasses" => storage::protect(object, "kubernetes.io/vac-protection"),
         _ => {}
     }
     escalation::check(api, call, kind, object, None)

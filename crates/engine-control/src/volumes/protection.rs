@@ -1,8 +1,8 @@
-//! Claims and volumes that are in use are not removed: a finalizer holds them until they are free.
+//! Claims, volumes and classes of their attributes that are in use are not removed: a finalizer holds them until they are free.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use tokio::task::JoinSet;
 
 use crate::Error;
@@ -15,6 +15,7 @@ use crate::scheduler::volumes::claims_of;
 
 const CLAIM: &str = "kubernetes.io/pvc-protection";
 const VOLUME: &str = "kubernetes.io/pv-protection";
+const ATTRIBUTES: &str = "kubernetes.io/vac-protection";
 
 pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue: Arc<Queue<Key>> = Queue::new();
@@ -49,6 +50,72 @@ pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     run(tasks, "volume protection", &queue, 2, move |key| {
         sync_volume(Arc::clone(&shared), key)
     });
+
+    let queue: Arc<Queue<Key>> = Queue::new();
+    let q = Arc::clone(&queue);
+    context.attributes_classes.on_change(move |change| {
+        if let Some(class) = change.new {
+            q.add(class.key());
+        }
+    });
+    let q = Arc::clone(&queue);
+    context.claims.on_change(move |change| {
+        for claim in [change.old, change.new].into_iter().flatten() {
+            for class in classes_of_claim(claim) {
+                q.add(Key::new("", class));
+            }
+        }
+    });
+    let q = Arc::clone(&queue);
+    context.volumes.on_change(move |change| {
+        for volume in [change.old, change.new].into_iter().flatten() {
+            if let Some(class) = class_of_volume(volume) {
+                q.add(Key::new("", class));
+            }
+        }
+    });
+    let shared = Arc::clone(context);
+    run(tasks, "attributes class protection", &queue, 1, move |key| {
+        sync_class(Arc::clone(&shared), key)
+    });
+}
+
+/// The classes of attributes that a claim has, had or wants (`vac_protection_controller.go`).
+fn classes_of_claim(claim: &PersistentVolumeClaim) -> impl Iterator<Item = &str> {
+    let status = claim.status.as_ref();
+    let wanted = claim
+        .spec
+        .as_ref()
+        .and_then(|s| s.volume_attributes_class_name.as_deref());
+    let present = status.and_then(|s| s.current_volume_attributes_class_name.as_deref());
+    let target = status
+        .and_then(|s| s.modify_volume_status.as_ref())
+        .and_then(|s| s.target_volume_attributes_class_name.as_deref());
+    [wanted, present, target].into_iter().flatten()
+}
+
+fn class_of_volume(volume: &PersistentVolume) -> Option<&str> {
+    volume.spec.as_ref()?.volume_attributes_class_name.as_deref()
+}
+
+async fn sync_class(context: Arc<Context>, key: Key) -> Outcome {
+    let Some(class) = context.attributes_classes.get(&key) else {
+        return Ok(None);
+    };
+    if !class.deleting() {
+        set(&context.attributes_classes, &class, ATTRIBUTES, true).await?;
+        return Ok(None);
+    }
+    let of_claims = context
+        .claims
+        .filter(|c| classes_of_claim(c).any(|name| name == class.name()));
+    let of_volumes = context
+        .volumes
+        .filter(|v| class_of_volume(v) == Some(class.name()));
+    if of_claims.is_empty() && of_volumes.is_empty() {
+        set(&context.attributes_classes, &class, ATTRIBUTES, false).await?;
+    }
+    Ok(None)
 }
 
 async fn sync_claim(context: Arc<Context>, key: Key) -> Outcome {

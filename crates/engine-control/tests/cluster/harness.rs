@@ -154,7 +154,7 @@ impl Cluster {
         );
         let cluster_scoped = matches!(
             object["kind"].as_str().unwrap(),
-            "StorageClass" | "PriorityClass" | "PersistentVolume" | "Namespace"
+            "StorageClass" | "PriorityClass" | "PersistentVolume" | "Namespace" | "VolumeAttributesClass"
         );
         let api = self.api(&kind, if cluster_scoped { "" } else { "t" });
         let object = serde_json::from_value(object).unwrap();

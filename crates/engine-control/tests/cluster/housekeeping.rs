@@ -1,5 +1,5 @@
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, condition, is_true, pod_spec, text};
@@ -408,4 +408,40 @@ async fn a_quota_of_pods_that_look_abroad() {
         cluster.get("v1/ResourceQuota", "none").await["status"]["used"]["pods"],
         "0"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_of_attributes_stays_as_long_as_a_claim_wants_it() {
+    const CLASS: &str = "storage.k8s.io/v1/VolumeAttributesClass";
+    let cluster = Cluster::start().await;
+    let made = cluster
+        .create(json!({"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": "fast"},
+            "driverName": "a.b", "parameters": {"iops": "1"}}))
+        .await;
+    assert_eq!(
+        made["metadata"]["finalizers"],
+        json!(["kubernetes.io/vac-protection"])
+    );
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "none", "volumeAttributesClassName": "fast",
+            "resources": {"requests": {"storage": "1Gi"}}}}),
+        )
+        .await;
+    let classes = cluster.api(CLASS, "");
+    classes.delete("fast", &DeleteParams::default()).await.unwrap();
+    // A change of the claim has the class looked at again.
+    cluster
+        .patch(
+            "v1/PersistentVolumeClaim",
+            "c",
+            json!({"metadata": {"labels": {"a": "b"}}}),
+        )
+        .await;
+    assert!(classes.get_opt("fast").await.unwrap().is_some());
+    cluster
+        .delete("v1/PersistentVolumeClaim", "c", DeleteParams::default())
+        .await;
+    cluster.until("fast", CLASS, "", "fast", Value::is_null).await;
 }
