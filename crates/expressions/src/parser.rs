@@ -234,11 +234,7 @@ impl Parser<'_> {
                         name
                     }
                     _ => {
-                        let upto = self.tokens.get(self.next).map_or(at, |lexed| lexed.end);
-                        let read: String = self.source[at..upto].split_whitespace().collect();
-                        let message = format!("Syntax error: no viable alternative at input '{read}'");
-                        self.tell(self.at(), message);
-                        self.recover();
+                        self.no_alternative(at);
                         return Ok(operand);
                     }
                 };
@@ -380,6 +376,10 @@ impl Parser<'_> {
             Token::Mark("{") => self.map(at),
             // A name from the root, which is where all names are.
             Token::Mark(".") if matches!(self.peek(), Token::Ident(_)) => self.primary(),
+            Token::Mark(".") => {
+                self.no_alternative(at);
+                literal(Value::Null)
+            }
             Token::Ident(name) => self.named(at, name),
             // One operator too much was left out before these.
             Token::Mark("!") => self.unary(),
@@ -500,6 +500,7 @@ mod tests {
             ("a b", "Syntax error: extraneous input 'b' expecting <EOF>"),
             ("a b c", "Syntax error: mismatched input 'b' expecting <EOF>"),
             ("a.", "no viable alternative at input '.'"),
+            ("..", "no viable alternative at input '..'"),
             ("f(1", "missing ')' at '<EOF>'"),
             ("((1", "mismatched input '<EOF>' expecting ')'"),
             ("[1", "mismatched input '<EOF>' expecting {']', ','}"),

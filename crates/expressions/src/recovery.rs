@@ -202,4 +202,13 @@ impl Parser<'_> {
         self.want(close);
         false
     }
+
+    /// After a dot there is no name.
+    pub(crate) fn no_alternative(&mut self, dot: usize) {
+        let upto = self.tokens.get(self.next).map_or(dot, |lexed| lexed.end);
+        let read: String = self.source[dot..upto].split_whitespace().collect();
+        let message = format!("Syntax error: no viable alternative at input '{read}'");
+        self.tell(self.at(), message);
+        self.recover();
+    }
 }

@@ -276,7 +276,10 @@ impl Decoder {
             _ if !fits => self.mismatch(kind_of(value), go_type, owner),
             Value::String(text) if scalar == Scalar::Bytes => {
                 if let Some(offset) = base64_fault(text.as_bytes()) {
-                    return fail(format!("illegal base64 data at input byte {offset}"));
+                    // Like a wrong type: reading goes on.
+                    let message = format!("illegal base64 data at input byte {offset}");
+                    self.saved.get_or_insert(DecodeError { message });
+                    return Ok(());
                 }
                 text.retain(|c| c != '\r' && c != '\n');
                 canonical_base64(text);

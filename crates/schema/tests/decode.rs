@@ -194,7 +194,9 @@ fn the_first_wrong_type_in_the_text_is_told() {
         told(r#"{"metadata": {"name": 1}, "spec": {"hostname": 1}}"#),
         name
     );
-    // A type that reads itself ends the reading.
+    // Bytes that are none do not end the reading, a type that reads itself does.
+    let secret = r#"{"metadata": {"name": 1}, "data": {"a": "!!"}}"#;
+    assert_eq!(of_text(SECRET, secret).unwrap_err(), name);
     assert!(
         told(r#"{"spec": {"hostname": 1}, "metadata": {"creationTimestamp": "x"}}"#)
             .starts_with("parsing time")

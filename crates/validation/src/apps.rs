@@ -27,11 +27,13 @@ pub(crate) fn at_most_all(e: &mut Errors, node: &Node<'_>) {
 
 /// What is no percentage counts as 0 (`getIntOrPercentValue`).
 fn amount(node: &Node<'_>) -> i64 {
-    let percent = node
-        .text()
-        .strip_suffix('%')
-        .filter(|_| is_percent(node.text()).is_empty());
-    node.int().or_else(|| percent?.parse().ok()).unwrap_or(0)
+    let text = node.text();
+    let digits = match text.strip_suffix('%') {
+        Some(percent) => Some(percent).filter(|_| is_percent(text).is_empty()),
+        // What is no percentage is read as a number all the same (`getIntOrPercentValue`).
+        None => Some(text),
+    };
+    node.int().or_else(|| digits?.parse().ok()).unwrap_or(0)
 }
 
 /// `spec.selector`, which must be there and select something.

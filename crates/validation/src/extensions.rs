@@ -16,6 +16,7 @@ pub(crate) fn create(e: &mut Errors, kind: &str, object: &Node<'_>) {
         "VolumeAttributesClass" => {
             storage::provisioner(e, &object.get("driverName"));
             let parameters = object.get("parameters");
+            storage::parameters(e, &parameters);
             if parameters.is_empty() {
                 e.required(&parameters, "must contain at least one key/value pair");
             }

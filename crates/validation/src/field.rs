@@ -279,7 +279,8 @@ impl Errors {
         } else {
             value
         };
-        self.unsupported_raw(node, &show(value), supported);
+        // Most are of a type of their own, which Go shows as JSON.
+        self.unsupported_raw(node, &show_json(value), supported);
     }
 
     /// The value is already in the form in which it is shown.

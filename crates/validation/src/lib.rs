@@ -151,6 +151,14 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
     if kind != "PodDisruptionBudget" {
         meta::create(e, object, rules);
     }
+    if kind == "ReplicationController" {
+        // The first name that a rule in its type's comments looks after, with other words (`validate.LongName`).
+        let (words, others) = (
+            "must be no more than 253 characters",
+            "must be no more than 253 bytes",
+        );
+        e.reworded(0, words, others);
+    }
     match kind {
         "Pod" => pod::create(e, object),
         "PodTemplate" => pod::template(e, &object.get("template")),

@@ -527,19 +527,26 @@ fn as_relabelled(old: &mut Value, new: &Value) {
     }
 }
 
+/// What a class tells its driver (`validateParameters`).
+pub(crate) fn parameters(e: &mut Errors, parameters: &Node<'_>) {
+    const MOST: usize = 512;
+    const LARGEST: usize = 256 << 10;
+    if parameters.len() > MOST {
+        return e.too_long(parameters, MOST);
+    }
+    let entries = parameters.entries();
+    if entries.iter().any(|(key, _)| key.is_empty()) {
+        e.invalid_text(parameters, "", "field can not be empty.");
+    }
+    let size: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > LARGEST {
+        e.too_long(parameters, LARGEST);
+    }
+}
+
 pub(crate) fn class(e: &mut Errors, object: &Node<'_>) {
     provisioner(e, &object.get("provisioner"));
-    let parameters = object.get("parameters");
-    let size: usize = parameters
-        .entries()
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
-    if parameters.len() > 512 {
-        e.too_long(&parameters, 512);
-    } else if size > 256 << 10 {
-        e.too_long(&parameters, 256 << 10);
-    }
+    parameters(e, &object.get("parameters"));
     let policy = object.get("reclaimPolicy");
     if !policy.is_empty() {
         e.maybe_one_of(&policy, &["Delete", "Retain"]);

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use expressions::{Environment, Type};
 use schema::KindInfo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use validation::Cause;
 
 use super::{GROUP, cel, devices, mutations, policy::Environments};
@@ -86,7 +86,10 @@ fn expression(
         causes.push(Cause {
             reason: "FieldValueInvalid",
             field: format!("{path}.{field}"),
-            message: format!("Invalid value: {}: {detail}", place[field]),
+            message: format!(
+                "Invalid value: {}: {detail}",
+                kube_types::shown_value(&place[field])
+            ),
         });
     }
 }
@@ -122,10 +125,12 @@ fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value
     for (at, condition) in all.iter().enumerate() {
         let path = format!("{path}.matchConditions[{at}]");
         required(causes, condition, "expression", &path);
+        // Unlike others these are shown without the blanks around them.
+        let trimmed = json!({"expression": text(condition, "/expression").trim()});
         expression(
             causes,
             environment,
-            condition,
+            &trimmed,
             "expression",
             &[Type::Bool],
             path.clone(),
@@ -139,7 +144,7 @@ fn conditions(causes: &mut Vec<Cause>, environment: &Environment, holder: &Value
             causes.push(Cause {
                 reason: "FieldValueInvalid",
                 field: format!("{path}.name"),
-                message: format!("Invalid value: {name:?}: {complaint}"),
+                message: format!("Invalid value: {}: {complaint}", kube_types::quote(name)),
             });
         }
         if !name.is_empty() && !seen.insert(name) {
