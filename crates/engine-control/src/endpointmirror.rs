@@ -1,7 +1,7 @@
 //! EndpointSlices that mirror the Endpoints which people write for Services without a selector
 //! (pkg/controller/endpointslicemirroring).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -98,6 +98,8 @@ type Groups = BTreeMap<(&'static str, String), (Vec<EndpointPort>, Vec<Endpoint>
 fn groups(endpoints: &Endpoints) -> (Groups, usize) {
     let mut groups = Groups::new();
     let mut skipped = 0;
+    // Of an address that stands in several subsets, what the first says holds for all (pkg/api/v1/endpoints/util.go, RepackSubsets).
+    let mut first: HashMap<(String, String), &EndpointAddress> = HashMap::new();
     for subset in endpoints.subsets.iter().flatten() {
         let ports = ports_of(subset);
         let ready = subset.addresses.iter().flatten().map(|a| (a, true));
@@ -112,7 +114,11 @@ fn groups(endpoints: &Endpoints) -> (Groups, usize) {
             let group = groups
                 .entry((family, format!("{ports:?}")))
                 .or_insert_with(|| (ports.clone(), Vec::new()));
-            group.1.push(endpoint_of(address, ip, ready));
+            let target = address.target_ref.as_ref().and_then(|t| t.uid.clone());
+            let known = first
+                .entry((address.ip.clone(), target.unwrap_or_default()))
+                .or_insert(address);
+            group.1.push(endpoint_of(known, ip, ready));
         }
     }
     (groups, skipped)
@@ -233,5 +239,19 @@ mod tests {
             ]
         );
         assert_eq!(skipped, 0);
+    }
+
+    #[test]
+    fn an_address_is_what_its_first_mention_says() {
+        let endpoints: Endpoints = serde_json::from_value(json!({"subsets": [
+            {"ports": [{"port": 80}], "addresses": [{"ip": "10.0.0.1", "hostname": "a"}]},
+            {"ports": [{"port": 81}], "addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.1", "targetRef": {"uid": "u"}}]}]}))
+        .unwrap();
+        let (groups, _) = groups(&endpoints);
+        let hosts: Vec<_> = groups
+            .values()
+            .flat_map(|(_, members)| members.iter().map(|e| e.hostname.as_deref()))
+            .collect();
+        assert_eq!(hosts, [Some("a"), Some("a"), None]);
     }
 }

@@ -1,7 +1,10 @@
 //! EndpointSlices of Services with a selector (staging/src/k8s.io/endpointslice).
 
+mod topology;
+mod trigger;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
@@ -15,28 +18,50 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::context::Context;
+use crate::events::Level;
 use crate::meta::{Key, Meta, controller_ref};
 use crate::pods;
 use crate::queue::{Outcome, Queue, run};
 use crate::selector::{self, Labels};
+
+pub(crate) use trigger::{TRIGGER_TIME, TriggerTimes, tell_trigger};
 
 pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const COMPONENT: &str = "endpoint-slice-controller";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
-pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const PER_SLICE: usize = 100;
 
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let queue = Queue::new();
     enqueue_services(context, &queue);
     enqueue_services_of_slices(context, &queue, MANAGER);
-    let context = Arc::clone(context);
-    let times: Arc<TriggerTimes> = Arc::default();
-    run(tasks, "endpointslice", &queue, 5, move |key| {
-        sync(Arc::clone(&context), Arc::clone(&times), key)
+    // Where CPUs are decides on hints.
+    let q = Arc::clone(&queue);
+    let weak = Arc::downgrade(context);
+    context.nodes.on_change(move |change| {
+        let face = |node: &Arc<Node>| topology::face(node);
+        if change.old.map(face) != change.new.map(face)
+            && let Some(context) = weak.upgrade()
+        {
+            for service in context.services.filter(topology::is_asked) {
+                q.add(service.key());
+            }
+        }
     });
+    let context = Arc::clone(context);
+    let memory: Arc<Memory> = Arc::default();
+    run(tasks, "endpointslice", &queue, 5, move |key| {
+        sync(Arc::clone(&context), Arc::clone(&memory), key)
+    });
+}
+
+/// What is remembered of Services from one look to the next.
+#[derive(Default)]
+struct Memory {
+    times: TriggerTimes,
+    hinted: topology::Hinted,
 }
 
 /// Wakes Services when they, or pods that they select, change in a way that endpoints show.
@@ -117,52 +142,13 @@ pub(crate) fn selected(context: &Context, key: &Key) -> Option<(Arc<Service>, Ve
     Some((service, members))
 }
 
-/// When that happened which changes a Service's endpoints: the first of the pods' turns of readiness that have not been seen
-/// before; for a Service that is new, its making (staging/src/k8s.io/endpointslice/util/trigger_time_tracker.go).
-#[derive(Default)]
-pub(crate) struct TriggerTimes(Mutex<HashMap<Key, HashMap<String, Timestamp>>>);
-
-impl TriggerTimes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<String, Timestamp>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn next(&self, service: &Service, members: &[Arc<Pod>]) -> Option<Timestamp> {
-        let turned = |pod: &Arc<Pod>| {
-            let ready = pods::condition(pod, "Ready")?;
-            Some((pod.name().to_owned(), ready.last_transition_time.as_ref()?.0))
-        };
-        let now: HashMap<String, Timestamp> = members.iter().filter_map(turned).collect();
-        let Some(before) = self.lock().insert(service.key(), now.clone()) else {
-            return Some(service.created());
-        };
-        let news = now
-            .into_iter()
-            .filter(|(pod, at)| before.get(pod).is_none_or(|b| b < at));
-        news.map(|(_, at)| at).min()
-    }
-
-    pub fn forget(&self, service: &Key) {
-        self.lock().remove(service);
-    }
-}
-
-/// Tells the time in the annotation, which goes when there is none to tell.
-pub(crate) fn tell_trigger(metadata: &mut ObjectMeta, at: Option<Timestamp>) {
-    let annotations = metadata.annotations.get_or_insert_default();
-    match at {
-        Some(at) => annotations.insert(TRIGGER_TIME.into(), at.to_string()),
-        None => annotations.remove(TRIGGER_TIME),
-    };
-    metadata.annotations = metadata.annotations.take().filter(|a| !a.is_empty());
-}
-
-async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outcome {
+async fn sync(context: Arc<Context>, memory: Arc<Memory>, key: Key) -> Outcome {
     let Some((service, members)) = selected(&context, &key) else {
-        times.forget(&key);
+        memory.times.forget(&key);
+        memory.hinted.forget(&key);
         return Ok(None);
     };
-    let trigger = times.next(&service, &members);
+    let trigger = memory.times.next(&service, &members);
     let existing: Vec<Arc<EndpointSlice>> = context
         .endpoint_slices
         .in_namespace(&key.namespace)
@@ -189,7 +175,14 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
             .filter(|s| s.address_type == *family)
             .cloned()
             .collect();
-        let plan = plan(&of_family, wanted);
+        let mut plan = plan(&of_family, wanted);
+        let nodes = context.nodes.all();
+        if let Some((level, reason, message)) = memory.hinted.settle(&service, family, &mut plan.0, &nodes) {
+            match level {
+                Level::Normal => context.events.normal(COMPONENT, &*service, reason, message),
+                Level::Warning => context.events.warning(COMPONENT, &*service, reason, message),
+            }
+        }
         apply(&context, &service, family, trigger, plan).await?;
     }
     for stray in existing.iter().filter(|s| !families.contains(&s.address_type)) {
@@ -255,7 +248,7 @@ fn endpoints_of(
             hostname: spec.hostname.filter(|_| named),
             zone: pods::node_name(pod)
                 .and_then(&node)
-                .and_then(|n| n.label("topology.kubernetes.io/zone").map(str::to_owned)),
+                .and_then(|n| n.label(topology::ZONE).map(str::to_owned)),
             node_name: spec.node_name.filter(|n| !n.is_empty()),
             target_ref: Some(ObjectReference {
                 kind: Some("Pod".into()),
@@ -278,6 +271,9 @@ fn endpoints_of(
 /// Whom an endpoint is for, when the Service wants its traffic kept close (trafficdist/trafficdist.go).
 fn hints(service: &Service, endpoint: &Endpoint) -> Option<EndpointHints> {
     let wanted = service.spec.as_ref()?.traffic_distribution.as_deref()?;
+    if topology::is_asked(service) {
+        return None;
+    }
     let ready = endpoint.conditions.as_ref().and_then(|c| c.ready) == Some(true);
     if !ready || !matches!(wanted, "PreferClose" | "PreferSameZone" | "PreferSameNode") {
         return None;
@@ -502,32 +498,6 @@ mod tests {
 
     fn compute(pods: &[Arc<Pod>]) -> ByPorts {
         endpoints_of(&service(), pods, "IPv4", |_| None)
-    }
-
-    #[test]
-    fn the_time_that_is_told() {
-        let times = TriggerTimes::default();
-        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
-        let turned = |name: &str, time: &str| {
-            let mut pod = (*pod(name, "10.0.0.1", true)).clone();
-            let ready = &mut pod.status.as_mut().unwrap().conditions.as_mut().unwrap()[0];
-            ready.last_transition_time = serde_json::from_value(json!(time)).unwrap();
-            Arc::new(pod)
-        };
-        let mut service = service();
-        service.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        let (a, b) = ("2026-01-01T00:00:02Z", "2026-01-01T00:00:01Z");
-        assert_eq!(times.next(&service, &[]), Some(at("2026-01-01T00:00:00Z")));
-        assert_eq!(
-            times.next(&service, &[turned("a", a), turned("b", b)]),
-            Some(at(b))
-        );
-        assert_eq!(times.next(&service, &[turned("a", a)]), None, "one less");
-        let mut metadata = ObjectMeta::default();
-        tell_trigger(&mut metadata, Some(at(a)));
-        assert_eq!(metadata.annotations.as_ref().unwrap()[TRIGGER_TIME], a);
-        tell_trigger(&mut metadata, None);
-        assert_eq!(metadata.annotations, None);
     }
 
     #[test]
