@@ -24,7 +24,6 @@ pub(crate) enum Level {
 
 struct Note {
     about: ObjectReference,
-    related: Option<ObjectReference>,
     component: &'static str,
     level: Level,
     reason: String,
@@ -78,27 +77,6 @@ impl Recorder {
         self.send(component, object, level, reason, Some(action), message.into());
     }
 
-    /// As `action`, with the object on whose account it was done.
-    pub fn action_for<K: Resource<DynamicType = ()>>(
-        &self,
-        component: &'static str,
-        object: &K,
-        related: &K,
-        reason: &str,
-        action: &'static str,
-        message: String,
-    ) {
-        self.pass(Note {
-            about: reference(object),
-            related: Some(reference(related)),
-            component,
-            level: Level::Normal,
-            reason: reason.to_owned(),
-            action: Some(action),
-            message,
-        });
-    }
-
     /// About something of which no typed form is at hand.
     pub fn about(
         &self,
@@ -110,7 +88,6 @@ impl Recorder {
     ) {
         self.pass(Note {
             about,
-            related: None,
             component,
             level,
             reason: reason.to_owned(),
@@ -130,7 +107,6 @@ impl Recorder {
     ) {
         self.pass(Note {
             about: reference(object),
-            related: None,
             component,
             level,
             reason: reason.to_owned(),
@@ -278,7 +254,6 @@ fn to_event(note: &Note, namespace: &str, at: Timestamp) -> Event {
             ..ObjectMeta::default()
         },
         involved_object: note.about.clone(),
-        related: note.related.clone(),
         reason: Some(note.reason.clone()),
         message: Some(note.message.clone()),
         type_: Some(format!("{:?}", note.level)),
@@ -312,7 +287,6 @@ mod tests {
                 name: Some("p".into()),
                 ..Default::default()
             },
-            related: None,
             component: "default-scheduler",
             level: Level::Warning,
             reason: "R".into(),

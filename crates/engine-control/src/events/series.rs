@@ -11,7 +11,7 @@ use super::{Level, Note, to_event};
 /// A series has ended, and one event is forgotten, when nothing has come for so long.
 pub(super) const FINISHED: SignedDuration = SignedDuration::from_mins(6);
 
-/// What makes two events the same: not the message, but the objects with their versions.
+/// What makes two events the same: not the message, but the object with its version.
 #[derive(Hash)]
 struct Key<'a> {
     component: &'static str,
@@ -19,13 +19,10 @@ struct Key<'a> {
     reason: &'a str,
     action: Option<&'static str>,
     about: [&'a str; 4],
-    related: [&'a str; 4],
 }
 
-fn parts(of: Option<&ObjectReference>) -> [&str; 4] {
-    let part = |field: fn(&ObjectReference) -> &Option<String>| {
-        of.and_then(|object| field(object).as_deref()).unwrap_or_default()
-    };
+fn parts(of: &ObjectReference) -> [&str; 4] {
+    let part = |field: fn(&ObjectReference) -> &Option<String>| field(of).as_deref().unwrap_or_default();
     [
         part(|o| &o.namespace),
         part(|o| &o.name),
@@ -54,8 +51,7 @@ impl Series {
             level: note.level,
             reason: &note.reason,
             action: note.action,
-            about: parts(Some(&note.about)),
-            related: parts(note.related.as_ref()),
+            about: parts(&note.about),
         });
         let Some(known) = self.known.get(key, at) else {
             let first = Known {
@@ -104,7 +100,6 @@ mod tests {
                 resource_version: Some(version.into()),
                 ..ObjectReference::default()
             },
-            related: None,
             component: "default-scheduler",
             level: Level::Warning,
             reason: "FailedScheduling".into(),

@@ -190,10 +190,11 @@ pub(super) async fn evict(context: &Context, preemptor: &PodInfo, plan: &Plan) {
         match api.delete(pod.name(), &dp).await {
             Ok(_) => {
                 let message = format!("Preempted by pod {} on node {}", preemptor.pod.uid(), plan.node);
-                context.scheduler_events.action_for(
+                // Since 1.36 the event names the preemptor in its words only (framework/preemption/executor.go).
+                context.scheduler_events.action(
                     COMPONENT,
                     &**pod,
-                    &*preemptor.pod,
+                    Level::Normal,
                     "Preempted",
                     "Preempting",
                     message,

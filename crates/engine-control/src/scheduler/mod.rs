@@ -281,7 +281,7 @@ impl Scheduler {
                     .into_iter()
                     .filter_map(|n| match n {
                         Need::OnDemand { claim, .. } => Some(claim),
-                        Need::Bound(_) => None,
+                        Need::Bound(_) | Need::Alone(_) => None,
                     })
                     .collect();
                 let (context, pod, sender) =
@@ -293,9 +293,17 @@ impl Scheduler {
                     }
                 });
             }
-            Err(Refusal { message, plan }) => {
+            Err(Refusal {
+                message,
+                keeps_nomination,
+                plan,
+            }) => {
                 self.pending.failed(uid, Instant::now());
-                let nominated = plan.as_ref().map(|p| p.node.clone());
+                let before = self.nominated.get(uid).map(|(node, _)| node.clone());
+                let nominated = plan
+                    .as_ref()
+                    .map(|p| p.node.clone())
+                    .or(before.filter(|_| keeps_nomination));
                 match &nominated {
                     Some(node) => {
                         self.nominated
@@ -320,6 +328,7 @@ impl Scheduler {
         if self.snapshot.nodes.is_empty() {
             return Err(Refusal {
                 message: "no nodes available to schedule pods".into(),
+                keeps_nomination: false,
                 plan: None,
             });
         }
@@ -329,7 +338,11 @@ impl Scheduler {
             Err(reason) => {
                 // What comes after asks for what an earlier step would have noted: upstream says that it has not been found.
                 let message = format!("0/{total} nodes are available: {reason}. not found");
-                return Err(Refusal { message, plan: None });
+                return Err(Refusal {
+                    message,
+                    keeps_nomination: false,
+                    plan: None,
+                });
             }
         };
         let mut failures = BTreeMap::new();
@@ -359,11 +372,16 @@ impl Scheduler {
         match preempt::plan(pod, &needs, &failures, &self.snapshot, &budgets) {
             Ok(plan) => Err(Refusal {
                 message,
+                keeps_nomination: false,
                 plan: Some(plan),
             }),
-            Err(why) => Err(Refusal {
+            Err(none) => Err(Refusal {
                 // Before preemption comes the plugin of ResourceClaims, which pods here have none of (dynamicresources.go, PostFilter).
-                message: format!("{message} no new claims to deallocate, preemption: {why}"),
+                message: format!(
+                    "{message} no new claims to deallocate, preemption: {}",
+                    none.words
+                ),
+                keeps_nomination: none.keeps_nomination,
                 plan: None,
             }),
         }
@@ -392,12 +410,15 @@ impl Scheduler {
 /// Why a pod stays pending, and what will be done about it.
 struct Refusal {
     message: String,
+    /// The node that it has been promised before stays promised.
+    keeps_nomination: bool,
     plan: Option<preempt::Plan>,
 }
 
 /// All filters, in upstream's order.
 fn check(pod: &PodInfo, needs: &[Need], node: &NodeInfo, snapshot: &Snapshot) -> Result<(), Reason> {
     filter::filter(pod, node)?;
+    volumes::alone(needs, node, snapshot)?;
     volumes::filter(needs, node)?;
     spread::filter(pod, node, snapshot)?;
     affinity::filter(pod, node, snapshot)

@@ -21,6 +21,24 @@ pub(crate) struct Plan {
     violations: usize,
 }
 
+/// Why nobody is asked to leave.
+#[derive(Debug)]
+pub(crate) struct NoPlan {
+    /// In upstream's words.
+    pub words: String,
+    /// A node that has been asked for before stays asked for: the pod was not even looked at.
+    pub keeps_nomination: bool,
+}
+
+impl NoPlan {
+    fn not_eligible(words: &str) -> Self {
+        Self {
+            words: words.to_owned(),
+            keeps_nomination: true,
+        }
+    }
+}
+
 /// A plan, or the words for why there is none.
 pub(crate) fn plan(
     pod: &PodInfo,
@@ -28,10 +46,12 @@ pub(crate) fn plan(
     failures: &BTreeMap<String, Reason>,
     snapshot: &Snapshot,
     budgets: &[Arc<PodDisruptionBudget>],
-) -> Result<Plan, String> {
+) -> Result<Plan, NoPlan> {
     let spec = pod.pod.spec.as_ref();
     if spec.and_then(|s| s.preemption_policy.as_deref()) == Some("Never") {
-        return Err("not eligible due to preemptionPolicy=Never.".into());
+        return Err(NoPlan::not_eligible(
+            "not eligible due to preemptionPolicy=Never.",
+        ));
     }
     if let Some(nominated) = pod
         .pod
@@ -45,7 +65,9 @@ pub(crate) fn plan(
             .values()
             .any(|p| p.pod.deleting() && p.priority() < pod.priority())
     {
-        return Err("not eligible due to a terminating pod on the nominated node.".into());
+        return Err(NoPlan::not_eligible(
+            "not eligible due to a terminating pod on the nominated node.",
+        ));
     }
     let mut texts = BTreeMap::new();
     let mut plans = Vec::new();
@@ -63,10 +85,10 @@ pub(crate) fn plan(
         };
         texts.insert(node.name().to_owned(), reason);
     }
-    plans
-        .into_iter()
-        .min_by_key(cost)
-        .ok_or_else(|| explain(snapshot.nodes.len(), &texts))
+    plans.into_iter().min_by_key(cost).ok_or_else(|| NoPlan {
+        words: explain(snapshot.nodes.len(), &texts),
+        keeps_nomination: false,
+    })
 }
 
 /// Fewest broken budgets, lowest highest priority, smallest sum of priorities, fewest victims, youngest victims.
@@ -222,7 +244,8 @@ mod tests {
         let (s, f) = world(&[("same", "1", 10)]);
         let words = plan(&asks("p", "500m", json!({"priority": 10})), &[], &f, &s, &[])
             .err()
-            .unwrap();
+            .unwrap()
+            .words;
         assert_eq!(
             words,
             "0/1 nodes are available: 1 No preemption victims found for incoming pod."
@@ -235,7 +258,8 @@ mod tests {
             &[],
         )
         .err()
-        .unwrap();
+        .unwrap()
+        .words;
         assert_eq!(
             words,
             "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
@@ -271,5 +295,32 @@ mod tests {
             plan.victims.iter().map(|v| v.pod.name()).collect::<Vec<_>>(),
             ["free"]
         );
+    }
+
+    #[test]
+    fn who_waits_for_a_victim_keeps_its_node() {
+        let (mut s, f) = world(&[]);
+        let going = asks("low", "1", json!({"priority": 1}));
+        let mut victim = (*going.pod).clone();
+        victim.metadata.deletion_timestamp = Some(crate::meta::now());
+        s.nodes
+            .get_mut("a")
+            .unwrap()
+            .add(Arc::new(PodInfo::new(Arc::new(victim))));
+        let mut waiting = (*asks("p", "500m", json!({"priority": 10})).pod).clone();
+        waiting.status.get_or_insert_default().nominated_node_name = Some("a".into());
+        let waiting = PodInfo::new(Arc::new(waiting));
+        let none = plan(&waiting, &[], &f, &s, &[]).err().unwrap();
+        assert_eq!(
+            (none.words.as_str(), none.keeps_nomination),
+            (
+                "not eligible due to a terminating pod on the nominated node.",
+                true
+            )
+        );
+        let none = plan(&asks("q", "500m", json!({"priority": 1})), &[], &f, &s, &[])
+            .err()
+            .unwrap();
+        assert!(!none.keeps_nomination);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 
+use super::Snapshot;
 use super::filter::{Reason, matches_node_selector};
 use super::node::NodeInfo;
 use crate::context::Context;
@@ -14,6 +15,8 @@ use crate::volumes::{fits_claim, is_bound};
 pub(crate) enum Need {
     /// It has a volume, which may be tied to nodes.
     Bound(Arc<PersistentVolume>),
+    /// Nobody else may use it (plugins/volumerestrictions).
+    Alone(Key),
     /// It gets one on the node that is chosen: one of these, or a new one if that is possible.
     OnDemand {
         claim: Arc<PersistentVolumeClaim>,
@@ -59,6 +62,10 @@ pub(crate) fn needs(context: &Context, pod: &Pod) -> Result<Vec<Need>, String> {
                     .and_then(|s| s.volume_name.clone())
                     .unwrap_or_default()
             ));
+        }
+        let modes = claim.spec.iter().flat_map(|s| s.access_modes.iter().flatten());
+        if !ephemeral && modes.into_iter().any(|m| m == "ReadWriteOncePod") {
+            needs.push(Need::Alone(claim.key()));
         }
         if is_bound(&claim) {
             let volume = claim
@@ -106,6 +113,29 @@ pub(crate) fn reaches(volume: &PersistentVolume, node: &NodeInfo) -> bool {
     required.is_none_or(|r| matches_node_selector(r, node.name(), node.node.metadata.labels.as_ref()))
 }
 
+/// Whether a pod uses the claim.
+fn uses(pod: &Pod, claim: &Key) -> bool {
+    pod.ns() == claim.namespace && claims_of(pod).iter().any(|(name, _)| *name == claim.name)
+}
+
+/// A claim that only one pod may use is taken wherever that pod is. The node is looked at as it is given: without whom would have to leave it.
+pub(crate) fn alone(needs: &[Need], node: &NodeInfo, snapshot: &Snapshot) -> Result<(), Reason> {
+    let elsewhere = || snapshot.nodes.values().filter(|n| n.name() != node.name());
+    for need in needs {
+        if let Need::Alone(claim) = need
+            && elsewhere()
+                .chain([node])
+                .flat_map(|n| n.pods.values())
+                .any(|p| uses(&p.pod, claim))
+        {
+            return Err(Reason::resolvable(
+                "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
+            ));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn filter(needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
     for need in needs {
         match need {
@@ -131,7 +161,7 @@ pub(crate) fn filter(needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::tests::node;
+    use super::super::filter::tests::{node, pod};
     use super::*;
     use serde_json::json;
 
@@ -143,5 +173,26 @@ mod tests {
         let needs = [Need::Bound(Arc::new(volume))];
         assert!(filter(&needs, &node("a", "1", json!({}))).is_ok());
         assert!(!filter(&needs, &node("b", "1", json!({}))).unwrap_err().resolvable);
+    }
+
+    #[test]
+    fn a_claim_for_one_pod_is_taken_on_all_nodes() {
+        let mounting = |name: &str, claim: &str| {
+            pod(
+                name,
+                json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}),
+            )
+        };
+        let (mut a, b) = (node("a", "1", json!({})), node("b", "1", json!({})));
+        a.add(mounting("p", "c"));
+        let snapshot = Snapshot {
+            nodes: [("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())].into(),
+            ..Snapshot::default()
+        };
+        let needs = |claim: &str| [Need::Alone(Key::new("d", claim))];
+        assert!(alone(&needs("c"), &b, &snapshot).unwrap_err().resolvable);
+        assert!(alone(&needs("other"), &b, &snapshot).is_ok());
+        a.remove("p");
+        assert!(alone(&needs("c"), &a, &snapshot).is_ok());
     }
 }
