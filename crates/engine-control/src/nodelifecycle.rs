@@ -1,9 +1,10 @@
 //! Nodes: whether they are alive, the taints that follow from it, and what happens to their pods
-//! (pkg/controller/nodelifecycle, tainteviction).
+//! (pkg/controller/nodelifecycle, tainteviction, ttl).
 
 mod eviction;
 mod health;
 mod taints;
+mod ttl;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ const COMPONENT: &str = "node-controller";
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     health::start(context, tasks);
     eviction::start(context, tasks);
+    ttl::start(context, tasks);
 }
 
 fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {

@@ -3,6 +3,7 @@
 
 mod claim;
 mod ephemeral;
+mod expand;
 mod protection;
 mod provision;
 mod reclaim;
@@ -77,6 +78,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     });
     protection::start(context, tasks);
     ephemeral::start(context, tasks);
+    expand::start(context);
 }
 
 /// Whether the claim has its volume, and says so.

@@ -135,10 +135,20 @@ impl Evaluation<'_> {
             let context = "failed to get pods metric value".to_owned();
             (self.of_pods(source).await, "FailedGetPodsMetric", context)
         } else if let ("Object", Some(source)) = (kind, &spec.object) {
-            let context = "failed to get object metric value".to_owned();
+            let mut context = "failed to get object metric value".to_owned();
+            if source.target.type_ == "AverageValue" && source.target.average_value.is_some() {
+                context += &format!(": failed to get {} object metric", source.metric.name);
+            }
             (self.of_object(source).await, "FailedGetObjectMetric", context)
         } else if let ("External", Some(source)) = (kind, &spec.external) {
-            let context = format!("failed to get {} external metric value", source.metric.name);
+            let name = &source.metric.name;
+            // Said twice, by who asks for one metric and by who goes through all.
+            let inner = if source.target.average_value.is_some() {
+                format!("failed to get {name} external metric")
+            } else {
+                format!("failed to get external metric {name}")
+            };
+            let context = format!("failed to get {name} external metric value: {inner}");
             (self.external(source).await, "FailedGetExternalMetric", context)
         } else {
             let message = format!("unknown metric source type {kind:?}");
@@ -297,9 +307,7 @@ impl Evaluation<'_> {
                 )
             }
             (_, Some(target_average)) if target.type_ == "AverageValue" => {
-                let usage = usage()
-                    .await
-                    .map_err(|e| format!("failed to get {} object metric: {e}", metric.name))?;
+                let usage = usage().await?;
                 let (replicas, part) = self
                     .calculator(self.status_replicas)
                     .divided(target_average, usage);
@@ -346,12 +354,8 @@ impl Evaluation<'_> {
             let (replicas, part) = self.calculator(self.status_replicas).divided(target, usage);
             (replicas, averaged(part))
         } else if let Some(target) = milli(target.value.as_ref()) {
-            let failed = |e: String| format!("failed to get external metric {}: {e}", metric.name);
-            let usage = usage().await.map_err(failed)?;
-            let replicas = self
-                .calculator(self.spec_replicas)
-                .shared(target, usage)
-                .map_err(failed)?;
+            let usage = usage().await?;
+            let replicas = self.calculator(self.spec_replicas).shared(target, usage)?;
             (replicas, valued(usage))
         } else {
             return Err(

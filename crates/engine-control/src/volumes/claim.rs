@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus,
+    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, Pod,
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -16,16 +17,45 @@ use super::{
 use crate::Error;
 use crate::context::Context;
 use crate::meta::{Key, Meta};
-use crate::quantity;
 use crate::queue::Outcome;
 use crate::scheduler::node::NodeInfo;
-use crate::scheduler::volumes::reaches;
+use crate::scheduler::volumes::{claims_of, reaches};
+use crate::{pods, quantity};
 
 /// Who is to make the claim's volume; the first is of old.
 const STORAGE_PROVISIONER: [&str; 2] = [
     "volume.beta.kubernetes.io/storage-provisioner",
     "volume.kubernetes.io/storage-provisioner",
 ];
+
+/// How often upstream looks at claims again (`--pvclaimbinder-sync-period`).
+const RESYNC: Duration = Duration::from_secs(15);
+
+/// Whom a claim waits for whose class wants a consumer first (pv_controller.go, emitEventForUnboundDelayBindingClaim).
+fn awaited(context: &Context, claim: &PersistentVolumeClaim) -> (&'static str, String) {
+    let mut pods = context.pods.in_namespace(claim.ns());
+    pods.retain(|p| pods::node_name(p).is_none() && !pods::is_terminal(p) && mounts(p, claim.name()));
+    let mut names: Vec<&str> = pods.iter().map(|p| p.name()).collect();
+    names.sort_unstable();
+    match names.as_slice() {
+        [] => (
+            "WaitForFirstConsumer",
+            "waiting for first consumer to be created before binding".to_owned(),
+        ),
+        [one] => (
+            "WaitForPodScheduled",
+            format!("waiting for pod {one} to be scheduled"),
+        ),
+        several => (
+            "WaitForPodScheduled",
+            format!("waiting for pods {} to be scheduled", several.join(",")),
+        ),
+    }
+}
+
+fn mounts(pod: &Pod, claim: &str) -> bool {
+    claims_of(pod).iter().any(|(name, _)| name == claim)
+}
 
 pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     let Some(claim) = context.claims.get(&key) else {
@@ -65,14 +95,10 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
             bind(&context, &claim, &volume).await?;
             return Ok(None);
         }
-        pend(
-            &context,
-            &claim,
-            "WaitForFirstConsumer",
-            "waiting for first consumer to be created before binding",
-        )
-        .await?;
-        return Ok(None);
+        let (reason, message) = awaited(&context, &claim);
+        pend(&context, &claim, reason, &message).await?;
+        // Nobody tells of pods that come to wait for it.
+        return Ok(Some(RESYNC));
     }
     if let Some(volume) = best(&context, &claim, node) {
         bind(&context, &claim, &volume).await?;
