@@ -8,14 +8,14 @@ use http::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rand::seq::IndexedRandom as _;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use serde_json::Value;
 use streaming::AnyCertificate;
 use tokio_rustls::TlsConnector;
 
-use super::{ClientIdentity, Remote};
+use super::{ClientIdentity, Remote, trusted::Trusted};
 use crate::{
     answer::Body,
     api::Api,
@@ -41,14 +41,14 @@ pub fn client_tls(trust: Trust<'_>, identity: Option<&ClientIdentity>) -> Result
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
         Trust::Authority(pem) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|e| format!("the certificate authority: {e}"))?;
-                roots
-                    .add(certificate)
-                    .map_err(|e| format!("the certificate authority: {e}"))?;
-            }
-            builder.with_root_certificates(roots)
+            let listed = CertificateDer::pem_slice_iter(pem)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| format!("the certificate authority: {e}"))?;
+            let trusted =
+                Trusted::new(listed, provider).map_err(|e| format!("the certificate authority: {e}"))?;
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(trusted))
         }
     };
     let config = match identity {

@@ -8,6 +8,7 @@ mod dial;
 mod local;
 mod proxy;
 mod registrar;
+mod trusted;
 
 use std::{
     collections::BTreeMap,

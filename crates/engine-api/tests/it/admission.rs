@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::{
     aggregation::Loopback,
     common::{MAPS, PODS, Server, pod, send, warned},
-    https::{serve, signed},
+    https::{own_authority, serve, signed},
 };
 
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -254,6 +254,36 @@ async fn a_webhook_that_fails_fails_open_or_closed() {
     )
     .await;
     server.ok("POST", MAPS, &map("m")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_may_be_its_own_authority() {
+    let server = Server::new().await;
+    let deny = || async {
+        let response = json!({"uid": "x", "allowed": true});
+        json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response})
+            .to_string()
+    };
+    for (host, why) in [
+        (
+            "127.0.0.1",
+            "received invalid webhook response: expected response.uid=",
+        ),
+        ("127.0.0.2", "tls: failed to verify certificate: x509: "),
+    ] {
+        let own = own_authority(&[host]);
+        let bundle = STANDARD.encode(&own.0);
+        let port = serve(None, own, move |_| deny()).await;
+        let client = json!({"url": format!("https://127.0.0.1:{port}/x"), "caBundle": bundle});
+        let webhook = hook("a", &client, &["CREATE"], &["configmaps"], json!({}));
+        configured(&server, VALIDATING, "a", vec![webhook]).await;
+        let (code, message) = server.fails("POST", MAPS, &map("m")).await;
+        assert_eq!(code, 500);
+        assert!(message.contains(why), "{message}");
+        server
+            .ok("DELETE", &format!("{VALIDATING}/a"), &Value::Null)
+            .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,15 @@ pub fn signed(ca: &str, name: &str, hosts: &[&str]) -> (String, (String, String)
     (ca_pem, (certificate.pem(), key.serialize_pem()))
 }
 
+/// A certificate that signed itself and is an authority's, as `openssl req -x509` makes them: certificate, key.
+pub fn own_authority(hosts: &[&str]) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
 /// Serves on loopback with this certificate and key, to clients of an authority only if there is one; yields the port.
 pub async fn serve<A, F>(clients: Option<&str>, (certificate, key): (String, String), answer: A) -> u16
 where
