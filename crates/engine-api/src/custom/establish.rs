@@ -2,6 +2,7 @@
 use std::sync::{Arc, Weak};
 
 use engine_store::{Precondition, Stored};
+use schema::KindInfo;
 use serde_json::Value;
 
 use super::{PREFIX, names};
@@ -10,6 +11,7 @@ use crate::{
     json::{list, set, text},
     keys,
     registry::{delete::DeleteOptions, meta},
+    status::{ApiError, Result},
 };
 
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -70,10 +72,15 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     };
     let old = current.value();
     let next = if meta::deleting(&old) {
-        if !empty(&api, &old).await {
-            return;
+        let mut next = Value::clone(&old);
+        names::with_condition(&mut next, in_progress());
+        if next == *old {
+            if !empty(&api, &old).await {
+                return;
+            }
+            next = without_finalizer(&old);
         }
-        without_finalizer(&old)
+        next
     } else {
         let all = api.store.list(PREFIX).items;
         names::settled(&old, &names::Used::of(&old, &all))
@@ -106,6 +113,27 @@ pub fn begin_deletion(definition: &mut Value) {
     let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
     let terminating = names::condition("Terminating", true, "InstanceDeletionPending", message);
     names::with_condition(definition, terminating);
+}
+
+/// Said before the first object is deleted (`pkg/controller/finalizer/crd_finalizer.go`).
+fn in_progress() -> Value {
+    let message = "CustomResource deletion is in progress";
+    names::condition("Terminating", true, "InstanceDeletionInProgress", message)
+}
+
+/// Refuses a new object of a kind whose definition goes (`pkg/apiserver/customresource_handler.go` forbidCreateAdmission).
+pub fn check_create(api: &Api, kind: &'static KindInfo, name: &str) -> Result<()> {
+    let definition = api.store.get(&format!("{PREFIX}{}.{}", kind.plural, kind.group));
+    let goes = |definition: &Value| {
+        list(definition, "/status/conditions")
+            .iter()
+            .any(|c| c["type"] == "Terminating" && c["status"] == "True")
+    };
+    if !definition.is_some_and(|d| goes(&d.value())) {
+        return Ok(());
+    }
+    let why = "create not allowed while custom resource definition is terminating";
+    Err(ApiError::forbidden(kind, name, why))
 }
 
 fn without_finalizer(definition: &Value) -> Value {

@@ -24,7 +24,7 @@ mod establish;
 mod names;
 
 pub use body::{causes, deprecation, finish, oddly_asked, rule_causes, undeclared};
-pub use establish::{begin_deletion, run};
+pub use establish::{begin_deletion, check_create, run};
 
 /// Where definitions are stored.
 pub const PREFIX: &str = "customresourcedefinitions.apiextensions.k8s.io/";

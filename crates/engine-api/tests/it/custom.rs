@@ -221,3 +221,35 @@ async fn bad_definitions_are_refused() {
     let stored = refused(|d| d["spec"]["versions"][0]["storage"] = false.into()).await;
     assert!(stored.contains("must have exactly one version marked as storage version"));
 }
+
+#[tokio::test]
+async fn nothing_is_created_while_the_definition_goes() {
+    let server = defined().await;
+    let mut held = tab("a", json!({"cronSpec": "* * * * */5"}));
+    held["metadata"]["finalizers"] = json!(["example.com/x"]);
+    server.ok("POST", TABS, &held).await;
+    let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
+    server.ok("DELETE", &path, &Value::Null).await;
+    until(&server, &path, |d| {
+        let conditions = d["status"]["conditions"].as_array().unwrap();
+        conditions.iter().any(|c| {
+            c["type"] == "Terminating"
+                && c["reason"] == "InstanceDeletionInProgress"
+                && c["message"] == "CustomResource deletion is in progress"
+        })
+    })
+    .await;
+    let (code, message) = server
+        .fails("POST", TABS, &tab("b", json!({"cronSpec": "* * * * */5"})))
+        .await;
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            403,
+            "crontabs.stable.example.com \"b\" is forbidden: create not allowed while custom resource definition is terminating"
+        )
+    );
+    let freed = json!({"metadata": {"finalizers": null}});
+    server.ok("PATCH", &format!("{TABS}/a"), &freed).await;
+    until(&server, &path, |d| d["code"] == 404).await;
+}

@@ -405,3 +405,48 @@ fn credentials_of_registries() {
         ["data[.dockerconfigjson]: Required value"]
     );
 }
+
+#[test]
+fn definitions_of_the_communitys_groups_are_approved() {
+    let definition = |group: &str, annotation: &str| {
+        json!({"metadata": {"name": format!("tabs.{group}"), "annotations": {"api-approved.kubernetes.io": annotation}},
+            "spec": {"group": group, "scope": "Cluster",
+                "names": {"plural": "tabs", "singular": "tab", "kind": "Tab", "listKind": "TabList"},
+                "versions": [{"name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+            "status": {"storedVersions": ["v1"]}})
+    };
+    let told =
+        |group: &str, annotation: &str| create("CustomResourceDefinition", definition(group, annotation));
+    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let must = "protected groups must have approval annotation \"api-approved.kubernetes.io\"";
+    assert_eq!(told("example.com", ""), [""; 0]);
+    assert_eq!(told("notk8s.io", ""), [""; 0]);
+    for annotation in ["https://github.com/a/b", "unapproved, for a test"] {
+        assert_eq!(told("x.k8s.io", annotation), [""; 0], "{annotation}");
+    }
+    let place = "metadata.annotations[api-approved.kubernetes.io]";
+    assert_eq!(
+        told("x.k8s.io", ""),
+        [format!("{place}: Required value: {must}, {see}")]
+    );
+    assert_eq!(
+        told("x.kubernetes.io", "yes"),
+        [format!(
+            "{place}: Invalid value: \"yes\": {must} with either a URL or a reason starting with \"unapproved\", {see}"
+        )]
+    );
+    // What was made without one may be changed.
+    let label = |new: &mut Value| new["metadata"]["labels"] = json!({"a": "b"});
+    let unapproved = definition("x.k8s.io", "");
+    assert_eq!(update("CustomResourceDefinition", "", unapproved, label), [""; 0]);
+    let mut keeps = definition("example.com", "");
+    keeps["spec"]["preserveUnknownFields"] = true.into();
+    assert_eq!(
+        create("CustomResourceDefinition", keeps.clone()),
+        [
+            "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        ]
+    );
+    assert_eq!(update("CustomResourceDefinition", "", keeps, label), [""; 0]);
+}
