@@ -121,9 +121,7 @@ impl Api {
             }
             let allowed = number(value, "/status/disruptionsAllowed").unwrap_or_default();
             if allowed <= 0 {
-                let message = format!(
-                    "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
-                );
+                let message = none_allowed(value, healthy, desired);
                 return Err(refused(
                     "Cannot evict pod as it would violate the pod's disruption budget.",
                     &message,
@@ -140,6 +138,27 @@ impl Api {
                 &["status", "disruptedPods", text(pod, "/metadata/name")],
                 time::now(),
             );
+            if allowed == 1 {
+                let all = spent["status"]["conditions"].as_array_mut();
+                let allows = all
+                    .into_iter()
+                    .flatten()
+                    .find(|c| c["type"] == "DisruptionAllowed");
+                if let Some(allows) = allows.filter(|c| c["status"] == "True") {
+                    let condition = json!({"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+                        "observedGeneration": number(value, "/status/observedGeneration"), "lastTransitionTime": time::now()});
+                    *allows = condition;
+                }
+            }
+            let time = time::now();
+            let manager = ::patch::Manager {
+                name: "kube-apiserver",
+                api_version: "policy/v1",
+                subresource: "status",
+                time: &time,
+            };
+            let definition = "io.k8s.api.policy.v1.PodDisruptionBudget";
+            ::patch::track_update(definition, Some(value), &mut spent, &manager);
             match self
                 .store
                 .put(&budget.key, spent, Precondition::Revision(budget.revision))
@@ -150,6 +169,23 @@ impl Api {
                 Err(other) => return Err(storage_error(&other)),
             }
         }
+    }
+}
+
+/// Why a budget allows no disruption (checkAndDecrement).
+fn none_allowed(budget: &Value, healthy: i64, desired: i64) -> String {
+    let name = text(budget, "/metadata/name");
+    let allows = list(budget, "/status/conditions").iter().find(|c| {
+        c["type"] == "DisruptionAllowed" && c["status"] == "False" && !text(c, "/message").is_empty()
+    });
+    let currently = format!("The disruption budget {name} does not allow evicting pods currently");
+    match allows.map(|c| (text(c, "/reason"), text(c, "/message"))) {
+        Some(("SyncFailed", message)) => format!("{currently} because it failed sync: {message}"),
+        _ if healthy <= desired => {
+            format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently")
+        }
+        Some((reason, message)) => format!("{currently} ({reason}): {message}"),
+        None => currently,
     }
 }
 

@@ -159,6 +159,13 @@ async fn eviction_heeds_budgets() {
         message,
         "Cannot evict pod as it would violate the pod's disruption budget."
     );
+    let more = json!({"status": {"currentHealthy": 2}});
+    server.ok("PATCH", &format!("{BUDGETS}/b/status"), &more).await;
+    let (_, answer) = send(&server.admin, "POST", &format!("{PODS}/p/eviction"), &evicted).await;
+    assert_eq!(
+        answer["details"]["causes"][0]["message"],
+        "The disruption budget b does not allow evicting pods currently"
+    );
     let mut second = budget.clone();
     second["metadata"]["name"] = json!("c");
     server.ok("POST", BUDGETS, &second).await;
@@ -175,6 +182,12 @@ async fn eviction_heeds_budgets() {
     server.ok("POST", &format!("{PODS}/p/eviction"), &evicted).await;
     let spent = server.get(&format!("{BUDGETS}/b")).await;
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
+    let managers = spent["metadata"]["managedFields"].as_array().unwrap();
+    assert!(
+        managers
+            .iter()
+            .any(|m| m["manager"] == "kube-apiserver" && m["subresource"] == "status")
+    );
     assert!(spent["status"]["disruptedPods"]["p"].is_string());
     let evicted = server.get(&format!("{PODS}/p")).await;
     assert!(evicted["metadata"]["deletionTimestamp"].is_string());
