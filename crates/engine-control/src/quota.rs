@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
-    Pod, PodAffinityTerm, PodSpec, ResourceQuota, ResourceQuotaStatus, Service,
+    PersistentVolumeClaim, Pod, PodAffinityTerm, PodSpec, ResourceQuota, ResourceQuotaStatus, Service,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use kube::api::ListParams;
@@ -40,8 +40,11 @@ impl Counter {
             queue: Queue::new(),
         });
         let queue = Arc::clone(&counter.queue);
+        // What is used is written by the API server as well, ahead of the object that uses it.
         context.quotas.on_change(move |change| {
-            if let Some(quota) = change.new {
+            if let Some(quota) = change.new
+                && change.old.is_none_or(|old| old.spec != quota.spec)
+            {
                 queue.add(quota.key());
             }
         });
@@ -58,6 +61,14 @@ impl Counter {
         context.services.on_change(move |change| {
             if let (Some(old), Some(new), Some(counter)) = (change.old, change.new, weak.upgrade())
                 && old.spec != new.spec
+            {
+                counter.recount(new.ns());
+            }
+        });
+        let weak = Arc::downgrade(&counter);
+        context.claims.on_change(move |change| {
+            if let (Some(old), Some(new), Some(counter)) = (change.old, change.new, weak.upgrade())
+                && (claim_usage(old) != claim_usage(new) || attributes(old) != attributes(new))
             {
                 counter.recount(new.ns());
             }
@@ -98,48 +109,38 @@ impl Counter {
             .as_ref()
             .and_then(|s| s.hard.clone())
             .unwrap_or_default();
+        let scopes = scopes(&quota);
         let mut all = Usage::new();
-        for pod in self
-            .context
-            .pods
-            .in_namespace(&key.namespace)
-            .iter()
-            .filter(|p| in_scope(&quota, p))
-        {
-            sum(&mut all, pod_usage(pod));
-        }
-        for service in self.context.services.in_namespace(&key.namespace) {
-            sum(&mut all, service_usage(&service));
+        for pod in self.context.pods.in_namespace(&key.namespace) {
+            if scopes.iter().all(|s| pod_in_scope(s, &pod)) {
+                sum(&mut all, pod_usage(&pod));
+            }
         }
         for claim in self.context.claims.in_namespace(&key.namespace) {
-            let spec = claim.spec.clone().unwrap_or_default();
-            let storage = spec
-                .resources
-                .and_then(|r| r.requests)
-                .and_then(|r| r.get("storage").and_then(exact));
-            let mut usage = Usage::from([("persistentvolumeclaims".to_owned(), one())]);
-            if let Some(storage) = storage {
-                usage.insert("requests.storage".into(), storage.clone());
-                if let Some(class) = spec.storage_class_name {
-                    usage.insert(
-                        format!("{class}.storageclass.storage.k8s.io/requests.storage"),
-                        storage,
-                    );
-                    usage.insert(
-                        format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"),
-                        one(),
-                    );
-                }
+            if scopes.iter().all(|s| claim_in_scope(s, &claim)) {
+                sum(&mut all, claim_usage(&claim));
             }
-            sum(&mut all, usage);
         }
+        // Nothing else is in any scope.
+        if scopes.is_empty() {
+            for service in self.context.services.in_namespace(&key.namespace) {
+                sum(&mut all, service_usage(&service));
+            }
+        }
+        let told = quota.status.as_ref().and_then(|s| s.used.as_ref());
         let mut used = BTreeMap::new();
         for name in hard.keys() {
             let amount = match all.get(name) {
-                Some(amount) => amount.clone(),
-                None => self.objects(name, &key.namespace).await?,
+                Some(amount) => Some(amount.clone()),
+                None if is_measured(name) => Some(Quantity::from_integer(0)),
+                None => self.objects(name, &key.namespace, scopes.is_empty()).await?,
             };
-            used.insert(name.clone(), ApiQuantity(amount.to_string()));
+            // Of what nobody can count the last that was told stays.
+            let amount = match amount {
+                Some(amount) => Some(ApiQuantity(amount.to_string())),
+                None => told.and_then(|t| t.get(name)).cloned(),
+            };
+            used.extend(amount.map(|amount| (name.clone(), amount)));
         }
         let mut updated = (*quota).clone();
         updated.status = Some(ResourceQuotaStatus {
@@ -150,8 +151,8 @@ impl Counter {
         Ok(None)
     }
 
-    /// Numbers of objects of a kind: `configmaps`, or `count/deployments.apps`.
-    async fn objects(&self, name: &str, namespace: &str) -> Result<Quantity, Error> {
+    /// Numbers of objects of a kind: `configmaps`, or `count/deployments.apps`; nothing of kinds that are not served.
+    async fn objects(&self, name: &str, namespace: &str, in_scope: bool) -> Result<Option<Quantity>, Error> {
         let (plural, group) = match name.strip_prefix("count/") {
             Some(counted) => counted.split_once('.').unwrap_or((counted, "")),
             None if matches!(
@@ -161,7 +162,7 @@ impl Counter {
             {
                 (name, "")
             }
-            None => return Ok(Quantity::from_integer(0)),
+            None => return Ok(None),
         };
         let Some(kind) = self
             .kinds
@@ -169,18 +170,42 @@ impl Counter {
             .into_iter()
             .find(|k| k.resource.plural == plural && k.resource.group == group && k.namespaced)
         else {
-            return Ok(Quantity::from_integer(0));
+            return Ok(None);
         };
+        if !in_scope {
+            return Ok(Some(Quantity::from_integer(0)));
+        }
         let request = kind
             .request(namespace)
             .list(&ListParams::default())
             .map_err(Error::request)?;
         let list: ObjectList<PartialObjectMeta<DynamicObject>> =
             self.context.config.client.request(request).await?;
-        Ok(Quantity::from_integer(
+        Ok(Some(Quantity::from_integer(
             i64::try_from(list.items.len()).unwrap_or(i64::MAX),
-        ))
+        )))
     }
+}
+
+/// Whether this is an amount that pods, services or claims are measured by, even if there are none (`pkg/quota/v1/evaluator/core`,
+/// MatchingResources).
+fn is_measured(name: &str) -> bool {
+    let asked = name.strip_prefix("requests.");
+    let amount = asked.or(name.strip_prefix("limits.")).unwrap_or(name);
+    matches!(
+        amount,
+        "cpu" | "memory" | "ephemeral-storage" | "storage" | "pods" | "services" | "persistentvolumeclaims"
+    ) || matches!(
+        name,
+        "services.nodeports"
+            | "services.loadbalancers"
+            | "count/pods"
+            | "count/services"
+            | "count/persistentvolumeclaims"
+    ) || amount.starts_with("hugepages-")
+        || asked.is_some_and(|name| name.contains('/') && !name.contains("kubernetes.io/"))
+        || name.ends_with(".storageclass.storage.k8s.io/requests.storage")
+        || name.ends_with(".storageclass.storage.k8s.io/persistentvolumeclaims")
 }
 
 fn one() -> Quantity {
@@ -258,48 +283,120 @@ fn service_usage(service: &Service) -> Usage {
         }
         Some("LoadBalancer") => {
             usage.insert("services.loadbalancers".into(), one());
-            if spec.allocate_load_balancer_node_ports != Some(false) {
-                usage.insert("services.nodeports".into(), Quantity::from_integer(ports));
-            }
+            let own = spec
+                .ports
+                .iter()
+                .flatten()
+                .filter(|p| p.node_port.is_some_and(|n| n != 0));
+            let own = i64::try_from(own.count()).unwrap_or(0);
+            let counted = if spec.allocate_load_balancer_node_ports == Some(false) {
+                own
+            } else {
+                ports
+            };
+            usage.insert("services.nodeports".into(), Quantity::from_integer(counted));
         }
         _ => {}
     }
     usage
 }
 
-/// Whether a quota with scopes counts the pod.
-fn in_scope(quota: &ResourceQuota, pod: &Pod) -> bool {
-    let Some(spec) = &quota.spec else { return true };
-    let pod_spec = pod.spec.clone().unwrap_or_default();
-    let best_effort = pod.status.as_ref().and_then(|s| s.qos_class.as_deref()) == Some("BestEffort");
-    let terminating = pod_spec.active_deadline_seconds.is_some();
-    let abroad = looks_abroad(&pod_spec);
-    let class = pod_spec.priority_class_name.unwrap_or_default();
-    let holds = |scope: &str, operator: &str, values: &[String]| match (scope, operator) {
-        ("BestEffort", _) => best_effort,
-        ("NotBestEffort", _) => !best_effort,
-        ("Terminating", _) => terminating,
-        ("NotTerminating", _) => !terminating,
-        ("CrossNamespacePodAffinity", _) => abroad,
-        ("PriorityClass", "In") => values.contains(&class),
-        ("PriorityClass", "NotIn") => !values.contains(&class),
-        ("PriorityClass", "DoesNotExist") => class.is_empty(),
-        ("PriorityClass", _) => !class.is_empty(),
-        _ => false,
+/// What a claim uses (`pkg/quota/v1/evaluator/core/persistent_volume_claims.go`): what it asks for, or has been promised if that is more.
+fn claim_usage(claim: &PersistentVolumeClaim) -> Usage {
+    let mut usage = Usage::from([
+        ("persistentvolumeclaims".to_owned(), one()),
+        ("count/persistentvolumeclaims".to_owned(), one()),
+    ]);
+    let spec = claim.spec.clone().unwrap_or_default();
+    let storage = |amounts: Option<&BTreeMap<String, ApiQuantity>>| amounts?.get("storage").and_then(exact);
+    let asked = storage(spec.resources.as_ref().and_then(|r| r.requests.as_ref()));
+    let promised = storage(claim.status.as_ref().and_then(|s| s.allocated_resources.as_ref()));
+    let class = spec.storage_class_name.filter(|c| !c.is_empty());
+    let of_class = |what: &str| {
+        class
+            .as_ref()
+            .map(|c| format!("{c}.storageclass.storage.k8s.io/{what}"))
     };
-    let listed = spec.scopes.iter().flatten().all(|s| holds(s, "Exists", &[]));
-    let selected = spec
-        .scope_selector
-        .iter()
-        .flat_map(|s| s.match_expressions.iter().flatten());
+    usage.extend(of_class("persistentvolumeclaims").map(|name| (name, one())));
+    if let Some(asked) = asked {
+        let storage = promised.filter(|p| *p > asked).unwrap_or(asked);
+        usage.extend(of_class("requests.storage").map(|name| (name, storage.clone())));
+        usage.insert("requests.storage".into(), storage);
+    }
+    usage
+}
+
+/// One scope of a quota: its name, operator and values.
+type Scope = (String, String, Vec<String>);
+
+fn scopes(quota: &ResourceQuota) -> Vec<Scope> {
+    let spec = quota.spec.clone().unwrap_or_default();
+    let listed = spec.scopes.unwrap_or_default();
+    let selected = spec.scope_selector.and_then(|s| s.match_expressions);
+    let selected = selected.unwrap_or_default();
     listed
-        && selected.into_iter().all(|e| {
-            holds(
-                &e.scope_name,
-                &e.operator,
-                e.values.as_deref().unwrap_or_default(),
+        .into_iter()
+        .map(|scope| (scope, "Exists".to_owned(), Vec::new()))
+        .chain(
+            selected
+                .into_iter()
+                .map(|e| (e.scope_name, e.operator, e.values.unwrap_or_default())),
+        )
+        .collect()
+}
+
+/// Whether the names are as an operator wants them.
+fn named((_, operator, values): &Scope, names: &[&str]) -> bool {
+    let listed = names.iter().any(|name| values.iter().any(|v| v == name));
+    match operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => !names.is_empty(),
+        _ => names.is_empty(),
+    }
+}
+
+fn pod_in_scope(scope: &Scope, pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref();
+    let best_effort = || pod.status.as_ref().and_then(|s| s.qos_class.as_deref()) == Some("BestEffort");
+    let terminating = || spec.is_some_and(|s| s.active_deadline_seconds.is_some());
+    match scope.0.as_str() {
+        "BestEffort" => best_effort(),
+        "NotBestEffort" => !best_effort(),
+        "Terminating" => terminating(),
+        "NotTerminating" => !terminating(),
+        "CrossNamespacePodAffinity" => spec.is_some_and(looks_abroad),
+        "PriorityClass" => {
+            let class = spec.and_then(|s| s.priority_class_name.as_deref());
+            named(
+                scope,
+                &class.into_iter().filter(|c| !c.is_empty()).collect::<Vec<_>>(),
             )
-        })
+        }
+        _ => false,
+    }
+}
+
+/// The classes of attributes that a claim has, or is to get.
+fn attributes(claim: &PersistentVolumeClaim) -> Vec<&str> {
+    let status = claim.status.as_ref();
+    let wanted = claim
+        .spec
+        .as_ref()
+        .and_then(|s| s.volume_attributes_class_name.as_deref());
+    let current = status.and_then(|s| s.current_volume_attributes_class_name.as_deref());
+    let target = status
+        .and_then(|s| s.modify_volume_status.as_ref())
+        .and_then(|m| m.target_volume_attributes_class_name.as_deref());
+    [wanted, current, target]
+        .into_iter()
+        .flatten()
+        .filter(|c| !c.is_empty())
+        .collect()
+}
+
+fn claim_in_scope(scope: &Scope, claim: &PersistentVolumeClaim) -> bool {
+    scope.0 == "VolumeAttributesClass" && named(scope, &attributes(claim))
 }
 
 #[cfg(test)]
@@ -352,5 +449,69 @@ mod tests {
             json!({"topologyKey": "k"})
         )));
         assert!(!looks_abroad(&PodSpec::default()));
+    }
+
+    #[test]
+    fn who_is_in_which_scope() {
+        let scope = |name: &str, operator: &str, values: &[&str]| -> Scope {
+            (
+                name.into(),
+                operator.into(),
+                values.iter().map(|v| (*v).to_owned()).collect(),
+            )
+        };
+        let pod: Pod = serde_json::from_value(
+            json!({"spec": {"containers": [], "activeDeadlineSeconds": 5, "priorityClassName": "high"},
+            "status": {"qosClass": "BestEffort"}}),
+        )
+        .unwrap();
+        let claim: PersistentVolumeClaim =
+            serde_json::from_value(json!({"spec": {"volumeAttributesClassName": "gold"}})).unwrap();
+        for (name, operator, values, has_pod, has_claim) in [
+            ("Terminating", "Exists", &[][..], true, false),
+            ("NotTerminating", "Exists", &[], false, false),
+            ("BestEffort", "Exists", &[], true, false),
+            ("PriorityClass", "In", &["high", "low"], true, false),
+            ("PriorityClass", "NotIn", &["high"], false, false),
+            ("PriorityClass", "DoesNotExist", &[], false, false),
+            ("VolumeAttributesClass", "In", &["gold"], false, true),
+            ("VolumeAttributesClass", "NotIn", &["silver"], false, true),
+        ] {
+            let scope = scope(name, operator, values);
+            assert_eq!(
+                (pod_in_scope(&scope, &pod), claim_in_scope(&scope, &claim)),
+                (has_pod, has_claim),
+                "{scope:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_claims_use_and_what_is_counted_at_all() {
+        let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+            "spec": {"storageClassName": "c", "resources": {"requests": {"storage": "1Gi"}}},
+            "status": {"allocatedResources": {"storage": "2Gi"}}}))
+        .unwrap();
+        let usage = claim_usage(&claim);
+        assert_eq!(
+            usage["c.storageclass.storage.k8s.io/requests.storage"].to_string(),
+            "2Gi"
+        );
+        assert_eq!(
+            usage["c.storageclass.storage.k8s.io/persistentvolumeclaims"].to_string(),
+            "1"
+        );
+        for name in [
+            "limits.cpu",
+            "requests.example.com/gpu",
+            "hugepages-2Mi",
+            "count/pods",
+            "services.nodeports",
+        ] {
+            assert!(is_measured(name), "{name}");
+        }
+        for name in ["count/ghosts.example.com", "example.com/gpu", "configmaps"] {
+            assert!(!is_measured(name), "{name}");
+        }
     }
 }

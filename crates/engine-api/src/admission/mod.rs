@@ -14,6 +14,7 @@ use crate::{
 mod certificates;
 mod dynamic;
 mod escalation;
+mod ingress;
 mod limits;
 mod namespaces;
 mod node_restriction;
@@ -72,6 +73,9 @@ pub async fn mutate_create(
     kind: &'static KindInfo,
     object: &mut Value,
 ) -> Result<()> {
+    if custom::is(kind) {
+        custom::check_create(api, kind, text(object, "/metadata/name"))?;
+    }
     namespaces::check_create(api, kind, &call.route.namespace, name(object))?;
     if custom::is(kind) {
         return Ok(());
@@ -84,8 +88,8 @@ pub async fn mutate_create(
     match kind.plural {
         "pods" => {
             priority::admit_pod(api, kind, object)?;
-            runtime_class::admit_pod(api, kind, object)?;
             tolerations::admit_pod(&api.config, object);
+            runtime_class::admit_pod(api, kind, object)?;
             topology::admit_pod(api, object);
             // `serviceAccount` is an alias that conversion fills in (pkg/apis/core/v1/conversion.go).
             let account = text(object, "/spec/serviceAccountName").to_owned();
@@ -100,6 +104,7 @@ pub async fn mutate_create(
             storage::default_class(api, object);
             storage::protect(object, "kubernetes.io/pvc-protection");
         }
+        "ingresses" => ingress::default_class(api, object),
         "persistentvolumes" => storage::protect(object, "kubernetes.io/pv-protection"),
         "volumeattributesclasses" => storage::protect(object, "kubernetes.io/vac-protection"),
         _ => {}
@@ -182,7 +187,14 @@ pub fn validate_update(
         return Ok(());
     }
     escalation::check_update(api, call, kind, new, old)?;
-    if matches!(kind.plural, "persistentvolumeclaims" | "services") {
+    if kind.plural == "persistentvolumeclaims" {
+        storage::check_resize(api, kind, new, old)?;
+    }
+    // A pod that gets or loses a deadline is in another scope.
+    let dated = |pod: &Value| !pod["spec"]["activeDeadlineSeconds"].is_null();
+    if matches!(kind.plural, "persistentvolumeclaims" | "services")
+        || (kind.plural == "pods" && dated(new) != dated(old))
+    {
         quota::check(api, kind, new, Some(old))?;
     }
     Ok(())

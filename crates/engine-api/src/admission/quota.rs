@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     api::Api,
     custom,
-    json::{list, object, strings, text},
+    json::{list, number, object, strings, text},
     keys,
     status::{ApiError, Result},
 };
@@ -42,38 +42,27 @@ fn is_pod(kind: &KindInfo) -> bool {
     kind.plural == "pods" && !custom::is(kind)
 }
 
-/// Refuse what goes over a quota.
+/// Refuse what goes over a quota (`controller.go` CheckRequest): first all quotas are asked what has to be said, then what is left.
 pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value>) -> Result<Charge> {
     let namespace = text(new, "/metadata/namespace");
     if !counted(api, kind, namespace) {
         return Ok(Charge::default());
     }
-    let mut charge = Charge::default();
+    let refuse = |why: String| Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
+    let mut interesting = Vec::new();
     for quota in quotas(api, namespace) {
         let stored = quota.value();
         let Some(hard) = stored["spec"]["hard"].as_object() else {
             continue;
         };
-        if !in_scope(&stored, kind, new) {
-            continue;
-        }
-        let mut delta = usage(kind, new);
-        if let Some(old) = old {
-            for (resource, quantity) in usage(kind, old) {
-                let entry = delta.entry(resource).or_insert_with(|| Quantity::from_integer(0));
-                *entry = entry.sub(&quantity);
-            }
-            delta.retain(|_, q| q.sign() > 0);
-        }
         let limited: Usage = hard
             .iter()
             .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.parse().ok()?)))
             .filter(|(k, _)| canonical_matches(kind, k))
             .collect();
-        if limited.is_empty() {
+        if limited.is_empty() || !in_scope(&stored, kind, new) {
             continue;
         }
-        let name = text(&stored, "/metadata/name");
         // Every container must say what it uses of what is limited, unless the pod says it for all.
         if is_pod(kind) && !speaks_for_all(new) {
             let missing: Vec<String> = limited
@@ -84,21 +73,38 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
                 .map(|(k, names)| format!("{k} for: {names}"))
                 .collect();
             if !missing.is_empty() {
-                let why = format!("failed quota: {name}: must specify {}", missing.join("; "));
-                return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
+                let name = text(&stored, "/metadata/name");
+                return refuse(format!(
+                    "failed quota: {name}: must specify {}",
+                    missing.join("; ")
+                ));
             }
         }
+        interesting.push((quota, limited));
+    }
+    let mut charge = Charge::default();
+    for (quota, limited) in interesting {
+        let stored = quota.value();
+        let mut delta = usage(kind, new);
+        // What was counted before is subtracted, if it was.
+        if let Some(old) = old.filter(|old| in_scope(&stored, kind, old)) {
+            for (resource, quantity) in usage(kind, old) {
+                let entry = delta.entry(resource).or_insert_with(|| Quantity::from_integer(0));
+                *entry = entry.sub(&quantity);
+            }
+        }
+        delta.retain(|_, q| q.sign() > 0);
         let mut used = count(api, namespace, kind, &stored);
         let (mut requested, mut in_use, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for (resource, bound) in &limited {
-            let Some(wanted) = find(&delta, resource) else {
-                continue;
-            };
             let before = find(&used, resource)
                 .cloned()
                 .unwrap_or_else(|| Quantity::from_integer(0));
+            let Some(wanted) = find(&delta, resource) else {
+                continue;
+            };
             let after = before.add(wanted);
-            if wanted.sign() > 0 && after > *bound {
+            if after > *bound {
                 requested.push(format!("{resource}={}", wanted.canonical()));
                 in_use.push(format!("{resource}={}", before.canonical()));
                 limit.push(format!("{resource}={}", bound.canonical()));
@@ -106,13 +112,13 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
             used.insert(resource.clone(), after);
         }
         if !requested.is_empty() {
-            let why = format!(
-                "exceeded quota: {name}, requested: {}, used: {}, limited: {}",
+            return refuse(format!(
+                "exceeded quota: {}, requested: {}, used: {}, limited: {}",
+                text(&stored, "/metadata/name"),
                 requested.join(","),
                 in_use.join(","),
                 limit.join(",")
-            );
-            return Err(ApiError::forbidden(kind, text(new, "/metadata/name"), why));
+            ));
         }
         let shown = limited
             .keys()
@@ -209,7 +215,7 @@ fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
         return false;
     }
     match kind.plural {
-        "pods" => resource == "pods" || is_compute(resource) || resource.starts_with("requests.nvidia"),
+        "pods" => resource == "pods" || is_compute(resource) || is_extended(resource),
         "services" => matches!(
             resource,
             "services" | "services.nodeports" | "services.loadbalancers"
@@ -223,43 +229,60 @@ fn canonical_matches(kind: &KindInfo, resource: &str) -> bool {
     }
 }
 
-fn in_scope(quota: &Value, kind: &KindInfo, new: &Value) -> bool {
-    let mut scopes = strings(quota, "/spec/scopes");
-    let expressions = list(quota, "/spec/scopeSelector/matchExpressions");
-    let class = text(new, "/spec/priorityClassName");
-    for expression in expressions {
-        let scope = text(expression, "/scopeName");
-        if scope != "PriorityClass" {
-            scopes.push(scope);
-            continue;
-        }
-        let values = strings(expression, "/values");
-        let holds = match text(expression, "/operator") {
-            "In" => values.contains(&class),
-            "NotIn" => !values.contains(&class),
-            "Exists" => !class.is_empty(),
-            _ => class.is_empty(),
-        };
-        if !is_pod(kind) || !holds {
-            return false;
-        }
-    }
-    if !scopes.is_empty() && !is_pod(kind) {
-        return false;
-    }
-    let terminating = new
-        .pointer("/spec/activeDeadlineSeconds")
-        .is_some_and(|v| !v.is_null());
-    let best_effort = qos_class(new) == "BestEffort";
-    scopes.iter().all(|scope| match *scope {
-        "Terminating" => terminating,
-        "NotTerminating" => !terminating,
-        "BestEffort" => best_effort,
-        "NotBestEffort" => !best_effort,
-        "PriorityClass" => !class.is_empty(),
-        "CrossNamespacePodAffinity" => looks_abroad(new),
-        _ => false,
-    })
+/// Huge pages, and what nodes offer besides: of the latter only requests are limited (`pkg/quota/v1/evaluator/core/pods.go`,
+/// isExtendedResourceNameForQuota).
+fn is_extended(resource: &str) -> bool {
+    let asked = resource.strip_prefix("requests.");
+    asked.unwrap_or(resource).starts_with("hugepages-")
+        || asked.is_some_and(|name| name.contains('/') && !name.contains("kubernetes.io/"))
+}
+
+/// Whether the object is in all scopes of a quota: pods and claims have some, of other kinds nothing is in any
+/// (`pkg/quota/v1/evaluator/core`, podMatchesScopeFunc and pvcMatchesScopeFunc).
+fn in_scope(quota: &Value, kind: &KindInfo, object: &Value) -> bool {
+    let listed = strings(quota, "/spec/scopes")
+        .into_iter()
+        .map(|scope| (scope, "Exists", Vec::new()));
+    let selected = list(quota, "/spec/scopeSelector/matchExpressions")
+        .iter()
+        .map(|e| (text(e, "/scopeName"), text(e, "/operator"), strings(e, "/values")));
+    let named = |names: &[&str], operator: &str, values: &[&str]| match operator {
+        "In" => names.iter().any(|name| values.contains(name)),
+        "NotIn" => !names.iter().any(|name| values.contains(name)),
+        "Exists" => !names.is_empty(),
+        _ => names.is_empty(),
+    };
+    let terminating = || {
+        object
+            .pointer("/spec/activeDeadlineSeconds")
+            .is_some_and(|v| !v.is_null())
+    };
+    let best_effort = || qos_class(object) == "BestEffort";
+    let is_claim = kind.plural == "persistentvolumeclaims" && !custom::is(kind);
+    let filled = |pointers: &[&str]| -> Vec<&str> {
+        let names = pointers.iter().map(|p| text(object, p));
+        names.filter(|name| !name.is_empty()).collect()
+    };
+    listed
+        .chain(selected)
+        .all(|(scope, operator, values)| match scope {
+            "VolumeAttributesClass" if is_claim => {
+                let names = filled(&[
+                    "/spec/volumeAttributesClassName",
+                    "/status/currentVolumeAttributesClassName",
+                    "/status/modifyVolumeStatus/targetVolumeAttributesClassName",
+                ]);
+                named(&names, operator, &values)
+            }
+            _ if !is_pod(kind) => false,
+            "Terminating" => terminating(),
+            "NotTerminating" => !terminating(),
+            "BestEffort" => best_effort(),
+            "NotBestEffort" => !best_effort(),
+            "PriorityClass" => named(&filled(&["/spec/priorityClassName"]), operator, &values),
+            "CrossNamespacePodAffinity" => looks_abroad(object),
+            _ => false,
+        })
 }
 
 /// Whether a term of a pod's affinity looks beyond its namespace (pkg/quota/v1/evaluator/core/pods.go, usesNamespacesOnAffinity).
@@ -310,6 +333,17 @@ fn usage(kind: &KindInfo, object: &Value) -> Usage {
             match text(object, "/spec/type") {
                 "NodePort" => {
                     used.insert("services.nodeports".to_owned(), Quantity::from_integer(ports));
+                }
+                // Without ports of nodes of their own only those count that are asked for by number.
+                "LoadBalancer" if object["spec"]["allocateLoadBalancerNodePorts"] == false => {
+                    used.insert("services.loadbalancers".to_owned(), one());
+                    let asked = list(object, "/spec/ports")
+                        .iter()
+                        .filter(|p| number(p, "/nodePort").unwrap_or_default() != 0);
+                    used.insert(
+                        "services.nodeports".to_owned(),
+                        Quantity::from_integer(asked.count() as i64),
+                    );
                 }
                 "LoadBalancer" => {
                     used.insert("services.loadbalancers".to_owned(), one());

@@ -199,6 +199,8 @@ impl Api {
         } else {
             Vec::new()
         };
+        // Before the object, as upstream: who sees it sees the charge.
+        admission::charge(self, charge).await;
         let stored = match self.write(kind, &key, object, Precondition::Absent).await {
             Ok(stored) => stored,
             Err(error) => {
@@ -211,7 +213,6 @@ impl Api {
                 });
             }
         };
-        admission::charge(self, charge).await;
         Ok(Output::Stored(self.turned(kind, stored).await?))
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod admitted;
 mod aggregation;
 mod answers;
 mod common;
