@@ -1,7 +1,7 @@
 //! Pods that this node does not take, because it could not keep what they ask for (pkg/kubelet, canAdmitPod).
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
 use kube_types::{Operator, Requirement};
 
 use crate::model::specs;
@@ -54,9 +54,42 @@ fn other_system(pod: &Pod) -> Option<(&'static str, &'static str)> {
     ))
 }
 
-/// Whether the pod says which nodes it wants.
+/// Whether the node has to be looked at: the pod says which it wants, or no scheduler has sent it, who would have minded taints.
 pub fn is_choosy(pod: &Pod) -> bool {
-    selects(pod).is_some() || terms(pod).is_some()
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let sent = conditions
+        .into_iter()
+        .any(|c| c.type_ == "PodScheduled" && c.status == "True");
+    selects(pod).is_some() || terms(pod).is_some() || !sent
+}
+
+/// The refusal of a pod that a taint of the node would drive away at once (predicate.go, generalFilter).
+pub fn driven_away(pod: &Pod, node: &Node) -> Option<(String, String)> {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref());
+    let borne = |taint: &Taint| tolerations.unwrap_or_default().iter().any(|t| bears(t, taint));
+    taints
+        .into_iter()
+        .any(|taint| taint.effect == "NoExecute" && !borne(taint))
+        .then(|| {
+            predicate(
+                "TaintToleration",
+                "node(s) had taints that the pod didn't tolerate",
+            )
+        })
+}
+
+/// Core v1 Toleration.ToleratesTaint.
+fn bears(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
+    let meant = (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key);
+    meant
+        && match toleration.operator.as_deref().unwrap_or_default() {
+            "" | "Equal" => text(&toleration.value) == text(&taint.value),
+            "Exists" => true,
+            _ => false,
+        }
 }
 
 /// The refusal of a pod that wants other nodes; its scheduler would not have sent it, but a client may (predicate.go, generalFilter).
@@ -182,6 +215,45 @@ mod tests {
         assert_eq!(told(required(json!([named("n")]))), None);
         assert!(told(required(json!([named("other")]))).is_some());
         assert!(told(required(json!([{}]))).is_some(), "says nothing");
+    }
+
+    #[test]
+    fn taints_that_drive_pods_away() {
+        let told = |effect: &str, tolerations: serde_json::Value| {
+            let taint = json!({"key": "k", "value": "v", "effect": effect});
+            let node = serde_json::from_value(json!({"spec": {"taints": [taint]}})).unwrap();
+            let pod = json!({"spec": {"containers": [], "tolerations": tolerations}});
+            driven_away(&serde_json::from_value(pod).unwrap(), &node)
+        };
+        let (reason, message) = told("NoExecute", json!([])).unwrap();
+        assert_eq!(reason, "TaintToleration");
+        assert_eq!(
+            message,
+            "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+        );
+        assert_eq!(told("NoSchedule", json!([])), None);
+        for toleration in [
+            json!({"operator": "Exists"}),
+            json!({"key": "k", "value": "v"}),
+            json!({"key": "k", "operator": "Exists", "effect": "NoExecute"}),
+        ] {
+            assert_eq!(told("NoExecute", json!([toleration])), None, "{toleration}");
+        }
+        assert!(told("NoExecute", json!([{"key": "k", "value": "other"}])).is_some());
+    }
+
+    #[test]
+    fn only_who_may_not_fit_is_asked_for() {
+        let sent = json!({"conditions": [{"type": "PodScheduled", "status": "True"}]});
+        let choosy = |spec: serde_json::Value, status: &serde_json::Value| {
+            is_choosy(&serde_json::from_value(json!({"spec": spec, "status": status})).unwrap())
+        };
+        assert!(!choosy(json!({"containers": []}), &sent));
+        assert!(choosy(json!({"containers": []}), &json!({})));
+        assert!(choosy(
+            json!({"containers": [], "nodeSelector": {"a": "b"}}),
+            &sent
+        ));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::{self, Condition, IN_PROGRESS, PENDING};
 use super::granted::Granted;
+use crate::admission::predicate;
 use crate::downward::Facts;
 use crate::resources::{self, Qos};
 
@@ -293,7 +294,52 @@ impl Ledger {
                 let used: i64 = others.iter().map(amount).sum();
                 (asked > 0 && asked > capacity - used).then(|| shortage(name, asked, used, capacity))
             })
+            .or_else(|| self.clash(uid, pod))
     }
+
+    /// A port of the node that another pod has (pkg/scheduler/framework/plugins/nodeports, Fits).
+    fn clash(&self, uid: &str, pod: &Pod) -> Option<Misfit> {
+        let wanted = host_ports(pod);
+        if wanted.is_empty() {
+            return None;
+        }
+        let mut others = self
+            .pods
+            .iter()
+            .filter(|(other, entry)| *other != uid && !entry.over);
+        let any = |ip: &str| ip == "0.0.0.0";
+        let same =
+            |a: &HostPort, b: &HostPort| (&a.1, a.2) == (&b.1, b.2) && (a.0 == b.0 || any(&a.0) || any(&b.0));
+        others
+            .any(|(_, entry)| {
+                host_ports(&entry.desired)
+                    .iter()
+                    .any(|used| wanted.iter().any(|w| same(w, used)))
+            })
+            .then(|| {
+                predicate(
+                    "NodePorts",
+                    "node(s) didn't have free ports for the requested pod ports",
+                )
+            })
+    }
+}
+
+/// Address, protocol and number of a port of the node.
+type HostPort = (String, String, i32);
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let ports = resources::containers(pod).flat_map(|container| container.ports.iter().flatten());
+    ports
+        .filter_map(|port| {
+            let or = |text: &Option<String>, other: &str| {
+                let text = text.clone().filter(|text| !text.is_empty());
+                text.unwrap_or_else(|| other.to_owned())
+            };
+            let number = port.host_port.filter(|number| *number > 0)?;
+            Some((or(&port.host_ip, "0.0.0.0"), or(&port.protocol, "TCP"), number))
+        })
+        .collect()
 }
 
 /// What a pod takes: what it was promised or what is in force, whichever is more.

@@ -283,3 +283,30 @@ fn never_more_than_there_is() {
         assert!(total <= 4000, "step {step}: {total}");
     }
 }
+
+#[test]
+fn a_port_of_the_node_is_had_by_one_pod() {
+    let mut ledger = ledger();
+    let with = |ip: &str, protocol: &str, port: i32| {
+        let port = json!({"containerPort": 80, "hostPort": port, "hostIP": ip, "protocol": protocol});
+        pod(1, "1m", json!({"containers": [{"name": "c", "ports": [port]}]}))
+    };
+    ledger.add("a", &with("127.0.0.1", "TCP", 8080), None);
+    let refused = |ledger: &Ledger, pod: &Pod| ledger.misfit("b", pod).map(|(reason, _)| reason);
+    for (ip, protocol, port, clashes) in [
+        ("127.0.0.1", "TCP", 8080, true),
+        ("", "TCP", 8080, true),
+        ("127.0.0.2", "TCP", 8080, false),
+        ("", "UDP", 8080, false),
+        ("", "TCP", 8081, false),
+    ] {
+        let reason = refused(&ledger, &with(ip, protocol, port));
+        assert_eq!(
+            reason.as_deref(),
+            clashes.then_some("NodePorts"),
+            "{ip} {protocol} {port}"
+        );
+    }
+    ledger.end("a");
+    assert_eq!(refused(&ledger, &with("", "TCP", 8080)), None);
+}

@@ -274,15 +274,18 @@ impl Worker {
         self.choosy = !self.rejected && admission::is_choosy(&self.pod);
     }
 
-    /// The same for who wants other nodes; what ours is labelled with may have just changed, so that it is asked for. One that cannot be asked
-    /// for is no reason to refuse.
+    /// The same for who wants other nodes, or does not bear the taints of this; what it is labelled with may have just changed, so that it is
+    /// asked for. One that cannot be asked for is no reason to refuse.
     async fn admit_choosy(&mut self) {
         if !std::mem::take(&mut self.choosy) {
             return;
         }
         let nodes: kube::Api<Node> = kube::Api::all(self.shared.client.clone());
         let node = nodes.get(&self.shared.node_name).await;
-        if let Some(refusal) = node.ok().and_then(|node| admission::elsewhere(&self.pod, &node)) {
+        let refusal = |node| {
+            admission::elsewhere(&self.pod, &node).or_else(|| admission::driven_away(&self.pod, &node))
+        };
+        if let Some(refusal) = node.ok().and_then(refusal) {
             self.refuse(refusal);
         }
     }
