@@ -99,9 +99,14 @@ pub(crate) fn definition(e: &mut Errors, object: &Node<'_>) {
     }
     conversion(e, &spec.get("conversion"));
     stored_versions(e, object);
-    if open.is_true() {
+}
+
+/// Of the first version of the API, and no longer to be had; who has it may keep it (validatePreserveUnknownFields).
+pub(crate) fn preserved(e: &mut Errors, object: &Node<'_>, old: Option<&Node<'_>>) {
+    let open = |object: &Node<'_>| object.at(&["spec", "preserveUnknownFields"]).is_true();
+    if open(object) && !old.is_some_and(open) {
         let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
-        e.invalid(&open, detail);
+        e.invalid(&object.at(&["spec", "preserveUnknownFields"]), detail);
     }
 }
 
@@ -310,6 +315,7 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
     fixed.push((vec!["spec", "names", "plural"], "/spec/names/plural"));
     definition(e, new);
     approval(e, new, Some(old));
+    preserved(e, new, Some(old));
     for (path, pointer) in fixed {
         if at(old.value(), pointer) != at(new.value(), pointer) {
             e.invalid(&new.at(&path), "field is immutable");

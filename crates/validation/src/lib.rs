@@ -201,6 +201,7 @@ fn create_kind(e: &mut Errors, definition: &str, kind: &str, rules: Rules, objec
             custom::name(e, object);
             custom::definition(e, object);
             custom::approval(e, object, None);
+            custom::preserved(e, object, None);
         }
         _ if definition.starts_with(DEVICES) => devices::create(e, kind, object),
         _ => extensions::create(e, kind, object),
