@@ -15,7 +15,7 @@ use streaming::NodeStreams;
 use crate::{
     admission::Dynamic,
     aggregation::{Network, Remotes},
-    auth::{rbac::Rbac, tokens::Tokens},
+    auth::{impersonate::Modes, rbac::Rbac, tokens::Tokens},
     config::{BuildError, Config},
     custom::{self, Customs},
     keys,
@@ -46,6 +46,8 @@ pub struct Api {
     pub store: Store,
     pub tokens: Tokens,
     pub rbac: Rbac,
+    /// How users took somebody's place last.
+    pub modes: Modes,
     pub metrics: Metrics,
     pub streams: OnceLock<Arc<dyn NodeStreams>>,
     pub network: OnceLock<Arc<dyn Network>>,
@@ -175,6 +177,7 @@ impl Api {
             started: jiff::Timestamp::now(),
             store,
             rbac: Rbac::default(),
+            modes: Modes::default(),
             metrics: Metrics::default(),
             streams: OnceLock::new(),
             network: OnceLock::new(),

@@ -2,7 +2,10 @@
 //!
 //! Whoever may `impersonate` a user may do all that the user may. The constrained modes ask for two rights instead: to take that
 //! user's place (`impersonate:MODE`), and to do this very thing in it (`impersonate-on:MODE:VERB`).
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use http::HeaderMap;
 use kube_types::{is_dns1123_label, is_dns1123_subdomain};
@@ -116,6 +119,35 @@ fn node(user: &str) -> Option<&str> {
         .filter(|name| is_dns1123_subdomain(name).is_empty())
 }
 
+/// By which way each user took somebody's place last: it is tried first, which shows in refusals and in the groups of nodes (apiserver
+/// `endpoints/filters/impersonation/cache.go` modeIndexCache).
+#[derive(Default)]
+pub struct Modes(Mutex<HashMap<String, Mode>>);
+
+/// So many users are remembered; then it begins anew.
+const REMEMBERED: usize = 10_000;
+
+impl Modes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Mode>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, user: &str) -> Option<Mode> {
+        self.lock().get(user).copied()
+    }
+
+    fn note(&self, user: &str, mode: Mode) {
+        let mut modes = self.lock();
+        if modes.get(user) == Some(&mode) {
+            return;
+        }
+        if modes.len() >= REMEMBERED {
+            modes.clear();
+        }
+        modes.insert(user.to_owned(), mode);
+    }
+}
+
 /// The ways to take somebody's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -158,7 +190,7 @@ impl Mode {
         }
     }
 
-    /// Whether this is a way at all to become whom the requester wants to be.
+    /// Whether this is a way at all to acting whom the requester wants to be.
     fn applies(self, wanted: &Wanted, requester: &User) -> bool {
         let (node, account_name) = (node(&wanted.name), account(&wanted.name));
         match self {
@@ -186,9 +218,15 @@ impl Api {
             return Ok(user);
         };
         let mut refused = None;
-        for mode in Mode::ALL.into_iter().filter(|mode| mode.applies(&wanted, &user)) {
+        let last = self.modes.of(&user.name);
+        let others = Mode::ALL.into_iter().filter(|mode| Some(*mode) != last);
+        let modes = last.into_iter().chain(others);
+        for mode in modes.filter(|mode| mode.applies(&wanted, &user)) {
             match self.impersonate(mode, &user, &wanted, request) {
-                Ok(user) => return Ok(user),
+                Ok(acting) => {
+                    self.modes.note(&user.name, mode);
+                    return Ok(acting);
+                }
                 Err(why) => drop(refused.get_or_insert(why)),
             }
         }
@@ -392,6 +430,19 @@ mod tests {
             ..Attributes::default()
         };
         api.impersonated(User::new(BOSS, ["staff"]), &map, &list)
+    }
+
+    /// Seen on 1.36.2: a node has its group only as long as nobody was impersonated in the old way.
+    #[tokio::test]
+    async fn the_way_that_worked_last_is_tried_first() {
+        let all = json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]);
+        let api = server(all).await;
+        let node = [("impersonate-user", "system:node:n")];
+        let groups = |headers: &[(&str, &str)]| ask(&api, headers).unwrap().groups;
+        assert_eq!(groups(&node), ["system:nodes", "system:authenticated"]);
+        let with_group = [node[0], ("impersonate-group", "g")];
+        assert_eq!(groups(&with_group), ["g", "system:authenticated"]);
+        assert_eq!(groups(&node), ["system:authenticated"]);
     }
 
     fn anybody() -> serde_json::Value {
