@@ -383,7 +383,7 @@ fn encode_zero(out: &mut Vec<u8>, tag: u8, node: &'static Node) -> Option<()> {
             put_bytes(out, tag, b"");
             Some(())
         }
-        node => encode_value(out, tag, node, &crate::decode::zero_of_node(node)),
+        node @ Node::Scalar(_) => encode_value(out, tag, node, &crate::decode::zero_of_node(node)),
     }
 }
 

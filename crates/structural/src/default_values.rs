@@ -77,16 +77,61 @@ fn walk(schema: &Value, path: &str, whole: bool, faults: &mut Vec<Fault>) {
     }
 }
 
-/// The default of a whole object says version and kind (`pkg/apiserver/schema/objectmeta/validation.go`).
-fn says_what_it_is(default: &Value, path: &str, faults: &mut Vec<Fault>) {
-    for field in ["apiVersion", "kind"] {
-        if default[field].as_str().unwrap_or_default().is_empty() {
-            faults.push(Fault {
-                reason: "FieldValueRequired",
-                field: format!("{path}.{field}"),
-                message: "Required value".to_owned(),
-            });
+/// Whether the objects within an object say what they are (`pkg/apiserver/schema/objectmeta/validation.go` validateEmbeddedResource).
+pub fn check_embedded(schema: &Value, value: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    embedded(schema, value, "", &mut faults);
+    faults
+}
+
+fn embedded(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
+    if embeds(schema) && value.is_object() {
+        says_what_it_is(value, path, faults);
+    }
+    match value {
+        Value::Object(map) => {
+            for (name, inner) in map {
+                let (property, others) = (&schema["properties"][name], &schema["additionalProperties"]);
+                if property.is_object() {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    embedded(property, inner, &format!("{path}{dot}{name}"), faults);
+                } else if others.is_object() {
+                    embedded(others, inner, &format!("{path}[{name}]"), faults);
+                }
+            }
         }
+        Value::Array(items) if schema["items"].is_object() => {
+            for (at, item) in items.iter().enumerate() {
+                embedded(&schema["items"], item, &format!("{path}[{at}]"), faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn says_what_it_is(object: &Value, path: &str, faults: &mut Vec<Fault>) {
+    for field in ["apiVersion", "kind"] {
+        let said = object[field].as_str().unwrap_or_default();
+        let wrong = if field == "apiVersion" {
+            (said.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {said}"))
+        } else {
+            let complaints = kube_types::is_dns1035_label(&said.to_lowercase());
+            let words = "may have mixed case, but should otherwise match";
+            (!complaints.is_empty()).then(|| format!("{words}: {}", complaints.join(",")))
+        };
+        let (reason, message) = match wrong {
+            _ if said.is_empty() => ("FieldValueRequired", "Required value".to_owned()),
+            Some(wrong) => (
+                "FieldValueInvalid",
+                format!("Invalid value: {}: {wrong}", kube_types::quote(said)),
+            ),
+            None => continue,
+        };
+        faults.push(Fault {
+            reason,
+            field: format!("{path}.{field}"),
+            message,
+        });
     }
 }
 

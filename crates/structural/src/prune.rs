@@ -111,6 +111,9 @@ pub fn set_defaults(schema: &Value, value: &mut Value) {
                     _ => {}
                 }
             }
+            map.retain(|key, value| {
+                below(schema, key).is_none_or(|s| !is_bad_null(value, s) || s.get("default").is_some())
+            });
             for (key, value) in map.iter_mut() {
                 if let Some(schema) = below(schema, key) {
                     if is_bad_null(value, schema)

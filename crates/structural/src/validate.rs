@@ -8,7 +8,7 @@ use std::{
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::Fault;
+use crate::{Fault, formats::formatted};
 
 /// So much text is made of faults. The path in each may be nearly as long as the object, and so may be their number.
 const MAX_TEXT: usize = 16 << 20;
@@ -110,34 +110,6 @@ fn fits_type(schema: &Value, value: &Value) -> bool {
     }
 }
 
-/// The formats that are checked here; others pass (`go-openapi/strfmt`).
-fn formatted(format: &str, text: &str) -> bool {
-    match format {
-        // Small letters are as good.
-        "date-time" => kube_types::parse_seconds(&text.to_ascii_uppercase()).is_ok(),
-        "date" => text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10,
-        "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
-        "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
-        "byte" => {
-            let (body, padding) = match text.find('=') {
-                Some(at) => text.split_at(at),
-                None => (text, ""),
-            };
-            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-            text.len().is_multiple_of(4) && matches!(padding, "" | "=" | "==") && body.bytes().all(plain)
-        }
-        "email" => text
-            .split_once('@')
-            .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty()),
-        "uuid" => {
-            let parts: Vec<usize> = text.split('-').map(str::len).collect();
-            let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-            hex && (parts == [8, 4, 4, 4, 12] || parts == [32])
-        }
-        _ => true,
-    }
-}
-
 fn count(schema: &Value, field: &str) -> Option<usize> {
     schema[field].as_u64().map(|n| n as usize)
 }
@@ -190,7 +162,11 @@ impl<'s> Check<'s> {
         }
         if !fits_type(schema, value) {
             self.wrong_type(schema, value);
-            return self.enumerated(schema, value);
+            self.enumerated(schema, value);
+            if value.is_number() && schema["type"] == "integer" {
+                self.number(schema, value);
+            }
+            return;
         }
         self.enumerated(schema, value);
         match value {
@@ -209,6 +185,12 @@ impl<'s> Check<'s> {
             _ => "integer,string",
         };
         let is = type_name(value);
+        // A number of a format is told of by that.
+        let format = schema["format"].as_str().unwrap_or_default();
+        let (wanted, is) = match (is, format) {
+            ("number", "int32" | "int64") => (format, "float64"),
+            _ => (wanted, is),
+        };
         self.add("FieldValueTypeInvalid", |path| {
             format!("Invalid value: {is:?}: {path} in body must be of type {wanted}: {is:?}")
         });
@@ -300,15 +282,16 @@ impl<'s> Check<'s> {
     fn string(&mut self, schema: &'s Value, text: &str) {
         let length = text.chars().count();
         let value = Value::from(text);
+        // The first of these is told (kube-openapi `validation/validate/validator.go` stringValidator).
+        let before = self.faults.len();
         if let Some(most) = count(schema, "maxLength").filter(|most| length > *most) {
             self.add("FieldValueTooLong", |_| {
                 format!("Too long: may not be more than {most} bytes")
             });
-        }
-        if let Some(least) = count(schema, "minLength").filter(|least| length < *least) {
+        } else if let Some(least) = count(schema, "minLength").filter(|least| length < *least) {
             self.invalid(&value, &format!("should be at least {least} chars long"));
         }
-        if let Some(pattern) = schema["pattern"].as_str() {
+        if let Some(pattern) = schema["pattern"].as_str().filter(|_| self.faults.len() == before) {
             let compiled = self
                 .patterns
                 .entry(pattern)
@@ -329,7 +312,15 @@ impl<'s> Check<'s> {
 
     fn number(&mut self, schema: &Value, value: &Value) {
         let Some(is) = value.as_f64() else { return };
-        let bound = |field: &str| schema[field].as_f64().map(|limit| (limit, schema[field].clone()));
+        // An integer is held against integers.
+        let bound = |field: &str| {
+            let limit = schema[field].as_f64()?;
+            if value.is_i64() && limit.fract() != 0.0 && field != "multipleOf" {
+                return Some((limit.trunc(), Value::from(limit as i64)));
+            }
+            Some((limit, schema[field].clone()))
+        };
+        self.fits_format(schema, value);
         if let Some((factor, shown)) = bound("multipleOf")
             && factor > 0.0
             && (is / factor).fract().abs() > 1e-9
@@ -358,17 +349,31 @@ impl<'s> Check<'s> {
                 self.invalid(value, &format!("should be {words} {shown}"));
             }
         }
-        let wide = match schema["format"].as_str() {
-            Some("int32") => i32::try_from(value.as_i64().unwrap_or(i64::MAX)).is_err(),
-            _ => false,
+    }
+
+    /// Whether a number fits its type and format (kube-openapi `validation/validate/values.go` IsValueValidAgainstRange).
+    fn fits_format(&mut self, schema: &Value, value: &Value) {
+        let whole = schema["type"] == "integer";
+        let format = schema["format"].as_str().unwrap_or_default();
+        let number = value.as_f64().unwrap_or_default();
+        let fits = match (whole, format) {
+            (true, "int32") => value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+            (true, _) => number.fract() == 0.0,
+            (false, "float") => number.abs() <= f64::from(f32::MAX),
+            _ => true,
         };
-        if wide {
-            self.nowhere(|path| {
-                format!(
-                    "Invalid value: \"\": Checked value must be of type integer with format int32 in {path}"
-                )
-            });
+        if fits {
+            return;
         }
+        let kind = if whole { "integer" } else { "number" };
+        let form = if format.is_empty() {
+            "(default format)".to_owned()
+        } else {
+            format!("with format {format}")
+        };
+        self.nowhere(|path| {
+            format!("Invalid value: \"\": Checked value must be of type {kind} {form} in {path}")
+        });
     }
 
     fn combined(&mut self, schema: &'s Value, value: &Value) {
@@ -396,8 +401,10 @@ impl<'s> Check<'s> {
         if let Some(all) = alternatives("allOf") {
             let tried = self.tried(all, value);
             if tried.iter().any(|found| !found.is_empty()) {
+                let none = tried.iter().all(|found| !found.is_empty());
                 self.faults.extend(tried.into_iter().flatten());
-                self.fails("must validate all the schemas (allOf)");
+                let none = if none { ". None validated" } else { "" };
+                self.fails(&format!("must validate all the schemas (allOf){none}"));
             }
         }
         let not = &schema["not"];

@@ -157,12 +157,25 @@ pub fn causes(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value) ->
                 .strip_prefix("status")
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        causes.extend(faults.filter(|cause| within(&cause.field)).map(|mut cause| {
+        // What upstream does not say the place of is somewhere in the status.
+        let placed = faults.map(|mut cause| {
+            if cause.field == "<nil>" && cause.message.contains(" in status.") {
+                "status".clone_into(&mut cause.field);
+                cause.message = cause.message.replace(" in status.", " in ");
+            }
+            cause
+        });
+        causes.extend(placed.filter(|cause| within(&cause.field)).map(|mut cause| {
             cause.message = cause.message.replace(": status.", ": ");
             cause
         }));
     } else {
         causes.extend(faults);
+        causes.extend(
+            structural::check_embedded(custom.schema(), new)
+                .into_iter()
+                .map(cause),
+        );
     }
     scaled(custom, new, of_status, &mut causes);
     ruled(call, custom, old, new, &mut causes);
