@@ -312,7 +312,7 @@ impl Request<'_> {
                 ),
             ] {
                 if let Some(part) = rest[part].as_object_mut() {
-                    fields.iter().for_each(|field| drop(part.remove(*field)));
+                    part.retain(|field, _| !fields.contains(&field.as_str()));
                 }
             }
             bare(rest)

@@ -215,16 +215,20 @@ const VOLUME_SECRETS: [&str; 10] = [
 fn secrets_of_volume(volume: &Value) -> Vec<(&str, &str)> {
     let spec = &volume["spec"];
     let own = text(spec, "/claimRef/namespace");
-    let within = |namespace| if namespace == "" { own } else { namespace };
     let mut found: Vec<(&str, &str)> = VOLUME_SECRETS
         .iter()
         .filter_map(|at| spec.pointer(at))
-        .map(|secret| (within(text(secret, "/namespace")), text(secret, "/name")))
+        .map(|secret| (text(secret, "/namespace"), text(secret, "/name")))
         .collect();
     found.push((
-        within(text(spec, "/azureFile/secretNamespace")),
+        text(spec, "/azureFile/secretNamespace"),
         text(spec, "/azureFile/secretName"),
     ));
     found.retain(|(_, name)| !name.is_empty());
+    for (namespace, _) in &mut found {
+        if namespace.is_empty() {
+            *namespace = own;
+        }
+    }
     found
 }

@@ -65,7 +65,7 @@ fn each<F, Fut>(
     let context = Arc::clone(context);
     run(tasks, name, &queue, 1, move |key: Key| {
         let found = context.signing_requests.get(&key).filter(|r| wanted(r));
-        let work = found.map(|request| step(request));
+        let work = found.map(&step);
         async move {
             match work {
                 Some(work) => work.await,
