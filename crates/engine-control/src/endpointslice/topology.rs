@@ -103,13 +103,13 @@ fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().and_then(|c| c.ready) == Some(true)
 }
 
-fn for_zone(name: &str) -> Option<EndpointHints> {
-    Some(EndpointHints {
+fn for_zone(name: &str) -> EndpointHints {
+    EndpointHints {
         for_nodes: None,
         for_zones: Some(vec![ForZone {
             name: name.to_owned(),
         }]),
-    })
+    }
 }
 
 /// The hints of endpoints that have not changed, by zone, if they may stay.
@@ -204,7 +204,7 @@ fn hint(plans: &mut [Wanted], nodes: &[Arc<Node>]) -> Result<(), String> {
     {
         let zone = endpoint.zone.clone().filter(|z| !z.is_empty());
         let zone = zone.ok_or("One or more endpoints do not have a zone specified")?;
-        endpoint.hints = for_zone(&zone);
+        endpoint.hints = Some(for_zone(&zone));
         *given.entry(zone).or_insert(0) += 1;
     }
     let (mut giving, mut receiving) = exchange(&shares, &given);
@@ -224,7 +224,7 @@ fn hint(plans: &mut [Wanted], nodes: &[Arc<Node>]) -> Result<(), String> {
         let Some((zone, takes)) = receiving.iter_mut().find(|(_, n)| **n > 0) else {
             break;
         };
-        endpoint.hints = for_zone(zone);
+        endpoint.hints = Some(for_zone(zone));
         *gives -= 1;
         *takes -= 1;
     }
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn what_events_say() {
         let (hinted, nodes) = (Hinted::default(), [node("a", "4"), node("b", "4")]);
-        let mut say = |mode: Value, zones: &[&str]| {
+        let say = |mode: Value, zones: &[&str]| {
             let told = hinted.settle(&service(mode), "IPv4", &mut plans(zones), &nodes);
             told.map(|(_, reason, message)| format!("{reason} {message}"))
         };
