@@ -314,8 +314,6 @@ impl Estimator<'_> {
                 known.size = Some(size(0));
                 cost::traversal(size(0)).max(1)
             }
-            // How long the text of a value is, is not known.
-            "string" => 1,
             "isURL" | "ip" | "isIP" | "cidr" | "isCIDR" | "quantity" | "isQuantity" | "semver"
             | "isSemver" | "format" => {
                 known.size = (function != "format").then_some(1);
@@ -333,6 +331,7 @@ impl Estimator<'_> {
                 known.entry = parts.first().and_then(|part| part.entry);
                 size(0)
             }
+            // Of `string`, too: how long the text of a value is, is not known.
             _ => 1,
         };
         if known.size.is_none() && known.path.is_empty() && scalar(function) {

@@ -40,10 +40,10 @@ pub fn parse(source: &str) -> Result<Node, Vec<Issue>> {
         recovering: false,
         closers: Vec::new(),
     };
-    let root = parser.expression().and_then(|root| {
+    let root = parser.expression();
+    if root.is_ok() {
         parser.end();
-        Ok(root)
-    });
+    }
     match root {
         Ok(root) if parser.issues.is_empty() => Ok(root),
         Ok(_) => Err(parser.issues),
