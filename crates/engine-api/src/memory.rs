@@ -12,8 +12,15 @@ use crate::api::Api;
 /// An object keeps its tree for this long after somebody has asked for it, and for twice as long at most.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// What the allocator keeps at the end of each of its arenas, in bytes. By itself it keeps twice the largest piece that it ever got back
+/// (mallopt(3), M_TRIM_THRESHOLD), in every arena that a thread of the day has used once, and malloc_trim(3) leaves the ends alone.
+const KEPT: i32 = 256 << 10;
+/// Pieces of this many bytes are mapped by themselves; about what the allocator would come to by itself here.
+const MAPPED: i32 = 1 << 20;
+
 /// Gives memory back as long as the API server lives.
 pub async fn run(api: Weak<Api>) {
+    keep_little();
     // After a busy time there is much to serialise: in a thread of its own, requests do not wait for it.
     let (turns, waiting) = mpsc::channel::<(Store, oneshot::Sender<Vec<Worn>>)>();
     let rest = move || {
@@ -66,6 +73,19 @@ fn trim() {
     }
 }
 
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "no safe wrapper of mallopt is among the dependencies")]
+fn keep_little() {
+    for (option, bytes) in [(libc::M_TRIM_THRESHOLD, KEPT), (libc::M_MMAP_THRESHOLD, MAPPED)] {
+        // SAFETY: it sets a number under the allocator's own lock.
+        if unsafe { libc::mallopt(option, bytes) } == 0 {
+            tracing::debug!(option, bytes, "the allocator does not take the setting");
+        }
+    }
+}
+
 /// Other allocators decide by themselves.
 #[cfg(not(target_env = "gnu"))]
 fn trim() {}
+#[cfg(not(target_env = "gnu"))]
+fn keep_little() {}

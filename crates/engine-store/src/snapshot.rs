@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How much is put into one frame of a snapshot, about.
-const FRAME_BYTES: usize = 1 << 20;
+const FRAME_BYTES: usize = 1 << 18;
 
 /// Write a snapshot; when it is durable, remove the logs and snapshots that it replaces. Returns its size.
 pub(crate) fn write(disk: &dyn Disk, dir: &Path, revision: u64, objects: &[Arc<Stored>]) -> io::Result<u64> {
