@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// As many as client-go keeps in each of its caches (maxLruCacheEntries).
 const MOST: usize = 4096;
 
-/// What stands for a key: 64 bits of a keyed hash. Of [`MOST`] keys two are taken for one another once in 10¹² times.
+/// What stands for a key: 64 bits of a keyed hash. Of 4,096 keys two are taken for one another once in 10¹² times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(u64);
 
