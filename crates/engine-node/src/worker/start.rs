@@ -59,6 +59,10 @@ struct Job {
     target: Option<String>,
 }
 
+/// A container is seen running only when it has run for so long. kubelet looks once a second (`pkg/kubelet/pleg/generic.go`), so that nobody
+/// sees one running, or even Ready, that ends at once.
+const SEEN_AFTER: Duration = Duration::from_millis(10);
+
 impl Worker {
     /// The runtime's name of the container that an ephemeral one is aimed at.
     fn debugged(&self, name: &str) -> Option<String> {
@@ -361,6 +365,8 @@ impl Job {
             exited: CancellationToken::new(),
         };
         adopt::Record::of(&instance).write(&dir);
+        // What ends meanwhile is told before, and never shown running.
+        tokio::time::sleep(SEEN_AFTER).await;
         Ok(instance)
     }
 
