@@ -27,6 +27,7 @@ mod pod_defaults;
 mod protobuf;
 mod strict;
 mod table;
+mod text;
 mod types;
 mod unified;
 mod wire;

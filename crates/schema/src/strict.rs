@@ -5,6 +5,7 @@ use std::{collections::HashSet, fmt::Write};
 
 use crate::{
     table::Table,
+    text::{Cursor, MAX_DEPTH},
     types::{Node, Scalar},
 };
 
@@ -28,8 +29,7 @@ pub fn strict_errors(definition: &str, json: &[u8]) -> Vec<String> {
 
 fn scan(json: &[u8], shape: Shape) -> Vec<String> {
     let mut scanner = Scanner {
-        json,
-        at: 0,
+        text: Cursor::new(json),
         path: String::new(),
         found: Vec::new(),
         depth: 0,
@@ -80,15 +80,11 @@ impl Shape {
     }
 }
 
-/// Deeper documents are refused by the parser that runs before.
-const MAX_DEPTH: usize = 256;
-
 /// So many complaints are enough (sigs.k8s.io/json `kubernetes_patch.go` saveStrictError). Each may be as long as the document.
 pub(crate) const MAX_COMPLAINTS: usize = 100;
 
 struct Scanner<'a> {
-    json: &'a [u8],
-    at: usize,
+    text: Cursor<'a>,
     path: String,
     found: Vec<String>,
     depth: usize,
@@ -100,38 +96,22 @@ impl Scanner<'_> {
         if self.depth > MAX_DEPTH {
             return None;
         }
-        match self.peek()? {
+        match self.text.peek()? {
             b'{' => self.object(shape)?,
             b'[' => self.array(shape)?,
-            b'"' => {
-                self.string()?;
-            }
-            _ => {
-                let rest = &self.json[self.at..];
-                let end = rest
-                    .iter()
-                    .position(|b| b",]} \t\r\n".contains(b))
-                    .unwrap_or(rest.len());
-                if end == 0 {
-                    return None;
-                }
-                self.at += end;
-            }
+            b'"' => drop(self.text.string()?),
+            _ => drop(self.text.literal()?),
         }
         self.depth -= 1;
         Some(())
     }
 
     fn object(&mut self, shape: Shape) -> Option<()> {
-        self.at += 1;
+        self.text.step();
         let (mut seen, mut told) = (HashSet::new(), HashSet::new());
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            self.peek().filter(|b| *b == b'"')?;
-            let key = self.string()?;
+        let mut first = true;
+        while self.text.more(&mut first, b'}')? {
+            let key = self.text.key()?;
             let length = self.path.len();
             if length > 0 {
                 self.path.push('.');
@@ -151,61 +131,23 @@ impl Scanner<'_> {
                 self.found.push(format!("{what} field {:?}", self.path));
             }
             seen.insert(key);
-            self.peek().filter(|b| *b == b':')?;
-            self.at += 1;
             self.value(child.unwrap_or(Shape::Ignored))?;
             self.path.truncate(length);
-            if self.next_or_end(b'}')? {
-                return Some(());
-            }
-        }
-    }
-
-    fn array(&mut self, shape: Shape) -> Option<()> {
-        self.at += 1;
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(());
-        }
-        let length = self.path.len();
-        for i in 0.. {
-            let _ = write!(self.path, "[{i}]");
-            self.value(shape.element())?;
-            self.path.truncate(length);
-            if self.next_or_end(b']')? {
-                break;
-            }
         }
         Some(())
     }
 
-    /// The string that starts here, unescaped.
-    fn string(&mut self) -> Option<String> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.json.get(self.at)? {
-                b'\\' => self.at += 2,
-                b'"' => break,
-                _ => self.at += 1,
-            }
+    fn array(&mut self, shape: Shape) -> Option<()> {
+        self.text.step();
+        let length = self.path.len();
+        let (mut first, mut index) = (true, 0);
+        while self.text.more(&mut first, b']')? {
+            let _ = write!(self.path, "[{index}]");
+            self.value(shape.element())?;
+            self.path.truncate(length);
+            index += 1;
         }
-        self.at += 1;
-        serde_json::from_slice(&self.json[start..self.at]).ok()
-    }
-
-    /// True at the closing character, false at a comma.
-    fn next_or_end(&mut self, end: u8) -> Option<bool> {
-        let found = self.peek()?;
-        self.at += 1;
-        (found == end || found == b',').then_some(found == end)
-    }
-
-    fn peek(&mut self) -> Option<u8> {
-        while self.json.get(self.at).is_some_and(|b| b" \t\r\n".contains(b)) {
-            self.at += 1;
-        }
-        self.json.get(self.at).copied()
+        Some(())
     }
 }
 

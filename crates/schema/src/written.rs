@@ -1,6 +1,8 @@
 //! A document as it was written: the keys of objects in their order and numbers with all their characters. A parser keeps neither, and
 //! upstream's decoder tells of the first wrong type in the text, with the number as it stands there.
 
+use crate::text::{Cursor, MAX_DEPTH};
+
 /// A value of a document.
 pub(crate) enum Written<'a> {
     /// The keys, also those that come twice, with their values.
@@ -13,14 +15,10 @@ pub(crate) enum Written<'a> {
     Other,
 }
 
-/// Deeper documents are refused by the parser that runs before.
-const MAX_DEPTH: usize = 256;
-
 impl<'a> Written<'a> {
     /// Read JSON that parses; nothing on anything else.
     pub(crate) fn read(json: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader { json, at: 0 };
-        reader.value(0)
+        value(&mut Cursor::new(json), 0)
     }
 
     /// The value of a key, the last one where it comes twice.
@@ -42,93 +40,38 @@ impl<'a> Written<'a> {
     }
 }
 
-struct Reader<'a> {
-    json: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn value(&mut self, depth: usize) -> Option<Written<'a>> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        Some(match self.peek()? {
-            b'{' => {
-                let mut entries = Vec::new();
-                self.each(b'}', |reader| {
-                    let key = serde_json::from_slice(reader.string()?).ok()?;
-                    (reader.peek()? == b':').then_some(())?;
-                    reader.at += 1;
-                    entries.push((key, reader.value(depth + 1)?));
-                    Some(())
-                })?;
-                Written::Object(entries)
-            }
-            b'[' => {
-                let mut list = Vec::new();
-                self.each(b']', |reader| {
-                    list.push(reader.value(depth + 1)?);
-                    Some(())
-                })?;
-                Written::List(list)
-            }
-            b'"' => {
-                self.string()?;
-                Written::Other
-            }
-            _ => {
-                let rest = &self.json[self.at..];
-                let length = rest.iter().position(|b| b",]} \t\r\n".contains(b));
-                let text = std::str::from_utf8(&rest[..length.unwrap_or(rest.len())]).ok()?;
-                self.at += text.len();
-                match text.as_bytes().first()? {
-                    b'-' | b'0'..=b'9' => Written::Number(text),
-                    _ => Written::Other,
-                }
-            }
-        })
+fn value<'a>(text: &mut Cursor<'a>, depth: usize) -> Option<Written<'a>> {
+    if depth > MAX_DEPTH {
+        return None;
     }
-
-    /// What stands between commas up to the closing character.
-    fn each(&mut self, end: u8, mut one: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.at += 1;
-        if self.peek()? == end {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            one(self)?;
-            let found = self.peek()?;
-            self.at += 1;
-            if found == end {
-                return Some(());
+    let mut first = true;
+    Some(match text.peek()? {
+        b'{' => {
+            text.step();
+            let mut entries = Vec::new();
+            while text.more(&mut first, b'}')? {
+                entries.push((text.key()?, value(text, depth + 1)?));
             }
-            (found == b',').then_some(())?;
+            Written::Object(entries)
         }
-    }
-
-    /// A string with its quotes and escapes.
-    fn string(&mut self) -> Option<&'a [u8]> {
-        (self.peek()? == b'"').then_some(())?;
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.json.get(self.at)? {
-                b'\\' => self.at += 2,
-                b'"' => break,
-                _ => self.at += 1,
+        b'[' => {
+            text.step();
+            let mut list = Vec::new();
+            while text.more(&mut first, b']')? {
+                list.push(value(text, depth + 1)?);
             }
+            Written::List(list)
         }
-        self.at += 1;
-        self.json.get(start..self.at)
-    }
-
-    fn peek(&mut self) -> Option<u8> {
-        while self.json.get(self.at).is_some_and(|b| b" \t\r\n".contains(b)) {
-            self.at += 1;
+        b'"' => {
+            text.string()?;
+            Written::Other
         }
-        self.json.get(self.at).copied()
-    }
+        b'-' | b'0'..=b'9' => Written::Number(text.literal()?),
+        _ => {
+            text.literal()?;
+            Written::Other
+        }
+    })
 }
 
 #[cfg(test)]
