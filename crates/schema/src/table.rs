@@ -61,6 +61,7 @@ fn parse(text: &'static str) -> Table {
                         atomic,
                     },
                     fields: Vec::new(),
+                    by_tag: Box::default(),
                 });
             }
             Some("F") => {
@@ -76,6 +77,7 @@ fn parse(text: &'static str) -> Table {
     let atomic: Vec<bool> = definitions.iter().map(|d| d.atomic).collect();
     for definition in &mut definitions {
         definition.fields.shrink_to_fit();
+        definition.by_tag = by_tag(&definition.fields);
         for field in &mut definition.fields {
             inherit_atomic(&mut field.node, &atomic);
             if let (Some(declared), Node::Object { atomic, .. } | Node::Map { atomic, .. }) =
@@ -91,6 +93,16 @@ fn parse(text: &'static str) -> Table {
         .map(|(i, d)| (d.name, i as u16))
         .collect();
     Table { definitions, by_name }
+}
+
+fn by_tag(fields: &[Field]) -> Box<[u16]> {
+    let mut order: Vec<u16> = (0_u16..)
+        .zip(fields)
+        .filter(|(_, field)| field.tags[0] != 0)
+        .map(|(index, _)| index)
+        .collect();
+    order.sort_unstable_by_key(|index| fields[usize::from(*index)].tags);
+    order.into()
 }
 
 fn inherit_atomic(node: &mut Node, definitions: &[bool]) {

@@ -96,6 +96,8 @@ pub struct Definition {
     pub(crate) atomic: bool,
     pub(crate) node: Node,
     pub(crate) fields: Vec<Field>,
+    /// Which fields are in the protobuf message, by their numbers.
+    pub(crate) by_tag: Box<[u16]>,
 }
 
 /// A field of a struct.

@@ -94,8 +94,25 @@ pub(crate) fn put_number(out: &mut Vec<u8>, tag: u8, value: i64) {
     put_varint(out, value as u64);
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+/// A message of unknown length: it is written behind a length of one byte, and moved if it turns out to need more.
+pub(crate) fn put_message<R>(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     put_varint(out, u64::from(tag) << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+    out.push(0);
+    let start = out.len();
+    let written = write(out);
+    let mut length = Vec::new();
+    put_varint(&mut length, (out.len() - start) as u64);
+    out.splice(start - 1..start, length);
+    written
+}
+
+/// Before so many bytes of a field.
+pub(crate) fn put_length(out: &mut Vec<u8>, tag: u8, length: usize) {
+    put_varint(out, u64::from(tag) << 3 | 2);
+    put_varint(out, length as u64);
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    put_length(out, tag, bytes.len());
     out.extend_from_slice(bytes);
 }

@@ -1,16 +1,20 @@
 //! Kubernetes protobuf bodies: `k8s\0`, then `runtime.Unknown { typeMeta, raw }`, `raw` being the object's message. Driven by the
 //! field numbers in the table; types that read themselves have their own messages (`generated.proto` of apimachinery).
 
+mod encode;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kube_types::{IntOrString, format_duration, format_micros, format_seconds};
+use kube_types::{format_duration, format_micros, format_seconds};
 use serde_json::{Map, Value, json};
 
 use crate::{
     decode::{DecodeError, normalise},
     table::Table,
     types::{Definition, Field, Node, Scalar},
-    wire::{Reader, Wire, packed, put_bytes, put_number, put_varint},
+    wire::{Reader, Wire, packed},
 };
+
+pub use encode::{ProtobufList, encode_protobuf, protobuf_event};
 
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -59,117 +63,6 @@ fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
         map.insert("kind".to_owned(), kind.into());
     }
     Ok(object)
-}
-
-/// JSON object to a Kubernetes protobuf body with the `k8s\0` magic. `None` when the kind has no protobuf form, or when a value has
-/// the wrong type.
-pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
-    let (api_version, kind) = (object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?);
-    if formless(kind) {
-        return None;
-    }
-    let raw = match (api_version.strip_prefix("meta.k8s.io/"), kind) {
-        (Some(_), "PartialObjectMetadata") => metadata_alone(object)?,
-        (Some(version), "PartialObjectMetadataList") => metadata_list(version, object)?,
-        _ => encode_message(definition_of(api_version, kind)?, object.as_object()?)?,
-    };
-    Some(unknown(api_version, kind, &raw))
-}
-
-/// What [`encode_protobuf`] makes of a list, whose items are encoded one after the other and need not all be there at a time.
-pub struct ProtobufList {
-    api_version: String,
-    kind: String,
-    item: &'static Definition,
-    tag: u8,
-    raw: Vec<u8>,
-}
-
-impl ProtobufList {
-    /// `head` is the list without its items, which are of this kind. `None` when they have no protobuf form.
-    pub fn begin(head: &Value, kind: &str) -> Option<Self> {
-        let (api_version, list) = (head.get("apiVersion")?.as_str()?, head.get("kind")?.as_str()?);
-        if formless(kind) {
-            return None;
-        }
-        let whole = definition_of(api_version, list)?;
-        Some(Self {
-            api_version: api_version.to_owned(),
-            kind: list.to_owned(),
-            item: definition_of(api_version, kind)?,
-            tag: whole.fields.iter().find(|field| field.name == "items")?.tags[0],
-            // Fields are in the order of their numbers: the metadata of every list come before its items.
-            raw: encode_message(whole, head.as_object()?)?,
-        })
-    }
-
-    /// The next item. `None` when a value in it has the wrong type.
-    pub fn push(&mut self, item: &Value) -> Option<()> {
-        let item = encode_message(self.item, item.as_object()?)?;
-        put_bytes(&mut self.raw, self.tag, &item);
-        Some(())
-    }
-
-    /// The body.
-    pub fn finish(self) -> Vec<u8> {
-        unknown(&self.api_version, &self.kind, &self.raw)
-    }
-}
-
-/// `runtime.Unknown`, in which every object travels (apimachinery `runtime/generated.proto`).
-fn unknown(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-    let mut meta = Vec::new();
-    put_bytes(&mut meta, 1, api_version.as_bytes());
-    put_bytes(&mut meta, 2, kind.as_bytes());
-    let mut body = Vec::with_capacity(raw.len() + meta.len() + 32);
-    body.extend_from_slice(MAGIC);
-    put_bytes(&mut body, 1, &meta);
-    put_bytes(&mut body, 2, raw);
-    put_bytes(&mut body, 3, b"");
-    put_bytes(&mut body, 4, b"");
-    body
-}
-
-/// What a watch tells: `WatchEvent { type, object }` around an encoded object, without the magic (apimachinery
-/// `apis/meta/v1/generated.proto`).
-pub fn protobuf_event(kind: &str, object: &[u8]) -> Vec<u8> {
-    let (mut extension, mut event) = (Vec::new(), Vec::new());
-    put_bytes(&mut extension, 1, object);
-    put_bytes(&mut event, 1, kind.as_bytes());
-    put_bytes(&mut event, 2, &extension);
-    event
-}
-
-/// The metadata of an object or list, as a message of this type.
-fn metadata(definition: &str, object: &Value) -> Option<Vec<u8>> {
-    let definition = Table::get().find(definition)?;
-    encode_message(definition, object["metadata"].as_object()?)
-}
-
-/// `PartialObjectMetadata { metadata }`, which no OpenAPI document describes.
-fn metadata_alone(object: &Value) -> Option<Vec<u8>> {
-    let mut message = Vec::new();
-    let metadata = metadata("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", object)?;
-    put_bytes(&mut message, 1, &metadata);
-    Some(message)
-}
-
-/// `PartialObjectMetadataList`, whose fields the older version numbers the other way round.
-fn metadata_list(version: &str, object: &Value) -> Option<Vec<u8>> {
-    let (own, items) = if version == "v1" { (1, 2) } else { (2, 1) };
-    let mut fields = vec![(
-        own,
-        metadata("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", object)?,
-    )];
-    for item in object["items"].as_array().into_iter().flatten() {
-        fields.push((items, metadata_alone(item)?));
-    }
-    fields.sort_by_key(|(tag, _)| *tag);
-    let mut message = Vec::new();
-    for (tag, field) in fields {
-        put_bytes(&mut message, tag, &field);
-    }
-    Some(message)
 }
 
 /// Kinds that have no protobuf form here: they embed structs in embedded structs, or hold JSON of several shapes (`JSONSchemaPropsOrBool`).
@@ -342,130 +235,6 @@ fn special(scalar: Scalar, bytes: &[u8], depth: usize) -> Result<Value, DecodeEr
     })
 }
 
-fn encode_message(definition: &'static Definition, map: &Map<String, Value>) -> Option<Vec<u8>> {
-    // Fields by number, those of an embedded struct together.
-    let mut fields: Vec<_> = definition.fields.iter().filter(|f| f.tags[0] != 0).collect();
-    fields.sort_by_key(|f| f.tags);
-    let mut out = Vec::new();
-    for group in fields.chunk_by(|a, b| a.tags[1] != 0 && b.tags[1] != 0 && a.tags[0] == b.tags[0]) {
-        let embedded = group[0].tags[1] != 0;
-        let mut inner = Vec::new();
-        for field in group {
-            let target = if embedded { &mut inner } else { &mut out };
-            let tag = field.tags[usize::from(embedded)];
-            match map.get(field.name) {
-                Some(value) if !value.is_null() => encode_field(target, tag, &field.node, value)?,
-                _ if field.pointer => {}
-                _ => encode_zero(target, tag, &field.node)?,
-            }
-        }
-        if embedded {
-            put_bytes(&mut out, group[0].tags[0], &inner);
-        }
-    }
-    Some(out)
-}
-
-/// A field that was not set and is no pointer, which gogo's marshallers write all the same.
-fn encode_zero(out: &mut Vec<u8>, tag: u8, node: &'static Node) -> Option<()> {
-    match node {
-        Node::Scalar(Scalar::Bytes) | Node::List { .. } | Node::Map { .. } => Some(()),
-        Node::Object { definition, .. } => {
-            let inner = encode_message(Table::get().at(*definition), &Map::new())?;
-            put_bytes(out, tag, &inner);
-            Some(())
-        }
-        Node::Scalar(Scalar::Quantity) => {
-            put_bytes(out, tag, b"\x0a\x00");
-            Some(())
-        }
-        Node::Scalar(Scalar::Time | Scalar::MicroTime | Scalar::FieldsV1 | Scalar::Raw) => {
-            put_bytes(out, tag, b"");
-            Some(())
-        }
-        node @ Node::Scalar(_) => encode_value(out, tag, node, &crate::decode::zero_of_node(node)),
-    }
-}
-
-fn encode_field(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) -> Option<()> {
-    match (node, value) {
-        (_, Value::Null) => {}
-        (Node::List { item, .. }, Value::Array(list)) => {
-            for element in list {
-                encode_value(out, tag, item, element)?;
-            }
-        }
-        (Node::Map { value: inner, .. }, Value::Object(map)) => {
-            for (key, value) in map {
-                let mut entry = Vec::new();
-                put_bytes(&mut entry, 1, key.as_bytes());
-                if let (Node::List { item, .. }, Value::Array(list)) = (&**inner, value) {
-                    let mut wrapped = Vec::new();
-                    for element in list {
-                        encode_value(&mut wrapped, 1, item, element)?;
-                    }
-                    put_bytes(&mut entry, 2, &wrapped);
-                } else if value.is_null() {
-                    // Go's zero time, an empty message.
-                    put_bytes(&mut entry, 2, b"");
-                } else {
-                    encode_value(&mut entry, 2, inner, value)?;
-                }
-                put_bytes(out, tag, &entry);
-            }
-        }
-        _ => encode_value(out, tag, node, value)?,
-    }
-    Some(())
-}
-
-fn encode_value(out: &mut Vec<u8>, tag: u8, node: &'static Node, value: &Value) -> Option<()> {
-    match node {
-        Node::Object { definition, .. } => {
-            let inner = encode_message(Table::get().at(*definition), value.as_object()?)?;
-            put_bytes(out, tag, &inner);
-        }
-        Node::Scalar(Scalar::Int32 | Scalar::Int64) => put_number(out, tag, value.as_i64()?),
-        Node::Scalar(Scalar::Bool) => put_number(out, tag, i64::from(value.as_bool()?)),
-        Node::Scalar(Scalar::Float) => {
-            put_varint(out, u64::from(tag) << 3 | 1);
-            out.extend_from_slice(&value.as_f64()?.to_le_bytes());
-        }
-        Node::Scalar(Scalar::String) => put_bytes(out, tag, value.as_str()?.as_bytes()),
-        Node::Scalar(Scalar::Bytes) => put_bytes(out, tag, &STANDARD.decode(value.as_str()?).ok()?),
-        Node::Scalar(scalar) => put_bytes(out, tag, &encode_special(*scalar, value)?),
-        Node::List { .. } | Node::Map { .. } => return None,
-    }
-    Some(())
-}
-
-fn encode_special(scalar: Scalar, value: &Value) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    match scalar {
-        Scalar::Time | Scalar::MicroTime => {
-            let time = kube_types::parse_seconds(value.as_str()?).ok()?;
-            put_number(&mut out, 1, time.as_second());
-            put_number(&mut out, 2, i64::from(time.subsec_nanosecond()));
-        }
-        Scalar::Duration => put_number(&mut out, 1, kube_types::parse_duration(value.as_str()?).ok()?),
-        Scalar::Quantity => put_bytes(&mut out, 1, value.as_str()?.as_bytes()),
-        Scalar::IntOrString => match IntOrString::from_value(value)? {
-            IntOrString::Int(number) => {
-                put_number(&mut out, 1, 0);
-                put_number(&mut out, 2, number.into());
-                put_bytes(&mut out, 3, b"");
-            }
-            IntOrString::String(text) => {
-                put_number(&mut out, 1, 1);
-                put_number(&mut out, 2, 0);
-                put_bytes(&mut out, 3, text.as_bytes());
-            }
-        },
-        _ => put_bytes(&mut out, 1, &serde_json::to_vec(value).ok()?),
-    }
-    Some(out)
-}
-
 fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
     str::from_utf8(bytes).map_err(|_| error("string field contains invalid UTF-8"))
 }
@@ -487,6 +256,7 @@ fn error(message: &str) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::put_bytes;
 
     #[test]
     fn special_types_round_trip() {
@@ -514,13 +284,18 @@ mod tests {
             json!({"metadata": {"name": "b"}, "status": {"phase": "Running"}}),
         ];
         let mut list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": "x"}});
-        let mut pieces = ProtobufList::begin(&list, "Pod").unwrap();
-        for pod in &pods {
-            pieces.push(pod).unwrap();
-        }
-        assert_eq!(pieces.push(&json!({"metadata": {"name": 1}})), None);
+        let pieces = ProtobufList::begin(&list, "Pod").unwrap();
+        let parts = pods.each_ref().map(|pod| {
+            let mut part = Vec::new();
+            pieces.put(&mut part, pod).unwrap();
+            part
+        });
+        assert_eq!(
+            pieces.put(&mut Vec::new(), &json!({"metadata": {"name": 1}})),
+            None
+        );
         list["items"] = pods.into();
-        assert_eq!(pieces.finish(), encode_protobuf(&list).unwrap());
+        assert_eq!(pieces.finish(&parts), encode_protobuf(&list).unwrap());
         let definitions = json!({"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {}});
         assert!(ProtobufList::begin(&definitions, "CustomResourceDefinition").is_none());
     }
