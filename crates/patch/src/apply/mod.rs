@@ -103,7 +103,12 @@ pub fn apply<'a>(
         }
     }
     // What was removed leaves behind what Go always writes.
-    let mut object = without_nulls(typing.go_view(&live));
+    let live = typing.go_view(&live);
+    let mut object = match typing {
+        Typing::Definition(_) => without_nulls(live),
+        // No struct holds it: a null is there until the defaults of the schema take away what may not be null.
+        Typing::Structural { .. } => live,
+    };
     if manager.name == last_applied::KUBECTL {
         last_applied::sync(&mut object, applied);
     }

@@ -181,3 +181,18 @@ fn a_long_list_in_another_order_is_merged() {
     let object = applied(Some(&object), "one", &json!({"ports": turned}), false).unwrap();
     assert_eq!(object["spec"]["ports"], turned);
 }
+
+#[test]
+fn a_null_is_a_value() {
+    let schema = schema();
+    let typing = Typing::Structural {
+        schema: &schema,
+        has_status: true,
+    };
+    // Nobody is known to own anything of this one; then whoever made it owns the null.
+    let (live, null) = (tab(&Value::Null), tab(&Value::Null));
+    let first = apply(typing, Some(&live), &null, &manager("one", ""), false).unwrap();
+    assert_eq!(first.get("spec"), Some(&Value::Null));
+    let again = apply(typing, Some(&first), &null, &manager("one", ""), false).unwrap();
+    assert_eq!(again, first);
+}
