@@ -2,10 +2,16 @@
 //! says it, for clients and dashboards that look.
 use std::sync::{Arc, PoisonError, RwLock};
 
+use k8s_openapi::{
+    api::flowcontrol::v1::{
+        FlowSchemaSpec, NonResourcePolicyRule, PolicyRulesWithSubjects, ResourcePolicyRule, Subject,
+    },
+    serde::Deserialize,
+};
 use serde_json::Value;
 
 use crate::{
-    json::{list, number, strings, text},
+    json::{number, text},
     keys,
     route::Route,
     user::User,
@@ -18,7 +24,7 @@ pub struct Flows(RwLock<Arc<Vec<Flow>>>);
 struct Flow {
     uid: String,
     level_uid: String,
-    schema: Arc<Value>,
+    rules: Vec<PolicyRulesWithSubjects>,
 }
 
 /// The unique identifiers of a flow schema and of its priority level.
@@ -37,7 +43,7 @@ impl Flows {
             Some(Flow {
                 uid: text(&schema, "/metadata/uid").to_owned(),
                 level_uid: text(level, "/metadata/uid").to_owned(),
-                schema,
+                rules: FlowSchemaSpec::deserialize(&schema["spec"]).ok()?.rules?,
             })
         });
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(flows.collect());
@@ -51,79 +57,86 @@ impl Flows {
             return None;
         }
         let flows = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let flow = flows.iter().find(|flow| matches(&flow.schema, user, route))?;
+        let flow = flows
+            .iter()
+            .find(|flow| flow.rules.iter().any(|rule| matches(rule, user, route)))?;
         Some((flow.uid.clone(), flow.level_uid.clone()))
     }
 }
 
-fn matches(schema: &Value, user: &User, route: &Route) -> bool {
-    list(schema, "/spec/rules").iter().any(|rule| {
-        let rules = if route.of_resource {
-            list(rule, "/resourceRules")
+fn matches(rule: &PolicyRulesWithSubjects, user: &User, route: &Route) -> bool {
+    rule.subjects.iter().any(|subject| is(subject, user))
+        && if route.of_resource {
+            rule.resource_rules
+                .iter()
+                .flatten()
+                .any(|rule| of_resource(rule, route))
         } else {
-            list(rule, "/nonResourceRules")
-        };
-        list(rule, "/subjects").iter().any(|subject| is(subject, user))
-            && rules.iter().any(|rule| {
-                has(rule, "/verbs", route.verb)
-                    && if route.of_resource {
-                        of_resource(rule, route)
-                    } else {
-                        of_path(rule, route)
-                    }
-            })
-    })
-}
-
-fn has(rule: &Value, field: &str, wanted: &str) -> bool {
-    strings(rule, field)
-        .iter()
-        .any(|one| *one == "*" || *one == wanted)
-}
-
-fn is(subject: &Value, user: &User) -> bool {
-    let fits = |name: &str, own: &str| name == "*" || name == own;
-    match text(subject, "/kind") {
-        "User" => fits(text(subject, "/user/name"), &user.name),
-        "Group" => user
-            .groups
-            .iter()
-            .any(|group| fits(text(subject, "/group/name"), group)),
-        "ServiceAccount" => {
-            let own = user
-                .name
-                .strip_prefix("system:serviceaccount:")
-                .and_then(|own| own.split_once(':'));
-            own.is_some_and(|(namespace, name)| {
-                text(subject, "/serviceAccount/namespace") == namespace
-                    && fits(text(subject, "/serviceAccount/name"), name)
-            })
+            rule.non_resource_rules
+                .iter()
+                .flatten()
+                .any(|rule| of_path(rule, route))
         }
+}
+
+fn fits(pattern: &str, own: &str) -> bool {
+    pattern == "*" || pattern == own
+}
+
+fn has(patterns: &[String], own: &str) -> bool {
+    patterns.iter().any(|pattern| fits(pattern, own))
+}
+
+fn is(subject: &Subject, user: &User) -> bool {
+    let of_user = || subject.user.as_ref().is_some_and(|of| fits(&of.name, &user.name));
+    let of_group = || {
+        let group = subject.group.as_ref();
+        group.is_some_and(|of| user.groups.iter().any(|own| fits(&of.name, own)))
+    };
+    let of_account = || {
+        let (Some(of), Some(own)) = (
+            &subject.service_account,
+            user.name.strip_prefix("system:serviceaccount:"),
+        ) else {
+            return false;
+        };
+        own.split_once(':')
+            .is_some_and(|(namespace, name)| of.namespace == namespace && fits(&of.name, name))
+    };
+    match subject.kind.as_str() {
+        "User" => of_user(),
+        "Group" => of_group(),
+        "ServiceAccount" => of_account(),
         _ => false,
     }
 }
 
-fn of_resource(rule: &Value, route: &Route) -> bool {
-    let resource = if route.subresource.is_empty() {
-        route.resource.clone()
-    } else {
-        format!("{}/{}", route.resource, route.subresource)
+fn of_resource(rule: &ResourcePolicyRule, route: &Route) -> bool {
+    let of_resource = |pattern: &String| match pattern.split_once('/') {
+        _ if pattern == "*" => true,
+        Some((resource, subresource)) => resource == route.resource && subresource == route.subresource,
+        None => *pattern == route.resource && route.subresource.is_empty(),
     };
     let placed = if route.namespace.is_empty() {
-        rule["clusterScope"] == true
+        rule.cluster_scope == Some(true)
     } else {
-        has(rule, "/namespaces", &route.namespace)
+        has(rule.namespaces.as_deref().unwrap_or_default(), &route.namespace)
     };
-    placed && has(rule, "/apiGroups", &route.group) && has(rule, "/resources", &resource)
+    placed
+        && has(&rule.verbs, route.verb)
+        && has(&rule.api_groups, &route.group)
+        && rule.resources.iter().any(of_resource)
 }
 
-fn of_path(rule: &Value, route: &Route) -> bool {
-    strings(rule, "/nonResourceURLs")
-        .iter()
-        .any(|url| match url.strip_suffix('*') {
-            Some(prefix) => route.path.starts_with(prefix),
-            None => *url == route.path,
-        })
+fn of_path(rule: &NonResourcePolicyRule, route: &Route) -> bool {
+    has(&rule.verbs, route.verb)
+        && rule
+            .non_resource_urls
+            .iter()
+            .any(|url| match url.strip_suffix('*') {
+                Some(prefix) => route.path.starts_with(prefix),
+                None => *url == route.path,
+            })
 }
 
 /// What the store has of both kinds.
