@@ -1,9 +1,11 @@
 //! Response bodies: objects, lists, tables, partial metadata.
+use std::fmt::Write;
+
 use bytes::{BufMut, Bytes, BytesMut};
-use engine_store::Stored;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use schema::KindInfo;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     bare, convert, custom,
     negotiate::{self, Encoding, Format, What},
     registry::{Output, body::go_type, list::Page},
+    spread,
     status::{ApiError, Result},
     subresources::scale,
     time,
@@ -248,9 +251,20 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
                 list_kind(kind),
                 kind.api_version()
             );
-            let mut response = bytes(200, "application/json", list_bytes(kind, &head, &page.items));
-            response.extensions_mut().insert(format.encoding);
-            response
+            let items = spread::out(&page.items, |out, item| {
+                if custom::is(kind) {
+                    return element(out, &*convert::from_stored(kind, &item.look()));
+                }
+                out.push(b',');
+                if convert::needed(kind) {
+                    let converted = convert::from_stored(kind, &item.look()).to_string();
+                    bare::put(out, converted.as_bytes());
+                } else {
+                    bare::put(out, &item.json());
+                }
+                Some(())
+            });
+            listing(format, head + "}", "items", items)?
         }
         What::Table => {
             check_include(call)?;
@@ -261,17 +275,12 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
                 // In the order in which they are tried (`pkg/printers/internalversion/printers.go` printFlowSchemaList).
                 items.sort_by_key(|object| object.look()["spec"]["matchingPrecedence"].as_i64());
             }
-            let rows = items.into_iter().map(|object| {
+            let rows = spread::out(&items, |out, object| {
                 let object = object.look();
-                row(
-                    call,
-                    kind,
-                    format.version,
-                    &convert::from_stored(kind, &object),
-                    now,
-                )
+                let object = convert::from_stored(kind, &object);
+                element(out, &row(call, kind, format.version, &object, now))
             });
-            listing(format, &head, "rows", rows)
+            listing(format, head.to_string(), "rows", rows)?
         }
         What::Partial => {
             return Err(ApiError::new(
@@ -291,67 +300,76 @@ pub fn list(call: &Call, kind: &KindInfo, format: Format, page: &Page) -> Result
                 head["items"] = Value::Null;
                 made(format, 200, &head)
             } else {
-                let items = page.items.iter().map(|o| partial(&o.look(), format.version));
-                listing(format, &head, "items", items)
+                let items = spread::out(&page.items, |out, object| {
+                    element(out, &Partial::of(&object.look(), format.version))
+                });
+                listing(format, head.to_string(), "items", items)?
             }
         }
     })
 }
 
-/// A document whose last field is a list. Each item is made, written and dropped before the next: as trees they would take ten times
-/// the room of their text.
-fn listing(format: Format, head: &Value, field: &str, items: impl Iterator<Item = Value>) -> Response<Body> {
-    let mut out = head.to_string();
-    out.pop();
-    let mut separator = format!(",{field:?}:[");
-    for item in items {
-        out.push_str(&separator);
-        out.push_str(&item.to_string());
-        ",".clone_into(&mut separator);
+/// A document whose last field is a list: JSON without it, and its elements, with a comma before each, in parts.
+fn listing(
+    format: Format,
+    mut head: String,
+    field: &str,
+    elements: Option<Vec<Vec<u8>>>,
+) -> Result<Response<Body>> {
+    let parts = elements
+        .ok_or_else(|| ApiError::new(500, "InternalError", "an object of the list cannot be written"))?;
+    head.pop();
+    let _ = write!(head, ",{field:?}:[");
+    let length = parts.iter().map(Vec::len).sum::<usize>();
+    let mut out = BytesMut::with_capacity(head.len() + length + 3);
+    out.put_slice(head.as_bytes());
+    let mut comma = 1;
+    for part in &parts {
+        out.put_slice(part.get(comma..).unwrap_or_default());
+        comma = 0;
     }
-    if separator != "," {
-        out.push_str(&separator);
-    }
-    out.push_str("]}\n");
+    out.put_slice(b"]}\n");
     let mut response = bytes(200, "application/json", out);
     response.extensions_mut().insert(format.encoding);
-    response
+    Ok(response)
+}
+
+/// An element of a list in JSON.
+fn element(out: &mut Vec<u8>, element: &impl Serialize) -> Option<()> {
+    out.push(b',');
+    serde_json::to_writer(out, element).ok()
 }
 
 fn protobuf_list(kind: &KindInfo, head: &Value, page: &Page) -> Option<Vec<u8>> {
-    let mut list = schema::ProtobufList::begin(head, kind.kind)?;
-    for object in &page.items {
-        list.push(&convert::from_stored(kind, &object.look()))?;
-    }
-    Some(list.finish())
-}
-
-/// A list's JSON text, from the texts of its objects that the store keeps.
-fn list_bytes(kind: &KindInfo, head: &str, items: &[std::sync::Arc<Stored>]) -> Bytes {
-    let mut out =
-        BytesMut::with_capacity(head.len() + 16 + items.iter().map(|o| o.json().len() + 1).sum::<usize>());
-    out.put_slice(head.as_bytes());
-    out.put_slice(b",\"items\":[");
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            out.put_u8(b',');
-        }
-        if custom::is(kind) {
-            out.put_slice(convert::from_stored(kind, &item.look()).to_string().as_bytes());
-        } else if convert::needed(kind) {
-            let converted = convert::from_stored(kind, &item.look()).to_string();
-            bare::put(&mut out, converted.as_bytes());
-        } else {
-            bare::put(&mut out, &item.json());
-        }
-    }
-    out.put_slice(b"]}\n");
-    out.freeze()
+    let list = schema::ProtobufList::begin(head, kind.kind)?;
+    let parts = spread::out(&page.items, |out, object| {
+        list.put(out, &convert::from_stored(kind, &object.look()))
+    })?;
+    Some(list.finish(&parts))
 }
 
 /// `PartialObjectMetadata` of an object.
 pub fn partial(object: &Value, version: &str) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": object["metadata"]})
+    json!(Partial::of(object, version))
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct Partial<'a> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'a str,
+    kind: &'static str,
+    metadata: &'a Value,
+}
+
+impl<'a> Partial<'a> {
+    fn of(object: &'a Value, version: &'a str) -> Self {
+        Self {
+            api_version: version,
+            kind: "PartialObjectMetadata",
+            metadata: &object["metadata"],
+        }
+    }
 }
 
 /// A Scale, which has no kind of its own in discovery.
@@ -394,13 +412,32 @@ fn check_include(call: &Call) -> Result<()> {
     }
 }
 
-fn row(call: &Call, kind: &KindInfo, version: &str, object: &Value, now: i64) -> Value {
-    let object_in_row = match call.query.get("includeObject").unwrap_or("Metadata") {
-        "None" => Value::Null,
-        "Object" => object.clone(),
-        _ => partial(object, version),
+/// `metav1.TableRow`.
+#[derive(Serialize)]
+struct Row<'a> {
+    cells: Vec<Value>,
+    object: InRow<'a>,
+}
+
+/// What `includeObject` asks for.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum InRow<'a> {
+    Nothing,
+    Metadata(Partial<'a>),
+    Whole(&'a Value),
+}
+
+fn row<'a>(call: &Call, kind: &KindInfo, version: &'a str, object: &'a Value, now: i64) -> Row<'a> {
+    let in_row = match call.query.get("includeObject").unwrap_or("Metadata") {
+        "None" => InRow::Nothing,
+        "Object" => InRow::Whole(object),
+        _ => InRow::Metadata(Partial::of(object, version)),
     };
-    json!({"cells": cells(kind, object, now), "object": object_in_row})
+    Row {
+        cells: cells(kind, object, now),
+        object: in_row,
+    }
 }
 
 /// A Table of objects. Columns are left out in watch events after the first, as upstream does.
@@ -413,7 +450,7 @@ pub fn table<'a>(
     columns: bool,
 ) -> Value {
     let now = time::unix();
-    let rows: Vec<Value> = objects
+    let rows: Vec<Row<'_>> = objects
         .map(|object| row(call, kind, version, object, now))
         .collect();
     let definitions = if columns { columns_of(kind) } else { Value::Null };

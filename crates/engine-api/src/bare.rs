@@ -1,25 +1,24 @@
 //! Objects in a list: upstream's items say neither their kind nor its version, which the list does (Go's typed items have none;
 //! custom resources, which have no Go type, keep theirs).
-use bytes::{BufMut, BytesMut};
 use serde_json::Value;
 
 /// Add the JSON text of an object, as the store keeps it, without its kind and version.
-pub fn put(out: &mut BytesMut, json: &[u8]) {
-    out.put_u8(b'{');
+pub fn put(out: &mut Vec<u8>, json: &[u8]) {
+    out.push(b'{');
     let mut rest = json.get(1..).unwrap_or_default();
     let mut first = true;
     while let Some(end) = field_end(rest) {
         let field = &rest[..end];
         if !field.starts_with(b"\"kind\":") && !field.starts_with(b"\"apiVersion\":") {
             if !first {
-                out.put_u8(b',');
+                out.push(b',');
             }
-            out.put_slice(field);
+            out.extend_from_slice(field);
             first = false;
         }
         rest = rest.get(end + 1..).unwrap_or_default();
     }
-    out.put_u8(b'}');
+    out.push(b'}');
 }
 
 /// The same of an object that is no text yet.
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     fn bare(json: &str) -> String {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         put(&mut out, json.as_bytes());
         String::from_utf8(out.to_vec()).unwrap()
     }

@@ -42,6 +42,7 @@ mod route;
 mod said;
 mod selector;
 mod server;
+mod spread;
 mod status;
 mod streams;
 mod subresources;
