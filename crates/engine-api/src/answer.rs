@@ -381,7 +381,10 @@ fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {
     let Some(custom) = custom::of(kind) else {
         return printers::cells(kind.definition, object, now);
     };
-    let mut cells = vec![object["metadata"]["name"].clone()];
+    // Where none is known, as in a bookmark, it is the empty one.
+    let mut cells = vec![Value::from(
+        object["metadata"]["name"].as_str().unwrap_or_default(),
+    )];
     cells.extend(structural::cells(&custom.columns, object, now));
     cells
 }

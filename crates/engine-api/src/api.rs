@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use schema::KindInfo;
 use serde_json::Value;
 use streaming::NodeStreams;
+use validation::Cause;
 
 use crate::{
     admission::Dynamic,
@@ -78,6 +79,8 @@ pub struct Call {
     pub user: User,
     pub upgrade: Mutex<Option<OnUpgrade>>,
     pub warnings: Mutex<Vec<String>>,
+    /// The empty lists and maps that the body, or what a patch made of an object, says.
+    pub empties: Mutex<Vec<(String, Value)>>,
     /// What the audit log is told of it by admission.
     pub annotations: Mutex<BTreeMap<String, String>>,
 }
@@ -90,6 +93,43 @@ impl Call {
         if warnings.len() < MAX_WARNINGS && !warnings.contains(&message) {
             warnings.push(message);
         }
+    }
+
+    /// What is wrong with an object, as upstream shows it: with the empty lists and maps that were said, which `again` is asked of. They
+    /// change what is shown, not what is wrong, but with definitions of custom resources.
+    pub fn shown(
+        &self,
+        kind: &KindInfo,
+        causes: Vec<Cause>,
+        object: &Value,
+        again: impl Fn(&Value) -> Vec<Cause>,
+    ) -> Vec<Cause> {
+        let empties = self.empties.lock().unwrap_or_else(PoisonError::into_inner);
+        // Schemas may not even have what is empty.
+        let matter = kind.group == "apiextensions.k8s.io";
+        if causes.is_empty() && !matter || empties.is_empty() {
+            return causes;
+        }
+        let mut said = object.clone();
+        schema::put_empties(&mut said, &empties);
+        let shown = again(&said);
+        let places =
+            |causes: &[Cause]| -> Vec<_> { causes.iter().map(|c| (c.reason, c.field.clone())).collect() };
+        if matter || places(&shown) == places(&causes) {
+            shown
+        } else {
+            causes
+        }
+    }
+
+    /// Whether the body says an empty list or map at this place, or below it where that ends in a slash, and nothing has filled it since.
+    pub fn says_empty(&self, pointer: &str, object: &Value) -> bool {
+        let empties = self.empties.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = pointer.ends_with('/');
+        empties
+            .iter()
+            .filter(|(at, _)| at == pointer || below && at.starts_with(pointer))
+            .any(|(at, _)| object.pointer(at).is_none_or(Value::is_null))
     }
 
     /// Tell the audit log something of Pod Security.
@@ -143,6 +183,7 @@ impl Call {
             user: self.user.clone(),
             upgrade: Mutex::default(),
             warnings: Mutex::default(),
+            empties: Mutex::default(),
             annotations: Mutex::default(),
         }
     }

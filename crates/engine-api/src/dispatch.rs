@@ -338,6 +338,10 @@ impl Api {
         );
         let taken = kind.subresource(&route.subresource);
         if !carried && taken.is_none_or(|sub| !sub.verbs.contains(&route.verb)) {
+            // apiextensions `pkg/apiserver/customresource_handler.go` serveStatus and serveScale.
+            if custom::is(kind) && taken.is_some() {
+                return Err(ApiError::unsupported_verb(route.verb, kind));
+            }
             return not_allowed();
         }
         let format = match route.subresource.as_str() {

@@ -1,7 +1,7 @@
 //! Where objects are stored, and which version of a kind is stored.
 use schema::KindInfo;
 
-use crate::custom;
+use crate::{api::Call, custom, status::ApiError};
 
 /// The prefix of all objects of a resource, with its trailing slash.
 pub fn prefix(kind: &KindInfo, namespace: &str) -> String {
@@ -35,8 +35,23 @@ pub fn core(plural: &str, namespace: &str, name: &str) -> String {
     }
 }
 
-/// The key that upstream has for an object in etcd, as its messages show it (`pkg/registry/*/*/storage`).
-pub fn upstream(kind: &KindInfo, namespace: &str, name: &str) -> String {
+/// Why upstream's storage does not write: the object has another uid than was said. It shows its key in etcd, and a rehearsal that
+/// without the prefix (`pkg/registry/*/*/storage`, apiserver `registry/generic/registry/dryrun.go`).
+pub fn unmet(call: &Call, kind: &KindInfo, name: &str, why: &str) -> ApiError {
+    let prefix = if call.dry_run() { "" } else { "/registry" };
+    let key = upstream(kind, &call.route.namespace, name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {prefix}{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: {why}"
+    );
+    ApiError::conflict(kind, name, &why)
+}
+
+/// What is not met when an object has another uid.
+pub fn other_uid(said: &str, own: &str) -> String {
+    format!("UID in precondition: {said}, UID in object meta: {own}")
+}
+
+fn upstream(kind: &KindInfo, namespace: &str, name: &str) -> String {
     let resource = match (kind.group, kind.plural) {
         ("", "services") => "services/specs".to_owned(),
         ("", "endpoints") => "services/endpoints".to_owned(),

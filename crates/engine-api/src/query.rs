@@ -10,7 +10,9 @@ pub struct Query {
 impl Query {
     /// Parse what follows the `?`.
     pub fn parse(raw: &str) -> Self {
-        let pairs = raw.split('&').filter(|p| !p.is_empty());
+        // Go leaves out what it cannot read, or what older clients divided by semicolons (`net/url` parseQuery).
+        let readable = |pair: &&str| !pair.is_empty() && !pair.contains(';') && is_escaped_well(pair);
+        let pairs = raw.split('&').filter(readable);
         let pairs = pairs
             .map(|pair| {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -86,6 +88,12 @@ pub fn decode(raw: &str, plus: bool) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Whether two hexadecimal digits follow every percent sign.
+fn is_escaped_well(text: &str) -> bool {
+    let mut parts = text.split('%').skip(1).map(str::as_bytes);
+    parts.all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +110,16 @@ mod tests {
         assert_eq!(query.all("command"), ["sh", "-c"]);
         assert_eq!(query.number("limit"), Some(5));
         assert_eq!(decode("100%zz%4", false), "100%zz%4");
+    }
+
+    /// As Go's `url.ParseQuery` answers them.
+    #[test]
+    fn leaves_out_what_cannot_be_read() {
+        let query = Query::parse("labelSelector=x%3D1;y&limit=5%&continue=%zz&pretty=1&a%3Bb=c");
+        for name in ["labelSelector", "limit", "continue", "y"] {
+            assert!(!query.has(name), "{name}");
+        }
+        assert_eq!(query.get("pretty"), Some("1"));
+        assert_eq!(query.get("a;b"), Some("c"));
     }
 }

@@ -279,6 +279,7 @@ where
                 user: user.clone(),
                 upgrade: std::sync::Mutex::new(upgrade),
                 warnings: std::sync::Mutex::default(),
+                empties: std::sync::Mutex::default(),
                 annotations: std::sync::Mutex::default(),
             };
             match receive(&api, &mut call, body).await {

@@ -140,6 +140,16 @@ impl ApiError {
         }
     }
 
+    /// The same of an object that asks for a name to be made up, also when it brings one (apiserver `registry/rest/create.go`
+    /// CheckGeneratedNameError).
+    pub fn not_generated(mut self) -> Self {
+        self.message += ", the server was not able to generate a unique name for the object";
+        if let Some(details) = &mut self.details {
+            details["retryAfterSeconds"] = 1.into();
+        }
+        self
+    }
+
     /// 409 with a reason in words.
     pub fn conflict(kind: &KindInfo, name: &str, why: &str) -> Self {
         Self {

@@ -43,6 +43,15 @@ fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> String {
     let at = (before + error.column()).saturating_sub(1);
     let character = bytes.get(at).map_or('\u{fffd}', |b| char::from(*b));
     let text = error.to_string();
+    if text.starts_with("expected ident")
+        && let Some((literal, expected)) = literal(&bytes[..at])
+    {
+        return format!(
+            "invalid character {} in literal {literal} (expecting {})",
+            quote(character),
+            quote(expected)
+        );
+    }
     let place = [
         (
             "key must be a string",
@@ -60,6 +69,16 @@ fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> String {
     let place = place.iter().find(|(ours, _)| text.starts_with(ours));
     let place = place.map_or("looking for beginning of value", |(_, theirs)| theirs);
     format!("invalid character {} {place}", quote(character))
+}
+
+/// The literal that a text ends in the middle of, and what comes next in it.
+fn literal(before: &[u8]) -> Option<(&'static str, char)> {
+    let letters = before.iter().rev().take_while(|b| b.is_ascii_lowercase()).count();
+    let begun = std::str::from_utf8(&before[before.len() - letters..]).ok()?;
+    let literal = ["null", "true", "false"]
+        .into_iter()
+        .find(|l| !begun.is_empty() && l.starts_with(begun))?;
+    Some((literal, literal[letters..].chars().next()?))
 }
 
 /// A character as `strconv.QuoteRune` prints the common ones.
@@ -93,6 +112,14 @@ mod tests {
         assert_eq!(
             message("x"),
             "invalid character 'x' looking for beginning of value"
+        );
+        assert_eq!(
+            message("nope"),
+            "invalid character 'o' in literal null (expecting 'u')"
+        );
+        assert_eq!(
+            message("{\"a\": fals}"),
+            "invalid character '}' in literal false (expecting 'e')"
         );
         assert_eq!(
             message("{a:1}"),

@@ -12,6 +12,7 @@
 mod core_defaults;
 mod decode;
 mod defaults;
+mod empties;
 mod extension_defaults;
 mod image;
 mod internal;
@@ -36,6 +37,7 @@ mod written;
 
 pub use decode::{DecodeError, normalise, normalise_text, unknown_fields};
 pub use defaults::set_defaults;
+pub use empties::{empties, put_empties, without_empties};
 pub use internal::{internal_compact, internal_diff, internal_json};
 pub use kinds::{KindInfo, Subresource, by_kind, by_resource, kinds};
 pub use openapi::{openapi_state, openapi_v3, openapi_v3_index, openapi_v3_paths};

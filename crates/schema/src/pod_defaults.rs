@@ -98,13 +98,18 @@ fn default_pod_requests(spec: &mut Fields) {
         .and_then(Value::as_object)
         .cloned()
         .unwrap_or_default();
+    // Limits that nothing follows from leave requests alone.
+    let follows = |key: &str| matches!(key, "cpu" | "memory") || key.starts_with("hugepages-");
+    if sums.is_empty() && !limits.keys().any(|key| follows(key)) {
+        return;
+    }
     default_absent(resources, "requests", json!({}));
     if let Some(Value::Object(requests)) = resources.get_mut("requests") {
         for (name, sum) in sums {
             default_absent(requests, name, sum.to_string());
         }
         for (key, value) in limits {
-            if matches!(key.as_str(), "cpu" | "memory") || key.starts_with("hugepages-") {
+            if follows(&key) {
                 requests.entry(key).or_insert(value);
             }
         }

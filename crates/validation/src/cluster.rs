@@ -127,6 +127,10 @@ pub(crate) fn node_update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
         );
     }
     pod::taints(e, &new.at(&["spec", "taints"]).renamed("metadata.taints"));
+    let (before, now) = (old.at(&["spec", "externalID"]), new.at(&["spec", "externalID"]));
+    if before.text() != now.text() {
+        e.forbidden(&now, "may not be updated");
+    }
 }
 
 const SCOPES: [&str; 7] = [

@@ -16,9 +16,12 @@ pub(crate) fn name(e: &mut Errors, object: &Node<'_>) {
         object.at(&["spec", "names", "plural"]).text(),
         object.at(&["spec", "group"]).text()
     );
-    let name = object.at(&["metadata", "name"]);
-    if !name.is_empty() && name.text() != wanted {
-        e.invalid(&name, "must be spec.names.plural+\".\"+spec.group");
+    // What a name is to begin with is held to the same (apiextensions `validation.go` ValidateCustomResourceDefinition).
+    for field in ["generateName", "name"] {
+        let name = object.at(&["metadata", field]);
+        if !name.is_empty() && name.text() != wanted {
+            e.invalid(&name, "must be spec.names.plural+\".\"+spec.group");
+        }
     }
 }
 

@@ -118,7 +118,7 @@ pub fn validate_create(api: &Api, call: &Call, kind: &'static KindInfo, object: 
         return Ok(());
     }
     if kind.plural == "pods" {
-        runtime_class::check_pod(api, kind, object)?;
+        runtime_class::check_pod(api, call, kind, object)?;
     }
     if kind.plural == "certificatesigningrequests" {
         certificates::check_subject(kind, object)?;

@@ -3,7 +3,7 @@ use schema::KindInfo;
 use serde_json::{Map, Value};
 
 use crate::{
-    api::Api,
+    api::{Api, Call},
     json::text,
     status::{ApiError, Result},
 };
@@ -58,12 +58,12 @@ pub fn admit_pod(api: &Api, kind: &'static KindInfo, pod: &mut Value) -> Result<
 }
 
 /// Refuse a valid pod that has an overhead of its own.
-pub fn check_pod(api: &Api, kind: &'static KindInfo, pod: &Value) -> Result<()> {
+pub fn check_pod(api: &Api, call: &Call, kind: &'static KindInfo, pod: &Value) -> Result<()> {
     let class = api
         .store
         .get(&format!("{PREFIX}{}", text(pod, "/spec/runtimeClassName")));
     let granted = class.is_some_and(|class| !class.value()["overhead"]["podFixed"].is_null());
-    if granted || pod["spec"]["overhead"].is_null() {
+    if granted || pod["spec"]["overhead"].is_null() && !call.says_empty("/spec/overhead", pod) {
         return Ok(());
     }
     let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";

@@ -1,5 +1,5 @@
 //! From request bodies to objects: media types, strict decoding, defaults.
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::PoisonError};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::KindInfo;
@@ -10,7 +10,7 @@ use crate::{
     convert, custom,
     json::{self, text},
     negotiate::{BodyType, body_type},
-    registry::Writer,
+    registry::{Writer, versions},
     status::{ApiError, Result},
 };
 
@@ -305,6 +305,7 @@ fn settle(
         None if strictness(call)? == Strictness::Ignore => Vec::new(),
         None => schema::unknown_fields(definition, &value),
     };
+    *call.empties.lock().unwrap_or_else(PoisonError::into_inner) = schema::empties(definition, &value);
     let resets = resets_managers(&value);
     schema::normalise_text(definition, &mut value, &call.body)
         .map_err(|e| cannot_handle(kind, &e.message))?;
@@ -405,12 +406,16 @@ fn check_kind(kind: &KindInfo, api_version: &str, name: &str) -> Result<()> {
 
 /// Why a body of this version and kind cannot be read as one of ours.
 pub fn unconvertible(kind: &KindInfo, api_version: &str, name: &str) -> Option<String> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let registered = schema::is_registered(group, version, name);
-    if group == kind.group && name == kind.kind && (registered || takes_version(kind, api_version)) {
+    let (_, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let known = versions::internal_group(api_version, name);
+    // Both groups of events are one.
+    let internal = |group: &str| if group == "events.k8s.io" { "" } else { group }.to_owned();
+    let ours = takes_version(kind, api_version)
+        || known.is_some_and(|group| internal(group) == internal(kind.group));
+    if name == kind.kind && ours {
         return None;
     }
-    Some(if registered {
+    Some(if known.is_some() {
         format!(
             "converting ({version}.{name}) to ({}): unknown conversion",
             go_type(kind, "").trim_start_matches('*')

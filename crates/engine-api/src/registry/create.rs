@@ -64,10 +64,10 @@ impl Api {
         if let Some(warning) = without_effect(kind) {
             call.warn(warning);
         }
-        // Only who really stores it minds (apiserver `storage/etcd3/store.go` Create), and only a number.
+        // Only who really stores it minds (apiserver `storage/etcd3/store.go` Create), and only a number; apply has forgotten it by then.
         let versioned = json::remove(&mut object, &["metadata", "resourceVersion"])
             .and_then(|version| version.as_str()?.parse::<u64>().ok())
-            .is_some_and(|version| version != 0);
+            .is_some_and(|version| version != 0 && call.route.verb != "patch");
         // What is the server's to say is nobody's (apiserver `registry/rest/meta.go` WipeObjectMetaSystemFields).
         for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
             json::remove(&mut object, &["metadata", field]);
@@ -114,7 +114,8 @@ impl Api {
                     let mut causes: Vec<_> = admission::administration(self, request_kind.kind, &candidate)
                         .into_iter()
                         .collect();
-                    causes.extend(validation::validate_create(request_kind.definition, &candidate));
+                    let check = |object: &Value| validation::validate_create(request_kind.definition, object);
+                    causes.extend(call.shown(request_kind, check(&candidate), &candidate, check));
                     admission::add_causes(&mut causes, request_kind, None, &candidate);
                     causes.extend(custom::rule_causes(request_kind, None, &candidate));
                     causes
@@ -176,7 +177,11 @@ impl Api {
             services::allocate(self, &mut object, None, call.dry_run())?;
         }
         let key = keys::key(kind, &call.route.namespace, name);
-        let taken = |being_deleted| ApiError::already_exists(request_kind, name, being_deleted);
+        let given = !text(&object, "/metadata/generateName").is_empty();
+        let taken = |being_deleted| {
+            let error = ApiError::already_exists(request_kind, name, being_deleted);
+            if given { error.not_generated() } else { error }
+        };
         // Looked for before quota, as upstream does not charge for what cannot be made.
         if let Some(existing) = self.store.get(&key) {
             return Err(taken(meta::deleting(&existing.value())));

@@ -71,6 +71,12 @@ impl DeleteOptions {
             }
             options
         };
+        options.valid()?;
+        Ok(options)
+    }
+
+    /// Make sure that they can be heeded (apimachinery `meta/v1/validation` ValidateDeleteOptions).
+    pub fn valid(&self) -> Result<()> {
         let mut causes = Vec::new();
         let mut invalid = |reason, message: String| {
             causes.push(validation::Cause {
@@ -80,8 +86,8 @@ impl DeleteOptions {
             });
         };
         let known = ["Orphan", "Background", "Foreground"];
-        if let Some(policy) = &options.propagation {
-            if options.both {
+        if let Some(policy) = &self.propagation {
+            if self.both {
                 let detail = "orphanDependents and deletionPropagation cannot be both set";
                 invalid(
                     "FieldValueInvalid",
@@ -97,16 +103,24 @@ impl DeleteOptions {
                 );
             }
         }
-        causes.extend(options::dry_run(&options.dry_run));
+        causes.extend(options::dry_run(&self.dry_run));
         if causes.is_empty() {
-            return Ok(options);
+            return Ok(());
         }
         Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &causes))
     }
 
-    /// Change nothing.
-    pub fn rehearse(&mut self) {
-        self.dry_run.push("All".to_owned());
+    /// Take over what the request around says of trying only (`pkg/registry/core/pod/storage/eviction.go` propagateDryRun).
+    pub fn rehearse(&mut self, asked: Vec<String>) -> Result<()> {
+        if self.dry_run.is_empty() {
+            self.dry_run = asked;
+        } else if !asked.is_empty() && asked != self.dry_run {
+            let shown = |values: &[String]| values.join(" ");
+            let (asked, own) = (shown(&asked), shown(&self.dry_run));
+            let why = format!("Non-matching dry-run options in request and content: [{asked}] and [{own}]");
+            return Err(ApiError::new(500, "", why));
+        }
+        Ok(())
     }
 
     /// Whether nothing is to be changed.
@@ -124,8 +138,12 @@ impl DeleteOptions {
                 ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
             })?),
         };
+        // apimachinery `meta/v1/conversion.go` Convert_url_Values_To_v1_DeleteOptions.
+        let given = |name: &str| query.get(name).filter(|t| !t.is_empty()).map(str::to_owned);
         Ok(Self {
             grace,
+            uid: given("uid"),
+            version: given("resourceVersion"),
             propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
             dry_run: query.all("dryRun"),
             both: query.get("propagationPolicy").is_some() && orphan.is_some(),
@@ -135,11 +153,8 @@ impl DeleteOptions {
 
     /// From a decoded `DeleteOptions`.
     pub fn from_value(value: &Value) -> Self {
-        let owned = |pointer: &str| {
-            Some(text(value, pointer))
-                .filter(|t| !t.is_empty())
-                .map(str::to_owned)
-        };
+        // An empty one is one that no object has.
+        let owned = |pointer: &str| Some(value.pointer(pointer)?.as_str()?.to_owned());
         let orphan = match value["orphanDependents"].as_bool() {
             Some(true) => Some("Orphan".to_owned()),
             Some(false) => Some("Background".to_owned()),
@@ -342,7 +357,7 @@ impl Api {
         self.erase(kind, key, Precondition::Revision(revision)).await
     }
 
-    /// Delete what a list selects; yields the objects.
+    /// Delete what a list selects; yields the objects as they were listed (apiserver `registry/generic/registry/store.go` DeleteCollection).
     pub async fn delete_collection(
         self: &Arc<Self>,
         kind: &'static KindInfo,
@@ -350,7 +365,7 @@ impl Api {
         found: Vec<Arc<Stored>>,
         options: &DeleteOptions,
     ) -> Result<Vec<Value>> {
-        let mut deleted = Vec::new();
+        let mut listed = Vec::new();
         for stored in found {
             let value = stored.value();
             let own = text(&value, "/metadata/namespace");
@@ -359,12 +374,11 @@ impl Api {
                 .delete(kind, namespace, text(&value, "/metadata/name"), options)
                 .await
             {
-                Ok(deletion) => deleted.push(Value::clone(&deletion.output.in_version(kind).value())),
-                Err(gone) if gone.code == 404 => {}
-                Err(other) => return Err(other),
+                Err(other) if other.code != 404 => return Err(other),
+                _ => listed.push(Value::clone(&Output::Stored(stored).in_version(kind).value())),
             }
         }
-        Ok(deleted)
+        Ok(listed)
     }
 }
 

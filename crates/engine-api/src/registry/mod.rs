@@ -24,6 +24,7 @@ pub mod resize;
 pub mod services;
 pub mod strategy;
 pub mod update;
+mod versions;
 
 /// An object to answer with: as stored, or made for this answer (a dry run, a converted object).
 #[derive(Debug, Clone)]

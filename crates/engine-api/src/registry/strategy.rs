@@ -226,24 +226,11 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
     }
 }
 
-/// Lists that are always said: upstream's storage knows no empty ones, and tells of them as `null`.
-const NEVER_EMPTY: [(&str, &str, &str); 6] = [
-    ("", "limitranges", "/spec/limits"),
-    ("discovery.k8s.io", "endpointslices", "/endpoints"),
-    ("discovery.k8s.io", "endpointslices", "/ports"),
-    ("rbac.authorization.k8s.io", "clusterroles", "/rules"),
-    ("rbac.authorization.k8s.io", "roles", "/rules"),
-    ("storage.k8s.io", "csinodes", "/spec/drivers"),
-];
-
+/// Upstream's storage knows no empty lists, and tells of those that are always said as `null`. Definitions and API services are kept as JSON,
+/// by servers of their own.
 fn without_empty(kind: &KindInfo, object: &mut Value) {
-    let own = |(group, plural, _): &&(&str, &str, &str)| (kind.group, kind.plural) == (*group, *plural);
-    for (_, _, list) in NEVER_EMPTY.iter().filter(own) {
-        if let Some(list) = object.pointer_mut(list)
-            && list.as_array().is_some_and(Vec::is_empty)
-        {
-            *list = Value::Null;
-        }
+    if !matches!(kind.group, "apiextensions.k8s.io" | "apiregistration.k8s.io") {
+        schema::without_empties(kind.definition, object);
     }
 }
 
@@ -347,6 +334,30 @@ const METADATA_STAYS: [&str; 6] = [
     "volumeattachments",
 ];
 
+/// Who leaves out which generation was observed means no change, either (`pkg/registry/core/pod/strategy.go`
+/// preserveOldObservedGeneration).
+fn keep_observed(new: &mut Value, old: &Value) {
+    const FIELD: &str = "observedGeneration";
+    if number(new, "/status/observedGeneration").unwrap_or_default() == 0 {
+        json::restore(new, old, &["status", FIELD]);
+    }
+    let mut before: Vec<&Value> = list(old, "/status/conditions").iter().collect();
+    let conditions = new
+        .pointer_mut("/status/conditions")
+        .and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        let own = before.iter().position(|c| c["type"] == condition["type"]);
+        let Some(own) = own.map(|at| before.remove(at)) else {
+            continue;
+        };
+        if number(condition, "/observedGeneration").unwrap_or_default() == 0
+            && let Some(observed) = own.get(FIELD)
+        {
+            condition[FIELD] = observed.clone();
+        }
+    }
+}
+
 /// Before managed fields are worked out for an update: what this subresource may not touch is put back. `None` when the
 /// subresource is not an update of the object.
 pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
@@ -402,6 +413,7 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                 if new["status"]["qosClass"].is_null() {
                     json::restore(new, old, &["status", "qosClass"]);
                 }
+                keep_observed(new, old);
             } else if kind.plural == "deployments" {
                 json::restore(new, old, &["metadata", "labels"]);
             } else if METADATA_STAYS.contains(&kind.plural) {
@@ -486,6 +498,17 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
     };
     if changed {
         meta::bump_generation(new);
+    }
+}
+
+/// Below where an empty list makes another object of one that has none, so that it is another generation (those of
+/// `pkg/registry/*/*/strategy.go` that go by `reflect.DeepEqual`).
+pub fn tells_empty(kind: &KindInfo) -> Option<&'static str> {
+    match kind.plural {
+        _ if custom::is(kind) => None,
+        "networkpolicies" => Some("/spec/"),
+        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => Some("/webhooks/"),
+        _ => None,
     }
 }
 

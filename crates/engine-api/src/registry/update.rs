@@ -136,12 +136,7 @@ impl Api {
         let (uid, old_uid) = (text(&new, "/metadata/uid"), text(old, "/metadata/uid"));
         // What a patch makes of it is for validation to refuse.
         if !uid.is_empty() && uid != old_uid && call.route.verb == "update" {
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
-                 UID in precondition: {uid}, UID in object meta: {old_uid}",
-                keys::upstream(request_kind, &call.route.namespace, name)
-            );
-            return Err(ApiError::conflict(request_kind, name, &why).into());
+            return Err(keys::unmet(call, request_kind, name, &keys::other_uid(uid, old_uid)).into());
         }
         json::set(&mut new, &["metadata", "resourceVersion"], old_version);
 
@@ -212,14 +207,21 @@ impl Api {
             services::carry_over(&mut new, old);
         }
         strategy::prepare_update(kind, subresource, &mut new, old);
+        let said = strategy::tells_empty(kind).filter(|_| subresource.is_empty());
+        let counted = number(&new, "/metadata/generation") != number(old, "/metadata/generation");
+        if !counted && said.is_some_and(|at| call.says_empty(at, &new)) {
+            meta::bump_generation(&mut new);
+        }
         let causes = match subresource {
             // Checked by whoever binds; the pod's own rules forbid just this change.
             "binding" => Vec::new(),
             _ => match custom::of(request_kind) {
                 Some(custom) => custom::causes(call, &custom, Some(old), &new),
                 None => {
-                    let mut causes =
-                        validation::validate_update(request_kind.definition, subresource, old, &new);
+                    let check = |new: &Value| {
+                        validation::validate_update(request_kind.definition, subresource, old, new)
+                    };
+                    let mut causes = call.shown(request_kind, check(&new), &new, check);
                     if subresource.is_empty() {
                         admission::add_causes(&mut causes, kind, Some(old), &new);
                         causes.extend(custom::rule_causes(kind, Some(old), &new));

@@ -8,6 +8,7 @@ use crate::{
     admission::topology,
     api::{Api, Call},
     json::{list, object, remove, set, text},
+    keys,
     registry::{body, meta::deleting, update::Tracking},
     status::{ApiError, Result},
     time,
@@ -20,6 +21,7 @@ impl Api {
         let binding = body::of_subresource(call, pods, "binding")?;
         let name = text(&binding, "/metadata/name");
         if name.is_empty() {
+            check_target(&binding)?;
             return Err(ApiError::bad_request("Name parameter required."));
         }
         self.bind(&call.about(pods.plural, name), pods).await
@@ -38,13 +40,19 @@ impl Api {
         }
         check_target(&binding)?;
         let uid = text(&binding, "/metadata/uid");
+        let version = text(&binding, "/metadata/resourceVersion");
         let zone = topology::labels_of(self, &node);
         let bind = |pod: &Value| {
             let own = text(pod, "/metadata/uid");
             if !uid.is_empty() && uid != own {
-                let why =
-                    format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
-                return Err(ApiError::conflict(pods, name, &why));
+                return Err(keys::unmet(call, pods, name, &keys::other_uid(uid, own)));
+            }
+            let own = text(pod, "/metadata/resourceVersion");
+            if !version.is_empty() && version != own {
+                let why = format!(
+                    "ResourceVersion in precondition: {version}, ResourceVersion in object meta: {own}"
+                );
+                return Err(keys::unmet(call, pods, name, &why));
             }
             if deleting(pod) {
                 let why = format!("pod {name} is being deleted, cannot be assigned to a host");

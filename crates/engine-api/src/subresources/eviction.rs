@@ -29,10 +29,9 @@ impl Api {
             Value::Null => DeleteOptions::default(),
             options => DeleteOptions::from_value(options),
         };
-        if call.dry_run() {
-            options.rehearse();
-        }
+        options.rehearse(call.query.all("dryRun"))?;
         let pod = self.fetch(pods, namespace, name)?;
+        options.valid()?;
         let unheeded = matches!(
             text(&pod.value(), "/status/phase"),
             "Succeeded" | "Failed" | "Pending"

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Api, Call},
     custom,
-    json::{number, set, text},
+    json::{list, number, set, text},
     keys,
     registry::{
         Writer, body,
@@ -110,7 +110,8 @@ impl Api {
         };
         let sent = if call.route.verb == "update" {
             check_kind(call, kind)?;
-            Sent::Whole(body::named(call, &own)?)
+            let named = body::named(call, &own);
+            Sent::Whole(named.map_err(|error| if custom::is(kind) { misread(error) } else { error })?)
         } else {
             match PatchType::of(call)? {
                 PatchType::Apply => {
@@ -136,6 +137,9 @@ impl Api {
                     let (new, owners) =
                         ::patch::apply_scale(current, &scale, &path, applied, &writer.manager(), force)
                             .map_err(patch_error)?;
+                    if custom::is(kind) {
+                        return Err(unturned(current, &path, name));
+                    }
                     set(&mut changed, &["metadata", "managedFields"], owners);
                     new
                 }
@@ -155,7 +159,13 @@ impl Api {
             }
             let (uid, own_uid) = (text(&wanted, "/metadata/uid"), text(current, "/metadata/uid"));
             if !uid.is_empty() && uid != own_uid {
-                return Err(other_uid(kind, namespace, name, [uid, own_uid]));
+                let why = keys::other_uid(uid, own_uid);
+                match sent {
+                    // Of a patched Scale only its own storage is asked, and that of custom kinds does not ask.
+                    Sent::Patch(_) if custom::is(kind) => {}
+                    Sent::Patch(_) => return Err(unmet_scale(kind, name, &why)),
+                    _ => return Err(keys::unmet(call, kind, name, &why)),
+                }
             }
             set(&mut changed, &path, replicas);
             let version = text(&wanted, "/metadata/resourceVersion");
@@ -181,18 +191,52 @@ fn check_kind(call: &Call, kind: &KindInfo) -> Result<()> {
     if right || !custom::is(kind) {
         return Ok(());
     }
-    Err(ApiError::bad_request(
-        "no kind is registered for the type v1.Scale in scheme \
-         \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
-    ))
+    Err(no_scale())
 }
 
-/// A Scale that is meant for another object of the name (apiserver `storage/etcd3/store.go`, which knows its own key).
-fn other_uid(kind: &KindInfo, namespace: &str, name: &str, [said, own]: [&str; 2]) -> ApiError {
-    let key = keys::upstream(kind, namespace, name);
-    let why = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
-         precondition: {said}, UID in object meta: {own}"
-    );
-    ApiError::conflict(kind, name, &why)
+fn no_scale() -> ApiError {
+    ApiError::bad_request(
+        "no kind is registered for the type v1.Scale in scheme \
+         \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
+    )
+}
+
+/// Nor can it make one a custom resource, to look up whose fields it has: applies that are no conflict fail all the same (1.36.2).
+fn unturned(object: &Value, path: &[&str], name: &str) -> ApiError {
+    let owned: String = path.iter().map(|part| format!("/f:{part}")).collect();
+    let entries = list(object, "/metadata/managedFields");
+    let what = if entries
+        .iter()
+        .any(|entry| entry["fieldsV1"].pointer(&owned).is_some())
+    {
+        format!("failed to convert new object (/{name}; ")
+    } else {
+        "failed to create manager for existing fields: failed to convert live object (/; ".to_owned()
+    };
+    let why = "autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1";
+    ApiError::new(500, "", what + why)
+}
+
+/// Nor does it know how to say what is wrong with one.
+fn misread(error: ApiError) -> ApiError {
+    if error.code == 400 && error.message.contains(" cannot be handled as a Scale: ") {
+        return no_scale();
+    }
+    error
+}
+
+/// A Scale that a patch means for another object of the name (apiserver `registry/rest/update.go`).
+fn unmet_scale(kind: &KindInfo, name: &str, why: &str) -> ApiError {
+    let qualified = if kind.group.is_empty() {
+        format!("{}/scale", kind.plural)
+    } else {
+        format!("{}/scale.{}", kind.plural, kind.group)
+    };
+    let mut error = ApiError::conflict(kind, name, why);
+    error.message =
+        format!("Operation cannot be fulfilled on {qualified} {name:?}: Precondition failed: {why}");
+    if let Some(details) = &mut error.details {
+        details["kind"] = format!("{}/scale", kind.plural).into();
+    }
+    error
 }

@@ -147,6 +147,25 @@ async fn status_and_scale_are_apart() {
         (&now["spec"]["replicas"], &now["metadata"]["generation"]),
         (&json!(4), &json!(2))
     );
+    // As Kubernetes 1.36.2 answers: its server of custom resources knows little of scales.
+    let whole = |replicas: Value| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": replicas}});
+    let scale = format!("{path}/scale");
+    let other = json!({"metadata": {"uid": "x"}, "spec": {"replicas": 4}});
+    server.ok("PATCH", &scale, &other).await;
+    let (code, said) = server.fails("PUT", &scale, &whole("1".into())).await;
+    assert_eq!(code, 400);
+    assert!(
+        said.starts_with("no kind is registered for the type v1.Scale in scheme"),
+        "{said}"
+    );
+    let (code, said) = server.fails("POST", &scale, &whole(1.into())).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            405,
+            "create is not supported on resources of kind \"crontabs.stable.example.com\""
+        )
+    );
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod https;
 mod mutations;
 mod nodes;
 mod objects;
+mod odd;
 mod openapi;
 mod oracle;
 mod pod_security;

@@ -91,7 +91,7 @@ async fn the_index_changes_with_every_kind_of_a_version() {
 }
 
 #[tokio::test]
-async fn an_applied_scale_owns_replicas_wherever_they_are() {
+async fn an_applied_scale_is_held_against_replicas_wherever_they_are() {
     const TABS: &str = "/apis/example.com/v1/namespaces/default/tabs";
     let server = Server::new().await;
     server.ok("POST", DEFINITIONS, &definition()).await;
@@ -117,24 +117,17 @@ async fn an_applied_scale_owns_replicas_wherever_they_are() {
         refused["message"],
         "Apply failed with 1 conflict: conflict with \"maker\" using autoscaling/v1: .spec.replicas"
     );
-    let (code, scale) = apply(5, "&force=true").await;
-    assert_eq!((code, &scale["spec"]["replicas"]), (200, &json!(5)));
-    let now = server.get(&format!("{TABS}/a")).await;
-    assert_eq!(now["spec"]["size"], 5);
-    let owner = &now["metadata"]["managedFields"][0];
+    // Kubernetes 1.36.2 cannot do it for custom resources, and says so once nothing else is in the way.
+    let (code, refused) = apply(5, "&force=true").await;
     assert_eq!(
+        (code, &refused["message"]),
         (
-            &owner["manager"],
-            &owner["operation"],
-            &owner["subresource"],
-            &owner["apiVersion"]
-        ),
-        (
-            &json!("hpa"),
-            &json!("Apply"),
-            &json!("scale"),
-            &json!("example.com/v1")
+            500,
+            &json!(
+                "failed to convert new object (/a; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid \
+                 group/version: autoscaling/v1"
+            )
         )
     );
-    assert_eq!(owner["fieldsV1"], json!({"f:spec": {"f:size": {}}}));
+    assert_eq!(server.get(&format!("{TABS}/a")).await["spec"]["size"], 1);
 }

@@ -29,6 +29,9 @@ pub fn decode_protobuf(bytes: &[u8]) -> Result<Value, DecodeError> {
 
 /// A body inside of so many messages: free-form fields may hold whole objects.
 fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
+    if bytes.is_empty() {
+        return Err(error("empty data"));
+    }
     let body = bytes.strip_prefix(MAGIC).ok_or_else(|| {
         error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     })?;

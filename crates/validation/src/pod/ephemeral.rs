@@ -16,6 +16,7 @@ const REFUSED: [&str; 9] = [
     "startupProbe",
     "lifecycle",
 ];
+const CONTAINER: &str = "io.k8s.api.core.v1.EphemeralContainer";
 const DETAIL: &str = "cannot be set for an Ephemeral Container";
 
 /// The rules for a pod whose ephemeral containers were changed, and nothing else.
@@ -36,10 +37,16 @@ pub(crate) fn update(e: &mut Errors, old: &Node<'_>, new: &Node<'_>) {
                 &list,
                 &format!("existing ephemeral containers \"{name}\" may not be removed\n"),
             ),
-            Some(now) if !same(now.value(), before.value()) => e.forbidden(
-                &list,
-                &format!("existing ephemeral containers \"{name}\" may not be changed\n"),
-            ),
+            Some(now) if !same(now.value(), before.value()) => {
+                let difference = schema::internal_diff(CONTAINER, before.value(), now.value());
+                e.forbidden(
+                    &list,
+                    &format!(
+                        "existing ephemeral containers \"{name}\" may not be changed\n{}",
+                        difference.unwrap_or_default()
+                    ),
+                );
+            }
             Some(_) => {}
         }
     }
@@ -66,8 +73,10 @@ pub(super) fn all(e: &mut Errors, spec: &Node<'_>, known: &Volumes<'_>) {
             e.not_found(&target);
         }
         for field in REFUSED {
-            if !container.get(field).is_empty() {
-                e.forbidden(&container.get(field), DETAIL);
+            let value = container.get(field);
+            // All but resources are pointed at: that they are there is enough.
+            if value.present() && (field != "resources" || !value.is_empty()) {
+                e.forbidden(&value, DETAIL);
             }
         }
         for mount in container.get("volumeMounts").items() {

@@ -81,7 +81,7 @@ fn shown_term(term: &Node<'_>) -> String {
                 )
             })
             .collect();
-        if requirements.is_empty() {
+        if !term.get(name).present() {
             "null".to_owned()
         } else {
             format!("[{}]", requirements.join(","))

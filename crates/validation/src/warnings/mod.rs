@@ -40,7 +40,12 @@ pub fn warnings(definition: &str, old: Option<&Value>, new: &Value) -> Vec<Strin
             if old.is_none() {
                 found.extend(host_name(&object, "this is used in Pod names and hostnames"));
             }
-            found.extend(template::warnings(&spec.get("template")));
+            match old.filter(|_| kind == "ReplicationController") {
+                // Upstream takes the old template for the new one there (`pkg/registry/core/replicationcontroller/strategy.go`
+                // WarningsOnUpdate).
+                Some(old) => found.extend(template::warnings(&Node::root(old).at(&["spec", "template"]))),
+                None => found.extend(template::warnings(&spec.get("template"))),
+            }
         }
         "PodTemplate" => found.extend(template::warnings(&object.get("template"))),
         "DaemonSet" if touched => found.extend(template::warnings(&spec.get("template"))),

@@ -250,9 +250,11 @@ fn validations(causes: &mut Vec<Cause>, environments: &Environments, name: &str,
                 message: format!("Invalid value: {message:?}: {wrong}"),
             });
         }
-        let reason = text(validation, "/reason");
+        // An empty one is said, too.
         let known = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
-        if !reason.is_empty() && !known.contains(&reason) {
+        if let Some(reason) = validation["reason"].as_str()
+            && !known.contains(&reason)
+        {
             let shown: Vec<String> = known.iter().map(|reason| format!("{reason:?}")).collect();
             causes.push(Cause {
                 reason: "FieldValueNotSupported",
