@@ -294,6 +294,9 @@ impl Api {
                     What::Whole | What::Partial => {
                         if !custom::is(kind) {
                             items.iter_mut().for_each(bare::strip);
+                        } else if page.next.is_none() {
+                            // A list without a type says so, however it ends.
+                            meta["continue"] = "".into();
                         }
                         json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": meta,
                             "items": items})

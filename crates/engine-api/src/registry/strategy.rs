@@ -413,7 +413,6 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
                 if new["status"]["qosClass"].is_null() {
                     json::restore(new, old, &["status", "qosClass"]);
                 }
-                keep_observed(new, old);
             } else if kind.plural == "deployments" {
                 json::restore(new, old, &["metadata", "labels"]);
             } else if METADATA_STAYS.contains(&kind.plural) {
@@ -465,6 +464,9 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
         return custom_generation(kind, subresource, new, old);
     }
     without_empty(kind, new);
+    if kind.plural == "pods" && subresource == "status" {
+        keep_observed(new, old);
+    }
     if kind.plural == "serviceaccounts" {
         bare_secrets(new);
     }

@@ -231,6 +231,18 @@ async fn status_that_leaves_out_what_was_observed() {
     let status = server.ok("PATCH", &path, &left).await["status"].take();
     assert_eq!(status["observedGeneration"], 5);
     assert_eq!(status["conditions"][0]["observedGeneration"], 4);
+    // Whoever left it out does not own it any more.
+    let owners = server.get(&format!("{PODS}/a")).await["metadata"]["managedFields"].take();
+    let owned = &owners
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|o| o["subresource"] == "status")
+        .unwrap()["fieldsV1"]["f:status"];
+    assert!(
+        owned["f:conditions"].is_object() && owned.get("f:observedGeneration").is_none(),
+        "{owners}"
+    );
 }
 
 #[tokio::test]
