@@ -5,6 +5,7 @@
 //! port-forward), `proxy`, `resource_metrics`, `aggregation` (APIs of other servers) or `discovery`. Kinds that clients define are `custom`. `admission` stands
 //! between the registry and the store, and asks webhooks by `outward`.
 
+mod abrupt;
 mod admission;
 mod aggregation;
 mod answer;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    abrupt::Abrupt,
     aggregation::{Trust, client_tls},
     answer,
     api::Api,
@@ -178,7 +179,7 @@ impl Api {
             .connect(name, stream)
             .await
             .map_err(|e| tls_failure(&e))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(Abrupt(stream)))
             .await
             .map_err(|e| e.to_string())?;
         let connection = tokio::spawn(connection);

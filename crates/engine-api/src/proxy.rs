@@ -11,6 +11,7 @@ use streaming::{Duplex, StreamError, Target};
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    abrupt::Abrupt,
     aggregation::{Trust, client_tls},
     answer::{self, Body},
     api::{Api, Call},
@@ -112,7 +113,7 @@ impl Api {
             .connect(server, stream)
             .await
             .map_err(|e| unreachable(&e))?;
-        Ok(Box::new(stream))
+        Ok(Box::new(Abrupt(stream)))
     }
 
     /// A ready pod behind a service, and its port.

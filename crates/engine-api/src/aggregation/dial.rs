@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{ClientIdentity, Remote, trusted::Trusted};
 use crate::{
+    abrupt::Abrupt,
     answer::Body,
     api::Api,
     json::{list, number, text},
@@ -108,7 +109,7 @@ impl Api {
             .connect(server_name, stream)
             .await
             .map_err(|e| failed("tls", &e))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(Abrupt(stream)))
             .await
             .map_err(|e| failed("http", &e))?;
         tokio::spawn(connection);

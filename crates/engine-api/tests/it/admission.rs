@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::{
     aggregation::Loopback,
     common::{MAPS, PODS, Server, pod, send, warned},
-    https::{own_authority, serve, signed},
+    https::{hang_up, own_authority, serve, signed},
 };
 
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -139,6 +139,31 @@ fn judge(path: &str, request: &Value) -> Value {
 
 async fn ready() -> (Server, Hooks) {
     (Server::new().await, hooks(judge).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_ends_where_its_connection_does() {
+    let server = Server::new().await;
+    let (ca_pem, own) = signed("webhooks", "webhooks", &["127.0.0.1"]);
+    let port = hang_up(own, |body| {
+        let review: Value = serde_json::from_slice(body).unwrap();
+        let said = json!({"uid": review["request"]["uid"], "allowed": false, "status": {"code": 418, "message": "no way"}});
+        let said = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": said});
+        format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{said}")
+    })
+    .await;
+    let client =
+        json!({"url": format!("https://127.0.0.1:{port}/deny"), "caBundle": STANDARD.encode(ca_pem)});
+    let webhook = hook("a", &client, &["CREATE"], &["configmaps"], json!({}));
+    configured(&server, VALIDATING, "a", vec![webhook]).await;
+    let (code, message) = server.fails("POST", MAPS, &map("m")).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            418,
+            "admission webhook \"a.example.com\" denied the request: no way"
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 use tokio_rustls::TlsAcceptor;
 
 /// An authority, and a certificate that it has signed: certificate, key.
@@ -78,6 +81,40 @@ where
                     .await;
             });
         }
+    });
+    port
+}
+
+/// Answers one request as Python's `http.server` does: by HTTP/1.0 without a length, and then it hangs up without a word of TLS. `answer` is
+/// given the body and yields all that is sent. Yields the port.
+pub async fn hang_up(
+    (certificate, key): (String, String),
+    answer: impl FnOnce(&[u8]) -> String + Send + 'static,
+) -> u16 {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let builder = ServerConfig::builder().with_no_client_auth();
+    let tls = builder.with_single_cert(vec![certificate], key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = TlsAcceptor::from(Arc::new(tls)).accept(stream).await.unwrap();
+        let mut request = Vec::new();
+        let body = loop {
+            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            let head = String::from_utf8_lossy(&request).into_owned();
+            let Some((head, _)) = head.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length: "));
+            let start = head.len() + 4;
+            if request.len() == start + length.unwrap().parse::<usize>().unwrap() {
+                break &request[start..];
+            }
+        };
+        stream.write_all(answer(body).as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
     });
     port
 }
