@@ -12,9 +12,12 @@ use k8s_openapi::api::core::v1::{
     ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
+use k8s_openapi::api::storage::v1::{
+    CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass,
+};
 use kube::Resource;
 use tokio::task::JoinSet;
 
@@ -86,6 +89,8 @@ context! {
     pods: Pod;
     services: Service;
     endpoints: Endpoints;
+    service_cidrs: ServiceCIDR;
+    ip_addresses: IPAddress;
     endpoint_slices: EndpointSlice;
     service_accounts: ServiceAccount;
     account_tokens: Secret, "type=kubernetes.io/service-account-token";
@@ -102,6 +107,10 @@ context! {
     volumes: PersistentVolume;
     storage_classes: StorageClass;
     attributes_classes: VolumeAttributesClass;
+    attachments: VolumeAttachment;
+    csi_drivers: CSIDriver;
+    csi_nodes: CSINode;
+    storage_capacities: CSIStorageCapacity;
     leases: Lease, "metadata.namespace=kube-node-lease";
     quotas: ResourceQuota;
     budgets: PodDisruptionBudget;

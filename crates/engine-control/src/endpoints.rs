@@ -53,6 +53,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
 async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outcome {
     let existing = context.endpoints.get(&key);
     if context.services.get(&key).is_none() {
+        times.forget(&key);
         // Whoever made them.
         if let Some(endpoints) = existing {
             context.endpoints.delete(&*endpoints).await?;

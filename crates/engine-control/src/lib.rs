@@ -7,7 +7,7 @@
 //! - foundations: `cache`, `queue`, `events`, `meta`, `selector`, `quantity`
 //! - workloads: `pods`, `template`, `adopt`, `revision`, `replicaset`, `replicationcontroller`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`
 //! - scaling: `autoscale`
-//! - services: `endpoints`, `endpointslice`, `endpointmirror`
+//! - services: `endpoints`, `endpointslice`, `endpointmirror`, `servicecidrs`
 //! - housekeeping: `namespace`, `serviceaccount`, `gc`, `podgc`, `nodelifecycle`, `volumes`, `quota`, `disruption`, `ttl`, `certificates`; `world` sees all kinds alike
 //! - `scheduler`: which pod goes where
 
@@ -43,6 +43,7 @@ mod revision;
 mod scheduler;
 mod selector;
 mod serviceaccount;
+mod servicecidrs;
 mod statefulset;
 mod template;
 mod ttl;
@@ -225,6 +226,7 @@ impl Config {
 fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     scheduler::start(context, tasks);
     serviceaccount::start(context, tasks);
+    servicecidrs::start(context, tasks);
     account_tokens::start(context, tasks);
     replicaset::start(context, tasks);
     replicationcontroller::start(context, tasks);

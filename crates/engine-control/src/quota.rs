@@ -82,6 +82,13 @@ impl Counter {
         }
     }
 
+    /// What could not be counted may be served now.
+    pub fn look_again(&self) {
+        for quota in self.context.quotas.all() {
+            self.queue.add(quota.key());
+        }
+    }
+
     /// Whatever comes or goes may be counted.
     pub fn see(&self, sighting: &Sighting<'_>) {
         if sighting.kind.namespaced

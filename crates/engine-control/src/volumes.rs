@@ -10,7 +10,7 @@ mod reclaim;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use tokio::task::JoinSet;
 
 use crate::context::Context;
@@ -99,6 +99,29 @@ fn claim_of(volume: &PersistentVolume) -> Option<(Key, Option<String>)> {
         reference.name.as_deref().unwrap_or_default(),
     );
     Some((key, reference.uid.clone().filter(|u| !u.is_empty())))
+}
+
+/// The volume, tied to the claim (component-helpers `storage/volume/helpers.go`, GetBindVolumeToClaim).
+pub(crate) fn reserved_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> PersistentVolume {
+    let mut volume = volume.clone();
+    let spec = volume.spec.get_or_insert_default();
+    if spec.claim_ref.as_ref().and_then(|r| r.uid.as_deref()) == Some(claim.uid()) {
+        return volume;
+    }
+    if spec.claim_ref.is_none() {
+        let annotations = volume.metadata.annotations.get_or_insert_default();
+        annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
+    }
+    spec.claim_ref = Some(ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("PersistentVolumeClaim".into()),
+        namespace: Some(claim.ns().to_owned()),
+        name: Some(claim.name().to_owned()),
+        uid: Some(claim.uid().to_owned()),
+        resource_version: claim.metadata.resource_version.clone(),
+        ..ObjectReference::default()
+    });
+    volume
 }
 
 /// Whether a volume could serve a claim: free or reserved for it, class, modes, size, selector.

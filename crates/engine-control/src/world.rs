@@ -118,6 +118,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             kinds.replace(found.clone());
             others.follow(&found).await;
             gc.look_again();
+            quotas.look_again();
         }
     });
 }

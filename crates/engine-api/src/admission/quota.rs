@@ -80,6 +80,14 @@ pub fn check(api: &Api, kind: &'static KindInfo, new: &Value, old: Option<&Value
                 ));
             }
         }
+        let status = |field: &str, name: &str| stored["status"][field].get(name).is_some();
+        if limited.keys().any(|k| status("hard", k) && !status("used", k)) {
+            return refuse(format!(
+                "status unknown for quota: {}, resources: {}",
+                text(&stored, "/metadata/name"),
+                limited.into_keys().collect::<Vec<_>>().join(",")
+            ));
+        }
         interesting.push((quota, limited));
     }
     let mut charge = Charge::default();

@@ -20,6 +20,7 @@ pub mod label_keys;
 pub mod list;
 pub mod meta;
 pub mod patch;
+mod ranges;
 pub mod resize;
 pub mod services;
 pub mod strategy;

@@ -2,14 +2,14 @@
 //! the store each time, under a lock: there is no second truth that could drift.
 use std::{collections::HashSet, net::Ipv4Addr};
 
-use rand::Rng;
+use rand::Rng as _;
 use serde_json::{Value, json};
 use validation::Cause;
 
 use crate::{
     api::Api,
     json::{self, list, number, set, strings, text},
-    registry::addresses,
+    registry::{addresses, ranges},
     status::{ApiError, Result},
 };
 
@@ -205,7 +205,9 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>, dry_run: boo
             // None is looked for that nobody would keep (`ipallocator.go` allocateNextService).
             api.config.service_cidr.network().to_string()
         } else if asked.is_empty() {
-            free_ip(api, &used)
+            ranges::ready(api)
+                .into_iter()
+                .find_map(|range| ranges::free(range, api.config.dns_ip, &used))
                 .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
         } else {
             let failed = |why: &str| {
@@ -219,8 +221,10 @@ fn allocate_ip(api: &Api, service: &mut Value, old: Option<&Value>, dry_run: boo
             let Ok(parsed) = asked.parse::<Ipv4Addr>() else {
                 return Err(failed("not a valid IPv4 address"));
             };
-            let range = &api.config.service_cidr;
-            if !range.contains(&parsed) || parsed == range.network() || parsed == range.broadcast() {
+            if !ranges::ready(api)
+                .into_iter()
+                .any(|range| ranges::holds(range, parsed))
+            {
                 return Err(failed("the provided network does not match the current range"));
             }
             if used.contains(asked.as_str()) {
@@ -296,29 +300,6 @@ fn families(service: &mut Value) -> Result<()> {
     }
     set(service, &["spec", "ipFamilies"], families);
     Ok(())
-}
-
-/// A free address: random, out of the lower band that static addresses are taken from as long as there is room
-/// (KEP 3070).
-fn free_ip(api: &Api, used: &HashSet<&str>) -> Option<String> {
-    let range = api.config.service_cidr;
-    let first = u32::from(range.network()) + 1;
-    let last = u32::from(range.broadcast()).checked_sub(1)?;
-    let size = last.checked_sub(first)? + 1;
-    // The reserved band: between 16 and 256 addresses, a 16th of the range.
-    let band = (size / 16).clamp(16, 256).min(size.saturating_sub(1));
-    let is_free = |ip: u32| {
-        let address = Ipv4Addr::from(ip);
-        let text = address.to_string();
-        (ip != first && Some(address) != api.config.dns_ip && !used.contains(text.as_str())).then_some(text)
-    };
-    let mut rng = rand::rng();
-    for _ in 0..64 {
-        if let Some(ip) = is_free(rng.random_range(first + band..=last)) {
-            return Some(ip);
-        }
-    }
-    (first + band..=last).chain(first..first + band).find_map(is_free)
 }
 
 /// Whether the load balancer asks nodes whether they have pods of the Service.

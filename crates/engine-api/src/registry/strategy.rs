@@ -483,9 +483,10 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
         json::remove(new, &MAX_UNAVAILABLE);
     }
     let changed = match kind.plural {
-        "endpointslices" => ["endpoints", "ports", "addressType"]
+        // Labels as well (pkg/registry/discovery/endpointslice/strategy.go PrepareForUpdate).
+        "endpointslices" => ["/endpoints", "/ports", "/addressType", "/metadata/labels"]
             .iter()
-            .any(|f| new.get(*f) != old.get(*f)),
+            .any(|f| new.pointer(f) != old.pointer(f)),
         // Annotations are copied to ReplicaSets (pkg/registry/apps/deployment/strategy.go PrepareForUpdate).
         "deployments" => {
             let annotations = |o: &Value| o["metadata"]["annotations"].clone();
@@ -553,5 +554,23 @@ mod tests {
         assert_eq!(pod_grace(&pod("n", "Running"), Some(-1)), 1);
         assert_eq!(pod_grace(&pod("", "Pending"), None), 0);
         assert_eq!(pod_grace(&pod("n", "Succeeded"), None), 0);
+    }
+
+    #[test]
+    fn labels_count_in_slices_alone() {
+        let after = |group: &str, plural: &str, change: &str| {
+            let kind = schema::by_resource(group, "v1", plural).unwrap();
+            let old = json!({"metadata": {"name": "a", "generation": 3, "labels": {"a": "b"}}, "spec": {}, "endpoints": []});
+            let mut new = old.clone();
+            new["metadata"][change] = json!({"a": "c"});
+            prepare_update(kind, "", &mut new, &old);
+            new["metadata"]["generation"].as_i64()
+        };
+        assert_eq!(after("discovery.k8s.io", "endpointslices", "labels"), Some(4));
+        assert_eq!(
+            after("discovery.k8s.io", "endpointslices", "annotations"),
+            Some(3)
+        );
+        assert_eq!(after("batch", "jobs", "labels"), Some(3));
     }
 }

@@ -1,7 +1,7 @@
 //! What built-in admission makes of objects, and refuses of them.
 use serde_json::{Value, json};
 
-use crate::common::{PODS, Server, pod};
+use crate::common::{MAPS, PODS, Server, pod};
 
 #[tokio::test]
 async fn quotas_count_what_is_in_their_scopes() {
@@ -109,4 +109,62 @@ async fn an_ingress_gets_the_newest_default_class() {
     let of_old = ingress("old", json!({"kubernetes.io/ingress.class": "x"}));
     let made = server.ok("POST", INGRESSES, &of_old).await;
     assert_eq!(made["spec"]["ingressClassName"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_a_quota_limits_and_nobody_has_counted_is_refused() {
+    const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
+    let server = Server::new().await;
+    let hard = json!({"count/configmaps": "2", "count/secrets": "2"});
+    let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
+    server.ok("POST", QUOTAS, &quota).await;
+    let status = json!({"status": {"hard": hard, "used": {"count/secrets": "0"}}});
+    server.ok("PATCH", &format!("{QUOTAS}/q/status"), &status).await;
+    let map = json!({"metadata": {"name": "m"}});
+    assert_eq!(
+        server.fails("POST", MAPS, &map).await,
+        (
+            403,
+            "configmaps \"m\" is forbidden: status unknown for quota: q, resources: count/configmaps"
+                .to_owned()
+        )
+    );
+    server
+        .ok("POST", "/api/v1/namespaces/default/secrets", &map)
+        .await;
+    let status = json!({"status": {"used": {"count/configmaps": "0"}}});
+    server.ok("PATCH", &format!("{QUOTAS}/q/status"), &status).await;
+    server.ok("POST", MAPS, &map).await;
+}
+
+#[tokio::test]
+async fn services_have_addresses_of_every_range_that_is_ready() {
+    const SERVICES: &str = "/api/v1/namespaces/default/services";
+    const CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let server = Server::new().await;
+    let service = |name: &str, ip: &str| json!({"metadata": {"name": name}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
+    let refused = |ip: &str, why: &str| {
+        format!("spec.clusterIPs: Invalid value: [\"{ip}\"]: failed to allocate IP {ip}: {why}")
+    };
+    const ELSEWHERE: &str = "the provided network does not match the current range";
+    let fails = async |name: &str, ip: &str| {
+        let (code, message) = server.fails("POST", SERVICES, &service(name, ip)).await;
+        assert_eq!(code, 422);
+        message.split_once("is invalid: ").unwrap().1.to_owned()
+    };
+    assert_eq!(fails("a", "10.200.0.5").await, refused("10.200.0.5", ELSEWHERE));
+    let cidr =
+        json!({"metadata": {"name": "more", "finalizers": ["a.b/c"]}, "spec": {"cidrs": ["10.200.0.0/24"]}});
+    server.ok("POST", CIDRS, &cidr).await;
+    server.ok("POST", SERVICES, &service("a", "10.200.0.5")).await;
+    assert_eq!(
+        fails("b", "10.200.0.5").await,
+        refused("10.200.0.5", "provided IP is already allocated")
+    );
+    for ip in ["10.200.0.0", "10.200.0.255", "10.200.1.1"] {
+        assert_eq!(fails("b", ip).await, refused(ip, ELSEWHERE));
+    }
+    // Out of one that goes nothing is given any more.
+    server.ok("DELETE", &format!("{CIDRS}/more"), &Value::Null).await;
+    assert_eq!(fails("b", "10.200.0.6").await, refused("10.200.0.6", ELSEWHERE));
 }

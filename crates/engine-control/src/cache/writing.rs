@@ -109,6 +109,32 @@ impl<K: Kind> Cache<K> {
         Ok(self.keep(self.client.request::<K>(request.map_err(Error::request)?).await?))
     }
 
+    /// Applies fields of the status, whoever owned them before.
+    pub async fn apply_status(&self, key: &Key, fields: &Value, manager: &str) -> Result<Arc<K>, Error> {
+        let request = self.request(Some(&key.namespace));
+        let (pp, patch) = (PatchParams::apply(manager).force(), Patch::Apply(fields));
+        let request = request.patch_subresource("status", &key.name, &pp, &patch);
+        Ok(self.keep(self.client.request::<K>(request.map_err(Error::request)?).await?))
+    }
+
+    /// Sets or removes a finalizer; an object that is gone needs none.
+    pub async fn hold(&self, object: &K, finalizer: &str, wanted: bool) -> Result<(), Error> {
+        if object.has_finalizer(finalizer) == wanted {
+            return Ok(());
+        }
+        let mut updated = object.clone();
+        let finalizers = updated.meta_mut().finalizers.get_or_insert_default();
+        if wanted {
+            finalizers.push(finalizer.to_owned());
+        } else {
+            finalizers.retain(|f| f != finalizer);
+        }
+        match self.update(object, &updated).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
     /// Deletes the object if it is still this one; one that is gone already is no error.
     pub async fn delete(&self, object: &K) -> Result<(), Error> {
         self.delete_with(&object.key(), object.uid(), &DeleteParams::default())

@@ -95,7 +95,9 @@ fn shrink_old(
         *size -= by;
         cleaned += by;
     }
-    let available = sizes.iter().map(|(s, _)| available_of(s)).sum::<i32>() + available_of(new);
+    // A set that was just made smaller still tells of pods that go.
+    let staying = |set: &ReplicaSet| available_of(set).min(replicas_of(set));
+    let available = sizes.iter().map(|(s, _)| staying(s)).sum::<i32>() + staying(new);
     let mut spare = available - min_available;
     for (_, size) in &mut sizes {
         let by = (*size).min(spare).max(0);
@@ -140,6 +142,13 @@ mod tests {
             shrink_old(&[set("o", 3, 3)], &set("n", 0, 0), 3, 2),
             [("o".to_owned(), 1)]
         );
+    }
+
+    #[test]
+    fn pods_that_go_already_are_not_counted_on() {
+        // Eight are told to be available of a set that is to have five.
+        let sizes = shrink_old(&[set("o", 5, 8)], &set("n", 3, 0), 5, 2);
+        assert_eq!(sizes, [("o".to_owned(), 3)]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{
+    Binding, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -11,12 +13,13 @@ use serde_json::{Value, json};
 
 use super::node::PodInfo;
 use super::preempt::Plan;
+use super::volumes::Origin;
 use crate::Error;
 use crate::context::Context;
 use crate::events::Level;
 use crate::meta::{Meta, now};
 use crate::pods;
-use crate::volumes::{SELECTED_NODE, is_bound};
+use crate::volumes::{SELECTED_NODE, is_bound, reserved_for};
 
 const COMPONENT: &str = "default-scheduler";
 /// How long a pod waits for its volumes (plugins/volumebinding: bindTimeoutSeconds).
@@ -31,10 +34,10 @@ pub(super) async fn bind(
     context: &Arc<Context>,
     pod: &PodInfo,
     node: &str,
-    claims: Vec<Arc<PersistentVolumeClaim>>,
+    volumes: Vec<Origin>,
 ) -> Result<(), Error> {
-    if !claims.is_empty() {
-        bind_claims(context, node, &claims).await?;
+    if !volumes.is_empty() {
+        bind_claims(context, node, &volumes).await?;
     }
     let pod = &pod.pod;
     let binding = Binding {
@@ -60,15 +63,19 @@ pub(super) async fn bind(
     Ok(())
 }
 
-/// Tells the volume controller the node and waits until every claim has its volume.
-async fn bind_claims(
-    context: &Arc<Context>,
-    node: &str,
-    claims: &[Arc<PersistentVolumeClaim>],
-) -> Result<(), Error> {
+/// Reserves volumes that are there, tells the volume controller the node of those that are to be made, and waits until every claim has its
+/// volume (plugins/volumebinding/binder.go, bindAPIUpdate).
+async fn bind_claims(context: &Arc<Context>, node: &str, origins: &[Origin]) -> Result<(), Error> {
     let mut ticks = context.claims.ticks();
     let client = &context.config.scheduler_client;
-    for claim in claims {
+    for Origin { claim, volume } in origins {
+        if let Some(volume) = volume {
+            let api: Api<PersistentVolume> = Api::all(client.clone());
+            let reserved = reserved_for(volume, claim);
+            api.replace(volume.name(), &PostParams::default(), &reserved)
+                .await?;
+            continue;
+        }
         let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), claim.ns());
         let patch = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
         api.patch(claim.name(), &PatchParams::default(), &Patch::Merge(&patch))
@@ -77,9 +84,9 @@ async fn bind_claims(
     let bound = async {
         loop {
             ticks.mark_unchanged();
-            let all = claims
+            let all = origins
                 .iter()
-                .all(|c| context.claims.get(&c.key()).is_some_and(|c| is_bound(&c)));
+                .all(|o| context.claims.get(&o.claim.key()).is_some_and(|c| is_bound(&c)));
             if all {
                 return;
             }

@@ -5,6 +5,7 @@
 mod affinity;
 mod bind;
 pub(crate) mod filter;
+mod limits;
 pub(crate) mod node;
 mod pending;
 mod preempt;
@@ -25,6 +26,7 @@ use crate::meta::Meta;
 use crate::pods;
 use crate::selector::Labels;
 use filter::Reason;
+use limits::Attached;
 use node::{NodeInfo, PodInfo};
 use pending::Pending;
 use volumes::Need;
@@ -68,6 +70,22 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let tell = sender.clone();
     context
         .storage_classes
+        .on_change(move |_| drop(tell.send(News::Storage)));
+    let tell = sender.clone();
+    context
+        .csi_nodes
+        .on_change(move |_| drop(tell.send(News::Storage)));
+    let tell = sender.clone();
+    context
+        .attachments
+        .on_change(move |_| drop(tell.send(News::Storage)));
+    let tell = sender.clone();
+    context
+        .csi_drivers
+        .on_change(move |_| drop(tell.send(News::Storage)));
+    let tell = sender.clone();
+    context
+        .storage_capacities
         .on_change(move |_| drop(tell.send(News::Storage)));
     let scheduler = Scheduler {
         context: Arc::clone(context),
@@ -277,17 +295,13 @@ impl Scheduler {
                 self.pending.remove(uid);
                 self.assumed.insert(uid.to_owned());
                 self.place(&node, Arc::clone(pod));
-                let claims = needs
-                    .into_iter()
-                    .filter_map(|n| match n {
-                        Need::OnDemand { claim, .. } => Some(claim),
-                        Need::Bound(_) | Need::Alone(_) => None,
-                    })
-                    .collect();
+                let origins = self.snapshot.nodes.get(&node);
+                let origins = origins.and_then(|node| volumes::on_demand(&needs, node).ok());
+                let origins = origins.unwrap_or_default();
                 let (context, pod, sender) =
                     (Arc::clone(&self.context), Arc::clone(pod), self.sender.clone());
                 self.writes.spawn(async move {
-                    if let Err(error) = bind::bind(&context, &pod, &node, claims).await {
+                    if let Err(error) = bind::bind(&context, &pod, &node, origins).await {
                         bind::report_error(&context, &pod, &error);
                         drop(sender.send(News::BindFailed(pod)));
                     }
@@ -333,7 +347,7 @@ impl Scheduler {
             });
         }
         let total = self.snapshot.nodes.len();
-        let needs = match volumes::needs(&self.context, &pod.pod) {
+        let mut needs = match volumes::needs(&self.context, &pod.pod) {
             Ok(needs) => needs,
             Err(reason) => {
                 // What comes after asks for what an earlier step would have noted: upstream says that it has not been found.
@@ -345,6 +359,7 @@ impl Scheduler {
                 });
             }
         };
+        needs.extend(Attached::look(&self.context, &self.snapshot, &pod.pod).map(Need::Counted));
         let mut failures = BTreeMap::new();
         let mut fitting = Vec::new();
         for (name, node) in &self.snapshot.nodes {
@@ -419,7 +434,9 @@ struct Refusal {
 fn check(pod: &PodInfo, needs: &[Need], node: &NodeInfo, snapshot: &Snapshot) -> Result<(), Reason> {
     filter::filter(pod, node)?;
     volumes::alone(needs, node, snapshot)?;
+    volumes::counted(needs, node)?;
     volumes::filter(needs, node)?;
+    volumes::zone(needs, node)?;
     spread::filter(pod, node, snapshot)?;
     affinity::filter(pod, node, snapshot)
 }

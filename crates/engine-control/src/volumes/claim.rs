@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{
-    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, Pod,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, COMPONENT, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, claim_of,
-    fits_claim, provision,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, COMPONENT, PROVISIONER, SELECTED_NODE, claim_of, fits_claim,
+    provision, reserved_for,
 };
 use crate::Error;
 use crate::context::Context;
@@ -270,26 +268,7 @@ async fn bind(
     claim: &PersistentVolumeClaim,
     volume: &Arc<PersistentVolume>,
 ) -> Result<(), Error> {
-    let mut updated = (**volume).clone();
-    let spec = updated.spec.get_or_insert_default();
-    if spec.claim_ref.as_ref().and_then(|r| r.uid.as_deref()) != Some(claim.uid()) {
-        if spec.claim_ref.is_none() {
-            updated
-                .metadata
-                .annotations
-                .get_or_insert_default()
-                .insert(BOUND_BY_CONTROLLER.into(), "yes".into());
-        }
-        spec.claim_ref = Some(ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("PersistentVolumeClaim".into()),
-            namespace: Some(claim.ns().to_owned()),
-            name: Some(claim.name().to_owned()),
-            uid: Some(claim.uid().to_owned()),
-            resource_version: claim.metadata.resource_version.clone(),
-            ..ObjectReference::default()
-        });
-    }
+    let updated = reserved_for(volume, claim);
     let volume = context
         .volumes
         .update(volume, &updated)
@@ -305,10 +284,6 @@ async fn bind(
         annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
     }
     annotations.insert(BIND_COMPLETED.into(), "yes".into());
-    // The node matters to whoever makes a volume; where there was one, upstream's scheduler binds without naming it.
-    if volume.annotation(PROVISIONED_BY).is_none() {
-        annotations.remove(SELECTED_NODE);
-    }
     let named = context.claims.update(claim, &bound).await?;
     let current = named.as_deref().unwrap_or(claim);
     let mut told = current.clone();

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use tokio::task::JoinSet;
 
-use crate::Error;
-use crate::cache::{Cache, Kind};
 use crate::context::Context;
 use crate::meta::{Key, Meta};
 use crate::pods;
@@ -103,7 +101,7 @@ async fn sync_class(context: Arc<Context>, key: Key) -> Outcome {
         return Ok(None);
     };
     if !class.deleting() {
-        set(&context.attributes_classes, &class, ATTRIBUTES, true).await?;
+        context.attributes_classes.hold(&class, ATTRIBUTES, true).await?;
         return Ok(None);
     }
     let of_claims = context
@@ -113,7 +111,7 @@ async fn sync_class(context: Arc<Context>, key: Key) -> Outcome {
         .volumes
         .filter(|v| class_of_volume(v) == Some(class.name()));
     if of_claims.is_empty() && of_volumes.is_empty() {
-        set(&context.attributes_classes, &class, ATTRIBUTES, false).await?;
+        context.attributes_classes.hold(&class, ATTRIBUTES, false).await?;
     }
     Ok(None)
 }
@@ -123,9 +121,9 @@ async fn sync_claim(context: Arc<Context>, key: Key) -> Outcome {
         return Ok(None);
     };
     if !claim.deleting() {
-        set(&context.claims, &claim, CLAIM, true).await?;
+        context.claims.hold(&claim, CLAIM, true).await?;
     } else if !in_use(&context, &claim) {
-        set(&context.claims, &claim, CLAIM, false).await?;
+        context.claims.hold(&claim, CLAIM, false).await?;
     }
     Ok(None)
 }
@@ -145,26 +143,9 @@ async fn sync_volume(context: Arc<Context>, key: Key) -> Outcome {
         return Ok(None);
     };
     if !volume.deleting() {
-        set(&context.volumes, &volume, VOLUME, true).await?;
+        context.volumes.hold(&volume, VOLUME, true).await?;
     } else if volume.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound") {
-        set(&context.volumes, &volume, VOLUME, false).await?;
+        context.volumes.hold(&volume, VOLUME, false).await?;
     }
     Ok(None)
-}
-
-async fn set<K: Kind>(cache: &Cache<K>, object: &Arc<K>, finalizer: &str, wanted: bool) -> Result<(), Error> {
-    if object.has_finalizer(finalizer) == wanted {
-        return Ok(());
-    }
-    let mut updated = (**object).clone();
-    let finalizers = updated.meta_mut().finalizers.get_or_insert_default();
-    if wanted {
-        finalizers.push(finalizer.to_owned());
-    } else {
-        finalizers.retain(|f| f != finalizer);
-    }
-    match cache.update(object, &updated).await {
-        Err(error) if error.is_not_found() => Ok(()),
-        other => other.map(|_| ()),
-    }
 }

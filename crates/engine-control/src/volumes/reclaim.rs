@@ -12,7 +12,8 @@ use crate::meta::{Key, Meta, now};
 use crate::queue::Outcome;
 
 pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
-    let Some(volume) = context.volumes.get(&key).filter(|v| !v.deleting()) else {
+    // One that is being deleted, too: as long as it is said to be bound it is protected.
+    let Some(volume) = context.volumes.get(&key) else {
         return Ok(None);
     };
     let Some((claim_key, uid)) = claim_of(&volume) else {
@@ -36,6 +37,10 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
     {
         return Ok(None);
     }
+    let phase = volume.status.as_ref().and_then(|s| s.phase.as_deref());
+    if volume.deleting() && phase != Some("Bound") {
+        return Ok(None); // it is on its way
+    }
     let volume = set_phase(&context, &volume, "Released").await?;
     let policy = volume
         .spec
@@ -43,7 +48,7 @@ pub(super) async fn sync(context: Arc<Context>, key: Key) -> Outcome {
         .and_then(|s| s.persistent_volume_reclaim_policy.as_deref());
     if policy == Some("Delete") && volume.annotation(PROVISIONED_BY) == Some(PROVISIONER) {
         reclaim(&context, &volume).await?;
-    } else if let Some((reason, message)) = cannot(&volume) {
+    } else if let Some((reason, message)) = cannot(&volume).filter(|_| !volume.deleting()) {
         fail(&context, &volume, reason, &message).await?;
     }
     Ok(None)

@@ -154,7 +154,13 @@ impl Cluster {
         );
         let cluster_scoped = matches!(
             object["kind"].as_str().unwrap(),
-            "StorageClass" | "PriorityClass" | "PersistentVolume" | "Namespace" | "VolumeAttributesClass"
+            "StorageClass"
+                | "PriorityClass"
+                | "PersistentVolume"
+                | "Namespace"
+                | "VolumeAttributesClass"
+                | "CSINode"
+                | "ServiceCIDR"
         );
         let api = self.api(&kind, if cluster_scoped { "" } else { "t" });
         let object = serde_json::from_value(object).unwrap();

@@ -445,3 +445,35 @@ async fn a_class_of_attributes_stays_as_long_as_a_claim_wants_it() {
         .await;
     cluster.until("fast", CLASS, "", "fast", Value::is_null).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_volume_goes_with_its_claim() {
+    let cluster = Cluster::start().await;
+    let (volume, claim) = ("v1/PersistentVolume", "v1/PersistentVolumeClaim");
+    let spec = json!({"capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "", "hostPath": {"path": "/x"}});
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": spec}),
+        )
+        .await;
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "v", "resources": {"requests": {"storage": "1Mi"}}});
+    cluster
+        .create(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": spec}))
+        .await;
+    let bound = |o: &Value| o["status"]["phase"] == "Bound";
+    cluster.becomes(claim, "c", bound).await;
+    let stays = cluster
+        .until("bound", volume, "", "v", |v| {
+            bound(v) && v["metadata"]["finalizers"] == json!(["kubernetes.io/pv-protection"])
+        })
+        .await;
+    assert!(stays["metadata"]["deletionTimestamp"].is_null());
+    cluster
+        .api(volume, "")
+        .delete("v", &DeleteParams::default())
+        .await
+        .unwrap();
+    // A claim comes after, as in a file that is deleted from its top.
+    cluster.delete(claim, "c", DeleteParams::default()).await;
+    cluster.until("gone", volume, "", "v", Value::is_null).await;
+}

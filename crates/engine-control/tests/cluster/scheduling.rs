@@ -3,7 +3,7 @@ use std::time::Instant;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, condition, pod_spec, text};
+use crate::harness::{Cluster, condition, is_true, pod_spec, text};
 
 fn pod(name: &str, more: Value) -> Value {
     let mut pod =
@@ -267,4 +267,53 @@ async fn a_volume_that_is_there_is_bound_without_a_word_of_the_node() {
         claim["metadata"]["annotations"],
         json!({"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"})
     );
+    // It is the scheduler that ties the volume to the claim.
+    let volume = cluster.api("v1/PersistentVolume", "").get("v").await.unwrap();
+    let managers = volume.metadata.managed_fields.unwrap();
+    let of_spec = managers.iter().filter(|m| m.subresource.is_none());
+    let of_spec: Vec<_> = of_spec.filter_map(|m| m.manager.as_deref()).collect();
+    assert!(
+        of_spec.contains(&"kube-scheduler") && !of_spec.contains(&"kube-controller-manager"),
+        "{of_spec:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_holds_as_many_volumes_as_its_driver_says() {
+    let cluster = Cluster::start().await;
+    let limit = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "node-1"},
+        "spec": {"drivers": [{"name": "x.y", "nodeID": "n", "allocatable": {"count": 1}}]}});
+    cluster.create(limit).await;
+    for name in ["a", "b"] {
+        let volume = json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+            "csi": {"driver": "x.y", "volumeHandle": name}, "claimRef": {"namespace": "t", "name": name}});
+        cluster
+            .create(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume}))
+            .await;
+        let claim = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name,
+            "resources": {"requests": {"storage": "1Gi"}}});
+        cluster
+            .create(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": claim}))
+            .await;
+        cluster
+            .becomes("v1/PersistentVolumeClaim", name, |c| {
+                c["status"]["phase"] == "Bound"
+            })
+            .await;
+        let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
+        cluster.create(pod(name, json!({"volumes": volumes}))).await;
+        cluster
+            .becomes("v1/Pod", name, |p| condition(p, "PodScheduled").is_some())
+            .await;
+    }
+    let waits = cluster.get("v1/Pod", "b").await;
+    assert_eq!(
+        condition(&waits, "PodScheduled").unwrap()["message"],
+        "0/1 nodes are available: 1 node(s) exceed max volume count. no new claims to deallocate, preemption: 0/1 nodes are available: \
+         1 No preemption victims found for incoming pod."
+    );
+    cluster.delete("v1/Pod", "a", DeleteParams::default()).await;
+    cluster
+        .becomes("v1/Pod", "b", |p| is_true(p, "PodScheduled"))
+        .await;
 }

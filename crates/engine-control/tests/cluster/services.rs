@@ -1,7 +1,7 @@
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, pod_spec};
+use crate::harness::{Cluster, condition, pod_spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_follow_the_pods() {
@@ -130,4 +130,56 @@ async fn endpoints_are_made_anew_only_when_something_happens() {
     cluster
         .becomes(endpoints, "web", |e| e.is_object() && e["subsets"].is_null())
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_addresses_stays_until_nobody_needs_it() {
+    const KIND: &str = "networking.k8s.io/v1/ServiceCIDR";
+    let cluster = Cluster::start().await;
+    let range = |name: &str, cidr: &str| json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": name}, "spec": {"cidrs": [cidr]}});
+    let told = |status: &'static str, reason: &'static str, message: &'static str| {
+        move |c: &Value| {
+            c["metadata"]["finalizers"] == json!(["networking.k8s.io/service-cidr-finalizer"])
+                && condition(c, "Ready").is_some_and(|c| {
+                    c["status"] == status && c["reason"] == reason && c["message"] == message
+                })
+        }
+    };
+    cluster.create(range("more", "10.200.0.0/24")).await;
+    let ready = told("True", "", "Kubernetes Service CIDR is ready");
+    cluster.until("ready", KIND, "", "more", ready).await;
+    cluster
+        .create(
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"clusterIP": "10.200.0.5", "ports": [{"port": 80}]}}),
+        )
+        .await;
+    cluster
+        .api(KIND, "")
+        .delete("more", &DeleteParams::default())
+        .await
+        .unwrap();
+    let held = told(
+        "False",
+        "Terminating",
+        "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR",
+    );
+    cluster.until("held", KIND, "", "more", held).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_made_again_is_told_of_as_new() {
+    let cluster = Cluster::start().await;
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+        "spec": {"selector": {"app": "s"}, "ports": [{"port": 80}]}});
+    for _ in 0..2 {
+        cluster.create(service.clone()).await;
+        cluster
+            .becomes("v1/Endpoints", "s", |e| {
+                e["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"].is_string()
+            })
+            .await;
+        cluster.delete("v1/Service", "s", DeleteParams::default()).await;
+        cluster.becomes("v1/Endpoints", "s", Value::is_null).await;
+    }
 }
