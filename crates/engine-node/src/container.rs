@@ -201,6 +201,19 @@ fn environment(image: &ImageConfig, env: &BTreeMap<String, String>, hostname: &s
         .collect()
 }
 
+/// What a subPath that has been expanded may not be (pkg/kubelet/kubelet_pods.go, makeMounts).
+fn within(sub: &str) -> Result<(), String> {
+    if sub.starts_with('/') {
+        Err(format!("error SubPath `{sub}` must not be an absolute path"))
+    } else if sub.split('/').any(|part| part == "..") {
+        Err(format!(
+            "unable to provision SubPath `{sub}`: must not contain '..'"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
 fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, String> {
     let container = inputs.container;
     let mut mounts = Vec::new();
@@ -219,6 +232,7 @@ fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, String> {
         let path = match sub {
             None => ready.path.clone(),
             Some(sub) => {
+                within(&sub)?;
                 let name = format!("{}-{}-{index}", container.name, inputs.attempt);
                 let at = inputs.pod_dir.join("subpaths").join(name);
                 subpath::bind(&ready.path, &sub, &at).map_err(|why| {
@@ -346,6 +360,19 @@ mod tests {
         assert_eq!(
             environment(&image(), &env, "h"),
             ["HOSTNAME=h", "PATH=/bin", "A=spec"]
+        );
+    }
+
+    #[test]
+    fn paths_below_a_volume() {
+        assert!(within("a/b").is_ok() && within("..a/b").is_ok());
+        assert_eq!(
+            within("/etc").unwrap_err(),
+            "error SubPath `/etc` must not be an absolute path"
+        );
+        assert_eq!(
+            within("a/../b").unwrap_err(),
+            "unable to provision SubPath `a/../b`: must not contain '..'"
         );
     }
 

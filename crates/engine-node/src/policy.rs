@@ -2,7 +2,7 @@
 //! carries it out (pkg/kubelet/kuberuntime, computePodActions and computeInitContainerActions).
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use crate::model::{KillReason, Role, Unit, specs};
+use crate::model::{KillReason, Role, Unit, is_ephemeral, specs};
 
 /// Decisions; indices are those of [`crate::model::units`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,8 +43,11 @@ pub fn could_restart_all(pod: &Pod) -> bool {
     })
 }
 
-/// Whether an ended container is started again.
+/// Whether an ended container is started again; an ephemeral one never is.
 pub fn restarts(container: &Container, pod: &Pod, code: i32) -> bool {
+    if is_ephemeral(container) {
+        return false;
+    }
     if matches!(rule(container, code), Some("Restart" | RESTART_ALL)) {
         return true;
     }
@@ -289,6 +292,11 @@ mod tests {
         );
         exit(&mut all[1], 0);
         assert!(plan(&pod, &all).finish);
+        let debug = specs(&pod).nth(2).unwrap().0;
+        assert!(
+            !wants_start(debug, &pod, &all[2]),
+            "that none ever starts again is seen in its status"
+        );
     }
 
     #[test]

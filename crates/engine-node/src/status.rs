@@ -102,6 +102,7 @@ pub fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     if inputs.terminal {
         conclude(&mut init);
     }
+    shorten([&mut init, &mut main, &mut ephemeral]);
     let mut phase = phase(pod, &init, &main, inputs);
     let old = inputs.old;
     if let Some(done @ ("Succeeded" | "Failed")) = old.phase.as_deref() {
@@ -255,6 +256,22 @@ fn conclude(init: &mut [ContainerStatus]) {
     let known = init.iter().rposition(ran).map_or(0, |last| last + 1);
     for status in init[..known].iter_mut().filter(|status| !ended(&status.state)) {
         status.state = Some(not_located());
+    }
+}
+
+/// So many bytes may all messages of a pod's containers have together (MaxPodTerminationMessageLogLength).
+const MESSAGES: usize = 12 * 1024;
+
+/// Each container has an equal part of what all may say (normalizeStatus in pkg/kubelet/status/status_manager.go).
+fn shorten(all: [&mut Vec<ContainerStatus>; 3]) {
+    let most = MESSAGES / all.iter().map(|list| list.len()).sum::<usize>().max(1);
+    let states = all.into_iter().flatten();
+    let states = states.flat_map(|status| [&mut status.state, &mut status.last_state]);
+    for end in states.flatten().filter_map(|state| state.terminated.as_mut()) {
+        if let Some(message) = &mut end.message {
+            let most = (0..=most).rev().find(|at| message.is_char_boundary(*at));
+            message.truncate(most.unwrap_or(0).min(message.len()));
+        }
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Grant<'a> {
     pub audiences: Vec<String>,
     /// Seconds of validity.
     pub seconds: i64,
+    /// Seconds after which its use is told of, if that comes first.
+    pub stale_after: Option<i64>,
 }
 
 impl Tokens {
@@ -133,6 +135,9 @@ impl Tokens {
         });
         for (claim, name, uid) in &grant.bound {
             kubernetes[*claim] = json!({"name": name, "uid": uid});
+        }
+        if let Some(seconds) = grant.stale_after {
+            kubernetes["warnafter"] = (now + seconds).into();
         }
         let claims = json!({
             "aud": grant.audiences, "exp": now + grant.seconds, "iat": now, "nbf": now, "iss": self.issuer,

@@ -1,4 +1,5 @@
 //! Who may do what, and service-account tokens.
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::common::{MAPS, PODS, Server, pod, reopened, send};
@@ -99,6 +100,19 @@ async fn tokens_are_bound() {
     let request = json!({"spec": {"expirationSeconds": 3607, "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p"}}});
     let issued = server.ok("POST", path, &request).await;
     let token = issued["status"]["token"].as_str().unwrap();
+    // It is good for a year, and from the time on that was asked for its use is told of.
+    let claims = |token: &str| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+    };
+    let said = claims(token);
+    let since = |claim: &Value| claim.as_i64().unwrap() - said["iat"].as_i64().unwrap();
+    assert_eq!(since(&said["exp"]), 365 * 24 * 60 * 60);
+    assert_eq!(since(&said["kubernetes.io"]["warnafter"]), 3607);
+    let mut hour = request.clone();
+    hour["spec"]["expirationSeconds"] = 3600.into();
+    let hour = server.ok("POST", path, &hour).await;
+    let said = claims(hour["status"]["token"].as_str().unwrap());
+    assert_eq!(said["kubernetes.io"].get("warnafter"), None);
     let review = json!({"spec": {"token": token}});
     let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
     let answer = server.ok("POST", reviews, &review).await;

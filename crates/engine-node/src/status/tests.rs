@@ -355,3 +355,36 @@ fn failures_by_policy() {
     // Deleted while running: terminal although the policy would restart it.
     assert_eq!(status(&always, &all, true).phase.as_deref(), Some("Failed"));
 }
+
+#[test]
+fn all_containers_share_what_may_be_said() {
+    let pod = pod(
+        serde_json::json!({"restartPolicy": "Never", "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}),
+    );
+    let mut all = units(&pod);
+    for (index, unit) in all.iter_mut().enumerate() {
+        set(unit, 0, Some(0));
+        if let Some(Instance {
+            state: State::Exited(end),
+            ..
+        }) = &mut unit.current
+        {
+            // The last of the bytes that there is room for is half of a letter in one of them.
+            end.message = [
+                "x".repeat(4096),
+                format!("x{}", "é".repeat(2000)),
+                "short".into(),
+                String::new(),
+            ][index]
+                .clone();
+        }
+    }
+    let status = status(&pod, &all, true);
+    let said = status
+        .container_statuses
+        .unwrap()
+        .into_iter()
+        .map(|s| s.state.unwrap().terminated.unwrap().message);
+    let lengths: Vec<Option<usize>> = said.map(|m| m.map(|m| m.len())).collect();
+    assert_eq!(lengths, [Some(3072), Some(3071), Some(5), None]);
+}

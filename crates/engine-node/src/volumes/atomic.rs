@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
@@ -43,11 +43,16 @@ pub fn write(dir: &Path, payload: &Payload, gid: Option<u32>) -> io::Result<bool
     let _ = fs::remove_file(&new_link);
     symlink(&fresh, &new_link)?;
     fs::rename(&new_link, dir.join(DATA))?;
-    let wanted: BTreeSet<&str> = payload.keys().filter_map(|path| path.split('/').next()).collect();
-    for name in &wanted {
-        let link = dir.join(name);
+    let top = |path: &'_ str| path.split('/').next().unwrap_or_default().to_owned();
+    let wanted: BTreeSet<String> = payload.keys().map(|path| top(path)).collect();
+    for (path, file) in payload {
+        let name = top(path);
+        let link = dir.join(&name);
         if fs::symlink_metadata(&link).is_err() {
-            symlink(Path::new(DATA).join(name), &link)?;
+            symlink(Path::new(DATA).join(&name), &link)?;
+            if file.uid.is_some() {
+                lchown(&link, file.uid, None)?;
+            }
         }
     }
     for entry in fs::read_dir(dir)? {
@@ -235,5 +240,19 @@ mod tests {
             fs::metadata(dir.path().join("k")).unwrap().permissions().mode() & 0o777,
             0o400
         );
+    }
+
+    #[test]
+    fn who_owns_a_file_owns_what_leads_to_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = payload(&[("d/token", "t"), ("other", "o")]);
+        files.get_mut("d/token").unwrap().uid = Some(1000);
+        write(dir.path(), &files, None).unwrap();
+        let owner = |path: &str| fs::symlink_metadata(dir.path().join(path)).unwrap().uid();
+        assert_eq!(["d", "d/token", "other"].map(owner), [1000, 1000, 0]);
     }
 }

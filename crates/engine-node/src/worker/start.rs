@@ -188,18 +188,24 @@ impl Worker {
         self.hooks.remove(&index);
         self.units[index].starting = false;
         match result {
-            _ if !self.units[index].is_running() => {}
-            Ok(()) => self.ran(index),
+            Ok(()) if self.units[index].is_running() => self.ran(index),
+            Ok(()) => {}
             Err(why) => {
                 let name = self.units[index].name.clone();
                 tracing::warn!(pod = self.label(), container = name, why, "postStart hook failed");
-                self.shared.recorder.pod(
+                let recorder = &self.shared.recorder;
+                recorder.pod(
                     &self.pod,
                     Some(&name),
                     true,
                     "FailedPostStartHook",
                     "PostStartHook failed",
                 );
+                if !self.units[index].is_running() {
+                    // It has ended under its hook; it is said to be killed all the same (kuberuntime_container.go, startContainer).
+                    recorder.pod(&self.pod, Some(&name), false, "Killing", "FailedPostStartHook");
+                    return;
+                }
                 self.units[index].waiting = Some(Waiting {
                     reason: "PostStartHookError".into(),
                     message: why,
