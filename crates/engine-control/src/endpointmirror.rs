@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{EndpointAddress, EndpointSubset, Endpoints, Service};
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort as OldPort, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::context::Context;
+use crate::endpoints::hash;
 use crate::endpointslice::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, enqueue_services_of_slices};
 use crate::meta::{Key, Meta, controller_ref};
 use crate::queue::{Outcome, Queue, run};
@@ -98,15 +99,9 @@ type Groups = BTreeMap<(&'static str, String), (Vec<EndpointPort>, Vec<Endpoint>
 fn groups(endpoints: &Endpoints) -> (Groups, usize) {
     let mut groups = Groups::new();
     let mut skipped = 0;
-    // Of an address that stands in several subsets, what the first says holds for all (pkg/api/v1/endpoints/util.go, RepackSubsets).
-    let mut first: HashMap<(String, String), &EndpointAddress> = HashMap::new();
-    for subset in endpoints.subsets.iter().flatten() {
-        let ports = ports_of(subset);
-        let ready = subset.addresses.iter().flatten().map(|a| (a, true));
-        let other = subset.not_ready_addresses.iter().flatten().map(|a| (a, false));
-        let all: Vec<_> = ready.chain(other).collect();
-        skipped += all.len().saturating_sub(MOST);
-        for (address, ready) in all.into_iter().take(MOST) {
+    for (ports, members) in repacked(endpoints) {
+        skipped += members.len().saturating_sub(MOST);
+        for (address, ready) in members.into_iter().take(MOST) {
             let Ok(ip) = address.ip.parse::<IpAddr>() else {
                 continue;
             };
@@ -114,26 +109,71 @@ fn groups(endpoints: &Endpoints) -> (Groups, usize) {
             let group = groups
                 .entry((family, format!("{ports:?}")))
                 .or_insert_with(|| (ports.clone(), Vec::new()));
-            let target = address.target_ref.as_ref().and_then(|t| t.uid.clone());
-            let known = first
-                .entry((address.ip.clone(), target.unwrap_or_default()))
-                .or_insert(address);
-            group.1.push(endpoint_of(known, ip, ready));
+            group.1.push(endpoint_of(address, ip, ready));
         }
     }
     (groups, skipped)
 }
 
-fn ports_of(subset: &EndpointSubset) -> Vec<EndpointPort> {
-    let ports = subset.ports.iter().flatten();
-    ports
-        .map(|port| EndpointPort {
-            name: Some(port.name.clone().unwrap_or_default()),
-            port: Some(port.port),
-            protocol: port.protocol.clone(),
-            app_protocol: port.app_protocol.clone(),
+type Member<'a> = (&'a EndpointAddress, bool);
+
+/// The ports that have the same addresses, in the same state, and those (pkg/api/v1/endpoints/util.go, RepackSubsets). Of an address that
+/// stands in several subsets, what the first says holds for all; one that is said not to be ready for a port is not.
+fn repacked(endpoints: &Endpoints) -> Vec<(Vec<EndpointPort>, Vec<Member<'_>>)> {
+    type Known<'a> = (&'a str, Option<&'a str>);
+    let mut first: HashMap<Known<'_>, &EndpointAddress> = HashMap::new();
+    let mut by_port: Vec<(Option<&OldPort>, BTreeMap<Known<'_>, bool>)> = Vec::new();
+    for subset in endpoints.subsets.iter().flatten() {
+        let ready = subset.addresses.iter().flatten().map(|a| (a, true));
+        let other = subset.not_ready_addresses.iter().flatten().map(|a| (a, false));
+        let members: Vec<Member<'_>> = ready.chain(other).collect();
+        let mut ports: Vec<_> = subset.ports.iter().flatten().map(Some).collect();
+        if ports.is_empty() {
+            ports.push(None);
+        }
+        for port in ports {
+            let at = by_port.iter().position(|(known, _)| *known == port);
+            let at = at.unwrap_or_else(|| {
+                by_port.push((port, BTreeMap::new()));
+                by_port.len() - 1
+            });
+            for (address, ready) in &members {
+                let uid = address.target_ref.as_ref().and_then(|t| t.uid.as_deref());
+                let key = (address.ip.as_str(), uid);
+                first.entry(key).or_insert(address);
+                *by_port[at].1.entry(key).or_insert(true) &= *ready;
+            }
+        }
+    }
+    let mut packed: Vec<(Vec<&OldPort>, BTreeMap<Known<'_>, bool>)> = Vec::new();
+    for (port, members) in by_port {
+        match packed.iter_mut().find(|(_, same)| *same == members) {
+            Some((ports, _)) => ports.extend(port),
+            None => packed.push((port.into_iter().collect(), members)),
+        }
+    }
+    let named = |members: BTreeMap<Known<'_>, bool>| {
+        let members = members.into_iter();
+        members
+            .filter_map(|(key, ready)| Some((*first.get(&key)?, ready)))
+            .collect()
+    };
+    packed
+        .into_iter()
+        .map(|(mut ports, members)| {
+            ports.sort_by_cached_key(|port| hash(port));
+            (ports.into_iter().map(port_of).collect(), named(members))
         })
         .collect()
+}
+
+fn port_of(port: &OldPort) -> EndpointPort {
+    EndpointPort {
+        name: Some(port.name.clone().unwrap_or_default()),
+        port: Some(port.port),
+        protocol: port.protocol.clone(),
+        app_protocol: port.app_protocol.clone(),
+    }
 }
 
 fn endpoint_of(address: &EndpointAddress, ip: IpAddr, ready: bool) -> Endpoint {
@@ -253,5 +293,21 @@ mod tests {
             .flat_map(|(_, members)| members.iter().map(|e| e.hostname.as_deref()))
             .collect();
         assert_eq!(hosts, [Some("a"), Some("a"), None]);
+    }
+
+    #[test]
+    fn ports_with_the_same_addresses_share_a_slice() {
+        let subset = |name: &str, port: i32, addresses: &str| json!({"ports": [{"name": name, "port": port, "protocol": "TCP"}], addresses: [{"ip": "10.0.0.1", "hostname": name}]});
+        let endpoints: Endpoints = serde_json::from_value(json!({"subsets": [
+            subset("a", 80, "addresses"), subset("c", 82, "addresses"), subset("b", 81, "notReadyAddresses")]}))
+        .unwrap();
+        let (groups, _) = groups(&endpoints);
+        let ports = |(ports, _): &(Vec<EndpointPort>, _)| ports.iter().filter_map(|p| p.port).collect();
+        let mut shared: Vec<Vec<i32>> = groups.values().map(ports).collect();
+        shared.sort();
+        // In the order in which upstream was seen to list them.
+        assert_eq!(shared, [vec![81], vec![82, 80]]);
+        let is_first = |e: &Endpoint| e.hostname.as_deref() == Some("a");
+        assert!(groups.values().all(|(_, m)| m.len() == 1 && is_first(&m[0])));
     }
 }

@@ -214,7 +214,7 @@ fn repack(all: &[(EndpointAddress, bool, Vec<EndpointPort>)]) -> Vec<EndpointSub
 }
 
 /// By which upstream orders ports: FNV-1a of the Go value in print (k8s.io/utils/dump ForHash).
-fn hash(port: &EndpointPort) -> u128 {
+pub(crate) fn hash(port: &EndpointPort) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
