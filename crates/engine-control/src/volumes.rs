@@ -149,14 +149,19 @@ pub(crate) fn fits_claim(volume: &PersistentVolume, claim: &PersistentVolumeClai
             .and_then(quantity::units)
             .unwrap_or(0)
     };
-    text(&have.storage_class_name) == text(&want.storage_class_name)
-        && mode(&have.volume_mode) == mode(&want.volume_mode)
-        && want.access_modes.iter().flatten().all(|m| modes.contains(m))
-        && size(have.capacity.as_ref()) >= size(want.resources.as_ref().and_then(|r| r.requests.as_ref()))
-        && want
-            .selector
-            .as_ref()
-            .is_none_or(|s| selector::matches(s, volume.metadata.labels.as_ref()))
+    let fits = mode(&have.volume_mode) == mode(&want.volume_mode)
+        && text(&have.volume_attributes_class_name) == text(&want.volume_attributes_class_name)
+        && size(have.capacity.as_ref()) >= size(want.resources.as_ref().and_then(|r| r.requests.as_ref()));
+    // What is reserved for the claim need not be of its class (component-helpers `storage/volume/pv_helpers.go`, FindMatchingVolume).
+    let chosen = || {
+        text(&have.storage_class_name) == text(&want.storage_class_name)
+            && want.access_modes.iter().flatten().all(|m| modes.contains(m))
+            && want
+                .selector
+                .as_ref()
+                .is_none_or(|s| selector::matches(s, volume.metadata.labels.as_ref()))
+    };
+    fits && (have.claim_ref.is_some() || chosen())
 }
 
 #[cfg(test)]
@@ -185,6 +190,17 @@ mod tests {
         assert!(!fits_claim(
             &volume("2Gi", json!({"namespace": "n", "name": "d"})),
             &claim
+        ));
+        let mut gold = claim.clone();
+        let spec = gold.spec.get_or_insert_default();
+        spec.volume_attributes_class_name = Some("gold".into());
+        assert!(!fits_claim(&volume("1Gi", json!(null)), &gold));
+        let mut other = claim;
+        other.spec.get_or_insert_default().storage_class_name = Some("other".into());
+        assert!(!fits_claim(&volume("1Gi", json!(null)), &other));
+        assert!(fits_claim(
+            &volume("2Gi", json!({"namespace": "n", "name": "c"})),
+            &other
         ));
     }
 }

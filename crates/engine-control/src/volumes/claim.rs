@@ -253,6 +253,8 @@ fn mismatch(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<
         Some("requested PV is too small")
     } else if text(&have.storage_class_name) != text(&want.storage_class_name) {
         Some("storageClassName does not match")
+    } else if text(&have.volume_attributes_class_name) != text(&want.volume_attributes_class_name) {
+        Some("volumeAttributesClassName does not match")
     } else if mode(&have.volume_mode) != mode(&want.volume_mode) {
         Some("incompatible volumeMode")
     } else if want.access_modes.iter().flatten().any(|m| !modes.contains(m)) {
@@ -288,6 +290,11 @@ async fn bind(
     let current = named.as_deref().unwrap_or(claim);
     let mut told = current.clone();
     let volume_spec = volume.spec.clone().unwrap_or_default();
+    // Later it is for who changes the volume to say (pv_controller.go, updateClaimStatus).
+    let status = told.status.get_or_insert_default();
+    if status.phase.as_deref() != Some("Bound") {
+        status.current_volume_attributes_class_name = volume_spec.volume_attributes_class_name;
+    }
     told.status = Some(PersistentVolumeClaimStatus {
         phase: Some("Bound".into()),
         access_modes: volume_spec.access_modes,
