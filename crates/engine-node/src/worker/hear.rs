@@ -87,7 +87,8 @@ impl Worker {
                 self.watch_objects();
             }
             Done::Began(index, result) => self.began(index, result),
-            Done::Hooked(index, result) => self.hooked(index, result),
+            Done::Hooked(index, result) if self.hooks.contains_key(&index) => self.hooked(index, result),
+            Done::Hooked(..) => {}
             Done::Stopped(index) => self.units[index].stopping = false,
             Done::NotStopped(index) => {
                 self.units[index].stopping = false;
@@ -153,6 +154,11 @@ impl Worker {
         let name = unit.name.clone();
         self.stop_probes(&name, None);
         self.restarting |= all_anew && self.life == Life::Active;
+        if let Some(hook) = self.hooks.get(&index) {
+            // Its process has gone with the container.
+            hook.abort();
+            self.hooked(index, Err("the container has ended".to_owned()));
+        }
     }
 
     fn probed(&mut self, report: &probe::Report) {
