@@ -105,13 +105,18 @@ impl Call {
         again: impl Fn(&Value) -> Vec<Cause>,
     ) -> Vec<Cause> {
         let empties = self.empties.lock().unwrap_or_else(PoisonError::into_inner);
-        // Schemas may not even have what is empty.
+        // Schemas may not even have dependencies that are empty.
         let matter = kind.group == "apiextensions.k8s.io";
         if causes.is_empty() && !matter || empties.is_empty() {
             return causes;
         }
         let mut said = object.clone();
-        schema::put_empties(&mut said, &empties);
+        let shown: Vec<_> = empties
+            .iter()
+            .filter(|(at, _)| !matter || at.ends_with("/dependencies"))
+            .cloned()
+            .collect();
+        schema::put_empties(&mut said, &shown);
         let shown = again(&said);
         let places =
             |causes: &[Cause]| -> Vec<_> { causes.iter().map(|c| (c.reason, c.field.clone())).collect() };

@@ -231,7 +231,11 @@ fn collect<'a>(name: &str, value: &'a Value, out: &mut Vec<(&'static str, &'stat
                     "finalizers",
                     "managedFields",
                 ] {
-                    if let Some(value) = value.get("metadata").and_then(|metadata| metadata.get(key)) {
+                    let said = value.get("metadata").and_then(|metadata| metadata.get(key));
+                    let is_empty = |value: &Value| {
+                        *value == Value::Array(Vec::new()) || *value == Value::Object(Map::new())
+                    };
+                    if let Some(value) = said.filter(|value| !is_empty(value)) {
                         out.push((key, "j", value));
                     }
                 }
@@ -268,6 +272,12 @@ mod tests {
 
     #[test]
     fn other_groups() {
+        let template = json!({"metadata": {"annotations": {}, "labels": {"a": "b"}, "deletionGracePeriodSeconds": 0}, "spec": {}});
+        assert!(
+            internal_compact("io.k8s.api.resource.v1.ResourceClaimTemplateSpec", &template)
+                .unwrap()
+                .starts_with("{\"deletionGracePeriodSeconds\":0,\"labels\":{\"a\":\"b\"},\"Spec\":{")
+        );
         let spec = json!({"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c", "count": 1}}],
             "config": [{"opaque": {"driver": "d", "parameters": {"a": 1}}}]}});
         assert_eq!(

@@ -1,5 +1,5 @@
 //! Whether the defaults of a schema fit it (apiextensions `pkg/apiserver/schema/defaulting/validation.go`).
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Fault, embeds, prune::prune_part, rules::Rules, validate::validate};
 
@@ -77,35 +77,82 @@ fn walk(schema: &Value, path: &str, whole: bool, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Whether the objects within an object say what they are (`pkg/apiserver/schema/objectmeta/validation.go` validateEmbeddedResource).
-pub fn check_embedded(schema: &Value, value: &Value) -> Vec<Fault> {
+/// Whether the objects within an object say what they are (`pkg/apiserver/schema/objectmeta/validation.go` validateEmbeddedResource); `also` is
+/// shown each of them, with its path.
+pub fn check_embedded(schema: &Value, value: &Value, also: &mut dyn FnMut(&str, &Value)) -> Vec<Fault> {
     let mut faults = Vec::new();
-    embedded(schema, value, "", &mut faults);
+    embedded(schema, value, "", &mut |path, object| {
+        says_what_it_is(object, path, &mut faults);
+        also(path, object);
+    });
     faults
 }
 
-fn embedded(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
+fn embedded(schema: &Value, value: &Value, path: &str, visit: &mut dyn FnMut(&str, &Value)) {
     if embeds(schema) && value.is_object() {
-        says_what_it_is(value, path, faults);
+        visit(path, value);
     }
     match value {
         Value::Object(map) => {
             for (name, inner) in map {
-                let (property, others) = (&schema["properties"][name], &schema["additionalProperties"]);
-                if property.is_object() {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    embedded(property, inner, &format!("{path}{dot}{name}"), faults);
-                } else if others.is_object() {
-                    embedded(others, inner, &format!("{path}[{name}]"), faults);
+                if let Some((schema, path)) = below(schema, path, name) {
+                    embedded(schema, inner, &path, visit);
                 }
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
             for (at, item) in items.iter().enumerate() {
-                embedded(&schema["items"], item, &format!("{path}[{at}]"), faults);
+                embedded(&schema["items"], item, &format!("{path}[{at}]"), visit);
             }
         }
         _ => {}
+    }
+}
+
+/// The schema and the path of a field.
+fn below<'s>(schema: &'s Value, path: &str, name: &str) -> Option<(&'s Value, String)> {
+    let (property, others) = (&schema["properties"][name], &schema["additionalProperties"]);
+    if property.is_object() {
+        let dot = if path.is_empty() { "" } else { "." };
+        return Some((property, format!("{path}{dot}{name}")));
+    }
+    others.is_object().then(|| (others, format!("{path}[{name}]")))
+}
+
+/// Let the objects within an object be changed (`pkg/apiserver/schema/objectmeta/algorithm.go` coerce); the first failure ends it.
+pub fn change_embedded<E>(
+    schema: &Value,
+    value: &mut Value,
+    change: &mut dyn FnMut(&str, &mut Map<String, Value>) -> Result<(), E>,
+) -> Result<(), E> {
+    change_at(schema, value, "", change)
+}
+
+fn change_at<E>(
+    schema: &Value,
+    value: &mut Value,
+    path: &str,
+    change: &mut dyn FnMut(&str, &mut Map<String, Value>) -> Result<(), E>,
+) -> Result<(), E> {
+    match value {
+        Value::Object(map) => {
+            if embeds(schema) {
+                change(path, map)?;
+            }
+            for (name, inner) in map {
+                if let Some((schema, path)) = below(schema, path, name) {
+                    change_at(schema, inner, &path, change)?;
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            let mut items = items.iter_mut().enumerate();
+            items.try_for_each(|(at, item)| {
+                change_at(&schema["items"], item, &format!("{path}[{at}]"), change)
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ mod validate;
 use serde_json::Value;
 
 pub use columns::{Column, cells, columns, value_at};
-pub use default_values::{check_defaults, check_embedded, check_patterns};
+pub use default_values::{change_embedded, check_defaults, check_embedded, check_patterns};
 pub use prune::{prune, set_defaults};
 pub use rules::{Rules, kind_of};
 pub use validate::{validate, validate_update};

@@ -111,6 +111,28 @@ pub struct Cause {
     pub message: String,
 }
 
+/// Everything wrong with the metadata of an object within a custom one, which may do without a name and a namespace.
+pub fn validate_embedded(metadata: &Value, path: &str) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    let mut named = metadata.clone();
+    if metadata["name"].as_str().unwrap_or_default().is_empty() && named.is_object() {
+        named["name"] = "fakename".into();
+    }
+    let rules = Rules {
+        namespaced: metadata["namespace"].as_str().is_some_and(|n| !n.is_empty()),
+        name: NameRule::Segment,
+        prefix: true,
+        finalizers: false,
+    };
+    let object = serde_json::json!({ "metadata": named });
+    meta::create(&mut errors, &Node::root(&object), rules);
+    let mut causes = errors.finish();
+    for cause in &mut causes {
+        cause.field = cause.field.replacen("metadata", path, 1);
+    }
+    causes
+}
+
 /// Everything wrong with a new object of this definition, after defaulting, in upstream's order.
 pub fn validate_create(definition: &str, object: &Value) -> Vec<Cause> {
     let mut errors = Errors::default();

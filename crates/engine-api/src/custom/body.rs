@@ -4,7 +4,7 @@ use schema::KindInfo;
 use serde_json::Value;
 use validation::Cause;
 
-use super::{Custom, of};
+use super::{Custom, embedded, of};
 use crate::{
     answer::{self, Body},
     api::Call,
@@ -43,6 +43,7 @@ pub fn finish(kind: &KindInfo, value: &mut Value) -> Result<Vec<String>, String>
     for path in undeclared(&custom, value) {
         unknown.push(format!("unknown field {path:?}"));
     }
+    unknown.extend(embedded::settle(custom.schema(), value)?);
     structural::set_defaults(custom.schema(), value);
     Ok(unknown)
 }
@@ -52,7 +53,7 @@ pub fn undeclared(custom: &Custom, value: &mut Value) -> Vec<String> {
     structural::prune(custom.schema(), value)
 }
 
-fn cause(fault: structural::Fault) -> Cause {
+pub(super) fn cause(fault: structural::Fault) -> Cause {
     Cause {
         reason: fault.reason,
         field: fault.field,
@@ -171,11 +172,7 @@ pub fn causes(call: &Call, custom: &Custom, old: Option<&Value>, new: &Value) ->
         }));
     } else {
         causes.extend(faults);
-        causes.extend(
-            structural::check_embedded(custom.schema(), new)
-                .into_iter()
-                .map(cause),
-        );
+        causes.extend(embedded::causes(custom.schema(), new));
     }
     scaled(custom, new, of_status, &mut causes);
     ruled(call, custom, old, new, &mut causes);

@@ -20,6 +20,7 @@ use crate::json::{list, text};
 
 mod body;
 mod conversion;
+mod embedded;
 mod establish;
 mod names;
 

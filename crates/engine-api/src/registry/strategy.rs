@@ -124,9 +124,6 @@ pub fn before_create(kind: &KindInfo, object: &mut Value) {
         json::remove(object, &["status"]);
     }
     gates::drop_disabled(kind, object, None);
-    if kind.plural == "persistentvolumeclaims" && !custom::is(kind) {
-        data_sources::settle(&mut object["spec"], None);
-    }
 }
 
 /// A new object's initial state.
@@ -168,7 +165,10 @@ pub fn prepare_create(kind: &KindInfo, object: &mut Value) {
                 *finalizers = all.into();
             }
         }
-        "persistentvolumeclaims" => set(object, &["status"], json!({"phase": "Pending"})),
+        "persistentvolumeclaims" => {
+            data_sources::settle(&mut object["spec"], None);
+            set(object, &["status"], json!({"phase": "Pending"}));
+        }
         "persistentvolumes" => {
             let status = json!({"phase": "Pending", "lastPhaseTransitionTime": crate::time::now()});
             set(object, &["status"], status);
@@ -325,7 +325,8 @@ fn template_generation(new: &mut Value, old: Option<&Value>) {
 }
 
 /// Kinds whose status is written without their metadata (`ResetObjectMetaForStatus`, or all of it, in their strategies).
-const METADATA_STAYS: [&str; 6] = [
+const METADATA_STAYS: [&str; 7] = [
+    "apiservices",
     "devicetaintrules",
     "flowschemas",
     "prioritylevelconfigurations",
@@ -358,14 +359,23 @@ fn keep_observed(new: &mut Value, old: &Value) {
     }
 }
 
+fn keep_metadata(new: &mut Value, old: &Value) {
+    for field in [
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "deletionTimestamp",
+    ] {
+        json::restore(new, old, &["metadata", field]);
+    }
+}
+
 /// Before managed fields are worked out for an update: what this subresource may not touch is put back. `None` when the
 /// subresource is not an update of the object.
 pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &Value) {
     meta::keep_old(new, old);
     gates::drop_disabled(kind, new, Some(old));
-    if kind.plural == "persistentvolumeclaims" && subresource.is_empty() && !custom::is(kind) {
-        data_sources::settle(&mut new["spec"], Some(&old["spec"]));
-    }
     match subresource {
         "binding" => {}
         // pkg/registry/core/pod, dropNonEphemeralContainerUpdates.
@@ -416,15 +426,7 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
             } else if kind.plural == "deployments" {
                 json::restore(new, old, &["metadata", "labels"]);
             } else if METADATA_STAYS.contains(&kind.plural) {
-                for field in [
-                    "labels",
-                    "annotations",
-                    "finalizers",
-                    "ownerReferences",
-                    "deletionTimestamp",
-                ] {
-                    json::restore(new, old, &["metadata", field]);
-                }
+                keep_metadata(new, old);
             } else if kind.plural == "certificatesigningrequests" {
                 if subresource == "approval" {
                     // Who approves says nothing but conditions.
@@ -464,8 +466,12 @@ pub fn prepare_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: 
         return custom_generation(kind, subresource, new, old);
     }
     without_empty(kind, new);
-    if kind.plural == "pods" && subresource == "status" {
-        keep_observed(new, old);
+    match (kind.plural, subresource) {
+        ("pods", "status") => keep_observed(new, old),
+        // (pkg/registry/admissionregistration/validatingadmissionpolicy/strategy.go)
+        ("validatingadmissionpolicies", "status") => keep_metadata(new, old),
+        ("persistentvolumeclaims", "") => data_sources::settle(&mut new["spec"], Some(&old["spec"])),
+        _ => {}
     }
     if kind.plural == "serviceaccounts" {
         bare_secrets(new);

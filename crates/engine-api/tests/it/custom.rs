@@ -272,3 +272,63 @@ async fn nothing_is_created_while_the_definition_goes() {
     server.ok("PATCH", &format!("{TABS}/a"), &freed).await;
     until(&server, &path, |d| d["code"] == 404).await;
 }
+
+/// As Kubernetes 1.36.2 answers.
+#[tokio::test]
+async fn metadata_of_objects_within() {
+    const WRAPS: &str = "/apis/wraps.example.com/v1/namespaces/default/wraps";
+    let server = Server::new().await;
+    let inner = json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({"metadata": {"name": "wraps.wraps.example.com"}, "spec": {"group": "wraps.example.com", "scope": "Namespaced",
+        "names": {"plural": "wraps", "kind": "Wrap"}, "versions": [{"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"list": {"type": "array", "items": inner}}}}}]}});
+    server
+        .ok(
+            "POST",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        )
+        .await;
+    let wrap = |metadata: Value| {
+        json!({"apiVersion": "wraps.example.com/v1", "kind": "Wrap", "metadata": {"name": "w"},
+            "list": [{"apiVersion": "v1", "kind": "Pod", "metadata": metadata}]})
+    };
+    for (metadata, code, told) in [
+        (
+            json!({"labels": {"a": 5}}),
+            400,
+            "Wrap in version \"v1\" cannot be handled as a Wrap: list[0].metadata: Invalid value: {\"labels\":{\"a\":5}}: json: cannot unmarshal \
+             number into Go struct field ObjectMeta.labels of type string",
+        ),
+        (
+            json!("x"),
+            400,
+            "Wrap in version \"v1\" cannot be handled as a Wrap: list[0].metadata: Invalid value: \"x\": json: cannot unmarshal string into Go \
+             value of type v1.ObjectMeta",
+        ),
+        (
+            json!({"foo": 1}),
+            400,
+            "Wrap in version \"v1\" cannot be handled as a Wrap: strict decoding error: unknown field \"list[0].metadata.foo\"",
+        ),
+        (
+            json!({"namespace": "x y"}),
+            422,
+            "Wrap.wraps.example.com \"w\" is invalid: list[0].metadata.namespace: Invalid value: \"x y\": a lowercase RFC 1123 label must \
+             consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or \
+             '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+        ),
+    ] {
+        let (found, said) = server
+            .fails(
+                "POST",
+                &format!("{WRAPS}?fieldValidation=Strict"),
+                &wrap(metadata),
+            )
+            .await;
+        assert_eq!((found, said.as_str()), (code, told));
+    }
+    let odd = json!({"labels": {"a": null}, "annotations": null, "creationTimestamp": null, "foo": 1});
+    let made = server.ok("POST", WRAPS, &wrap(odd)).await;
+    assert_eq!(made["list"][0]["metadata"], json!({"labels": {"a": ""}}));
+}

@@ -277,3 +277,55 @@ async fn a_replication_controller_is_warned_of_late() {
         assert_eq!(warned(&server.admin, "PUT", &path, &controller).await.2, warnings);
     }
 }
+
+#[tokio::test]
+async fn who_owns_what_and_which_generation_it_is() {
+    let server = Server::new().await;
+    // What is filled in from another field is nobody's.
+    let source = json!({"kind": "PersistentVolumeClaim", "name": "other"});
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}},
+        "dataSource": source}});
+    let made = server
+        .ok(
+            "POST",
+            "/api/v1/namespaces/default/persistentvolumeclaims",
+            &claim,
+        )
+        .await;
+    assert_eq!(made["spec"]["dataSourceRef"]["name"], source["name"]);
+    let owned = &made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+    assert!(
+        owned.get("f:dataSource").is_some() && owned.get("f:dataSourceRef").is_none(),
+        "{owned}"
+    );
+    // Labels of a slice are part of what it is, annotations are not.
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let slice = json!({"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": []});
+    server.ok("POST", slices, &slice).await;
+    for (field, generation) in [("labels", 2), ("annotations", 2)] {
+        let patch = json!({"metadata": {field: {"x": "y"}}});
+        let now = server.ok("PATCH", &format!("{slices}/s"), &patch).await;
+        assert_eq!(now["metadata"]["generation"], generation, "{field}");
+    }
+    // Status leaves the metadata alone, and its writer does not own it.
+    let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    let policy = json!({"metadata": {"name": "p"}, "spec": {"validations": [{"expression": "true"}], "matchConstraints": {"resourceRules": [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}]}}});
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let service = json!({"metadata": {"name": "v1.odd.example.com"}, "spec": {"group": "odd.example.com", "version": "v1",
+        "groupPriorityMinimum": 1000, "versionPriority": 10, "insecureSkipTLSVerify": true, "service": {"name": "n", "namespace": "default"}}});
+    for (path, object) in [(policies, policy), (services, service)] {
+        server.ok("POST", path, &object).await;
+        let path = format!(
+            "{path}/{}/status?fieldManager=s",
+            object["metadata"]["name"].as_str().unwrap()
+        );
+        let patch = json!({"metadata": {"labels": {"x": "y"}}, "status": {"conditions": [
+            {"type": "A", "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+        let now = server.ok("PATCH", &path, &patch).await;
+        assert!(now["metadata"].get("labels").is_none(), "{now}");
+        let owners = now["metadata"]["managedFields"].as_array().unwrap();
+        let owned = &owners.iter().find(|o| o["manager"] == "s").unwrap()["fieldsV1"];
+        assert!(owned.get("f:metadata").is_none(), "{owned}");
+    }
+}

@@ -33,6 +33,8 @@ fn words_of_rules() {
             None,
         )
     };
+    // Whoever defines it is told.
+    assert_eq!(of(json!({"rule": " "}), json!({"min": 1})), [""; 0]);
     assert_eq!(
         of(
             json!({"rule": "self.min <= self.max"}),
