@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::{
-    check,
+    check, remove_nulls,
     typed::{Atom, Ty, Typing},
-    walk, without_nulls,
+    walk,
 };
 
 /// Merge a configuration into an object. Atomic lists, maps and structs may not be in it: what it did not say of them would go.
@@ -26,7 +26,9 @@ pub fn merge_configuration<'a>(
         ));
     }
     let merged = walk::merge(typing.root(), Some(object), Some(configuration));
-    Ok(without_nulls(merged.unwrap_or_default()))
+    let mut merged = merged.unwrap_or_default();
+    remove_nulls(typing.root(), &mut merged);
+    Ok(merged)
 }
 
 /// The paths of what is owned whole.

@@ -12,12 +12,14 @@ mod typed;
 mod updater;
 mod walk;
 
+use schema::Shape;
 use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
 pub use configuration::merge_configuration;
 use managed::{Id, Managers};
 pub use scale::{apply_scale, track_scale};
+use typed::Ty;
 pub use typed::Typing;
 use updater::{Contested, Updater};
 
@@ -103,12 +105,8 @@ pub fn apply<'a>(
         }
     }
     // What was removed leaves behind what Go always writes.
-    let live = typing.go_view(&live);
-    let mut object = match typing {
-        Typing::Definition(_) => without_nulls(live),
-        // No struct holds it: a null is there until the defaults of the schema take away what may not be null.
-        Typing::Structural { .. } => live,
-    };
+    let mut object = typing.go_view(&live);
+    remove_nulls(typing.root(), &mut object);
     if manager.name == last_applied::KUBECTL {
         last_applied::sync(&mut object, applied);
     }
@@ -242,17 +240,28 @@ pub fn identity(object: &Value) -> String {
     )
 }
 
-/// An applied null removes the field in Go's struct.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, v)| (k, without_nulls(v)))
-                .collect(),
-        ),
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
-        other => other,
+/// An applied null removes the field in Go's struct. JSON that no struct holds keeps it; of a custom resource the defaults of the schema take
+/// away what may not be null.
+fn remove_nulls(ty: Ty<'_>, value: &mut Value) {
+    let Ty::Known(known) = ty else { return };
+    match (known.shape(), value) {
+        (Shape::Object { .. }, Value::Object(fields)) => {
+            fields.retain(|_, value| !value.is_null());
+            for (name, value) in fields {
+                remove_nulls(ty.child(name), value);
+            }
+        }
+        (Shape::Map { .. }, Value::Object(entries)) => {
+            for (key, value) in entries {
+                remove_nulls(ty.child(key), value);
+            }
+        }
+        (Shape::List { .. }, Value::Array(items)) => {
+            for item in items {
+                remove_nulls(ty.item(), item);
+            }
+        }
+        _ => {}
     }
 }
 

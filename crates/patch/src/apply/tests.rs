@@ -568,3 +568,19 @@ fn who_approves_a_signing_request_does_not_issue() {
     assert_eq!(owners("approval", json!({"certificate": "eA=="})), None);
     assert!(owners("status", json!({"certificate": "eA=="})).is_some());
 }
+
+/// As 1.36.2 was seen to keep them: JSON that no struct holds is what was applied, with its nulls.
+#[test]
+fn nulls_stay_in_json_that_is_free() {
+    let wish = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "x", "labels": null},
+        "revision": 0, "data": {"metadata": null, "x": [null]}});
+    let manager = manager("x", "apps/v1", "", "2026-01-01T00:00:00Z");
+    let definition = "io.k8s.api.apps.v1.ControllerRevision";
+    let applied = apply(definition, None, &wish, &manager, false).unwrap();
+    assert_eq!(applied["data"], wish["data"]);
+    assert_eq!(applied["metadata"].get("labels"), None);
+    assert_eq!(
+        apply(definition, Some(&applied), &wish, &manager, false).unwrap(),
+        applied
+    );
+}
