@@ -569,6 +569,23 @@ fn who_approves_a_signing_request_does_not_issue() {
     assert!(owners("status", json!({"certificate": "eA=="})).is_some());
 }
 
+/// Seen on 1.36.2: elements that nobody owns stay under an applied `null`, until the same is applied again.
+#[test]
+fn a_null_list_takes_what_nobody_owns_the_second_time() {
+    let bob = json!([{"manager": "bob", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}}]);
+    let live = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "labels": {"x": "1"}, "managedFields": bob},
+        "secrets": [{"name": "s"}]});
+    let wish =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}, "secrets": null});
+    let manager = manager("alice", "v1", "", "2026-01-01T00:00:00Z");
+    let definition = "io.k8s.api.core.v1.ServiceAccount";
+    let once = apply(definition, Some(&live), &wish, &manager, false).unwrap();
+    assert_eq!(once["secrets"], live["secrets"]);
+    let again = apply(definition, Some(&once), &wish, &manager, false).unwrap();
+    assert_eq!(again.get("secrets"), None);
+}
+
 /// As 1.36.2 was seen to keep them: JSON that no struct holds is what was applied, with its nulls.
 #[test]
 fn nulls_stay_in_json_that_is_free() {
