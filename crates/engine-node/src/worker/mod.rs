@@ -1,5 +1,5 @@
 //! One task per pod: it owns all that is known of the pod, hears of changes as messages, decides (see [`crate::policy`]) and lets
-//! operations run beside it. Nothing here sleeps or polls; timers exist only where upstream has a deadline.
+//! operations run beside it. Nothing here sleeps or polls but [`stays`]; timers exist only where upstream has a deadline.
 mod adopt;
 mod anew;
 mod hear;
@@ -8,6 +8,7 @@ mod prepare;
 mod publish;
 mod resize;
 mod start;
+mod stays;
 mod stop;
 
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, Message, Network, Worker, adopt, is_probed, start_error};
+use super::{Done, Message, Network, Worker, adopt, is_probed, start_error, stays};
 use crate::allocation;
 use crate::env::{self, Sources};
 use crate::model::{Instance, Role, RunAs, State, Waiting, specs};
@@ -58,10 +58,6 @@ struct Job {
     /// The container whose processes an ephemeral one sees.
     target: Option<String>,
 }
-
-/// A container is seen running only when it has run for so long. kubelet looks once a second (`pkg/kubelet/pleg/generic.go`), so that nobody
-/// sees one running, or even Ready, that ends at once.
-const SEEN_AFTER: Duration = Duration::from_millis(10);
 
 impl Worker {
     /// The runtime's name of the container that an ephemeral one is aimed at.
@@ -371,8 +367,7 @@ impl Job {
             exited: CancellationToken::new(),
         };
         adopt::Record::of(&instance).write(&dir);
-        // What ends meanwhile is told before, and never shown running.
-        tokio::time::sleep(SEEN_AFTER).await;
+        stays::shown(started.pid).await;
         Ok(instance)
     }
 
