@@ -36,7 +36,9 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             let near = |other: &ServiceCIDR| {
                 ranges(other).any(|theirs| ranges(cidr).any(|ours| overlaps(ours, theirs)))
             };
-            all.filter(near).iter().for_each(|other| q.add(other.key()));
+            for other in all.filter(near) {
+                q.add(other.key());
+            }
         }
     });
     let (q, all) = (Arc::clone(&queue), Arc::clone(&context.service_cidrs));
@@ -47,8 +49,9 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             .filter(|_| appeared_or_gone)
             .and_then(|a| given_out(a))
         {
-            let holding = all.filter(|cidr| ranges(cidr).any(|r| holds(r, ip)));
-            holding.iter().for_each(|cidr| q.add(cidr.key()));
+            for cidr in all.filter(|cidr| ranges(cidr).any(|r| holds(r, ip))) {
+                q.add(cidr.key());
+            }
         }
     });
     let context = Arc::clone(context);
