@@ -104,10 +104,14 @@ fn forget(node: &'static Node, value: &mut Value) {
             }
         }
         (Node::List { item, .. }, Value::Array(list)) => {
-            list.iter_mut().for_each(|value| forget(item, value))
+            for value in list {
+                forget(item, value);
+            }
         }
         (Node::Map { value: inner, .. }, Value::Object(map)) => {
-            map.values_mut().for_each(|value| forget(inner, value));
+            for value in map.values_mut() {
+                forget(inner, value);
+            }
         }
         _ => {}
     }

@@ -119,21 +119,15 @@ fn below<'s>(schema: &'s Value, path: &str, name: &str) -> Option<(&'s Value, St
     others.is_object().then(|| (others, format!("{path}[{name}]")))
 }
 
+/// What is done to an object within another, of which the path is known.
+type Change<'a, E> = dyn FnMut(&str, &mut Map<String, Value>) -> Result<(), E> + 'a;
+
 /// Let the objects within an object be changed (`pkg/apiserver/schema/objectmeta/algorithm.go` coerce); the first failure ends it.
-pub fn change_embedded<E>(
-    schema: &Value,
-    value: &mut Value,
-    change: &mut dyn FnMut(&str, &mut Map<String, Value>) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn change_embedded<E>(schema: &Value, value: &mut Value, change: &mut Change<'_, E>) -> Result<(), E> {
     change_at(schema, value, "", change)
 }
 
-fn change_at<E>(
-    schema: &Value,
-    value: &mut Value,
-    path: &str,
-    change: &mut dyn FnMut(&str, &mut Map<String, Value>) -> Result<(), E>,
-) -> Result<(), E> {
+fn change_at<E>(schema: &Value, value: &mut Value, path: &str, change: &mut Change<'_, E>) -> Result<(), E> {
     match value {
         Value::Object(map) => {
             if embeds(schema) {

@@ -81,10 +81,10 @@ fn shown_term(term: &Node<'_>) -> String {
                 )
             })
             .collect();
-        if !term.get(name).present() {
-            "null".to_owned()
-        } else {
+        if term.get(name).present() {
             format!("[{}]", requirements.join(","))
+        } else {
+            "null".to_owned()
         }
     };
     format!(
