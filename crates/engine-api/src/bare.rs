@@ -57,7 +57,7 @@ mod tests {
     fn bare(json: &str) -> String {
         let mut out = Vec::new();
         put(&mut out, json.as_bytes());
-        String::from_utf8(out.to_vec()).unwrap()
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

@@ -48,11 +48,11 @@ mod tests {
         for count in [0, 1, FEWEST, 2 * FEWEST, 10 * FEWEST + 7] {
             let items: Vec<usize> = (0..count).collect();
             let parts = out(&items, |out, item| {
-                out.extend_from_slice(format!("{item},").as_bytes());
+                out.extend_from_slice(&item.to_be_bytes());
                 Some(())
             });
-            let wanted: String = items.iter().map(|item| format!("{item},")).collect();
-            assert_eq!(parts.unwrap().concat(), wanted.as_bytes());
+            let wanted: Vec<u8> = items.iter().flat_map(|item| item.to_be_bytes()).collect();
+            assert_eq!(parts.unwrap().concat(), wanted);
         }
     }
 

@@ -147,7 +147,6 @@ impl DeleteOptions {
             propagation: query.get("propagationPolicy").or(orphan).map(str::to_owned),
             dry_run: query.all("dryRun"),
             both: query.get("propagationPolicy").is_some() && orphan.is_some(),
-            ..Self::default()
         })
     }
 

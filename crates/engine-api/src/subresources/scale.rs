@@ -203,7 +203,7 @@ fn no_scale() -> ApiError {
 
 /// Nor can it make one a custom resource, to look up whose fields it has: applies that are no conflict fail all the same (1.36.2).
 fn unturned(object: &Value, path: &[&str], name: &str) -> ApiError {
-    let owned: String = path.iter().map(|part| format!("/f:{part}")).collect();
+    let owned = format!("/f:{}", path.join("/f:"));
     let entries = list(object, "/metadata/managedFields");
     let what = if entries
         .iter()
