@@ -566,7 +566,7 @@ mod tests {
     fn labels_count_in_slices_alone() {
         let after = |group: &str, plural: &str, change: &str| {
             let kind = schema::by_resource(group, "v1", plural).unwrap();
-            let old = json!({"metadata": {"name": "a", "generation": 3, "labels": {"a": "b"}}, "spec": {}, "endpoints": []});
+            let old = json!({"metadata": {"name": "a", "generation": 3, "labels": {"a": "b"}}, "spec": {}, "endpoints": null});
             let mut new = old.clone();
             new["metadata"][change] = json!({"a": "c"});
             prepare_update(kind, "", &mut new, &old);
