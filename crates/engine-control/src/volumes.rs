@@ -112,7 +112,13 @@ pub(crate) fn reserved_for(volume: &PersistentVolume, claim: &PersistentVolumeCl
         let annotations = volume.metadata.annotations.get_or_insert_default();
         annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
     }
-    spec.claim_ref = Some(ObjectReference {
+    spec.claim_ref = Some(reference_to(claim));
+    volume
+}
+
+/// What a volume says of the claim that has it.
+fn reference_to(claim: &PersistentVolumeClaim) -> ObjectReference {
+    ObjectReference {
         api_version: Some("v1".into()),
         kind: Some("PersistentVolumeClaim".into()),
         namespace: Some(claim.ns().to_owned()),
@@ -120,8 +126,7 @@ pub(crate) fn reserved_for(volume: &PersistentVolume, claim: &PersistentVolumeCl
         uid: Some(claim.uid().to_owned()),
         resource_version: claim.metadata.resource_version.clone(),
         ..ObjectReference::default()
-    });
-    volume
+    }
 }
 
 /// Whether a volume could serve a claim: free or reserved for it, class, modes, size, selector.

@@ -12,7 +12,6 @@ mod typed;
 mod updater;
 mod walk;
 
-use schema::Shape;
 use serde_json::{Map, Value};
 
 use crate::error::{Conflict, PatchError};
@@ -243,26 +242,7 @@ pub fn identity(object: &Value) -> String {
 /// An applied null removes the field in Go's struct. JSON that no struct holds keeps it; of a custom resource the defaults of the schema take
 /// away what may not be null.
 fn remove_nulls(ty: Ty<'_>, value: &mut Value) {
-    let Ty::Known(known) = ty else { return };
-    match (known.shape(), value) {
-        (Shape::Object { .. }, Value::Object(fields)) => {
-            fields.retain(|_, value| !value.is_null());
-            for (name, value) in fields {
-                remove_nulls(ty.child(name), value);
-            }
-        }
-        (Shape::Map { .. }, Value::Object(entries)) => {
-            for (key, value) in entries {
-                remove_nulls(ty.child(key), value);
-            }
-        }
-        (Shape::List { .. }, Value::Array(items)) => {
-            for item in items {
-                remove_nulls(ty.item(), item);
-            }
-        }
-        _ => {}
-    }
+    typed::retain_fields(ty, value, &|_, value| !value.is_null());
 }
 
 #[cfg(test)]

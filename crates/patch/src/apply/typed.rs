@@ -58,29 +58,31 @@ impl<'a> Typing<'a> {
 }
 
 /// Leaves out fields that are lists or maps without entries.
-fn as_stored(ty: Ty<'_>, value: &mut Value) {
+fn as_stored(ty: Ty<'_>, object: &mut Value) {
+    let is_map = |ty: Ty<'_>| matches!(ty, Ty::Known(known) if matches!(known.shape(), Shape::Map { .. }));
+    retain_fields(ty, object, &|ty, value| match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !(entries.is_empty() && is_map(ty)),
+        _ => true,
+    });
+}
+
+/// Keeps those fields of Go's structs that are wanted, the innermost first. JSON that no struct holds and custom resources are left alone.
+pub(crate) fn retain_fields(ty: Ty<'_>, value: &mut Value, wanted: &impl Fn(Ty<'_>, &Value) -> bool) {
     let Ty::Known(known) = ty else { return };
     match (known.shape(), value) {
-        (Shape::Object { .. }, Value::Object(fields)) => {
-            fields.retain(|name, value| {
-                as_stored(ty.child(name), value);
-                let is_map =
-                    || matches!(ty.child(name), Ty::Known(own) if matches!(own.shape(), Shape::Map { .. }));
-                match value {
-                    Value::Array(items) => !items.is_empty(),
-                    Value::Object(entries) => !(entries.is_empty() && is_map()),
-                    _ => true,
-                }
-            });
-        }
+        (Shape::Object { .. }, Value::Object(fields)) => fields.retain(|name, value| {
+            retain_fields(ty.child(name), value, wanted);
+            wanted(ty.child(name), value)
+        }),
         (Shape::Map { .. }, Value::Object(entries)) => {
             for (key, value) in entries {
-                as_stored(ty.child(key), value);
+                retain_fields(ty.child(key), value, wanted);
             }
         }
         (Shape::List { .. }, Value::Array(items)) => {
             for item in items {
-                as_stored(ty.item(), item);
+                retain_fields(ty.item(), item, wanted);
             }
         }
         _ => {}
