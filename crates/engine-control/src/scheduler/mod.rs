@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cache::{Cache, Kind};
 use crate::context::Context;
 use crate::meta::Meta;
 use crate::pods;
@@ -63,30 +64,13 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     context
         .pods
         .on_change(move |c| drop(tell.send(News::Pod(c.old.cloned(), c.new.cloned()))));
-    let tell = sender.clone();
-    context.claims.on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context.volumes.on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context
-        .storage_classes
-        .on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context
-        .csi_nodes
-        .on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context
-        .attachments
-        .on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context
-        .csi_drivers
-        .on_change(move |_| drop(tell.send(News::Storage)));
-    let tell = sender.clone();
-    context
-        .storage_capacities
-        .on_change(move |_| drop(tell.send(News::Storage)));
+    tell_of_storage(&context.claims, &sender);
+    tell_of_storage(&context.volumes, &sender);
+    tell_of_storage(&context.storage_classes, &sender);
+    tell_of_storage(&context.csi_nodes, &sender);
+    tell_of_storage(&context.attachments, &sender);
+    tell_of_storage(&context.csi_drivers, &sender);
+    tell_of_storage(&context.storage_capacities, &sender);
     let scheduler = Scheduler {
         context: Arc::clone(context),
         sender,
@@ -98,6 +82,12 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         writes: JoinSet::new(),
     };
     tasks.spawn(scheduler.run(receiver));
+}
+
+/// Whatever changes among these, pods that wait for storage may fit now.
+fn tell_of_storage<K: Kind>(of: &Cache<K>, sender: &mpsc::UnboundedSender<News>) {
+    let tell = sender.clone();
+    of.on_change(move |_| drop(tell.send(News::Storage)));
 }
 
 struct Scheduler {
