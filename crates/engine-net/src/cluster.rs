@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -92,7 +92,7 @@ impl ClusterNet {
 
     fn ensure_now(plan: NetPlan) -> Result<Arc<Self>> {
         let dir = netns_dir(&plan.run_dir);
-        fs::create_dir_all(&dir).map_err(|error| Error::file("create", &dir, error))?;
+        crate::namespace::prepare_dir(&dir)?;
         let backbone = Station::ensure(dir.join("backbone"))?;
         let host = Socket::route()?;
         connect_host(&plan, &host, &backbone)?;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     Error,
-    namespace::unmount,
+    namespace::{remove_dir, unmount},
     netlink::{Batch, Socket},
     plan::{host_link, link_alias, netns_dir},
 };
@@ -32,10 +32,8 @@ pub fn destroy(run_dir: &Path, name: &str) -> Vec<Error> {
             Err(error) => failures.push(Error::file("list", &dir, error)),
         }
     }
-    if failures.is_empty()
-        && let Err(error) = fs::remove_dir(&dir)
-    {
-        failures.push(Error::file("remove", &dir, error));
+    if failures.is_empty() {
+        failures.extend(remove_dir(&dir).err());
     }
     failures
 }

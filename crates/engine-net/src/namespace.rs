@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::OpenOptionsExt as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -190,8 +190,40 @@ pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<()> {
     }
 }
 
+/// Makes a folder for namespaces: a tmpfs, private to this mount namespace, so that one unmount elsewhere takes all of them out of
+/// another. A folder in which an older version has namespaces stays as it is.
+pub(crate) fn prepare_dir(dir: &Path) -> Result<()> {
+    let failed = |error| Error::file("prepare the folder of network namespaces", dir, error);
+    fs::create_dir_all(dir).map_err(failed)?;
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
+    let mounted = device(dir).map_err(failed)? != device(parent).map_err(failed)?;
+    if mounted || fs::read_dir(dir).map_err(failed)?.next().is_some() {
+        return Ok(());
+    }
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some("mode=700"))
+        .and_then(|()| mount(none, dir, none, MsFlags::MS_PRIVATE, none))
+        .map_err(|error| failed(error.into()))
+}
+
 /// Takes a namespace's mount away and removes its file. Nothing there is fine.
 pub(crate) fn unmount(path: &Path) -> Result<()> {
+    detach(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the folder of namespaces away, which are gone already.
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
+    detach(dir)?;
+    fs::remove_dir(dir).map_err(|error| Error::file("remove", dir, error))
+}
+
+fn detach(path: &Path) -> Result<()> {
     // More than one mount can lie on a path when something was killed between looking and mounting.
     for _ in 0..16 {
         match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
@@ -200,10 +232,7 @@ pub(crate) fn unmount(path: &Path) -> Result<()> {
             Err(error) => return Err(Error::file("unmount", path, error)),
         }
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn is_namespace(file: &File) -> bool {

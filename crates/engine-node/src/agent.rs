@@ -223,19 +223,25 @@ impl Config {
 }
 
 fn prepare_folders(node_dir: &std::path::Path, memory_dir: &std::path::Path) -> Result<()> {
-    use rustix::mount::{MountFlags, mount};
-    use std::os::unix::fs::MetadataExt as _;
     let pods = node_dir.join("pods");
-    for dir in [&pods, memory_dir] {
-        std::fs::create_dir_all(dir).map_err(|err| Error::file("create", dir, err))?;
+    std::fs::create_dir_all(&pods).map_err(|err| Error::file("create", &pods, err))?;
+    spread(&pods);
+    engine_runtime::mount_memory(memory_dir, 0o755)
+        .map_err(|err| Error::file("mount a tmpfs on", memory_dir, err))
+}
+
+/// Tells ext4 that what is in the folder has nothing to do with each other (`chattr +T`), so that it does not crowd the files of all pods
+/// into one group of blocks. Without a journal it looks at every inode of a group that was freed in the last minutes, one by one, before
+/// it takes one: 8,192 of them cost 0.6 ms for each new file. Other file systems do not know this, which is as well.
+fn spread(folder: &std::path::Path) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let set = std::fs::File::open(folder).and_then(|folder| {
+        let flags = ioctl_getflags(&folder)?;
+        Ok(ioctl_setflags(&folder, flags | IFlags::TOPDIR)?)
+    });
+    if let Err(err) = set {
+        tracing::debug!(folder = %folder.display(), %err, "files of pods are not spread");
     }
-    let device = |path: &std::path::Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
-    if device(memory_dir) == device(node_dir) {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount("tmpfs", memory_dir, "tmpfs", flags, Some(c"mode=0755"))
-            .map_err(|err| Error::file("mount a tmpfs on", memory_dir, err))?;
-    }
-    Ok(())
 }
 
 impl NodeAgent {

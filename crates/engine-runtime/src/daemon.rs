@@ -157,7 +157,9 @@ impl Daemon {
             cluster: config.cluster_dir.clone(),
         };
         forget_earlier_boot(&paths)?;
-        for folder in [paths.index(), paths.oci(), paths.execs()] {
+        sys::mount_memory(&paths.live(), 0o700)
+            .map_err(|e| Error::io(format!("mount a tmpfs on {}", paths.live().display()), e))?;
+        for folder in [paths.containers(), paths.oci(), paths.execs()] {
             std::fs::create_dir_all(&folder)
                 .map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
         }
@@ -326,15 +328,12 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// After a reboot nothing in `run/` is true any more.
+/// After a reboot nothing in `run/` is true any more; what is in memory is gone by itself.
 fn forget_earlier_boot(paths: &Paths) -> Result<()> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let record = paths.run().join("runtime.boot");
     if std::fs::read_to_string(&record).is_ok_and(|b| b == boot) {
         return Ok(());
-    }
-    for folder in [paths.index(), paths.oci(), paths.execs()] {
-        let _ = std::fs::remove_dir_all(folder);
     }
     let _ = std::fs::remove_file(paths.run().join("engine.json"));
     std::fs::write(&record, boot).map_err(|e| Error::io(format!("write {}", record.display()), e))

@@ -27,3 +27,4 @@ mod worker;
 pub use client::Client;
 pub use daemon::{DaemonConfig, run};
 pub use error::{Error, Result};
+pub use sys::mount_memory;

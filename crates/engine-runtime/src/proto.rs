@@ -16,8 +16,8 @@ pub type Id = String;
 pub struct ContainerSpec {
     /// `POD_UID.CONTAINER.ATTEMPT`.
     pub id: Id,
-    /// The container's folder (absolute, below the cluster's folder); created if missing. The daemon keeps `rootfs`, `upper`, `work`, FIFOs,
-    /// `config.json`, `spec.json`, `state.json` and `exit.json` in it.
+    /// The container's folder on disk (absolute, below the cluster's folder); created if missing. The daemon keeps the writable layer in it
+    /// (`upper`, `work`); what is void when the container ends is in `run/live/containers/ID`.
     pub dir: PathBuf,
     /// Overlay lower dirs, top layer first, as `image::Store::unpacked_layers` gives them. At least one.
     pub lower_dirs: Vec<PathBuf>,
@@ -242,7 +242,7 @@ pub struct ExecSpec {
     pub stdin: bool,
 }
 
-/// How a container ended. Written to `exit.json` before anybody hears of it.
+/// How a container ended. Recorded before anybody hears of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// The container.

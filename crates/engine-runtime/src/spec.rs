@@ -50,6 +50,8 @@ pub struct Facts<'a> {
     pub pid_target: Option<i32>,
     /// First process of the container whose IPC namespace is joined.
     pub ipc_target: Option<i32>,
+    /// Descriptor of the network namespace that is joined; the host's without one.
+    pub netns: Option<i32>,
     /// Home folder of the user, from the image's `/etc/passwd`.
     pub home: String,
     /// Our own capabilities as a bit mask: more cannot be given.
@@ -262,8 +264,8 @@ fn namespaces(spec: &ContainerSpec, facts: &Facts<'_>) -> Value {
     if spec.hostname.is_some() {
         list.push(json!({"type": "uts"}));
     }
-    if let Some(netns) = &spec.netns {
-        list.push(json!({"type": "network", "path": netns}));
+    if let Some(netns) = facts.netns {
+        list.push(json!({"type": "network", "path": format!("/proc/self/fd/{netns}")}));
     }
     if matches!(facts.layout, Layout::Unified { .. }) {
         list.push(json!({"type": "cgroup"}));

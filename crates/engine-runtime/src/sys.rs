@@ -1,10 +1,13 @@
 //! System calls that no crate wraps, and small helpers around those that one does.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::mount::{MountFlags, mount};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 /// Sets a terminal's size.
@@ -265,6 +268,21 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_file_name(name);
     std::fs::write(&temporary, bytes)?;
     std::fs::rename(&temporary, path)
+}
+
+/// Makes a folder a file system in memory with this mode, unless one is mounted there.
+///
+/// # Errors
+/// When the folder cannot be made or mounted on.
+pub fn mount_memory(folder: &Path, mode: u32) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev());
+    if device(folder)? != device(folder.parent().unwrap_or(Path::new("/")))? {
+        return Ok(());
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let options = CString::new(format!("mode={mode:o}"))?;
+    Ok(mount("tmpfs", folder, "tmpfs", flags, options.as_c_str())?)
 }
 
 /// Code and signal of a wait status, as Kubernetes shows them.

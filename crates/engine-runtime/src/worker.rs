@@ -36,19 +36,34 @@ impl Paths {
         self.cluster.join("run")
     }
 
-    /// libcontainer's state, one folder per container.
-    pub fn oci(&self) -> PathBuf {
-        self.run().join("oci")
+    /// A tmpfs: what is written for each container that is started and void when it ends.
+    pub fn live(&self) -> PathBuf {
+        self.run().join("live")
     }
 
-    /// One symbolic link per container, to its folder.
-    pub fn index(&self) -> PathBuf {
-        self.run().join("containers")
+    /// libcontainer's state, one folder per container.
+    pub fn oci(&self) -> PathBuf {
+        self.live().join("oci")
+    }
+
+    /// One folder per container, by which a new daemon knows of it.
+    pub fn containers(&self) -> PathBuf {
+        self.live().join("containers")
     }
 
     /// Scratch folders of processes being started in containers.
     pub fn execs(&self) -> PathBuf {
-        self.run().join("execs")
+        self.live().join("execs")
+    }
+
+    /// The network namespaces of all pods, mounted by engine-net.
+    pub fn netns(&self) -> PathBuf {
+        self.run().join("netns")
+    }
+
+    /// Files of the container `id` with the folder `dir`.
+    pub fn files(&self, id: &str, dir: &Path) -> Files {
+        Files::new(dir.to_path_buf(), self.containers().join(id))
     }
 }
 
@@ -183,9 +198,9 @@ fn run(job: Job, paths: &Paths, layout: &Layout) -> Result<(Outcome, Vec<OwnedFd
     }
 }
 
-/// Everything that a container left, except its log and folder. Goes on after an error, and reports the first.
+/// Everything that a container left, except its log and its folder on disk. Goes on after an error, and reports the first.
 fn remove(id: &str, dir: &Path, cgroup: &str, paths: &Paths, layout: &Layout) -> Result<()> {
-    let files = Files::new(dir);
+    let files = paths.files(id, dir);
     let mut first = layout.kill(cgroup).err();
     let mut note = |result: Result<()>| {
         if let Err(e) = result {
@@ -193,20 +208,12 @@ fn remove(id: &str, dir: &Path, cgroup: &str, paths: &Paths, layout: &Layout) ->
         }
     };
     note(rootfs::unmount(&files.rootfs()));
-    for folder in [files.rootfs(), files.upper(), files.work(), paths.oci().join(id)] {
+    for folder in [files.upper(), files.work(), paths.oci().join(id)] {
         note(remove_folder(&folder));
     }
-    for file in [
-        files.stdin(),
-        files.stdout(),
-        files.stderr(),
-        files.console(),
-        files.state(),
-    ] {
-        let _ = std::fs::remove_file(file);
-    }
     note(layout.remove(cgroup, Duration::from_secs(2)));
-    first.map_or(Ok(()), Err)
+    // Last: by it a new daemon knows that there is something to remove.
+    first.map_or_else(|| files.forget(), Err)
 }
 
 fn remove_folder(folder: &Path) -> Result<()> {

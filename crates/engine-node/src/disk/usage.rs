@@ -21,7 +21,7 @@ impl Usage {
             let attempts = entries(&container).into_iter().map(|(_, attempt)| attempt);
             let parts = attempts.flat_map(|attempt| entries(&attempt));
             // The root filesystem is an overlay of the upper folder and the image, which all pods share.
-            let own = parts.filter(|(part, _)| part != "rootfs" && part != "work");
+            let own = parts.filter(|(part, _)| part != "work");
             let bytes = own.map(|(_, path)| size(&path)).sum();
             usage.containers.insert(name, bytes);
         }

@@ -9,7 +9,7 @@ use super::container::{Container, open_fifos};
 use super::jobs::Then;
 use super::{Daemon, Source};
 use crate::proto::{ContainerSpec, Exit, Id, Status};
-use crate::worker::{Files, Job, State};
+use crate::worker::{Job, State};
 use crate::{Result, sys};
 
 impl Daemon {
@@ -19,28 +19,37 @@ impl Daemon {
         if let Err(error) = std::fs::create_dir_all(self.paths.execs()) {
             tracing::warn!(%error, "cannot make the folder for exec");
         }
-        let Ok(entries) = std::fs::read_dir(self.paths.index()) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let Ok(id) = entry.file_name().into_string() else {
-                continue;
-            };
-            let Ok(dir) = std::fs::read_link(entry.path()) else {
-                continue;
-            };
-            self.adopt_container(&id, &dir);
+        self.end_older();
+        for id in names(&self.paths.containers()) {
+            self.adopt_container(&id);
         }
     }
 
-    fn adopt_container(&mut self, id: &Id, dir: &Path) {
-        let files = Files::new(dir);
-        let Some(spec) = read::<ContainerSpec>(&files.spec()) else {
-            // Its creation was not even begun, or its folder is gone.
-            tracing::warn!(%id, dir = %dir.display(), "forgetting a container without a spec");
-            let _ = std::fs::remove_file(self.paths.index().join(id));
+    /// Daemons before the one that has `live/` kept all files of a container in its folder on disk, and a link to that. Such containers
+    /// are ended; whoever wants them starts them again.
+    fn end_older(&mut self) {
+        let old = self.paths.run().join("containers");
+        for id in names(&old) {
+            let dir = std::fs::read_link(old.join(&id)).unwrap_or_default();
+            if let Some(spec) = read::<ContainerSpec>(&dir.join("spec.json")) {
+                tracing::warn!(%id, "ending a container of an older version");
+                let cgroup = spec.cgroup;
+                self.enqueue(Job::Remove { id, dir, cgroup }, Then::Nothing);
+            }
+        }
+        for folder in ["containers", "oci", "execs"] {
+            let _ = std::fs::remove_dir_all(self.paths.run().join(folder));
+        }
+    }
+
+    fn adopt_container(&mut self, id: &Id) {
+        let unknown = self.paths.files(id, Path::new(""));
+        let Some(spec) = read::<ContainerSpec>(&unknown.spec()) else {
+            tracing::warn!(%id, "forgetting a container whose creation was not begun");
+            let _ = unknown.forget();
             return;
         };
+        let files = self.paths.files(id, &spec.dir);
         let mut container = Container::new(&spec);
         if let Some(exit) = read::<Exit>(&files.exit()) {
             container.status = Status::Exited;
@@ -71,10 +80,9 @@ impl Daemon {
         }
         // The daemon died while it was being created; whoever asked was told that the answer is lost.
         let _ = self.layout.kill(&spec.cgroup);
-        let _ = std::fs::remove_file(self.paths.index().join(id));
         let job = Job::Remove {
             id: id.clone(),
-            dir: dir.to_path_buf(),
+            dir: spec.dir,
             cgroup: spec.cgroup,
         };
         self.enqueue(job, Then::Nothing);
@@ -86,7 +94,7 @@ impl Daemon {
         if spec.tty {
             tracing::warn!(%id, "the terminal of a container was lost with the earlier daemon");
         } else {
-            open_fifos(spec, &mut container)?;
+            open_fifos(spec, &self.paths.files(id, &spec.dir), &mut container)?;
             if spec.stdin && spec.stdin_once {
                 // It ended with the daemon that held it.
                 container.stdin = None;
@@ -104,6 +112,14 @@ impl Daemon {
 /// Whether the process has not become the container's program yet: nobody is left to tell it to.
 fn is_waiting(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.starts_with("youki:["))
+}
+
+/// What is in a folder, if that exists.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {

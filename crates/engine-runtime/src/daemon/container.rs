@@ -121,8 +121,7 @@ impl Container {
 }
 
 /// Makes the FIFOs of a container that is to be created. The process may reopen `/dev/stdout`, so that they belong to its user.
-pub fn make_fifos(spec: &ContainerSpec) -> Result<()> {
-    let files = Files::new(&spec.dir);
+pub fn make_fifos(spec: &ContainerSpec, files: &Files) -> Result<()> {
     let mut paths = Vec::new();
     if !spec.tty {
         paths.extend([files.stdout(), files.stderr()]);
@@ -144,11 +143,10 @@ pub fn make_fifos(spec: &ContainerSpec) -> Result<()> {
 }
 
 /// Opens our ends of them.
-pub fn open_fifos(spec: &ContainerSpec, container: &mut Container) -> Result<()> {
+pub fn open_fifos(spec: &ContainerSpec, files: &Files, container: &mut Container) -> Result<()> {
     if spec.tty {
         return Ok(());
     }
-    let files = Files::new(&spec.dir);
     for (path, stream) in [(files.stdout(), "stdout"), (files.stderr(), "stderr")] {
         let fd = open_fifo(&path, false)?;
         container.outputs.push(Output {

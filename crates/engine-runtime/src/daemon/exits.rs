@@ -8,7 +8,6 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::Daemon;
 use crate::proto::{Exit, Id, Message, Status};
 use crate::sys;
-use crate::worker::Files;
 
 /// How long somebody else may take to reap a container of an earlier daemon: some init processes look only every few seconds.
 const REAP_LIMIT: Duration = Duration::from_secs(4);
@@ -97,7 +96,7 @@ impl Daemon {
             oom_killed: self.layout.oom_kills(&container.cgroup) > 0,
             unknown: status.is_none(),
         };
-        let path = Files::new(&container.dir).exit();
+        let path = self.paths.files(id, &container.dir).exit();
         let bytes = serde_json::to_vec(&exit).unwrap_or_default();
         if let Err(error) = sys::write_atomically(&path, &bytes) {
             tracing::error!(%id, %error, path = %path.display(), "cannot record an exit");

@@ -288,11 +288,10 @@ impl Daemon {
         );
     }
 
-    /// Drops what is known of a container; its files are gone or somebody else's.
+    /// Drops what is known of a container; its files are gone.
     pub(super) fn forget(&mut self, id: &Id) {
         self.close(id);
         self.containers.remove(id);
-        let _ = std::fs::remove_file(self.paths.index().join(id));
     }
 
     /// How a child ended before we knew it. A number that is in use again says nothing.

@@ -11,7 +11,7 @@ use super::jobs::Then;
 use crate::proto::{
     ContainerSpec, DaemonInfo, ExecSpec, Id, IpcMode, Message, PidMode, Request, Response, Status,
 };
-use crate::worker::{CreateJob, ExecJob, Files, Job};
+use crate::worker::{CreateJob, ExecJob, Job};
 use crate::{Error, Result, spec, sys};
 
 impl Daemon {
@@ -100,7 +100,7 @@ impl Daemon {
         };
         let id = spec.id.clone();
         let container = self.prepare(&spec).inspect_err(|_| {
-            let _ = std::fs::remove_file(self.paths.index().join(&id));
+            let _ = self.paths.files(&id, &spec.dir).forget();
         })?;
         self.containers.insert(id.clone(), container);
         let job = CreateJob {
@@ -114,24 +114,20 @@ impl Daemon {
         Ok(())
     }
 
-    /// Folder, record, FIFOs.
+    /// Folders, record, FIFOs.
     fn prepare(&self, spec: &ContainerSpec) -> Result<Container> {
-        let files = Files::new(&spec.dir);
-        std::fs::create_dir_all(&spec.dir)
-            .map_err(|e| Error::io(format!("create {}", spec.dir.display()), e))?;
-        for stale in [files.exit(), files.state()] {
-            let _ = std::fs::remove_file(stale);
+        let files = self.paths.files(&spec.id, &spec.dir);
+        files.forget()?;
+        for folder in [&spec.dir, &files.live()] {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
         }
         let bytes = serde_json::to_vec(spec).map_err(|e| Error::Internal(e.to_string()))?;
         sys::write_atomically(&files.spec(), &bytes)
             .map_err(|e| Error::io(format!("write {}", files.spec().display()), e))?;
-        let link = self.paths.index().join(&spec.id);
-        let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(&spec.dir, &link)
-            .map_err(|e| Error::io(format!("create {}", link.display()), e))?;
-        make_fifos(spec)?;
+        make_fifos(spec, &files)?;
         let mut container = Container::new(spec);
-        open_fifos(spec, &mut container)?;
+        open_fifos(spec, &files, &mut container)?;
         Ok(container)
     }
 

@@ -7,6 +7,7 @@ fn facts(layout: &Layout) -> Facts<'_> {
         layout,
         pid_target: None,
         ipc_target: None,
+        netns: Some(9),
         home: "/root".into(),
         own_capabilities: u64::MAX,
         has_mqueue: true,
@@ -75,7 +76,10 @@ fn libcontainer_reads_what_is_written() {
         .and_then(|r| r.memory().as_ref())
         .and_then(oci_spec::runtime::LinuxMemory::limit);
     assert_eq!(memory, Some(64 << 20));
-    assert_eq!(linux.namespaces().as_ref().expect("namespaces").len(), 4);
+    let namespaces = linux.namespaces().as_ref().expect("namespaces");
+    assert_eq!(namespaces.len(), 5);
+    let paths: Vec<_> = namespaces.iter().filter_map(|n| n.path().as_ref()).collect();
+    assert_eq!(paths, [&PathBuf::from("/proc/self/fd/9")]);
 }
 
 #[test]

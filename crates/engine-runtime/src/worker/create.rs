@@ -1,7 +1,7 @@
 //! Creates a container and starts it.
 
-use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use libcontainer::container::builder::ContainerBuilder;
@@ -34,7 +34,7 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         own_capabilities,
         has_mqueue,
     } = job;
-    let files = Files::new(&spec.dir);
+    let files = paths.files(&spec.id, &spec.dir);
     let mut warnings = Vec::new();
     // Never the daemon's own score, which may be lower than any container's should be.
     let oom_score_adj = adjust_oom_score(spec.oom_score_adj.unwrap_or(0), &mut warnings);
@@ -43,8 +43,14 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         PidMode::Pod(folder) => Some(holder::ensure(folder, &spec.cgroup, layout)?),
         _ => pid_target,
     };
+    // Opened before its path is out of reach.
+    let netns = spec
+        .netns
+        .as_ref()
+        .map(|path| File::open(path).map_err(|e| Error::io(format!("open {}", path.display()), e)))
+        .transpose()?;
     if !mounts_for_the_host(&spec) {
-        rootfs::apart()?;
+        rootfs::apart(&paths.netns())?;
     }
     rootfs::mount(&files, &spec.lower_dirs)?;
     let home = rootfs::home(&files.rootfs(), spec.user.uid);
@@ -55,6 +61,7 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         layout,
         pid_target,
         ipc_target,
+        netns: netns.as_ref().map(AsRawFd::as_raw_fd),
         home,
         own_capabilities,
         has_mqueue,
@@ -79,7 +86,7 @@ fn create(job: CreateJob, paths: &Paths, layout: &Layout) -> Result<(Outcome, Ve
         builder = builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr);
     }
     let mut container = builder
-        .as_init(&spec.dir)
+        .as_init(files.live())
         .with_systemd(false)
         .with_detach(true)
         .as_sibling(true)

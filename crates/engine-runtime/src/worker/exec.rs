@@ -10,7 +10,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::executor::Program;
-use super::{ExecJob, Files, Outcome, Paths, capture, rootfs};
+use super::{ExecJob, Outcome, Paths, capture, rootfs};
 use crate::wire::Decoder;
 use crate::{Error, Result, spec};
 
@@ -31,7 +31,7 @@ fn start(job: ExecJob, paths: &Paths, scratch: &Path) -> Result<(Outcome, Vec<Ow
         stdio,
         ..
     } = job;
-    let files = Files::new(&dir);
+    let files = paths.files(&spec.id, &dir);
     let folder = scratch.join(&spec.id);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
     let state = paths.oci().join(&spec.id).join("state.json");

@@ -21,12 +21,14 @@ const LONGEST: usize = 3900;
 
 /// Takes this process, and what it starts, into a mount namespace of its own, into which the host's mounts still come. A root that is
 /// mounted there is the container's alone and goes with it; were it the host's, everybody's table of mounts would grow by every
-/// container, and libcontainer reads that table many times to start one.
-pub fn apart() -> Result<()> {
+/// container. libcontainer reads that table ten times to start one, so the network namespaces of all other pods, mounted in `netns`, go
+/// out of it too.
+pub fn apart(netns: &Path) -> Result<()> {
     let failed = |e: rustix::io::Errno| Error::io("make a mount namespace", e);
     sys::unshare(UnshareFlags::NEWNS).map_err(failed)?;
     let downstream = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", downstream).map_err(failed)
+    rustix::mount::mount_change("/", downstream).map_err(failed)?;
+    unmount(netns)
 }
 
 /// Mounts `lower` (top first) with the folder's `upper` on its `rootfs`.

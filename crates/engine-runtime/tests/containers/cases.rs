@@ -3,8 +3,8 @@
 use std::pin::Pin;
 
 use crate::death::{
-    dies_while_it_creates, ends_with_its_code_and_log, out_of_memory, signals_and_kill_all,
-    starts_are_limited, survives_the_daemon, the_engine_is_kept,
+    dies_while_it_creates, ends_what_an_older_version_left, ends_with_its_code_and_log, out_of_memory,
+    signals_and_kill_all, starts_are_limited, survives_the_daemon, the_engine_is_kept,
 };
 use crate::filters::system_calls_are_filtered;
 use crate::inside::{failures_are_worded, is_isolated, mounts_and_users};
@@ -47,6 +47,7 @@ cases![
     logs_rotate_and_floods_are_fair,
     starts_are_limited,
     survives_the_daemon,
+    ends_what_an_older_version_left,
     dies_while_it_creates,
     the_engine_is_kept,
     fifty_at_once,

@@ -25,7 +25,8 @@ pub async fn ends_with_its_code_and_log(w: &mut World) {
         (list.len(), list[0].status, list[0].exit.as_ref()),
         (1, Status::Exited, Some(&exit))
     );
-    let kept = std::fs::read(list[0].dir.join("exit.json")).expect("exit.json");
+    let live = w.dir.join("run/live/containers/uid.c.0");
+    let kept = std::fs::read(live.join("exit.json")).expect("exit.json");
     assert_eq!(
         serde_json::from_slice::<engine_runtime::proto::Exit>(&kept).expect("exit"),
         exit
@@ -37,7 +38,7 @@ pub async fn ends_with_its_code_and_log(w: &mut World) {
     w.client.remove("uid.c.0").await.expect("again");
     assert!(w.client.events().try_recv().is_err());
     assert!(list[0].log_path.exists(), "the log stays");
-    assert!(!list[0].dir.join("upper").exists());
+    assert!(!list[0].dir.join("upper").exists() && !live.exists());
 }
 
 pub async fn signals_and_kill_all(w: &mut World) {
@@ -151,6 +152,37 @@ pub async fn survives_the_daemon(w: &mut World) {
             .expect("exit"),
         0
     );
+}
+
+/// Versions before `run/live` kept everything in the container's folder: what one of them left is ended, not forgotten.
+pub async fn ends_what_an_older_version_left(w: &mut World) {
+    let spec = w.spec("old", "echo up; sleep 1000");
+    let (id, dir) = (spec.id.clone(), spec.dir.clone());
+    w.client.create_start(spec).await.expect("start");
+    w.logged("old", "stdout F up").await;
+    let pid = w.client.list().await.expect("list")[0].pid;
+    w.kill_daemon().await;
+    let run = w.dir.join("run");
+    let live = run.join("live/containers").join(&id);
+    for file in ["spec.json", "state.json"] {
+        std::fs::copy(live.join(file), dir.join(file)).expect("copy");
+    }
+    std::fs::remove_dir_all(live).expect("remove");
+    std::fs::create_dir(run.join("containers")).expect("create");
+    std::os::unix::fs::symlink(&dir, run.join("containers").join(&id)).expect("link");
+
+    w.start_daemon();
+    assert_eq!(w.client.list().await.expect("list"), []);
+    for _ in 0..500 {
+        if !dir.join("upper").exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!dir.join("upper").exists() && !run.join("containers").exists());
+    let state = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains("State:\tZ"), "{state}");
+    assert!(w.log("old").contains(&"stdout F up".to_owned()), "the log stays");
 }
 
 /// However often the daemon dies in the middle, no container is lost, doubled or left behind.

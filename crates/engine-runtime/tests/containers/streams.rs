@@ -100,11 +100,13 @@ pub async fn exec_with_pipes(w: &mut World) {
     }
     println!("    exec to exit: {}", bench::summary(times));
     assert_eq!(
-        std::fs::read_dir(w.dir.join("run/execs")).expect("execs").count(),
+        std::fs::read_dir(w.dir.join("run/live/execs"))
+            .expect("execs")
+            .count(),
         0,
         "no litter"
     );
-    let state: Vec<_> = std::fs::read_dir(w.dir.join("run/oci/uid.e.0"))
+    let state: Vec<_> = std::fs::read_dir(w.dir.join("run/live/oci/uid.e.0"))
         .expect("state")
         .flatten()
         .collect();
