@@ -92,7 +92,7 @@ mod tests {
             fs::write(path, vec![1_u8; bytes]).unwrap();
         };
         file("containers/a/0/upper/x", 100_000);
-        file("containers/a/0/rootfs/x", 900_000);
+        file("containers/a/0/work/x", 900_000);
         file("containers/a/1/log", 50_000);
         file("volumes/empty-dir~v/x", 200_000);
         file("volumes/configmap~c/x", 300_000);
