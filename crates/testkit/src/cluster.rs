@@ -193,6 +193,8 @@ impl Cluster {
         let run = Command::new("kubectl")
             .arg("--kubeconfig")
             .arg(kubeconfig)
+            .arg("--cache-dir")
+            .arg(self.folder().join("kubectl-cache"))
             .args(arguments)
             .output();
         let output = match run {

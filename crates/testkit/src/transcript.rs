@@ -89,11 +89,14 @@ impl Case {
     /// # Panics
     /// When kubectl or bash cannot be run, or the cluster makes no namespace.
     pub fn run(&self, kubeconfig: &Path) -> String {
+        // Not the caller's home folder; all cases of a cluster share it.
+        let cache = kubeconfig.with_file_name("kubectl-cache");
         let kubectl = |arguments: &[&str]| {
             let output = Command::new("kubectl")
                 .arg("--kubeconfig")
                 .arg(kubeconfig)
                 .args(arguments)
+                .env("KUBECACHEDIR", &cache)
                 .stdin(Stdio::null())
                 .output();
             output.unwrap_or_else(|e| panic!("kubectl: {e}"))
@@ -121,6 +124,7 @@ impl Case {
             .args(["bash", "-c", &format!("exec 2>&1\n{PRELUDE}{}", shown(&source))])
             .current_dir(folder.path())
             .env("KUBECONFIG", kubeconfig)
+            .env("KUBECACHEDIR", &cache)
             .env("NS", &namespace)
             .stdin(Stdio::null())
             .output()

@@ -21,7 +21,8 @@ fn javascript_client() {
         }
         packages::succeed(
             Command::new("npm")
-                .args(["ci", "--silent", "--no-audit", "--no-fund"])
+                .args(["ci", "--silent", "--no-audit", "--no-fund", "--cache"])
+                .arg(folder.join("npm-cache"))
                 .current_dir(folder),
         );
     });

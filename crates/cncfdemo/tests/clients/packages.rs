@@ -62,6 +62,7 @@ pub fn pip(client: &str, into: &Path) {
         "install",
         "--quiet",
         "--no-deps",
+        "--no-cache-dir",
         "--disable-pip-version-check",
         "--root-user-action=ignore",
     ]);

@@ -291,9 +291,7 @@ fn walk(dir: &Path) -> Vec<(std::path::PathBuf, u64)> {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
-            if entry.file_name() != "rootfs" {
-                found.extend(walk(&entry.path()));
-            }
+            found.extend(walk(&entry.path()));
         } else {
             found.push((entry.path(), entry.metadata().map_or(0, |meta| meta.len())));
         }

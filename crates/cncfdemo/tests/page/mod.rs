@@ -111,6 +111,8 @@ fn installed() -> Option<PathBuf> {
     ];
     match Command::new("npm")
         .args(npm)
+        .arg("--cache")
+        .arg(folder.join("npm-cache"))
         .current_dir(&folder)
         .stdout(Stdio::null())
         .status()
