@@ -30,8 +30,9 @@ impl Daemon {
     fn end_older(&mut self) {
         let old = self.paths.run().join("containers");
         for id in names(&old) {
-            let dir = std::fs::read_link(old.join(&id)).unwrap_or_default();
-            if let Some(spec) = read::<ContainerSpec>(&dir.join("spec.json")) {
+            if let Ok(dir) = std::fs::read_link(old.join(&id))
+                && let Some(spec) = read::<ContainerSpec>(&dir.join("spec.json"))
+            {
                 tracing::warn!(%id, "ending a container of an older version");
                 let cgroup = spec.cgroup;
                 self.enqueue(Job::Remove { id, dir, cgroup }, Then::Nothing);
