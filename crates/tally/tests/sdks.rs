@@ -40,6 +40,7 @@ async fn official_sdks_are_understood() {
     ];
     let installed = tokio::process::Command::new("npm")
         .args(npm)
+        .args(["--cache", concat!(env!("CARGO_TARGET_TMPDIR"), "/npm-cache")])
         .current_dir(folder.path())
         .stdout(Stdio::null())
         .status()

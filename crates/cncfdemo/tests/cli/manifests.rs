@@ -76,7 +76,7 @@ fn validator() -> Option<PathBuf> {
     let run = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     if !usable() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&place));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", VALIDATOR]));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--no-cache-dir", VALIDATOR]));
     }
     if usable() {
         return Some(python);
