@@ -288,10 +288,14 @@ impl Daemon {
         );
     }
 
-    /// Drops what is known of a container; its files are gone.
+    /// Drops what is known of a container. Its files are gone, or no worker came to remove them.
     pub(super) fn forget(&mut self, id: &Id) {
         self.close(id);
-        self.containers.remove(id);
+        if let Some(container) = self.containers.remove(id)
+            && let Err(error) = self.paths.files(id, &container.dir).forget()
+        {
+            tracing::warn!(%id, %error, "cannot forget a container");
+        }
     }
 
     /// How a child ended before we knew it. A number that is in use again says nothing.

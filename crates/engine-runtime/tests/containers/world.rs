@@ -254,6 +254,9 @@ impl World {
             }
         }
         assert_eq!(self.client.list().await.expect("list"), []);
+        let live = std::fs::read_dir(self.dir.join("run/live/containers")).expect("live");
+        let kept: Vec<_> = live.flatten().map(|entry| entry.file_name()).collect();
+        assert!(kept.is_empty(), "kept in memory: {kept:?}");
         self.client
             .remove_cgroup(&format!("cncfdemo/{}/n1", self.name), true)
             .await
