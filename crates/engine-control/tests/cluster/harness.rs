@@ -26,7 +26,7 @@ impl Drop for Cluster {
 }
 
 /// How long anything may take; a bound for broken code, not a measure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Cluster {
     pub async fn start() -> Self {

@@ -248,8 +248,11 @@ async fn claims_go_as_their_set_says() {
         .await;
     let set = cluster.create(set).await;
     let claim = "v1/PersistentVolumeClaim";
+    // The pod is made before its claim is given an owner, so either may be seen first.
     let owned = cluster
-        .becomes(claim, "data-db-1", |c| c["status"]["phase"] == "Bound")
+        .becomes(claim, "data-db-1", |c| {
+            c["status"]["phase"] == "Bound" && c["metadata"]["ownerReferences"].is_array()
+        })
         .await;
     assert_eq!(
         owned["metadata"]["ownerReferences"],
