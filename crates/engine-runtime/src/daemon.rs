@@ -122,6 +122,8 @@ struct Daemon {
 
     epoll: OwnedFd,
     listener: std::os::unix::net::UnixListener,
+    /// Every worker has it open too, and with it its lock.
+    sign: File,
     signals: OwnedFd,
     sources: HashMap<u64, Source>,
     next: u64,
@@ -164,6 +166,8 @@ impl Daemon {
                 .map_err(|e| Error::io(format!("create {}", folder.display()), e))?;
         }
         let listener = listen(&paths.run())?;
+        let sign = File::create(paths.sign())
+            .map_err(|e| Error::io(format!("create {}", paths.sign().display()), e))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| Error::io("make an epoll", e))?;
         let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
         let mut daemon = Self {
@@ -174,6 +178,7 @@ impl Daemon {
             has_mqueue: filesystems.contains("mqueue"),
             epoll,
             listener,
+            sign,
             signals,
             sources: HashMap::new(),
             next: 1,

@@ -11,6 +11,7 @@ mod files;
 mod holder;
 mod rootfs;
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +55,11 @@ impl Paths {
     /// Scratch folders of processes being started in containers.
     pub fn execs(&self) -> PathBuf {
         self.live().join("execs")
+    }
+
+    /// Open, and so locked, in a daemon and in all of its workers.
+    pub fn sign(&self) -> PathBuf {
+        self.live().join("workers.lock")
     }
 
     /// The network namespaces of all pods, mounted by engine-net.
@@ -142,17 +148,22 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
-/// Forks and runs the job in the child. Gives the child's pid and the socket on which the outcome comes as one frame.
-pub fn spawn(job: Job, paths: &Paths, layout: &Layout) -> Result<(i32, OwnedFd)> {
+/// Forks and runs the job in the child. Gives the child's pid and the socket on which the outcome comes as one frame. The child has
+/// `sign` open as long as it lives.
+pub fn spawn(job: Job, paths: &Paths, layout: &Layout, sign: &File) -> Result<(i32, OwnedFd)> {
     let (ours, theirs) =
         std::os::unix::net::UnixStream::pair().map_err(|e| Error::io("make a socket pair", e))?;
+    let daemon = rustix::process::getpid();
     match sys::fork().map_err(|e| Error::io("fork a worker", e))? {
         0 => {
             // What a worker of a dead daemon made, nobody would know of.
             sys::die_with_parent();
+            if rustix::process::getppid() != Some(daemon) {
+                sys::exit_now(1);
+            }
             let theirs = OwnedFd::from(theirs);
             // Above all the socket: whoever connects to it must not find a listener that never answers.
-            let mut keep = vec![theirs.as_raw_fd()];
+            let mut keep = vec![theirs.as_raw_fd(), sign.as_raw_fd()];
             if let Job::Exec(exec) = &job {
                 keep.extend(exec.stdio.iter().flatten().map(AsRawFd::as_raw_fd));
             }

@@ -272,7 +272,9 @@ async fn claims_go_as_their_set_says() {
         .await;
     cluster
         .becomes(claim, "data-db-1", |c| {
-            c["status"]["phase"] == "Bound" && c["metadata"]["uid"] != owned["metadata"]["uid"]
+            c["status"]["phase"] == "Bound"
+                && c["metadata"]["uid"] != owned["metadata"]["uid"]
+                && c["metadata"]["ownerReferences"].is_array()
         })
         .await;
     cluster

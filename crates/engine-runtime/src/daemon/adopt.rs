@@ -1,16 +1,20 @@
 //! A new daemon finds what an earlier one left.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
+use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 
 use super::container::{Container, open_fifos};
-use super::jobs::Then;
 use super::{Daemon, Source};
 use crate::proto::{ContainerSpec, Exit, Id, Status};
-use crate::worker::{Job, State};
+use crate::worker::State;
 use crate::{Result, sys};
+
+/// How long workers of an earlier daemon are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     pub(super) fn adopt(&mut self) {
@@ -20,8 +24,32 @@ impl Daemon {
             tracing::warn!(%error, "cannot make the folder for exec");
         }
         self.end_older();
+        let mut unfinished = Vec::new();
         for id in names(&self.paths.containers()) {
-            self.adopt_container(&id);
+            unfinished.extend(self.adopt_container(&id));
+        }
+        self.outlive_workers(&unfinished);
+        for spec in unfinished {
+            self.clean(spec.id, spec.dir, spec.cgroup);
+        }
+    }
+
+    /// Waits for the ends of all workers of an earlier daemon: they are killed with it, but in the middle of a system call that takes a
+    /// while, and what is made by it would appear after the cleaning. What they cloned may have their lock as well.
+    fn outlive_workers(&self, unfinished: &[ContainerSpec]) {
+        let end = Instant::now() + PATIENCE;
+        while let Err(error) = rustix::fs::flock(&self.sign, FlockOperation::NonBlockingLockExclusive) {
+            if Instant::now() >= end {
+                tracing::warn!(%error, "workers of an earlier daemon do not end");
+                break;
+            }
+            for spec in unfinished {
+                let _ = self.layout.kill(&spec.cgroup);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if let Err(error) = rustix::fs::flock(&self.sign, FlockOperation::NonBlockingLockShared) {
+            tracing::warn!(%error, "cannot lock the sign of workers");
         }
     }
 
@@ -34,8 +62,7 @@ impl Daemon {
                 && let Some(spec) = read::<ContainerSpec>(&dir.join("spec.json"))
             {
                 tracing::warn!(%id, "ending a container of an older version");
-                let cgroup = spec.cgroup;
-                self.enqueue(Job::Remove { id, dir, cgroup }, Then::Nothing);
+                self.clean(id, dir, spec.cgroup);
             }
         }
         for folder in ["containers", "oci", "execs"] {
@@ -43,12 +70,13 @@ impl Daemon {
         }
     }
 
-    fn adopt_container(&mut self, id: &Id) {
+    /// Gives back what was asked for if the daemon died while it was being done; whoever asked was told that the answer is lost.
+    fn adopt_container(&mut self, id: &Id) -> Option<ContainerSpec> {
         let unknown = self.paths.files(id, Path::new(""));
         let Some(spec) = read::<ContainerSpec>(&unknown.spec()) else {
             tracing::warn!(%id, "forgetting a container whose creation was not begun");
             let _ = unknown.forget();
-            return;
+            return None;
         };
         let files = self.paths.files(id, &spec.dir);
         let mut container = Container::new(&spec);
@@ -57,7 +85,7 @@ impl Daemon {
             container.started_at = exit.started_at;
             container.exit = Some(exit);
             self.containers.insert(id.clone(), container);
-            return;
+            return None;
         }
         let state = read::<State>(&files.state());
         if let Some(state) = state {
@@ -67,7 +95,10 @@ impl Daemon {
             // A zombie too: whoever reaps it makes the kernel tell us its code.
             if sys::start_time(state.pid) == Some(state.start_time) && !is_waiting(state.pid) {
                 match self.adopt_running(id, container, &spec) {
-                    Ok(()) => return tracing::info!(%id, pid = state.pid, "container adopted"),
+                    Ok(()) => {
+                        tracing::info!(%id, pid = state.pid, "container adopted");
+                        return None;
+                    }
                     Err(error) => tracing::error!(%id, %error, "cannot adopt a container; killing it"),
                 }
                 container = Container::new(&spec);
@@ -77,16 +108,10 @@ impl Daemon {
             let _ = self.layout.kill(&spec.cgroup);
             container.pid = 0;
             self.containers.insert(id.clone(), container);
-            return self.exited(id, None);
+            self.exited(id, None);
+            return None;
         }
-        // The daemon died while it was being created; whoever asked was told that the answer is lost.
-        let _ = self.layout.kill(&spec.cgroup);
-        let job = Job::Remove {
-            id: id.clone(),
-            dir: spec.dir,
-            cgroup: spec.cgroup,
-        };
-        self.enqueue(job, Then::Nothing);
+        Some(spec)
     }
 
     fn adopt_running(&mut self, id: &Id, mut container: Container, spec: &ContainerSpec) -> Result<()> {

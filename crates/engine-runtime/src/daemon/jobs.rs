@@ -1,6 +1,7 @@
 //! Jobs in forked workers: how many at once, how long, and what follows.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
@@ -23,6 +24,15 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Queued {
     job: Job,
     then: Then,
+}
+
+impl Queued {
+    /// Removes what is left of a container that nobody knows any more.
+    fn clean(id: Id, dir: PathBuf, cgroup: String) -> Self {
+        let then = Then::Cleaned { id: id.clone() };
+        let job = Job::Remove { id, dir, cgroup };
+        Self { job, then }
+    }
 }
 
 /// A job with a process.
@@ -69,8 +79,11 @@ pub enum Then {
         /// Who wants to know.
         reply: ReplyTo,
     },
-    /// Nobody waits.
-    Nothing,
+    /// What is left of a container that nobody knows any more was removed.
+    Cleaned {
+        /// Which it was.
+        id: Id,
+    },
 }
 
 impl Daemon {
@@ -78,6 +91,19 @@ impl Daemon {
     pub(super) fn enqueue(&mut self, job: Job, then: Then) {
         self.queue.push_back(Queued { job, then });
         self.run_queued();
+    }
+
+    /// Removes what is left of a container that nobody knows any more.
+    pub(super) fn clean(&mut self, id: Id, dir: PathBuf, cgroup: String) {
+        self.queue.push_back(Queued::clean(id, dir, cgroup));
+        self.run_queued();
+    }
+
+    /// Whether an earlier container of this name has still to be cleaned away: it would take what a new one makes.
+    pub(super) fn is_cleaned(&self, id: &Id) -> bool {
+        let running = self.running.values().map(|job| &job.then);
+        let mut all = running.chain(self.queue.iter().map(|job| &job.then));
+        all.any(|then| matches!(then, Then::Cleaned { id: cleaned } if cleaned == id))
     }
 
     fn run_queued(&mut self) {
@@ -90,10 +116,11 @@ impl Daemon {
                 LIMIT
             };
             let number = self.number();
-            let started = worker::spawn(job, &self.paths, &self.layout).and_then(|(pid, socket)| {
-                let token = self.watch(&socket, Source::Job(number), EventFlags::IN)?;
-                Ok((pid, socket, token))
-            });
+            let started =
+                worker::spawn(job, &self.paths, &self.layout, &self.sign).and_then(|(pid, socket)| {
+                    let token = self.watch(&socket, Source::Job(number), EventFlags::IN)?;
+                    Ok((pid, socket, token))
+                });
             match started {
                 Ok((pid, socket, token)) => {
                     let deadline = Instant::now() + limit;
@@ -164,15 +191,7 @@ impl Daemon {
                 && let Some(c) = self.containers.get(id)
             {
                 let (dir, cgroup) = (c.dir.clone(), c.cgroup.clone());
-                let clean = Job::Remove {
-                    id: id.clone(),
-                    dir,
-                    cgroup,
-                };
-                self.queue.push_back(Queued {
-                    job: clean,
-                    then: Then::Nothing,
-                });
+                self.queue.push_back(Queued::clean(id.clone(), dir, cgroup));
             }
             self.follow(
                 job.then,
@@ -208,9 +227,9 @@ impl Daemon {
                 self.reply(reply, result.map(|_| Response::Ok));
             }
             Then::Done { reply } => self.reply(reply, result.map(|_| Response::Ok)),
-            Then::Nothing => {
+            Then::Cleaned { id } => {
                 if let Err(error) = result {
-                    tracing::warn!(%error, "cannot clean up");
+                    tracing::warn!(%id, %error, "cannot clean up");
                 }
             }
         }

@@ -82,6 +82,9 @@ impl Daemon {
         if self.containers.contains_key(&spec.id) {
             return Err(Error::Exists(format!("container {} exists already", spec.id)));
         }
+        if self.is_cleaned(&spec.id) {
+            return Err(Error::State(format!("container {} is being removed", spec.id)));
+        }
         if !spec.dir.starts_with(&self.paths.cluster) {
             return Err(Error::Invalid(format!(
                 "folder {} of container {} is outside of the cluster's {}",

@@ -243,6 +243,24 @@ impl World {
         start_daemon(&self.dir, &self.name);
     }
 
+    /// Waits until memory holds only what the daemon knows: what an earlier one did not finish is cleaned away in passing.
+    pub async fn cleaned(&self) {
+        let mut kept = Vec::new();
+        for _ in 0..1000 {
+            let known = self.client.list().await.expect("list");
+            let live = std::fs::read_dir(self.dir.join("run/live/containers")).expect("live");
+            let there = live.flatten().map(|entry| entry.file_name());
+            kept = there
+                .filter(|name| known.iter().all(|i| name != i.id.as_str()))
+                .collect();
+            if kept.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("kept in memory: {kept:?}");
+    }
+
     async fn remove_all(&self) {
         for info in self.client.list().await.expect("list") {
             let _ = self.client.kill_all(&info.id).await;
@@ -254,9 +272,7 @@ impl World {
             }
         }
         assert_eq!(self.client.list().await.expect("list"), []);
-        let live = std::fs::read_dir(self.dir.join("run/live/containers")).expect("live");
-        let kept: Vec<_> = live.flatten().map(|entry| entry.file_name()).collect();
-        assert!(kept.is_empty(), "kept in memory: {kept:?}");
+        self.cleaned().await;
         self.client
             .remove_cgroup(&format!("cncfdemo/{}/n1", self.name), true)
             .await
