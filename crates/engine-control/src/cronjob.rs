@@ -56,27 +56,46 @@ fn zone_of(name: &str) -> Option<TimeZone> {
 }
 
 /// A schedule in a time zone.
-struct Schedule {
-    cron: Cron,
-    zone: TimeZone,
+enum Schedule {
+    Cron {
+        cron: Box<Cron>,
+        zone: TimeZone,
+    },
+    /// `@every 90s`: so long after the last time (ConstantDelaySchedule of github.com/robfig/cron).
+    Every(SignedDuration),
 }
 
 impl Schedule {
     /// Minutes to days of week, `@daily` and the like; day of month and day of week are alternatives when both are given, as in cron.
     fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
+        if let Some(period) = text.strip_prefix("@every ") {
+            let nanos = kube_types::parse_duration(period)
+                .map_err(|e| format!("failed to parse duration {text}: {e}"))?;
+            let seconds = SignedDuration::from_nanos(nanos).as_secs().max(1);
+            return Ok(Self::Every(SignedDuration::from_secs(seconds)));
+        }
         let zone = match zone {
             Some(name) => zone_of(name).ok_or_else(|| format!("unknown time zone {name}"))?,
             None => TimeZone::system(),
         };
         let cron = CronParser::new().parse(text).map_err(|e| e.to_string())?;
-        Ok(Self { cron, zone })
+        Ok(Self::Cron {
+            cron: Box::new(cron),
+            zone,
+        })
     }
 
     fn after(&self, time: Timestamp) -> Option<Timestamp> {
-        self.cron
-            .find_next_occurrence(&time.to_zoned(self.zone.clone()), false)
-            .ok()
-            .map(|z| z.timestamp())
+        match self {
+            Self::Every(period) => Timestamp::from_second(time.as_second())
+                .ok()?
+                .checked_add(*period)
+                .ok(),
+            Self::Cron { cron, zone } => cron
+                .find_next_occurrence(&time.to_zoned(zone.clone()), false)
+                .ok()
+                .map(|z| z.timestamp()),
+        }
     }
 
     /// The latest time that is due, and how many have been missed.
@@ -88,14 +107,25 @@ impl Schedule {
             at = next;
             if missed > MANY {
                 // Far behind: the last one before now is all that matters.
-                let previous = self
-                    .cron
-                    .find_previous_occurrence(&now.to_zoned(self.zone.clone()), true);
-                latest = previous.ok().map(|z| z.timestamp()).or(latest);
+                latest = self.last_before(next, now).or(latest);
                 break;
             }
         }
         (latest, missed)
+    }
+
+    fn last_before(&self, one: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Every(period) => {
+                let more = now.duration_since(one).as_secs() / period.as_secs();
+                one.checked_add(SignedDuration::from_secs(more * period.as_secs()))
+                    .ok()
+            }
+            Self::Cron { cron, zone } => cron
+                .find_previous_occurrence(&now.to_zoned(zone.clone()), true)
+                .ok()
+                .map(|z| z.timestamp()),
+        }
     }
 }
 
@@ -142,13 +172,14 @@ async fn act(context: &Context, cron: &CronJob, jobs: &[Arc<Job>], status: &mut 
         }
     };
     let now = Timestamp::now();
-    let next = schedule.after(now).map(|at| {
-        Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(100)
-    });
     let mut since = status
         .last_schedule_time
         .as_ref()
         .map_or_else(|| cron.created(), |t| t.0);
+    let last = schedule.latest_due(since, now).0.unwrap_or(since);
+    let next = schedule.after(last).map(|at| {
+        Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(100)
+    });
     if let Some(deadline) = spec.starting_deadline_seconds {
         since = since.max(now - SignedDuration::from_secs(deadline));
     }
@@ -399,6 +430,24 @@ mod tests {
         assert!(Schedule::parse("61 * * * *", None).is_err());
         assert!(Schedule::parse("* * * * *", Some("Mars/Base")).is_err());
         assert!(Schedule::parse("@hourly", Some("UTC")).is_ok());
+    }
+
+    #[test]
+    fn every_so_often_counts_from_the_last_time() {
+        let every = Schedule::parse("@every 1m30.7s", None).unwrap();
+        assert_eq!(
+            every.after(at("2026-01-01T00:00:10.4Z")),
+            Some(at("2026-01-01T00:01:40Z"))
+        );
+        let since = at("2026-01-01T00:00:00Z");
+        assert_eq!(
+            every.latest_due(since, at("2026-01-01T00:03:10Z")),
+            (Some(at("2026-01-01T00:03:00Z")), 2)
+        );
+        let (due, missed) = every.latest_due(since, at("2026-01-02T00:01:00Z"));
+        assert!(missed > MANY);
+        assert_eq!(due, Some(at("2026-01-02T00:00:00Z")));
+        assert!(Schedule::parse("@every soon", None).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::adopt::claim;
 use crate::cache::{Cache, Kind};
 use crate::context::Context;
 use crate::meta::{Meta, controller_ref};
+use crate::selector;
 use crate::template::{canonical, data_hash, hash};
 
 /// The label that pods are matched by, and a DaemonSet's revisions.
@@ -70,6 +71,20 @@ where
 {
     let cache = &context.controller_revisions;
     let mut all = claim(owners, owner, selector, cache).await?;
+    let stateful = O::kind(&()) == "StatefulSet";
+    if stateful {
+        // Those of nobody count as well (ListRevisions of pkg/controller/history): a set that leaves them behind makes no new one.
+        all.extend(
+            cache
+                .uncontrolled(owner.ns())
+                .into_iter()
+                .filter(|r| {
+                    selector::matches(selector, r.m().labels.as_ref())
+                        && !all.iter().any(|a| a.uid() == r.uid())
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
     all.sort_by(|a, b| {
         a.revision
             .cmp(&b.revision)
@@ -98,7 +113,6 @@ where
             collisions,
         });
     }
-    let stateful = O::kind(&()) == "StatefulSet";
     let mut collisions = collisions;
     loop {
         let (label, hash) = if stateful {

@@ -297,10 +297,7 @@ impl Autoscalers {
             .collect();
         if rivals.len() > 1 {
             rivals.sort();
-            let named: Vec<String> = rivals
-                .iter()
-                .map(|k| format!("{{{} {}}}", k.name, k.namespace))
-                .collect();
+            let named: Vec<String> = rivals.iter().map(ToString::to_string).collect();
             let message = format!(
                 "pods by selector {raw} are controlled by multiple HPAs: [{}]",
                 named.join(" ")

@@ -109,6 +109,15 @@ impl<K: Kind> Cache<K> {
         Ok(self.keep(self.client.request::<K>(request.map_err(Error::request)?).await?))
     }
 
+    /// Applies fields, whoever owned them before.
+    pub async fn apply(&self, key: &Key, mut fields: Value, manager: &str) -> Result<Arc<K>, Error> {
+        self.typed(&mut fields);
+        let request = self.request(Some(&key.namespace));
+        let (pp, patch) = (PatchParams::apply(manager).force(), Patch::Apply(fields));
+        let request = request.patch(&key.name, &pp, &patch);
+        Ok(self.keep(self.client.request::<K>(request.map_err(Error::request)?).await?))
+    }
+
     /// Applies fields of the status, whoever owned them before.
     pub async fn apply_status(&self, key: &Key, fields: &Value, manager: &str) -> Result<Arc<K>, Error> {
         let request = self.request(Some(&key.namespace));

@@ -135,6 +135,12 @@ impl Step {
         if self.is_indexed() && self.spec.backoff_limit_per_index.is_some() {
             self.status.failed_indexes = Some(indexes::format(&self.failed_before));
         }
+        // Also when nothing is new: a job that was made smaller forgets the indexes that it no longer has.
+        if self.is_indexed() {
+            let done = indexes::format(&self.succeeded_indexes());
+            self.status.completed_indexes = (!done.is_empty()).then_some(done);
+            self.status.succeeded = nonzero(count(self.succeeded_indexes().len()));
+        }
         if succeeded.is_empty()
             && failed.is_empty()
             && left.is_empty()
@@ -142,11 +148,6 @@ impl Step {
             && self.noted().is_empty()
         {
             return Ok(());
-        }
-        if self.is_indexed() {
-            let done = indexes::format(&self.succeeded_indexes());
-            self.status.completed_indexes = (!done.is_empty()).then_some(done);
-            self.status.succeeded = nonzero(count(self.succeeded_indexes().len()));
         }
         let completions = self.spec.completions.unwrap_or(i32::MAX);
         let uncounted = self.status.uncounted_terminated_pods.get_or_insert_default();

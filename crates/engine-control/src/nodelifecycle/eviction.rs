@@ -1,6 +1,6 @@
 //! Pods leave nodes with NoExecute taints, at once or after as long as they tolerate it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,8 +57,10 @@ pub(super) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     });
 }
 
-/// Pods that are to go when they have tolerated a taint for long enough.
-type Waiting = Arc<Mutex<HashSet<Key>>>;
+/// Pods that are to go when they have tolerated a taint for long enough: their uid, and when. Time counts from when the taint was seen on
+/// their node, whatever it says of itself, and what is set stays as it is until a taint goes (processPodOnNode of
+/// pkg/controller/tainteviction/taint_eviction.go).
+type Waiting = Arc<Mutex<HashMap<Key, (String, Timestamp)>>>;
 
 fn no_execute(node: &k8s_openapi::api::core::v1::Node) -> Vec<Taint> {
     let taints = node
@@ -73,28 +75,29 @@ fn no_execute(node: &k8s_openapi::api::core::v1::Node) -> Vec<Taint> {
         .collect()
 }
 
-/// When the pod has to go: never, or at a time. Taints without a time count from `now`.
-fn due(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
-    let tolerations = pod
-        .spec
-        .as_ref()
-        .and_then(|s| s.tolerations.as_deref())
-        .unwrap_or_default();
-    let mut earliest = None;
+/// How long a pod stays on a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Stay {
+    Ends,
+    For(SignedDuration),
+    Lasts,
+}
+
+/// As long as the shortest of those tolerations says that come first for a taint each (GetMatchingTolerations of
+/// pkg/apis/core/v1/helper/helpers.go).
+fn stay(pod: &Pod, taints: &[Taint]) -> Stay {
+    let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref());
+    let tolerations = tolerations.unwrap_or_default();
+    let mut shortest: Option<i64> = None;
     for taint in taints {
-        let since = taint.time_added.as_ref().map_or(now, |t| t.0);
-        let matching: Vec<_> = tolerations.iter().filter(|t| tolerates(t, taint)).collect();
-        if matching.is_empty() {
-            return Some(now);
-        }
-        // The shortest of the tolerations that have a limit.
-        let limit = matching.iter().filter_map(|t| t.toleration_seconds).min();
-        if let Some(seconds) = limit {
-            let at = since + SignedDuration::from_secs(seconds.max(0));
-            earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
+        let Some(toleration) = tolerations.iter().find(|t| tolerates(t, taint)) else {
+            return Stay::Ends;
+        };
+        if let Some(seconds) = toleration.toleration_seconds {
+            shortest = Some(shortest.map_or(seconds, |s| s.min(seconds)));
         }
     }
-    earliest
+    shortest.map_or(Stay::Lasts, |s| Stay::For(SignedDuration::from_secs(s.max(0))))
 }
 
 async fn sync(context: Arc<Context>, waiting: Waiting, key: Key) -> Outcome {
@@ -104,30 +107,48 @@ async fn sync(context: Arc<Context>, waiting: Waiting, key: Key) -> Outcome {
         return Ok(None);
     }
     let at = Timestamp::now();
-    let going = pod.and_then(|pod| {
+    let found = pod.and_then(|pod| {
         let node = context.nodes.get(&Key::new("", pods::node_name(&pod)?))?;
-        let due = due(&pod, &no_execute(&node), at)?;
-        Some((pod, due))
+        match stay(&pod, &no_execute(&node)) {
+            Stay::Lasts => None,
+            Stay::Ends => Some((pod, None)),
+            Stay::For(time) => Some((pod, Some(time))),
+        }
     });
-    let Some((pod, due)) = going else {
-        if lock().remove(&key) {
+    let Some((pod, Some(time))) = found else {
+        if lock().remove(&key).is_some() {
             cancelled(&context, &key);
         }
-        return Ok(None);
+        let Some((pod, None)) = found else {
+            return Ok(None);
+        };
+        return leave(&context, &pod).await;
+    };
+    let due = {
+        let mut waiting = lock();
+        let fresh = (pod.uid().to_owned(), at + time);
+        let (uid, due) = waiting.entry(key.clone()).or_insert_with(|| fresh.clone());
+        if uid != pod.uid() {
+            (*uid, *due) = fresh;
+        }
+        *due
     };
     let left = Duration::try_from(due.duration_since(at)).unwrap_or(Duration::ZERO);
     if !left.is_zero() {
-        lock().insert(key);
         return Ok(Some(left));
     }
     lock().remove(&key);
+    leave(&context, &pod).await
+}
+
+async fn leave(context: &Context, pod: &Pod) -> Outcome {
     context.events.normal(
         COMPONENT,
-        &*pod,
+        pod,
         "TaintManagerEviction",
-        format!("Marking for deletion Pod {key}"),
+        format!("Marking for deletion Pod {}", pod.key()),
     );
-    let mut marked = (*pod).clone();
+    let mut marked = pod.clone();
     pods::set_condition(
         marked
             .status
@@ -144,11 +165,11 @@ async fn sync(context: Arc<Context>, waiting: Waiting, key: Key) -> Outcome {
             last_probe_time: None,
         },
     );
-    match context.pods.update_status(&pod, &marked).await {
+    match context.pods.update_status(pod, &marked).await {
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    context.pods.delete(&*pod).await?;
+    context.pods.delete(pod).await?;
     Ok(None)
 }
 
@@ -174,22 +195,27 @@ mod tests {
 
     #[test]
     fn tolerated_for_a_while() {
-        let at = |s: &str| -> Timestamp { s.parse().unwrap() };
-        let now = at("2026-01-01T00:01:00Z");
-        let taint: Taint = serde_json::from_value(
-            json!({"key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}),
-        )
-        .unwrap();
+        let taints = |keys: &[&str]| -> Vec<Taint> {
+            let taint = |key: &&str| json!({"key": key, "effect": "NoExecute", "value": "v"});
+            let all: Vec<_> = keys.iter().map(taint).collect();
+            serde_json::from_value(json!(all)).unwrap()
+        };
         let pod = |tolerations: serde_json::Value| -> Pod {
             serde_json::from_value(json!({"spec": {"containers": [], "tolerations": tolerations}})).unwrap()
         };
-        let taints = [taint];
-        assert_eq!(due(&pod(json!([])), &taints, now), Some(now));
-        assert_eq!(due(&pod(json!([{"operator": "Exists"}])), &taints, now), None);
-        let limited = pod(
-            json!([{"key": "k", "operator": "Exists", "tolerationSeconds": 300}, {"operator": "Exists"}]),
-        );
-        assert_eq!(due(&limited, &taints, now), Some(at("2026-01-01T00:05:00Z")));
-        assert_eq!(due(&pod(json!([])), &[], now), None);
+        let seconds = |s| Stay::For(SignedDuration::from_secs(s));
+        let k = taints(&["k"]);
+        assert_eq!(stay(&pod(json!([])), &k), Stay::Ends);
+        assert_eq!(stay(&pod(json!([{"operator": "Exists"}])), &k), Stay::Lasts);
+        assert_eq!(stay(&pod(json!([])), &[]), Stay::Lasts);
+        // The first that tolerates counts, not the shortest.
+        let two = pod(json!([
+            {"key": "k", "operator": "Exists", "tolerationSeconds": 300},
+            {"key": "k", "operator": "Equal", "value": "v", "tolerationSeconds": 3},
+            {"key": "l", "operator": "Exists", "tolerationSeconds": -7}
+        ]));
+        assert_eq!(stay(&two, &k), seconds(300));
+        assert_eq!(stay(&two, &taints(&["k", "l"])), seconds(0));
+        assert_eq!(stay(&two, &taints(&["k", "m"])), Stay::Ends);
     }
 }

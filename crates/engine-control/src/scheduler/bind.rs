@@ -37,6 +37,7 @@ pub(super) async fn bind(
     volumes: Vec<Origin>,
 ) -> Result<(), Error> {
     if !volumes.is_empty() {
+        expect(context, &pod.pod, node).await;
         bind_claims(context, node, &volumes).await?;
     }
     let pod = &pod.pod;
@@ -61,6 +62,21 @@ pub(super) async fn bind(
         .scheduler_events
         .action(COMPONENT, &**pod, Level::Normal, "Scheduled", "Binding", message);
     Ok(())
+}
+
+/// Says where a pod is going to be while what it needs is being made (schedule_one.go, bindingCycle: NominatedNodeNameForExpectation).
+async fn expect(context: &Context, pod: &Pod, node: &str) {
+    let before = pod.status.as_ref().and_then(|s| s.nominated_node_name.as_deref());
+    if before == Some(node) {
+        return;
+    }
+    let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"nominatedNodeName": node}});
+    let told = api(context, pod.ns())
+        .patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&patch))
+        .await;
+    if let Err(error) = told {
+        tracing::debug!(pod = %pod.key(), %error, "expected node not written");
+    }
 }
 
 /// Reserves volumes that are there, tells the volume controller the node of those that are to be made, and waits until every claim has its
@@ -149,7 +165,7 @@ pub(super) async fn report_unschedulable(
             .or_else(|| Some(now())),
         last_probe_time: None,
     };
-    let mut patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [condition]}});
+    let mut patch = with_condition(pod, &condition);
     if before != nominated {
         patch["status"]["nominatedNodeName"] = nominated.into();
     }
@@ -159,6 +175,25 @@ pub(super) async fn report_unschedulable(
     {
         tracing::debug!(pod = %pod.key(), %error, "condition not written");
     }
+}
+
+/// The change of a pod's status by one condition, which a new one stands behind all others of (PatchPodStatus of pkg/scheduler/util/utils.go:
+/// the difference of two lists of conditions tells of their order).
+fn with_condition(pod: &Pod, condition: &PodCondition) -> Value {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
+    let mut order: Vec<&str> = conditions
+        .into_iter()
+        .flatten()
+        .map(|c| c.type_.as_str())
+        .collect();
+    if !order.contains(&condition.type_.as_str()) {
+        order.push(&condition.type_);
+    }
+    let order: Vec<Value> = order.into_iter().map(|kind| json!({"type": kind})).collect();
+    json!({
+        "metadata": {"uid": pod.uid()},
+        "status": {"conditions": [condition], "$setElementOrder/conditions": order},
+    })
 }
 
 /// Asks the victims to leave.
@@ -180,7 +215,7 @@ pub(super) async fn evict(context: &Context, preemptor: &PodInfo, plan: &Plan) {
             last_transition_time: Some(now()),
             last_probe_time: None,
         };
-        let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [condition]}});
+        let patch = with_condition(pod, &condition);
         let marked = api
             .patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&patch))
             .await;
@@ -210,5 +245,35 @@ pub(super) async fn evict(context: &Context, preemptor: &PodInfo, plan: &Plan) {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
             Err(error) => tracing::warn!(pod = %pod.key(), %error, "victim not deleted"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_condition_comes_last_and_an_old_one_stays_where_it_is() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "uid": "u"},
+            "status": {"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}]}
+        }))
+        .unwrap();
+        let order = |kind: &str| {
+            let condition = PodCondition {
+                type_: kind.into(),
+                status: "True".into(),
+                ..PodCondition::default()
+            };
+            with_condition(&pod, &condition)["status"]["$setElementOrder/conditions"].clone()
+        };
+        assert_eq!(
+            order("DisruptionTarget"),
+            json!([{"type": "PodScheduled"}, {"type": "Ready"}, {"type": "DisruptionTarget"}])
+        );
+        assert_eq!(
+            order("PodScheduled"),
+            json!([{"type": "PodScheduled"}, {"type": "Ready"}])
+        );
     }
 }

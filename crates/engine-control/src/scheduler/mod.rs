@@ -37,6 +37,8 @@ use volumes::Need;
 pub(crate) struct Snapshot {
     pub nodes: BTreeMap<String, NodeInfo>,
     pub namespaces: HashMap<String, Labels>,
+    /// By uid: pods for which others have been asked to leave a node.
+    pub nominated: HashMap<String, (String, Arc<PodInfo>)>,
 }
 
 /// What the scheduler hears.
@@ -77,7 +79,6 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
         snapshot: Snapshot::default(),
         placed: HashMap::new(),
         assumed: HashSet::new(),
-        nominated: HashMap::new(),
         pending: Pending::default(),
         writes: JoinSet::new(),
     };
@@ -98,8 +99,6 @@ struct Scheduler {
     placed: HashMap<String, String>,
     /// Decided, and not yet seen to be so.
     assumed: HashSet<String>,
-    /// Pods for which others have been asked to leave a node.
-    nominated: HashMap<String, (String, Arc<PodInfo>)>,
     pending: Pending,
     writes: JoinSet<()>,
 }
@@ -140,7 +139,7 @@ impl Scheduler {
             News::Pod(old, None) => {
                 if let Some(pod) = old {
                     self.pending.remove(pod.uid());
-                    self.nominated.remove(pod.uid());
+                    self.snapshot.nominated.remove(pod.uid());
                     self.assumed.remove(pod.uid());
                     self.unplace(pod.uid(), now);
                 }
@@ -182,7 +181,7 @@ impl Scheduler {
         let uid = pod.uid().to_owned();
         if let Some(node) = pods::node_name(&pod).map(str::to_owned) {
             self.pending.remove(&uid);
-            self.nominated.remove(&uid);
+            self.snapshot.nominated.remove(&uid);
             self.assumed.remove(&uid);
             if pods::is_terminal(&pod) {
                 return self.unplace(&uid, now);
@@ -220,7 +219,7 @@ impl Scheduler {
             }
         } else {
             self.pending.remove(&uid);
-            self.nominated.remove(&uid);
+            self.snapshot.nominated.remove(&uid);
         }
     }
 
@@ -281,7 +280,7 @@ impl Scheduler {
         let uid = pod.pod.uid();
         match self.decide(pod) {
             Ok((node, needs)) => {
-                self.nominated.remove(uid);
+                self.snapshot.nominated.remove(uid);
                 self.pending.remove(uid);
                 self.assumed.insert(uid.to_owned());
                 self.place(&node, Arc::clone(pod));
@@ -303,18 +302,19 @@ impl Scheduler {
                 plan,
             }) => {
                 self.pending.failed(uid, Instant::now());
-                let before = self.nominated.get(uid).map(|(node, _)| node.clone());
+                let before = self.snapshot.nominated.get(uid).map(|(node, _)| node.clone());
                 let nominated = plan
                     .as_ref()
                     .map(|p| p.node.clone())
                     .or(before.filter(|_| keeps_nomination));
                 match &nominated {
                     Some(node) => {
-                        self.nominated
+                        self.snapshot
+                            .nominated
                             .insert(uid.to_owned(), (node.clone(), Arc::clone(pod)));
                     }
                     None => {
-                        self.nominated.remove(uid);
+                        self.snapshot.nominated.remove(uid);
                     }
                 }
                 let (context, pod) = (Arc::clone(&self.context), Arc::clone(pod));
@@ -353,14 +353,14 @@ impl Scheduler {
         let mut failures = BTreeMap::new();
         let mut fitting = Vec::new();
         for (name, node) in &self.snapshot.nodes {
-            match self.check_with_nominated(pod, &needs, node) {
+            match check_with_nominated(pod, &needs, node, &self.snapshot) {
                 Ok(()) => fitting.push(node),
                 Err(reason) => {
                     failures.insert(name.clone(), reason);
                 }
             }
         }
-        if let Some((wanted, _)) = self.nominated.get(pod.pod.uid())
+        if let Some((wanted, _)) = self.snapshot.nominated.get(pod.pod.uid())
             && let Some(node) = fitting.iter().find(|n| n.name() == wanted)
         {
             return Ok((node.name().to_owned(), needs));
@@ -391,25 +391,6 @@ impl Scheduler {
             }),
         }
     }
-
-    /// Room that has been freed for a more important pod is not there for others.
-    fn check_with_nominated(&self, pod: &PodInfo, needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
-        let expected: Vec<_> = self
-            .nominated
-            .values()
-            .filter(|(name, other)| {
-                name == node.name() && other.pod.uid() != pod.pod.uid() && other.priority() >= pod.priority()
-            })
-            .collect();
-        if !expected.is_empty() {
-            let mut full = node.clone();
-            for (_, other) in expected {
-                full.add(Arc::clone(other));
-            }
-            check(pod, needs, &full, &self.snapshot)?;
-        }
-        check(pod, needs, node, &self.snapshot)
-    }
 }
 
 /// Why a pod stays pending, and what will be done about it.
@@ -418,6 +399,31 @@ struct Refusal {
     /// The node that it has been promised before stays promised.
     keeps_nomination: bool,
     plan: Option<preempt::Plan>,
+}
+
+/// Room that has been freed for a more important pod is not there for others (RunFilterPluginsWithNominatedPods of framework/runtime/framework.go),
+/// neither now nor when others are thought to have left.
+fn check_with_nominated(
+    pod: &PodInfo,
+    needs: &[Need],
+    node: &NodeInfo,
+    snapshot: &Snapshot,
+) -> Result<(), Reason> {
+    let expected: Vec<_> = snapshot
+        .nominated
+        .values()
+        .filter(|(name, other)| {
+            name == node.name() && other.pod.uid() != pod.pod.uid() && other.priority() >= pod.priority()
+        })
+        .collect();
+    if !expected.is_empty() {
+        let mut full = node.clone();
+        for (_, other) in expected {
+            full.add(Arc::clone(other));
+        }
+        check(pod, needs, &full, snapshot)?;
+    }
+    check(pod, needs, node, snapshot)
 }
 
 /// All filters, in upstream's order.

@@ -10,7 +10,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use super::filter::Reason;
 use super::node::{NodeInfo, PodInfo};
 use super::volumes::Need;
-use super::{Snapshot, check, explain};
+use super::{Snapshot, check_with_nominated, explain};
 use crate::meta::Meta;
 use crate::selector;
 
@@ -149,7 +149,7 @@ fn victims(
     for victim in &lower {
         trial.remove(victim.pod.uid());
     }
-    check(pod, needs, &trial, snapshot)?;
+    check_with_nominated(pod, needs, &trial, snapshot)?;
     lower.sort_by_key(|p| (Reverse(p.priority()), started(p)));
     let violating = violators(&lower, budgets);
     let (first, second): (Vec<_>, Vec<_>) = lower
@@ -163,7 +163,7 @@ fn victims(
     for (group, violates) in [(first, 1), (second, 0)] {
         for candidate in group {
             trial.add(Arc::clone(&candidate));
-            if check(pod, needs, &trial, snapshot).is_err() {
+            if check_with_nominated(pod, needs, &trial, snapshot).is_err() {
                 trial.remove(candidate.pod.uid());
                 plan.violations += violates;
                 plan.victims.push(candidate);
@@ -274,6 +274,19 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn room_made_for_another_is_not_made_again() {
+        let (mut s, f) = world(&[("low", "800m", 1)]);
+        let first = asks("first", "800m", json!({"priority": 10}));
+        s.nominated
+            .insert(first.pod.uid().to_owned(), ("a".into(), Arc::clone(&first)));
+        let second = asks("second", "800m", json!({"priority": 10}));
+        let words = plan(&second, &[], &f, &s, &[]).err().unwrap().words;
+        assert_eq!(words, "0/1 nodes are available: 1 Insufficient cpu.");
+        assert!(plan(&first, &[], &f, &s, &[]).is_ok());
+        assert!(plan(&asks("more", "800m", json!({"priority": 11})), &[], &f, &s, &[]).is_ok());
     }
 
     #[test]

@@ -214,6 +214,6 @@ async fn two_for_the_same_pods_scale_nothing() {
         .await;
     assert_eq!(
         says(&hpa, "ScalingActive").1,
-        "pods by selector app=web are controlled by multiple HPAs: [{other t} {web t}]"
+        "pods by selector app=web are controlled by multiple HPAs: [t/other t/web]"
     );
 }

@@ -1,4 +1,4 @@
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, condition, is_true, pod_spec};
@@ -72,6 +72,51 @@ async fn indexes_reach_the_pods() {
         .collect();
     hosts.sort_unstable();
     assert_eq!(hosts, ["idx-0", "idx-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smaller_job_forgets_the_indexes_that_it_had() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(job(
+            "idx",
+            "sleep",
+            json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed"}),
+        ))
+        .await;
+    let pods = cluster
+        .list_becomes("v1/Pod", |pods| {
+            pods.len() == 3 && pods.iter().all(|p| p["status"]["phase"] == "Running")
+        })
+        .await;
+    let last = pods.iter().find(|p| p["spec"]["hostname"] == "idx-2").unwrap();
+    let succeeded = Patch::Merge(json!({"status": {"phase": "Succeeded"}}));
+    cluster
+        .api("v1/Pod", "t")
+        .patch_status(
+            last["metadata"]["name"].as_str().unwrap(),
+            &PatchParams::default(),
+            &succeeded,
+        )
+        .await
+        .unwrap();
+    cluster
+        .becomes("batch/v1/Job", "idx", |j| {
+            j["status"]["completedIndexes"] == "2" && j["status"]["succeeded"] == 1
+        })
+        .await;
+    cluster
+        .patch(
+            "batch/v1/Job",
+            "idx",
+            json!({"spec": {"completions": 2, "parallelism": 2}}),
+        )
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "idx", |j| {
+            j["status"]["completedIndexes"].is_null() && j["status"]["succeeded"].is_null()
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,8 +248,8 @@ async fn a_success_policy_ends_the_others_without_blame() {
         .api("v1/Pod", "t")
         .patch_status(
             first,
-            &kube::api::PatchParams::default(),
-            &kube::api::Patch::Merge(json!({"status": {"phase": "Succeeded"}})),
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": {"phase": "Succeeded"}})),
         )
         .await
         .unwrap();
@@ -275,8 +320,8 @@ async fn indexes_that_were_ended_have_not_failed() {
         .api("v1/Pod", "t")
         .patch_status(
             name.unwrap(),
-            &kube::api::PatchParams::default(),
-            &kube::api::Patch::Merge(json!({"status": {"phase": "Failed"}})),
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": {"phase": "Failed"}})),
         )
         .await
         .unwrap();

@@ -247,3 +247,74 @@ async fn nothing_is_said_of_pods_that_have_still_to_go() {
         .until("namespace", "v1/Namespace", "", "t", Value::is_null)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_others_are_applied_and_own_ones_are_let_be() {
+    let cluster = Cluster::start().await;
+    let roles = cluster.api("rbac.authorization.k8s.io/v1/ClusterRole", "");
+    let role = |name: &str, labels: Value, more: Value| {
+        let mut role = json!({"metadata": {"name": name, "labels": labels},
+            "rules": [{"apiGroups": [""], "resources": [name], "verbs": ["get"]}]});
+        role.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        serde_json::from_value(role).unwrap()
+    };
+    let of =
+        |label: &str| json!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"of": label}}]}});
+    for (name, labels, more) in [
+        ("alone", json!({}), of("nobody")),
+        ("whole", json!({}), of("whole")),
+        ("part", json!({"of": "whole"}), json!({})),
+    ] {
+        roles
+            .create(&PostParams::default(), &role(name, labels, more))
+            .await
+            .unwrap();
+    }
+    let resource = |role: &Value| role["rules"][0]["resources"][0].clone();
+    let kind = "rbac.authorization.k8s.io/v1/ClusterRole";
+    cluster
+        .until("whole", kind, "", "whole", |r| resource(r) == "part")
+        .await;
+    let whole = roles.get("whole").await.unwrap();
+    assert!(whole.metadata.managed_fields.unwrap().iter().any(|m| {
+        m.manager.as_deref() == Some("clusterrole-aggregation-controller")
+            && m.operation.as_deref() == Some("Apply")
+    }));
+    // All roles are looked at by name in one step.
+    let alone = serde_json::to_value(roles.get("alone").await.unwrap()).unwrap();
+    assert_eq!(resource(&alone), "alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_leaves_its_revision_behind_makes_no_other() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create(json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "finalizers": ["x.y/z"]},
+            "spec": {"replicas": 1, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
+                "template": {"metadata": {"labels": {"app": "db"}}, "spec": pod_spec("sleep")}}}))
+        .await;
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| s["status"]["readyReplicas"] == 1)
+        .await;
+    let orphan = DeleteParams {
+        propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    cluster.delete("apps/v1/StatefulSet", "db", orphan).await;
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| {
+            s["metadata"]["finalizers"] == json!(["x.y/z"])
+        })
+        .await;
+    let changed = cluster
+        .patch("apps/v1/StatefulSet", "db", json!({"spec": {"replicas": 2}}))
+        .await;
+    cluster
+        .becomes("apps/v1/StatefulSet", "db", |s| {
+            s["status"]["observedGeneration"] == changed["metadata"]["generation"]
+        })
+        .await;
+    assert_eq!(cluster.list("apps/v1/ControllerRevision").await.len(), 1);
+}
