@@ -14,10 +14,22 @@ folder=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$folder"' EXIT
 head -c 24 /dev/urandom | base64 >"$folder/token"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# Below the ports that connections get: nobody takes it until the server does.
+port=$(python3 - <<'X'
+import random, socket
+while True:
+    port = random.randrange(12000, 32000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    print(port)
+    break
+X
+)
 "$program" results serve --listen "127.0.0.1:$port" --data "$folder/runs.db" --token-file "$folder/token" --per-minute 4000000000 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
     sleep 0.1
 done
