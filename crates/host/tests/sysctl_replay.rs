@@ -41,8 +41,10 @@ fn what_systemd_sets_is_what_was_predicted() {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
     }
-    if !rustix::process::geteuid().is_root() || !Path::new(PROGRAM).exists() {
-        eprintln!("skipped: needs root and {PROGRAM}");
+    let ip = ["/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip", "/bin/ip"];
+    let has_ip = ip.iter().any(|path| Path::new(path).exists());
+    if !rustix::process::geteuid().is_root() || !Path::new(PROGRAM).exists() || !has_ip {
+        eprintln!("skipped: needs root, ip and {PROGRAM}");
         return;
     }
     let status = Command::new("unshare")
