@@ -329,7 +329,8 @@ fn nothing_runs_without_bound() {
         let result = run(&source, &many, &Type::Dyn);
         let limit = "operation cancelled: actual cost limit exceeded".to_owned();
         assert_eq!(result, Err(limit), "{source}");
-        assert!(began.elapsed().as_secs() < 20, "{source}: {:?}", began.elapsed());
+        // Seconds on a slow machine; without the limit, days.
+        assert!(began.elapsed().as_secs() < 300, "{source}: {:?}", began.elapsed());
     }
 }
 
