@@ -15,6 +15,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceClaimTemplate};
 use k8s_openapi::api::storage::v1::{
     CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass,
 };
@@ -117,4 +118,7 @@ context! {
     autoscalers: HorizontalPodAutoscaler;
     cluster_roles: ClusterRole;
     signing_requests: CertificateSigningRequest;
+    resource_claims: ResourceClaim;
+    claim_templates: ResourceClaimTemplate;
+    device_classes: DeviceClass;
 }

@@ -39,6 +39,7 @@ mod quota;
 mod replicaset;
 mod replicationcontroller;
 mod requests;
+mod resourceclaim;
 mod revision;
 mod scheduler;
 mod selector;
@@ -247,6 +248,7 @@ fn start_all(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     ttl::start(context, tasks);
     certificates::start(context, tasks);
     autoscale::start(context, tasks);
+    resourceclaim::start(context, tasks);
 }
 
 /// The running controllers; dropping stops them.

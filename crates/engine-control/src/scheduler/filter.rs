@@ -243,13 +243,11 @@ fn fit(pod: &PodInfo, node: &NodeInfo) -> Result<(), Reason> {
     }
 }
 
-/// Whether the scheduler has to do with this pod. One that claims devices waits without a word, as for a claim that is not there
-/// yet (`pkg/scheduler/framework/plugins/dynamicresources` PreEnqueue): no node here has any.
+/// Whether the scheduler has to do with this pod.
 pub(crate) fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == "default-scheduler"
         && spec.scheduling_gates.as_ref().is_none_or(Vec::is_empty)
-        && spec.resource_claims.as_ref().is_none_or(Vec::is_empty)
         && crate::pods::node_name(pod).is_none()
         && crate::pods::is_active(pod)
         && !pod.uid().is_empty()
@@ -272,13 +270,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn gated_pods_and_claims_of_devices_wait() {
+    fn gated_pods_wait() {
         let waits = |spec: Value| !is_ours(&pod("p", spec).pod);
         assert!(!waits(json!({})));
         assert!(waits(json!({"schedulingGates": [{"name": "a"}]})));
-        assert!(waits(
-            json!({"resourceClaims": [{"name": "r", "resourceClaimName": "c"}]})
-        ));
     }
 
     pub(crate) fn asks(name: &str, cpu: &str, more: Value) -> Arc<PodInfo> {

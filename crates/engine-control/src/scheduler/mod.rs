@@ -4,6 +4,7 @@
 
 mod affinity;
 mod bind;
+mod devices;
 pub(crate) mod filter;
 mod limits;
 pub(crate) mod node;
@@ -26,6 +27,7 @@ use crate::context::Context;
 use crate::meta::Meta;
 use crate::pods;
 use crate::selector::Labels;
+use devices::Devices;
 use filter::Reason;
 use limits::Attached;
 use node::{NodeInfo, PodInfo};
@@ -46,7 +48,7 @@ enum News {
     Pod(Option<Arc<Pod>>, Option<Arc<Pod>>),
     Node(Option<Arc<Node>>, Option<Arc<Node>>),
     Namespace(Option<Arc<Namespace>>, Option<Arc<Namespace>>),
-    /// A claim, volume or storage class changed.
+    /// A claim, of storage or devices, a volume or a class changed.
     Storage,
     /// A placement could not be written.
     BindFailed(Arc<PodInfo>),
@@ -73,6 +75,8 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     tell_of_storage(&context.attachments, &sender);
     tell_of_storage(&context.csi_drivers, &sender);
     tell_of_storage(&context.storage_capacities, &sender);
+    tell_of_storage(&context.resource_claims, &sender);
+    tell_of_storage(&context.device_classes, &sender);
     let scheduler = Scheduler {
         context: Arc::clone(context),
         sender,
@@ -213,8 +217,10 @@ impl Scheduler {
             });
         } else if filter::is_ours(&pod) {
             if !self.assumed.contains(&uid) {
-                let changed =
-                    old.is_none_or(|o| o.spec != pod.spec || o.metadata.labels != pod.metadata.labels);
+                let made = |p: &Pod| p.status.as_ref().and_then(|s| s.resource_claim_statuses.clone());
+                let changed = old.is_none_or(|o| {
+                    o.spec != pod.spec || o.metadata.labels != pod.metadata.labels || made(o) != made(&pod)
+                });
                 self.pending.put(Arc::new(PodInfo::new(pod)), changed);
             }
         } else {
@@ -278,7 +284,12 @@ impl Scheduler {
 
     fn schedule(&mut self, pod: &Arc<PodInfo>) {
         let uid = pod.pod.uid();
-        match self.decide(pod) {
+        let devices = devices::look(&self.context, &pod.pod);
+        if devices == Devices::Waits {
+            self.pending.failed(uid, Instant::now());
+            return;
+        }
+        match self.decide(pod, devices) {
             Ok((node, needs)) => {
                 self.snapshot.nominated.remove(uid);
                 self.pending.remove(uid);
@@ -328,7 +339,7 @@ impl Scheduler {
         }
     }
 
-    fn decide(&self, pod: &Arc<PodInfo>) -> Result<(String, Vec<Need>), Refusal> {
+    fn decide(&self, pod: &Arc<PodInfo>, devices: Devices) -> Result<(String, Vec<Need>), Refusal> {
         if self.snapshot.nodes.is_empty() {
             return Err(Refusal {
                 message: "no nodes available to schedule pods".into(),
@@ -349,6 +360,25 @@ impl Scheduler {
                 });
             }
         };
+        let mut deallocation = "no new claims to deallocate";
+        match devices {
+            Devices::Refused(reason) => {
+                let nodes = format!("0/{total} nodes are available:");
+                let message = format!(
+                    "{nodes} {reason}. {deallocation}, preemption: {nodes} {total} Preemption is not helpful for scheduling."
+                );
+                return Err(Refusal {
+                    message,
+                    keeps_nomination: false,
+                    plan: None,
+                });
+            }
+            Devices::Wanted => {
+                deallocation = "still not schedulable";
+                needs.push(Need::Devices);
+            }
+            Devices::None | Devices::Waits => {}
+        }
         needs.extend(Attached::look(&self.context, &self.snapshot, &pod.pod).map(Need::Counted));
         let mut failures = BTreeMap::new();
         let mut fitting = Vec::new();
@@ -381,11 +411,8 @@ impl Scheduler {
                 plan: Some(plan),
             }),
             Err(none) => Err(Refusal {
-                // Before preemption comes the plugin of ResourceClaims, which pods here have none of (dynamicresources.go, PostFilter).
-                message: format!(
-                    "{message} no new claims to deallocate, preemption: {}",
-                    none.words
-                ),
+                // Before preemption comes the plugin of ResourceClaims (dynamicresources.go, PostFilter).
+                message: format!("{message} {deallocation}, preemption: {}", none.words),
                 keeps_nomination: none.keeps_nomination,
                 plan: None,
             }),
@@ -434,7 +461,11 @@ fn check(pod: &PodInfo, needs: &[Need], node: &NodeInfo, snapshot: &Snapshot) ->
     volumes::filter(needs, node)?;
     volumes::zone(needs, node)?;
     spread::filter(pod, node, snapshot)?;
-    affinity::filter(pod, node, snapshot)
+    affinity::filter(pod, node, snapshot)?;
+    if needs.iter().any(|n| matches!(n, Need::Devices)) {
+        return Err(Reason::final_("cannot allocate all claims"));
+    }
+    Ok(())
 }
 
 /// "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." (framework/types.go, FitError)

@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Alone(Key),
     /// Volumes of drivers that attach only so many to a node.
     Counted(Attached),
+    /// Not a volume but a device (plugins/dynamicresources).
+    Devices,
     /// It gets one on the node that is chosen: one of these, or a new one if that is possible.
     OnDemand {
         claim: Arc<PersistentVolumeClaim>,
@@ -219,7 +221,7 @@ pub(crate) fn alone(needs: &[Need], node: &NodeInfo, snapshot: &Snapshot) -> Res
 pub(crate) fn counted(needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
     needs.iter().try_for_each(|need| match need {
         Need::Counted(attached) => attached.filter(node),
-        Need::Bound(_) | Need::Alone(_) | Need::OnDemand { .. } => Ok(()),
+        Need::Bound(_) | Need::Alone(_) | Need::Devices | Need::OnDemand { .. } => Ok(()),
     })
 }
 
@@ -227,7 +229,7 @@ pub(crate) fn counted(needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
 pub(crate) fn filter(needs: &[Need], node: &NodeInfo) -> Result<(), Reason> {
     let bound = needs.iter().filter_map(|n| match n {
         Need::Bound(volume) => Some(volume),
-        Need::OnDemand { .. } | Need::Alone(_) | Need::Counted(_) => None,
+        Need::OnDemand { .. } | Need::Alone(_) | Need::Devices | Need::Counted(_) => None,
     });
     let mut texts = Vec::new();
     if bound.into_iter().any(|v| !reaches(v, node)) {
@@ -263,7 +265,7 @@ pub(crate) fn on_demand(needs: &[Need], node: &NodeInfo) -> Result<Vec<Origin>, 
                 candidates,
                 provision,
             } => Some((claim, candidates, provision.as_ref())),
-            Need::Bound(_) | Need::Alone(_) | Need::Counted(_) => None,
+            Need::Bound(_) | Need::Alone(_) | Need::Devices | Need::Counted(_) => None,
         })
         .collect();
     waiting.sort_by_key(|(claim, ..)| wanted(claim));

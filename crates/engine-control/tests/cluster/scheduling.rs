@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, condition, is_true, pod_spec, text};
@@ -315,5 +315,49 @@ async fn a_node_holds_as_many_volumes_as_its_driver_says() {
     cluster.delete("v1/Pod", "a", DeleteParams::default()).await;
     cluster
         .becomes("v1/Pod", "b", |p| is_true(p, "PodScheduled"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_devices_is_made_and_fits_nowhere() {
+    let cluster = Cluster::start().await;
+    let class = serde_json::from_value(json!({"metadata": {"name": "c"}, "spec": {}})).unwrap();
+    let classes = cluster.api("resource.k8s.io/v1/DeviceClass", "");
+    classes.create(&PostParams::default(), &class).await.unwrap();
+    for (name, class) in [("good", "c"), ("bad", "nope")] {
+        cluster
+            .create(json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": name},
+                "spec": {"spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": class}}]}}}}))
+            .await;
+    }
+    for template in ["good", "bad", "none"] {
+        let claims = json!([{"name": "x", "resourceClaimTemplateName": template}]);
+        cluster
+            .create(asks(template, "1m", json!({"resourceClaims": claims})))
+            .await;
+    }
+    let nobody = "0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    for (pod, told) in [
+        ("good", format!("FailedScheduling 0/1 nodes are available: 1 cannot allocate all claims. still not schedulable, preemption: {nobody}")),
+        ("bad", format!("FailedScheduling 0/1 nodes are available: request r: device class nope does not exist. no new claims to deallocate, preemption: {nobody}")),
+        ("none", "FailedResourceClaimCreation PodResourceClaim x: resource claim template \"none\": resourceclaimtemplate.resource.k8s.io \"none\" not found".into()),
+    ] {
+        cluster.event_comes(pod, &format!("Warning {told}")).await;
+    }
+    let good = cluster.get("v1/Pod", "good").await;
+    let claim = text(&good["status"]["resourceClaimStatuses"][0]["resourceClaimName"]);
+    let claim = cluster.get("resource.k8s.io/v1/ResourceClaim", claim).await;
+    assert_eq!(claim["metadata"]["generateName"], "good-x-");
+    assert_eq!(
+        claim["metadata"]["ownerReferences"][0]["uid"],
+        good["metadata"]["uid"]
+    );
+    // The one whose claim is not there waits without a word.
+    assert!(condition(&cluster.get("v1/Pod", "none").await, "PodScheduled").is_none());
+    for pod in ["good", "bad"] {
+        cluster.delete("v1/Pod", pod, DeleteParams::default()).await;
+    }
+    cluster
+        .list_becomes("resource.k8s.io/v1/ResourceClaim", <[Value]>::is_empty)
         .await;
 }
