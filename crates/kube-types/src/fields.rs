@@ -86,10 +86,15 @@ impl FromStr for FieldSelector {
         for term in terms.into_iter().filter(|t| !t.is_empty()) {
             let (field, operator, value) =
                 split_term(term).ok_or_else(|| FieldSelectorError::Term(text.to_owned(), term.to_owned()))?;
+            let value = unescape(value)?;
+            // Nothing about nothing selects everything (`hasTerm.Transform`).
+            if field.is_empty() && value.is_empty() {
+                continue;
+            }
             requirements.push(FieldRequirement {
                 field: field.to_owned(),
                 equal: operator != "!=",
-                value: unescape(value)?,
+                value,
             });
         }
         Ok(Self { requirements })
@@ -200,6 +205,8 @@ mod tests {
             parse("a=b=c").unwrap_err().to_string(),
             "invalid field selector: unescaped character in value: 61"
         );
+        assert!(parse("=,!=").unwrap().is_everything());
+        assert_eq!(parse("=,a=b").unwrap().to_string(), "a=b");
         assert_eq!(parse(r"a=b\,c").unwrap().exact("a"), Some("b,c"));
         assert_eq!(parse(r"b!=1,a=b\,c").unwrap().to_string(), r"a=b\,c,b!=1");
     }

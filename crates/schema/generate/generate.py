@@ -11,10 +11,11 @@ K8S_PB, the unpacked crate `k8s-pb` 0.9.0: every protobuf tag is compared with t
 says nothing of is described by its comments.
 
 schema.z, after inflating: one line per definition, then its fields, tab-separated:
-    D name flags go-name gvks          flags: A atomic struct; gvks `group,version,kind;...`
+    D name flags go-name gvks union    flags: A atomic struct; gvks `group,version,kind;...`; union, if it is one: u and its discriminator
     F json-name type flags tag go-type extras...
 type: s i l n b y t u q o d f x a scalars, @N definition, [T list, {T map. flags: r required, p pointer, o omitempty, z omitzero.
-extras: L=atomic|set|map K=keys M=atomic|granular P=patch merge key S=patch strategies D=default as JSON E=enum values.
+extras: L=atomic|set|map K=keys M=atomic|granular P=patch merge key S=patch strategies D=default as JSON E=enum values
+N=where it is declared, in structs that are not declared in the order of their tags.
 descriptions.z: the same definitions and fields in the same order, one description a line (\\n and \\\\ escaped); then those of
 the definitions that are scalars here, each after its name and a tab.
 """
@@ -44,16 +45,17 @@ SCALARS = {
 
 
 def read_facts():
-    structs, enums, current = {}, {}, None
+    structs, enums, unions, current = {}, {}, {}, None
     for line in open(os.path.join(HERE, "gofacts.tsv")):
         tag, *rest = line.rstrip("\n").split("\t")
         if tag == "S":
             current = structs.setdefault(rest[0], {})
+            unions[rest[0]] = rest[1]
         elif tag == "F":
             current.setdefault(rest[0], rest[1:])
         else:
             enums.setdefault(tuple(rest[0].split(" ")), []).append((rest[1], rest[2]))
-    return structs, enums
+    return structs, enums, unions
 
 
 def type_code(schema, index):
@@ -91,7 +93,7 @@ def references(schema):
 
 def main(package, pb):
     defs = json.load(open(os.path.join(package, "kubernetes-json-schema", VERSION, "_definitions.json")))["$defs"]
-    structs, enums = read_facts()
+    structs, enums, unions = read_facts()
     kinds = re.findall(r'definition: "(io\.k8s\.[^"]+)"', open(os.path.join(HERE, "../src/kinds.rs")).read())
     todo = kinds + [k + "List" for k in kinds if k + "List" in defs] + EXTRA_ROOTS
     seen = set()
@@ -109,15 +111,21 @@ def main(package, pb):
         go = ".".join(name.split(".")[-2:])
         gvks = ";".join("%s,%s,%s" % (g["group"], g["version"], g["kind"]) for g in d.get("x-kubernetes-group-version-kind", []))
         flags = "A" if d.get("x-kubernetes-map-type") == "atomic" else "-"
-        lines.append("\t".join(["D", name, flags, go, gvks]))
+        union = unions.get(name, "-")
+        lines.append("\t".join(["D", name, flags, go, gvks] + ([] if union == "-" else [union])))
         texts.append(d.get("description", ""))
         if "properties" in d and not facts:
             raise SystemExit("no Go facts for " + name)
         missing = set(d.get("properties", {})) ^ set(facts)
         if missing and "properties" in d:
             print("fields differ from the Go declaration:", name, sorted(missing), file=sys.stderr)
+        declared = [f for f in facts if f in d.get("properties", {})]
+        tag_of = lambda f: [int(n) if n.isdigit() else 0 for n in facts[f][2].split(".")]
+        in_order = sorted(declared, key=tag_of) == declared
         for field, schema in sorted(d.get("properties", {}).items()):
             gotype, flag, tag, default = facts.get(field, ["string", "o", "-", "-"])
+            ends_empty = "e" in flag
+            flag = flag.replace("e", "")
             flag = ("r" if field in d.get("required", []) else "") + flag.replace("-", "")
             code = type_code(schema, index)
             extras = []
@@ -128,7 +136,9 @@ def main(package, pb):
                 extras.append("K=" + ",".join(schema["x-kubernetes-list-map-keys"]))
             if default != "-":
                 extras.append("D=" + default)
-            base = gotype.lstrip("*").removeprefix("[]")
+            if not in_order and field in declared:
+                extras.append("N=%d" % (declared.index(field) + 1))
+            base = re.sub(r"^map\[[^]]*\]", "", gotype.lstrip("*").removeprefix("[]"))
             package_name = ".".join(name.split(".")[:-1])
             # The Go type names its package by the last part only: its own package first, else the one that has it.
             found = enums.get((base, package_name)) or next((v for (e, _), v in enums.items() if e == base), None)
@@ -136,8 +146,8 @@ def main(package, pb):
             if found:
                 extras.append("E=" + "|".join(value for value, _ in found))
                 if code == "s":
-                    lines_ = sorted(' - `%s` %s' % (json.dumps(value), words) for value, words in found)
-                    description += "\n\nPossible enum values:\n" + "\n".join(lines_)
+                    lines_ = sorted((' - `%s` %s' % (json.dumps(value), words)).rstrip() for value, words in found)
+                    description += ("\n" if ends_empty else "") + "\n\nPossible enum values:\n" + "\n".join(lines_)
             lines.append("\t".join(["F", field, code, flag or "-", tag, gotype.lstrip("*")] + extras))
             texts.append(description)
     for name in sorted(set(SCALARS) & seen):

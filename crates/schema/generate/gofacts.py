@@ -6,8 +6,9 @@
 STAGING is `staging/src` of a Kubernetes 1.36 checkout. The result is committed (facts only, no text of upstream's), because
 no package registry carries the Go modules; generate.py reads it and needs no checkout.
 
-Lines: `S package.Struct`, then `F json-name go-type flags tag-path default`; `E go-type value what-it-means`, a line a value.
-Flags: p pointer, o omitempty, z omitzero. A tag path `2.5` is field 5 inside the message of embedded struct field 2.
+Lines: `S package.Struct union`, then `F json-name go-type flags tag-path default` in the order of the declaration; `E go-type value
+what-it-means`, a line a value. union: `-`, or `u` and the field that tells which member is set, if there is one.
+Flags: p pointer, o omitempty, z omitzero, e the comment's text ends with an empty line. A tag path `2.5` is field 5 inside the message of embedded struct field 2.
 """
 import os
 import re
@@ -27,7 +28,7 @@ PACKAGES = {
 }
 OPENAPI = lambda path: "io.k8s." + path.replace("/", ".")
 
-structs, aliases, consts, enums = {}, {}, {}, set()
+structs, aliases, consts, enums, unions = {}, {}, {}, set(), {}
 
 
 def parse(path, text):
@@ -58,18 +59,22 @@ def parse(path, text):
                     fc = []
                 i += 1
             structs[(path, m.group(1))] = (fields, imports)
+            if "+union" in comment:
+                tells = [f[2] for f in fields if any("+unionDiscriminator" in c for c in f[3])]
+                unions[(path, m.group(1))] = "".join(re.findall(r'json:"(\w+)', "".join(tells)))
         m = re.match(r"type (\w+) ([\w\[\].*]+)$", line)
         if m and m.group(2) not in ("struct", "interface"):
             aliases[(path, m.group(1))] = m.group(2)
             if any(c.startswith("+enum") for c in comment):
                 enums.add((path, m.group(1)))
-        m = re.match(r"\s*(?:const )?(\w+)\s+(\w+)?\s*=\s*\"([^\"]*)\"", line)
+        m = re.match(r'\s*(?:const )?(\w+)\s+(\w+)?\s*=\s*(?:(\w+)\()?(?:"([^"]*)"|(\w+\.\w+))', line)
         if m:
             words = " ".join(c for c in comment if not c.startswith("+"))
             words = re.sub(r"^%s\b" % re.escape(m.group(1)), "", words).strip()
-            consts[(path, m.group(1))] = (m.group(2), m.group(3), words)
-        if stripped:
-            comment = []
+            words = re.sub(r"\s+", " ", words)
+            value = m.group(4) if m.group(4) is not None else resolve(path, imports, m.group(5))
+            consts[(path, m.group(1))] = (m.group(2) or m.group(3), value, words)
+        comment = []
         i += 1
 
 
@@ -109,6 +114,8 @@ def rows(path, name, tags):
                     yield from rows(p, n, path_ if pb else [None])
             continue
         flags = ("p" if gotype.startswith("*") else "") + ("o" if "omitempty" in parts else "") + ("z" if "omitzero" in parts else "")
+        told = comment[: next((n for n, c in enumerate(comment) if c.startswith("+")), len(comment))]
+        flags += "e" if told and not told[-1] else ""
         default = ""
         for c in comment:
             m = re.match(r"\+default=(.*)$", c)
@@ -133,11 +140,14 @@ def main(staging):
     for (path, name) in sorted(structs):
         if not name[0].isupper():
             continue
-        print("S", OPENAPI(path) + "." + name, sep="\t")
+        union = unions.get((path, name))
+        print("S", OPENAPI(path) + "." + name, "-" if union is None else "u" + union, sep="\t")
         for row in rows(path, name, []):
             print("F", *row, sep="\t")
     for path, name in sorted(enums):
-        values = sorted({(v, words) for (p, _), (t, v, words) in consts.items() if p == path and t == name})
+        values = {(v, words) for (p, _), (t, v, words) in consts.items() if p == path and t == name}
+        # What is a value of another package's is its text.
+        values = sorted((consts[v][1] if isinstance(v, tuple) else v, words) for v, words in values)
         for value, words in values:
             print("E", path.split("/")[-1] + "." + name + " " + OPENAPI(path), value, words, sep="\t")
 

@@ -48,4 +48,4 @@ pub use strict::{duplicate_fields, strict_errors};
 pub use types::{Definition, Field, ListKind, Scalar, Shape, Type, type_of};
 
 /// The version of Kubernetes that the data describes.
-pub const VERSION: &str = "v1.36.0";
+pub const VERSION: &str = "1.36";

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     kinds::{KindInfo, Subresource, kinds},
-    openapi_schemas::{Schemas, reference},
-    operations::{Operation, PathItem, paths_of, resources_of},
+    openapi_schemas::{REFERENCES, Schemas, reference},
+    operations::{Operation, PathItem, documents, paths_of, resources_of},
     parameters::Parameter,
     table::Table,
     types::Definition,
@@ -23,21 +23,42 @@ pub fn openapi_v3(group_version_path: &str) -> Option<Vec<u8>> {
         .filter(|k| path_of(k) == group_version_path)
         .collect();
     if served.is_empty() {
-        return None;
+        return openapi_v3_root(group_version_path);
     }
     let paths = served
         .iter()
         .flat_map(|kind| paths_of(kind))
         .chain([resources_of(served[0].group, served[0].version)]);
-    let document = document("Kubernetes", crate::VERSION, paths, Schemas::of(&served));
+    let about = [(served[0].group, served[0].version)];
+    let schemas = Schemas::within(&about, &served);
+    let document = document("Kubernetes", crate::VERSION, paths, schemas);
     serde_json::to_vec(&document).ok()
 }
 
-/// The group versions that have a document, such as `apis/apps/v1`, sorted.
+/// The document of a path that is not a group version's: `apis/apps`, `version`.
+fn openapi_v3_root(path: &str) -> Option<Vec<u8>> {
+    let item = roots()
+        .into_iter()
+        .find(|item| item.url.trim_matches('/') == path)?;
+    let schemas = Schemas::of(&[]);
+    let document = document("Kubernetes", crate::VERSION, std::iter::once(item), schemas);
+    serde_json::to_vec(&document).ok()
+}
+
+fn roots() -> Vec<PathItem> {
+    let groups: BTreeSet<&str> = kinds().iter().map(|kind| kind.group).collect();
+    documents(groups.into_iter().filter(|group| !group.is_empty()))
+}
+
+/// What has a document: group versions such as `apis/apps/v1`, and what is above and beside them; sorted.
 pub fn openapi_v3_paths() -> Vec<String> {
+    let roots = roots()
+        .into_iter()
+        .map(|item| item.url.trim_matches('/').to_owned());
     kinds()
         .iter()
         .map(path_of)
+        .chain(roots)
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect()
@@ -87,7 +108,7 @@ pub(crate) fn document(
     title: &str,
     version: &str,
     items: impl Iterator<Item = PathItem>,
-    definitions: Map<String, Value>,
+    mut definitions: Map<String, Value>,
 ) -> Value {
     let paths: Map<String, Value> = items
         .map(|item| {
@@ -95,17 +116,40 @@ pub(crate) fn document(
             (item.url, rendered)
         })
         .collect();
+    let paths = Value::from(paths);
+    let mut needed = BTreeSet::new();
+    gather(&paths, &definitions, &mut needed);
+    definitions.retain(|name, _| needed.contains(name));
+    let mut components = json!({"securitySchemes": {"BearerToken": {
+        "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer Token authentication"
+    }}});
+    if !definitions.is_empty() {
+        components["schemas"] = definitions.into();
+    }
     json!({
         "openapi": "3.0.0",
         "info": {"title": title, "version": version},
         "paths": paths,
-        "components": {
-            "schemas": definitions,
-            "securitySchemes": {"BearerToken": {
-                "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer Token authentication"
-            }}
-        }
+        "components": components
     })
+}
+
+/// The names of the definitions that are referred to here, and in those.
+fn gather(value: &Value, definitions: &Map<String, Value>, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            let name = map.get("$ref").and_then(Value::as_str);
+            if let Some(name) = name.and_then(|r| r.strip_prefix(REFERENCES))
+                && names.insert(name.to_owned())
+                && let Some(definition) = definitions.get(name)
+            {
+                gather(definition, definitions, names);
+            }
+            map.values().for_each(|v| gather(v, definitions, names));
+        }
+        Value::Array(list) => list.iter().for_each(|v| gather(v, definitions, names)),
+        _ => {}
+    }
 }
 
 fn render(item: &PathItem) -> Value {
@@ -218,6 +262,11 @@ mod tests {
             check(&document, &document["components"]["schemas"]);
         }
         assert!(openapi_v3("apis/example.com/v1").is_none());
+        // Nothing that nobody refers to.
+        let keys = |path: &str| document(path)["components"]["schemas"].as_object().map(Map::len);
+        assert_eq!(keys("openid/v1/jwks"), None);
+        assert_eq!(keys("version"), Some(1));
+        assert!(document("apis/apps")["paths"]["/apis/apps/"]["get"]["operationId"] == "getAppsAPIGroup");
     }
 
     #[test]
@@ -251,6 +300,43 @@ mod tests {
         assert_eq!(
             document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]["operationId"],
             json!("patchAppsV1NamespacedDeployment")
+        );
+    }
+
+    #[test]
+    fn what_is_in_lists_and_unions_as_upstream_shows_it() {
+        let document = document("api/v1");
+        let schema =
+            |name: &str| document["components"]["schemas"][format!("io.k8s.api.core.v1.{name}")].clone();
+        assert_eq!(
+            schema("PersistentVolumeClaimSpec")["properties"]["accessModes"]["items"]["enum"],
+            json!([
+                "ReadOnlyMany",
+                "ReadWriteMany",
+                "ReadWriteOnce",
+                "ReadWriteOncePod"
+            ])
+        );
+        assert_eq!(
+            schema("AppArmorProfile")["x-kubernetes-unions"],
+            json!([{"discriminator": "type", "fields-to-discriminateBy": {"localhostProfile": "LocalhostProfile"}}])
+        );
+        let text = schema("Toleration")["properties"]["operator"]["description"].clone();
+        assert!(
+            text.as_str()
+                .unwrap()
+                .contains(" - `\"Equal\"`\n - `\"Exists\"`\n"),
+            "{text}"
+        );
+        let owner = &document["components"]["schemas"][format!("{META}OwnerReference")];
+        assert_eq!(owner["required"], json!(["apiVersion", "kind", "name", "uid"]));
+        let options = &document["components"]["schemas"][format!("{META}DeleteOptions")];
+        assert_eq!(
+            options["x-kubernetes-group-version-kind"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
         );
     }
 

@@ -5,26 +5,44 @@ use serde_json::{Map, Value, json};
 use crate::{
     kinds::KindInfo,
     openapi::{META, definition_of},
+    operations::upper_first,
     table::{Table, descriptions},
-    types::{Field, ListKind, Node, Scalar},
+    types::{Definition, Field, ListKind, Node, Scalar},
 };
 
 /// What `/version` answers with.
 pub(crate) const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
-const VERSION_FIELDS: [&str; 13] = [
-    "buildDate",
-    "compiler",
-    "emulationMajor",
-    "emulationMinor",
-    "gitCommit",
-    "gitTreeState",
-    "gitVersion",
-    "goVersion",
-    "major",
-    "minCompatibilityMajor",
-    "minCompatibilityMinor",
-    "minor",
-    "platform",
+/// Its fields, whether they are always there, and what is said of them, in the order of its declaration.
+const VERSION_FIELDS: [(&str, bool, &str); 13] = [
+    ("major", true, "Major is the major version of the binary version"),
+    ("minor", true, "Minor is the minor version of the binary version"),
+    (
+        "emulationMajor",
+        false,
+        "EmulationMajor is the major version of the emulation version",
+    ),
+    (
+        "emulationMinor",
+        false,
+        "EmulationMinor is the minor version of the emulation version",
+    ),
+    (
+        "minCompatibilityMajor",
+        false,
+        "MinCompatibilityMajor is the major version of the minimum compatibility version",
+    ),
+    (
+        "minCompatibilityMinor",
+        false,
+        "MinCompatibilityMinor is the minor version of the minimum compatibility version",
+    ),
+    ("gitVersion", true, ""),
+    ("gitCommit", true, ""),
+    ("gitTreeState", true, ""),
+    ("buildDate", true, ""),
+    ("goVersion", true, ""),
+    ("compiler", true, ""),
+    ("platform", true, ""),
 ];
 /// Where the fields of a definition's schema are any JSON.
 const DEFINITIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
@@ -34,12 +52,19 @@ pub(crate) struct Schemas {
     texts: Vec<String>,
     /// Where a definition's description is among the texts; its fields' follow.
     offsets: Vec<usize>,
+    /// The group versions that the document is about; none if it is about all.
+    groups: Vec<(&'static str, &'static str)>,
     out: Map<String, Value>,
 }
 
 impl Schemas {
-    /// Those that these kinds need, by name.
+    /// Those that these kinds need, by name, in a document of all groups.
     pub fn of(served: &[&KindInfo]) -> Map<String, Value> {
+        Self::within(&[], served)
+    }
+
+    /// Those that these kinds need, by name, in a document of these group versions.
+    pub fn within(groups: &[(&'static str, &'static str)], served: &[&KindInfo]) -> Map<String, Value> {
         let table = Table::get();
         let texts: Vec<String> = descriptions().split('\n').map(unescape).collect();
         let mut offsets = Vec::with_capacity(table.definitions.len());
@@ -51,6 +76,7 @@ impl Schemas {
         let mut schemas = Self {
             texts,
             offsets,
+            groups: groups.to_vec(),
             out: Map::new(),
         };
         for kind in served {
@@ -80,12 +106,7 @@ impl Schemas {
             format!("{META}Patch"),
             json!({ "description": patch, "type": "object" }),
         );
-        let version = VERSION_FIELDS.map(|field| (field.to_owned(), json!({ "type": "string" })));
-        let version: Map<String, Value> = version.into_iter().collect();
-        schemas.out.insert(
-            VERSION_INFO.to_owned(),
-            json!({"description": "Info contains versioning information.", "type": "object", "properties": version}),
-        );
+        schemas.out.insert(VERSION_INFO.to_owned(), version_info());
         schemas.out
     }
 
@@ -120,8 +141,19 @@ impl Schemas {
         if definition.atomic {
             schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
         }
+        if let Some(tells) = definition.union {
+            schema.insert(
+                "x-kubernetes-unions".to_owned(),
+                json!([union_of(definition, tells)]),
+            );
+        }
+        // Options and events have a kind in every group: those that a document of some groups is about are enough for it.
+        let shared = definition.gvks().nth(1).is_some() && !self.groups.is_empty();
         let gvks: Vec<Value> = definition
             .gvks()
+            .filter(|(group, version, _)| {
+                !shared || group.is_empty() || self.groups.contains(&(*group, *version))
+            })
             .map(|(group, version, kind)| json!({"group": group, "version": version, "kind": kind}))
             .collect();
         if !gvks.is_empty() {
@@ -144,11 +176,18 @@ impl Schemas {
             schema.insert("default".to_owned(), default);
         }
         describe(&mut schema, &text);
-        if matches!(field.node, Node::Scalar(Scalar::String)) {
-            let values: Vec<&str> = field.enum_values().collect();
-            if !values.is_empty() {
-                schema.insert("enum".to_owned(), values.into());
-            }
+        let values: Vec<&str> = field.enum_values().collect();
+        if !values.is_empty() {
+            // Of a list or map it is said of what is in it.
+            let inner = match field.node {
+                Node::List { .. } => "items",
+                Node::Map { .. } => "additionalProperties",
+                _ => "",
+            };
+            match schema.get_mut(inner).and_then(Value::as_object_mut) {
+                Some(inner) => inner.insert("enum".to_owned(), values.into()),
+                None => schema.insert("enum".to_owned(), values.into()),
+            };
         }
         if let Some(key) = field.patch_merge_key {
             schema.insert("x-kubernetes-patch-merge-key".to_owned(), key.into());
@@ -170,6 +209,9 @@ impl Schemas {
                     }
                 };
                 schema.insert("x-kubernetes-list-type".to_owned(), name.into());
+            }
+            Node::Scalar(Scalar::Bytes) if field.list_declared => {
+                schema.insert("x-kubernetes-list-type".to_owned(), "atomic".into());
             }
             _ => {}
         }
@@ -265,6 +307,42 @@ impl Schemas {
     }
 }
 
+fn version_info() -> Value {
+    let mut properties = Map::new();
+    for (field, always, text) in VERSION_FIELDS {
+        let mut schema = json!({ "type": "string" });
+        if always {
+            schema["default"] = "".into();
+        }
+        if !text.is_empty() {
+            schema["description"] = text.into();
+        }
+        properties.insert(field.to_owned(), schema);
+    }
+    let required: Vec<&str> = VERSION_FIELDS
+        .iter()
+        .filter(|(_, always, _)| *always)
+        .map(|(field, ..)| *field)
+        .collect();
+    json!({"description": "Info contains versioning information. how we'll want to distribute that information.", "type": "object",
+        "properties": properties, "required": required})
+}
+
+/// The members of a union by what tells them apart (kube-openapi `pkg/generators/union.go`).
+fn union_of(definition: &Definition, tells: &str) -> Value {
+    let members: Map<String, Value> = definition
+        .fields
+        .iter()
+        .filter(|field| field.name != tells)
+        .map(|field| (field.name.to_owned(), upper_first(field.name).into()))
+        .collect();
+    let mut union = json!({ "fields-to-discriminateBy": members });
+    if !tells.is_empty() {
+        union["discriminator"] = tells.into();
+    }
+    union
+}
+
 /// Structs that are always there have `{}` as their default.
 fn zero_struct(field: &Field) -> Option<Value> {
     let structural = matches!(field.node, Node::Object { .. });
@@ -277,8 +355,11 @@ fn describe(schema: &mut Map<String, Value>, text: &str) {
     }
 }
 
+/// Where definitions are in a document.
+pub(crate) const REFERENCES: &str = "#/components/schemas/";
+
 pub(crate) fn reference(name: &str) -> String {
-    format!("#/components/schemas/{name}")
+    format!("{REFERENCES}{name}")
 }
 
 fn unescape(line: &str) -> String {

@@ -112,7 +112,9 @@ impl Document {
 
     fn operation(&mut self, operation: &Operation) -> Value {
         let mut out = operation.outline(reference, |schema| json!({ "schema": schema }));
-        out["consumes"] = operation.bodies().into();
+        if operation.gvk.is_some() || !operation.consumes.is_empty() {
+            out["consumes"] = operation.bodies().into();
+        }
         out["produces"] = operation.produces.into();
         out["schemes"] = json!(["https"]);
         let mut parameters: Vec<Value> = Vec::new();

@@ -265,7 +265,7 @@ impl Resource<'_> {
         if url.contains("{path}") {
             shared.push(parameters::PATH);
         }
-        shared.sort_by(|a, b| a.name.cmp(b.name));
+        shared.sort_by_key(|p| (p.name, !p.in_path));
         PathItem {
             url,
             parameters: shared,
@@ -446,6 +446,36 @@ pub(crate) fn documents<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<PathIt
             &["application/json"],
         ),
     ];
+    // (`pkg/routes/openidmetadata.go`)
+    for (url, id, description, tag, form) in [
+        (
+            "/.well-known/openid-configuration/",
+            "getServiceAccountIssuerOpenIDConfiguration",
+            "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
+            "WellKnown",
+            &["application/json"],
+        ),
+        (
+            "/openid/v1/jwks/",
+            "getServiceAccountIssuerOpenIDKeyset",
+            "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
+            "openid",
+            &["application/jwk-set+json"],
+        ),
+    ] {
+        let mut item = told(
+            url.to_owned(),
+            id.to_owned(),
+            description,
+            tag.to_owned(),
+            String::new(),
+            form,
+        );
+        for (_, operation) in &mut item.operations {
+            operation.consumes = &[];
+        }
+        items.push(item);
+    }
     items.extend(groups.map(|group| {
         let name = group_name(group);
         told(
@@ -479,7 +509,7 @@ fn told(
         parameters: Vec::new(),
         body: None,
         codes: &[200],
-        answer: Some(answer),
+        answer: Some(answer).filter(|name| !name.is_empty()),
     };
     PathItem {
         url,
@@ -533,7 +563,7 @@ fn one(kind: &str) -> String {
     }
 }
 
-fn upper_first(text: &str) -> String {
+pub(crate) fn upper_first(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()

@@ -55,6 +55,7 @@ fn parse(text: &'static str) -> Table {
                     name,
                     go_name: cell(),
                     gvks: cell(),
+                    union: cell().strip_prefix('u'),
                     atomic,
                     node: Node::Object {
                         definition: index,
@@ -132,6 +133,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
         enum_values: "",
         list_declared: false,
         map_type: None,
+        declared: 0,
     };
     let (mut list, mut keys) = (None, Vec::new());
     for extra in cells {
@@ -146,6 +148,7 @@ fn parse_field(cells: &mut std::str::Split<'static, char>) -> Field {
             "S" => field.patch_strategy = value,
             "D" => field.default = Some(value),
             "E" => field.enum_values = value,
+            "N" => field.declared = value.parse().unwrap_or_default(),
             _ => {}
         }
     }

@@ -94,6 +94,8 @@ pub struct Definition {
     pub(crate) go_name: &'static str,
     pub(crate) gvks: &'static str,
     pub(crate) atomic: bool,
+    /// `x-kubernetes-unions`: one of its fields is set, and this one says which, if it has a name.
+    pub(crate) union: Option<&'static str>,
     pub(crate) node: Node,
     pub(crate) fields: Vec<Field>,
     /// Which fields are in the protobuf message, by their numbers.
@@ -119,6 +121,8 @@ pub struct Field {
     pub(crate) list_declared: bool,
     /// `x-kubernetes-map-type` of the field itself: true for atomic, false for granular, which undoes the definition's.
     pub(crate) map_type: Option<bool>,
+    /// Where its struct declares it, from 1, if that is not said by the tags.
+    pub(crate) declared: u8,
 }
 
 #[derive(Debug)]
@@ -267,9 +271,12 @@ impl Field {
         self.name
     }
 
-    /// Where its struct declares it, among its siblings: the number of its protobuf field.
+    /// Where its struct declares it, among its siblings: in most by the number of its protobuf field.
     pub fn order(&self) -> [u8; 2] {
-        self.tags
+        match self.declared {
+            0 => self.tags,
+            place => [place, 0],
+        }
     }
 
     /// Its type.

@@ -14,14 +14,22 @@ use crate::{
 /// JSON object to a Kubernetes protobuf body with the `k8s\0` magic. `None` when the kind has no protobuf form, or when a value has
 /// the wrong type.
 pub fn encode_protobuf(object: &Value) -> Option<Vec<u8>> {
-    let (api_version, kind) = (object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?);
+    let kind = object.get("kind")?.as_str()?;
+    // The oldest documents of discovery have no version.
+    let api_version = match object.get("apiVersion") {
+        None => "",
+        Some(version) => version.as_str()?,
+    };
     if formless(kind) {
         return None;
     }
     let raw = match (api_version.strip_prefix("meta.k8s.io/"), kind) {
         (Some(_), "PartialObjectMetadata") => metadata_alone(object)?,
         (Some(version), "PartialObjectMetadataList") => metadata_list(version, object)?,
-        _ => encode_message(definition_of(api_version, kind)?, object.as_object()?)?,
+        _ => {
+            let known = if api_version.is_empty() { "v1" } else { api_version };
+            encode_message(definition_of(known, kind)?, object.as_object()?)?
+        }
     };
     Some(unknown(api_version, kind, &[&raw]))
 }
@@ -135,6 +143,10 @@ fn encode_message(definition: &'static Definition, map: &Map<String, Value>) -> 
 
 fn put_fields(out: &mut Vec<u8>, definition: &'static Definition, map: &Map<String, Value>) -> Option<()> {
     let put = |out: &mut Vec<u8>, tag: u8, field: &'static Field| match map.get(field.name) {
+        // A list of a type of its own is a message (apimachinery `apis/meta/v1/generated.proto`, Verbs).
+        Some(value) if !value.is_null() && field.go_type == "v1.Verbs" => {
+            put_message(out, tag, |out| encode_field(out, 1, &field.node, value))
+        }
         Some(value) if !value.is_null() => encode_field(out, tag, &field.node, value),
         _ if field.pointer => Some(()),
         _ => encode_zero(out, tag, &field.node),

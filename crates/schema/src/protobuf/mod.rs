@@ -304,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn the_verbs_of_a_resource_are_a_message() {
+        let list = json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "a", "singularName": "", "namespaced": true,
+            "kind": "A", "verbs": ["get", "list"]}]});
+        // Without a version, as `/api/v1` is answered.
+        let bytes = encode_protobuf(&list).unwrap();
+        let verbs = b"\x22\x0b\x0a\x03get\x0a\x04list";
+        assert!(
+            bytes.windows(verbs.len()).any(|found| found == verbs),
+            "{bytes:?}"
+        );
+        assert_eq!(&bytes[..6], b"k8s\0\x0a\x13");
+    }
+
+    #[test]
     fn metadata_alone_and_events() {
         let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});
         // What is empty is written, too, as gogo's marshallers do.
