@@ -159,6 +159,14 @@ pub fn made(format: Format, code: u16, body: &Value) -> Response<Body> {
     response
 }
 
+/// What has no table: whole, or its metadata alone.
+pub fn unprinted(format: Format, code: u16, body: &Value) -> Response<Body> {
+    match format.what {
+        What::Partial => made(format, code, &partial(body, format.version)),
+        _ => made(format, code, body),
+    }
+}
+
 /// What a client gets that asked for protobuf of what has none here: JSON, if it takes that, too.
 pub fn without_protobuf(call: &Call) -> Result<Format> {
     negotiate::format(&call.headers, negotiate::Forms::CUSTOM).map_err(|_| {

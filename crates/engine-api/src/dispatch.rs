@@ -23,6 +23,8 @@ use crate::{
 const CHILDREN_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
      them or set propagationPolicy=Orphan to suppress this warning";
 
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
 /// What anybody may ask, so that health checks need no credentials (upstream's `--authorization-always-allow-paths`).
 fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/livez" | "/readyz")
@@ -76,6 +78,8 @@ impl Api {
             return answer;
         }
         let path = call.route.path.trim_end_matches('/');
+        // What the router around go-restful serves has no other path than its own.
+        let slashed = path.len() < call.route.path.len() && !path.is_empty();
         let form = match path {
             "/version" | "/.well-known/openid-configuration" => "application/json",
             "/openid/v1/jwks" => "application/jwk-set+json",
@@ -90,15 +94,21 @@ impl Api {
         match path {
             "" => Ok(answer::json(200, &json!({"paths": self.all_paths()}))),
             "/version" => Ok(answer::bytes(200, "application/json", self.version())),
-            "/metrics" => Ok(answer::bytes(
-                200,
-                "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-                self.metrics.render(&self.object_counts()),
-            )),
             "/openid/v1/jwks" => Ok(kept(form, self.tokens.jwks().to_string())),
             "/.well-known/openid-configuration" => {
                 Ok(kept(form, self.tokens.configuration(self.config.advertise)))
             }
+            _ if slashed && path.starts_with("/openapi/v3") => {
+                let mut response = answer::empty(404);
+                response.headers_mut().remove(header::CONTENT_TYPE);
+                Ok(response)
+            }
+            path if slashed && !path.starts_with("/version") => Ok(answer::page_not_found()),
+            "/metrics" => Ok(answer::bytes(
+                200,
+                METRICS,
+                self.metrics.render(&self.object_counts()),
+            )),
             "/statusz" => self.statusz(call),
             "/flagz" => self.flagz(call),
             "/openapi/v2" => Ok(self.openapi_v2(call)),
@@ -147,12 +157,21 @@ impl Api {
         let headless = call.method == Method::HEAD && !proxied && !custom::is(kind);
         if !route.subresource.is_empty() && !headless {
             if kind.namespaced && route.namespace.is_empty() {
-                return Err(ApiError::no_such_path());
+                return Err(if route.path.contains("/namespaces//") {
+                    ApiError::bad_request("Namespace parameter required.")
+                } else {
+                    ApiError::no_such_path()
+                });
             }
             return self.subresource(call, kind).await;
         }
         let across = matches!(route.verb, "list" | "watch");
-        if kind.namespaced && route.namespace.is_empty() && !across && !reviews::is_review(kind) {
+        // Routes with a namespace take an empty one; who names an object has to say which (apiserver `endpoints/handlers/namer.go`).
+        let blank = kind.namespaced && route.path.contains("/namespaces//");
+        if blank && !route.name.is_empty() && !across {
+            return Err(ApiError::bad_request("Namespace parameter required."));
+        }
+        if kind.namespaced && route.namespace.is_empty() && !across && !blank && !reviews::is_review(kind) {
             let collection = route.name.is_empty() || route.verb == "deletecollection";
             return Err(if collection {
                 ApiError::method_not_allowed()
@@ -179,7 +198,7 @@ impl Api {
                 return Err(ApiError::method_not_allowed());
             }
             let format = unprinted(call)?;
-            return Ok(answer::made(format, 201, &self.review(call, kind)?));
+            return Ok(answer::unprinted(format, 201, &self.review(call, kind)?));
         }
         if route.verb == "watch" && !kind.has_verb("watch") && kind.has_verb("list") {
             if let Some(warning) = validation::deprecation(kind.definition) {
@@ -380,9 +399,10 @@ impl Api {
             }
             ("binding", "create") => Ok(answer::made(format, 201, &self.bind(call, kind).await?)),
             ("eviction", "create") => Ok(answer::made(format, 201, &self.evict(call, kind).await?)),
-            ("token", "create") => Ok(answer::made(format, 201, &self.request_token(call, kind)?)),
+            ("token", "create") => Ok(answer::unprinted(format, 201, &self.request_token(call, kind)?)),
             ("finalize", "update") => {
-                let output = self.finalize(call, kind).await?;
+                // The last finalizer's going removes the namespace.
+                let (output, _) = self.update_from_body(call, kind, "finalize").await?;
                 answer::object(call, kind, format, 200, output)
             }
             ("log", "get") => self.logs(call, kind).await,

@@ -10,8 +10,25 @@ use crate::{
     yaml,
 };
 
+/// What the media type of an answer says besides its encoding.
+#[derive(Debug, Clone)]
+pub struct Parameters(pub String);
+
 /// The same answer in the encoding that its maker has noted, or, if it is a failure, that the client takes failures in.
 pub async fn encoded(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
+    let mut response = rewritten(headers, response).await;
+    let parameters = response.extensions_mut().remove::<Parameters>();
+    let plain = response.headers().get(header::CONTENT_TYPE);
+    let plain = plain.and_then(|v| v.to_str().ok());
+    if let (Some(Parameters(parameters)), Some(plain)) = (parameters, plain)
+        && let Ok(whole) = HeaderValue::try_from(format!("{plain}{parameters}"))
+    {
+        response.headers_mut().insert(header::CONTENT_TYPE, whole);
+    }
+    response
+}
+
+async fn rewritten(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
     let is_json = response
         .headers()
         .get(header::CONTENT_TYPE)

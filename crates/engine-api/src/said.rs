@@ -31,12 +31,25 @@ pub async fn settle(
 
 /// The object with this status, applied by `writer`.
 pub fn applied(kind: &KindInfo, object: &Value, writer: &str, status: &Value) -> Option<Value> {
-    let applied = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": object["metadata"]["name"]},
-        "status": status});
+    applied_part(kind, object, writer, "status", &json!({"status": status}))
+}
+
+/// The object with this part of it, applied by `writer` to a subresource.
+pub fn applied_part(
+    kind: &KindInfo,
+    object: &Value,
+    writer: &str,
+    subresource: &str,
+    part: &Value,
+) -> Option<Value> {
+    let mut applied = part.clone();
+    applied["apiVersion"] = kind.api_version().into();
+    applied["kind"] = kind.kind.into();
+    applied["metadata"] = json!({"name": object["metadata"]["name"]});
     let manager = ::patch::Manager {
         name: writer,
         api_version: &kind.api_version(),
-        subresource: "status",
+        subresource,
         time: &time::now(),
     };
     custom::with_typing(kind, |typing| {

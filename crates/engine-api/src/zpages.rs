@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use crate::{
     answer::{self, Body},
     api::{Api, Call},
+    encode::Parameters,
     negotiate::{self, Format},
     status::Result,
     time,
 };
 
 const NAME: &str = "apiserver";
-const PATHS: [&str; 6] = ["/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/version"];
+const PATHS: [&str; 7] = [
+    "/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version",
+];
 
 fn header_of(kind: &str) -> String {
     format!(
@@ -37,6 +40,9 @@ fn page(call: &Call, kind: &str, fields: Value, text: impl FnOnce() -> String) -
         ..Format::JSON
     };
     let mut response = answer::made(format, 200, &object);
+    let (group, version_name) = version.split_once('/').unwrap_or_default();
+    let parameters = Parameters(format!(";g={group};v={version_name};as={kind}"));
+    response.extensions_mut().insert(parameters);
     if version.ends_with("v1alpha1") {
         let told = match kind {
             "Statusz" => {

@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod flow;
+mod owners;
 mod policy;
 mod roles;
 
@@ -93,7 +94,7 @@ fn kubernetes_service(api: &Api) -> Option<Value> {
     let ip = std::net::Ipv4Addr::from(u32::from(range.network()) + 1).to_string();
     Some(json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+        "spec": {"type": "ClusterIP", "clusterIP": ip, "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}]}}))
 }
 
@@ -151,14 +152,6 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
             what: name.clone(),
             message: format!("{api_version} {} is not known", text(&object, "/kind")),
         })?;
-    // What upstream's controllers would say of it is said at once.
-    let status = object.get("status").cloned();
-    schema::set_defaults(kind.definition, &mut object);
-    strategy::prepare_create(kind, &mut object);
-    if let Some(status) = status {
-        object["status"] = status;
-    }
-    meta::fill_new(&mut object, strategy::counts_generations(kind));
     if kind.plural == "namespaces" {
         set(
             &mut object,
@@ -166,6 +159,20 @@ fn prepare(mut object: Value) -> Result<(String, Value), BuildError> {
             name.as_str(),
         );
     }
+    let status = object.get("status").cloned();
+    schema::set_defaults(kind.definition, &mut object);
+    // What upstream's controllers would say of it is said at once.
+    let mut object = owners::tracked(kind, object, status.clone());
+    strategy::prepare_create(kind, &mut object);
+    if let Some(status) = status {
+        object["status"] = status;
+    }
+    if kind.plural == "services" {
+        // What is made of an address is nobody's.
+        object["spec"]["clusterIPs"] = json!([object["spec"]["clusterIP"]]);
+        object["spec"]["ipFamilies"] = json!(["IPv4"]);
+    }
+    meta::fill_new(&mut object, strategy::counts_generations(kind));
     Ok((
         keys::key(kind, text(&object, "/metadata/namespace"), &name),
         object,

@@ -8,10 +8,12 @@ use serde_json::Value;
 use super::{PREFIX, names};
 use crate::{
     api::Api,
+    custom,
     json::{list, set, text},
     keys,
     registry::{delete::DeleteOptions, meta},
     status::{ApiError, Result},
+    time,
 };
 
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -88,6 +90,7 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     let Some(kind) = schema::by_resource("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
         return;
     };
+    let next = owned(kind, &old, next);
     let pinned = Precondition::Revision(current.revision);
     let gone = meta::deleting(&next) && list(&next, "/metadata/finalizers").is_empty();
     // Who wrote meanwhile is seen as an event of its own.
@@ -101,6 +104,23 @@ async fn settle(api: &Weak<Api>, seen: &Arc<Stored>) {
     if let Err(error) = result {
         tracing::debug!(%error, key = %current.key, "a definition was written meanwhile");
     }
+}
+
+/// The definition with the owner of what its status says now (`pkg/controller/status/naming_controller.go`).
+fn owned(kind: &KindInfo, old: &Value, mut next: Value) -> Value {
+    if next["status"] == old["status"] {
+        return next;
+    }
+    let manager = ::patch::Manager {
+        name: "kube-apiserver",
+        api_version: &kind.api_version(),
+        subresource: "status",
+        time: &time::now(),
+    };
+    custom::with_typing(kind, |typing| {
+        ::patch::track_update(typing, Some(old), &mut next, &manager);
+    });
+    next
 }
 
 /// What a DELETE does to a definition before it waits for its objects to go (`pkg/registry/customresourcedefinition/etcd.go`).

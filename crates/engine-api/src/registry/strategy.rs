@@ -452,7 +452,8 @@ pub fn before_update(kind: &KindInfo, subresource: &str, new: &mut Value, old: &
             if kind.plural == "certificatesigningrequests" {
                 json::restore(new, old, &["spec"]);
             }
-            if kind.plural == "namespaces" {
+            // (pkg/registry/core/namespace/strategy.go) Whoever finalizes may change all but the status.
+            if kind.plural == "namespaces" && subresource != "finalize" {
                 json::restore(new, old, &["spec", "finalizers"]);
             }
             left_labels_out(kind, new);

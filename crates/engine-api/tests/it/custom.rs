@@ -182,6 +182,13 @@ async fn discovery_knows_it_and_forgets_it() {
     let conditions = until(&server, &path, |d| !d["status"]["conditions"][1].is_null()).await;
     assert_eq!(conditions["status"]["conditions"][1]["type"], "Established");
     assert_eq!(conditions["status"]["acceptedNames"]["listKind"], "CronTabList");
+    let owners = conditions["metadata"]["managedFields"].as_array().unwrap();
+    let said = owners.iter().find(|o| o["manager"] == "kube-apiserver").unwrap();
+    assert_eq!(said["subresource"], "status");
+    assert!(
+        !said["fieldsV1"]["f:status"]["f:acceptedNames"].is_null(),
+        "{said}"
+    );
     server.ok("DELETE", &path, &Value::Null).await;
     until(&server, &path, |d| d["kind"] == "Status").await;
     assert_eq!(server.code(TABS).await, 404);

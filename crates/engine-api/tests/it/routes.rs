@@ -73,6 +73,119 @@ async fn paths_and_methods() {
 }
 
 #[tokio::test]
+async fn namespaces_without_a_name() {
+    let server = Server::new().await;
+    for path in ["/api/v1/namespaces//pods/x", "/api/v1/namespaces//configmaps/x"] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let (code, _, told) = ask(&server, method, path, "").await;
+            assert_eq!(
+                (code, told.as_str()),
+                (400, "Namespace parameter required."),
+                "{method} {path}"
+            );
+        }
+    }
+    let map = json!({"metadata": {"name": "a"}});
+    let (code, answer) = send(&server.admin, "POST", "/api/v1/namespaces//configmaps", &map).await;
+    assert_eq!(code, 400);
+    assert_eq!(
+        answer["message"],
+        "an empty namespace may not be set during creation"
+    );
+    let all = server.get("/api/v1/namespaces//configmaps?fieldSelector==").await;
+    assert_eq!(all["kind"], "ConfigMapList");
+}
+
+#[tokio::test]
+async fn a_path_and_a_slash() {
+    let server = Server::new().await;
+    for path in [
+        "/metrics/",
+        "/statusz/",
+        "/livez/",
+        "/readyz/ping/",
+        "/openapi/v2/",
+        "/openapi/v3/",
+        "/openapi/v3/api/v1/",
+    ] {
+        assert_eq!(ask(&server, "GET", path, "").await.0, 404, "{path}");
+    }
+    for path in [
+        "/version/",
+        "/openid/v1/jwks/",
+        "/.well-known/openid-configuration/",
+    ] {
+        assert_eq!(ask(&server, "GET", path, "").await.0, 200, "{path}");
+    }
+    for path in ["/openapi/v3/apis/apps", "/openapi/v3/api", "/openapi/v3/version"] {
+        assert_eq!(ask(&server, "GET", path, "").await.0, 200, "{path}");
+    }
+    let page = "application/yaml;as=Statusz;v=v1beta1;g=config.k8s.io";
+    let (_, kind, _) = ask(&server, "GET", "/statusz", page).await;
+    assert_eq!(kind, "application/yaml;g=config.k8s.io;v=v1beta1;as=Statusz");
+    for path in ["/api", "/api/v1", "/apis/apps/v1"] {
+        let (_, kind, _) = ask(&server, "GET", path, "application/vnd.kubernetes.protobuf").await;
+        assert_eq!(kind, "application/vnd.kubernetes.protobuf", "{path}");
+    }
+    let alone = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header("accept", alone)
+        .header("content-type", "application/json");
+    let answer = server
+        .admin
+        .send(request.body(Body::from(b"{}".to_vec())).unwrap())
+        .await
+        .unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&body).unwrap()["kind"],
+        "PartialObjectMetadata"
+    );
+}
+
+#[tokio::test]
+async fn what_was_there_from_the_start_has_its_owners() {
+    let server = Server::new().await;
+    for (path, fields) in [
+        (
+            "/api/v1/namespaces/default",
+            json!({"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}),
+        ),
+        (
+            "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical",
+            json!({"f:description": {}, "f:preemptionPolicy": {}, "f:value": {}}),
+        ),
+    ] {
+        let owners = server.get(path).await["metadata"]["managedFields"].clone();
+        assert_eq!(owners.as_array().unwrap().len(), 1, "{owners}");
+        assert_eq!(
+            (&owners[0]["manager"], &owners[0]["fieldsV1"]),
+            (&json!("kube-apiserver"), &fields)
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_finalizes_a_namespace_may_change_all_but_its_status() {
+    let server = Server::new().await;
+    let name = json!({"metadata": {"name": "held", "finalizers": ["a.b/c"]}});
+    server.ok("POST", "/api/v1/namespaces", &name).await;
+    let path = "/api/v1/namespaces/held/finalize";
+    let less = json!({"metadata": {"name": "held"}, "spec": {"finalizers": ["kubernetes", "a.b/d"]}});
+    let tried = server.ok("PUT", &format!("{path}?dryRun=All"), &less).await;
+    assert_eq!(tried["spec"]["finalizers"], json!(["kubernetes", "a.b/d"]));
+    let kept = server.get("/api/v1/namespaces/held").await;
+    assert_eq!(kept["spec"]["finalizers"], json!(["kubernetes"]));
+    let changed = server.ok("PUT", path, &less).await;
+    assert_eq!(changed["metadata"]["finalizers"], Value::Null);
+    let owners = changed["metadata"]["managedFields"].as_array().unwrap();
+    assert!(
+        owners.iter().any(|o| o["subresource"] == "finalize"),
+        "{owners:?}"
+    );
+}
+
+#[tokio::test]
 async fn forms_of_answers() {
     let server = Server::new().await;
     let plain = "only the following media types are accepted: application/json, application/yaml, \
