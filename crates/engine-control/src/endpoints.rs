@@ -54,8 +54,12 @@ async fn sync(context: Arc<Context>, times: Arc<TriggerTimes>, key: Key) -> Outc
     let existing = context.endpoints.get(&key);
     if context.services.get(&key).is_none() {
         times.forget(&key);
-        // Whoever made them.
-        if let Some(endpoints) = existing {
+        // Whoever made them, and also when they have not been heard of yet (endpoints_controller.go, syncService).
+        let left = match existing {
+            Some(endpoints) => Some(endpoints),
+            None => context.endpoints.fetch(&key).await?.map(Arc::new),
+        };
+        if let Some(endpoints) = left {
             context.endpoints.delete(&*endpoints).await?;
         }
         return Ok(None);

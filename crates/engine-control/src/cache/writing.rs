@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::core::ObjectList;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -190,6 +191,13 @@ impl<K: Kind> Cache<K> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads all of a namespace from the server, past the cache.
+    pub async fn fetch_all(&self, namespace: &str) -> Result<Vec<K>, Error> {
+        let request = self.request(Some(namespace)).list(&ListParams::default());
+        let list: ObjectList<K> = self.client.request(request.map_err(Error::request)?).await?;
+        Ok(list.items)
     }
 
     /// Reads from the server, past the cache.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::context::Context;
 use crate::meta::{Key, Meta};
 use crate::pods;
@@ -122,20 +123,28 @@ async fn sync_claim(context: Arc<Context>, key: Key) -> Outcome {
     };
     if !claim.deleting() {
         context.claims.hold(&claim, CLAIM, true).await?;
-    } else if !in_use(&context, &claim) {
+    } else if !in_use(&context, &claim) && !is_used(&context, &claim).await? {
         context.claims.hold(&claim, CLAIM, false).await?;
     }
     Ok(None)
 }
 
+/// A pod that was never placed does not hold a claim (pvc_protection_controller.go, podUsesPVC).
+fn holds(pod: &Pod, claim: &PersistentVolumeClaim) -> bool {
+    !pods::is_terminal(pod)
+        && pods::node_name(pod).is_some()
+        && claims_of(pod).iter().any(|(c, _)| c == claim.name())
+}
+
 fn in_use(context: &Context, claim: &PersistentVolumeClaim) -> bool {
-    // A pod that was never placed does not hold a claim (pvc_protection_controller.go, podUsesPVC).
-    let holds = |pod: &Pod| {
-        !pods::is_terminal(pod)
-            && pods::node_name(pod).is_some()
-            && claims_of(pod).iter().any(|(c, _)| c == claim.name())
-    };
-    context.pods.in_namespace(claim.ns()).iter().any(|p| holds(p))
+    let pods = context.pods.in_namespace(claim.ns());
+    pods.iter().any(|p| holds(p, claim))
+}
+
+/// Past the cache, which may not know of a pod yet: data may be deleted on this word (askAPIServer).
+async fn is_used(context: &Context, claim: &PersistentVolumeClaim) -> Result<bool, Error> {
+    let pods = context.pods.fetch_all(claim.ns()).await?;
+    Ok(pods.iter().any(|p| holds(p, claim)))
 }
 
 async fn sync_volume(context: Arc<Context>, key: Key) -> Outcome {
