@@ -22,7 +22,8 @@ say() { printf '%s\n' "$*"; }
 settle() {
     local command=()
     while [ "$1" != -- ]; do command+=("$1"); shift; done
-    for _ in $(seq 200); do
+    local end=$((SECONDS + 60))
+    while [ $SECONDS -lt $end ]; do
         case "$(q "${command[@]}" 2>&1)" in *"$2"*) return;; esac
         sleep 0.05
     done

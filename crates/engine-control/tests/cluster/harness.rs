@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 pub struct Cluster {
     pub client: Client,
     kubelet: JoinHandle<()>,
+    beats: Vec<JoinHandle<()>>,
     _controllers: Controllers,
     pub api_server: engine_api::ApiServer,
     pub removed: Arc<std::sync::Mutex<Vec<std::path::PathBuf>>>,
@@ -22,6 +23,7 @@ pub struct Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.kubelet.abort();
+        self.beats.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -34,11 +36,12 @@ impl Cluster {
     }
 
     pub async fn with_nodes(nodes: &[(&str, &str)]) -> Self {
-        Self::with(nodes, 40).await
+        // However long a test takes, its nodes are not lost on the way.
+        Self::with(nodes, 3600, &[]).await
     }
 
-    /// With nodes that count as lost after some seconds of silence.
-    pub async fn with(nodes: &[(&str, &str)], grace_seconds: u32) -> Self {
+    /// With nodes that count as lost after some seconds of silence, but for those that go on renewing their leases.
+    pub async fn with(nodes: &[(&str, &str)], grace_seconds: u32, beating: &[&str]) -> Self {
         // RUST_LOG=engine_control=debug shows what the controllers complain about.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -70,15 +73,29 @@ impl Cluster {
         config.namespace_grace = Duration::ZERO;
         let controllers = config.build();
         let kubelet_client = api.client("kubernetes-admin", &["system:masters"], "kubelet/1");
-        let cluster = Self {
+        let mut cluster = Self {
             client: admin,
             kubelet: tokio::spawn(kubelet(kubelet_client)),
+            beats: Vec::new(),
             _controllers: controllers,
             api_server: api,
             removed,
         };
         for (name, cpu) in nodes {
+            // Before the node, whose grace begins when it is first seen.
+            if beating.contains(name) {
+                let beat = cluster.keep_alive(name);
+                cluster.beats.push(beat);
+            }
             cluster.add_node(name, cpu).await;
+        }
+        for (name, _) in nodes {
+            // A new one has a taint until the node controller has seen it ready; one that is lost has others.
+            let welcome = |n: &Value| {
+                let taints = n["spec"]["taints"].as_array().map_or(&[][..], Vec::as_slice);
+                taints.iter().all(|t| t["key"] != "node.kubernetes.io/not-ready")
+            };
+            cluster.until(name, "v1/Node", "", name, welcome).await;
         }
         for name in ["default", "t"] {
             let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
@@ -115,7 +132,7 @@ impl Cluster {
     }
 
     /// Renews a node's lease, as its kubelet would.
-    pub fn keep_alive(&self, node: &str) -> JoinHandle<()> {
+    fn keep_alive(&self, node: &str) -> JoinHandle<()> {
         let (leases, node) = (
             self.api("coordination.k8s.io/v1/Lease", "kube-node-lease"),
             node.to_owned(),
@@ -246,9 +263,12 @@ impl Cluster {
         }
     }
 
-    /// Events about an object, as "Type Reason message".
+    /// Events about an object, as "Type Reason message"; those about what has no namespace are in `default`.
     pub async fn events(&self, name: &str) -> Vec<String> {
-        let all = self.list("v1/Event").await;
+        let mut all = self.list("v1/Event").await;
+        let elsewhere = self.api("v1/Event", "default");
+        let elsewhere = elsewhere.list(&ListParams::default()).await.unwrap();
+        all.extend(elsewhere.items.iter().map(to_value));
         let about = all.iter().filter(|e| e["involvedObject"]["name"] == name);
         about
             .map(|e| {
@@ -263,11 +283,20 @@ impl Cluster {
     }
 
     pub async fn event_comes(&self, name: &str, wanted: &str) {
+        self.event(name, wanted, |e| e == wanted).await;
+    }
+
+    /// Waits for an event that begins so: events are written by a task of their own, after what they tell of.
+    pub async fn event_begins(&self, name: &str, wanted: &str) -> String {
+        self.event(name, wanted, |e| e.starts_with(wanted)).await
+    }
+
+    async fn event(&self, name: &str, wanted: &str, holds: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
             let events = self.events(name).await;
-            if events.iter().any(|e| e == wanted) {
-                return;
+            if let Some(event) = events.iter().find(|e| holds(e)) {
+                return event.clone();
             }
             assert!(
                 start.elapsed() < PATIENCE,
@@ -316,11 +345,11 @@ async fn kubelet(client: Client) {
                 act(&client, pod).await;
             }
         }
-        let mut events = pods
-            .watch(&WatchParams::default(), &version)
-            .await
-            .unwrap()
-            .boxed();
+        let Ok(events) = pods.watch(&WatchParams::default(), &version).await else {
+            version = "0".into();
+            continue;
+        };
+        let mut events = events.boxed();
         while let Some(event) = events.next().await {
             match event {
                 Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => {
@@ -378,7 +407,8 @@ async fn act(client: &Client, pod: Pod) {
     };
     let ready = over.is_none();
     let ready_text = if ready { "True" } else { "False" };
-    let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "startTime": now,
+    // Not when somebody has written since, a test for one: what they wrote is told, too.
+    let patch = json!({"metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version()}, "status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "startTime": now,
         "conditions": [{"type": "Ready", "status": ready_text, "lastTransitionTime": now}],
         "containerStatuses": [{"name": spec.containers[0].name, "image": "i", "imageID": "", "ready": ready, "restartCount": 0, "state": state}]}});
     let _ = api

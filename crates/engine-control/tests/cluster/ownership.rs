@@ -129,6 +129,8 @@ async fn a_deleted_service_account_comes_back() {
             !a.is_null() && a["metadata"]["uid"] != uid
         })
         .await;
+    let whole = |c: &Value| c["data"]["ca.crt"] == "-----CA-----";
+    cluster.becomes("v1/ConfigMap", "kube-root-ca.crt", whole).await;
     cluster
         .patch(
             "v1/ConfigMap",
@@ -136,11 +138,7 @@ async fn a_deleted_service_account_comes_back() {
             json!({"data": {"ca.crt": "forged"}}),
         )
         .await;
-    cluster
-        .becomes("v1/ConfigMap", "kube-root-ca.crt", |c| {
-            c["data"]["ca.crt"] == "-----CA-----"
-        })
-        .await;
+    cluster.becomes("v1/ConfigMap", "kube-root-ca.crt", whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,8 +170,12 @@ async fn claims_of_a_stateful_set_outlive_its_pods() {
     cluster
         .becomes("v1/Pod", "db-0", |p| p["status"]["phase"] == "Running")
         .await;
-    let claim = cluster.get("v1/PersistentVolumeClaim", "data-db-0").await;
-    assert_eq!(claim["status"]["phase"], "Bound");
+    // The scheduler waits for the claim's volume, not for its phase, which comes after.
+    let claim = cluster
+        .becomes("v1/PersistentVolumeClaim", "data-db-0", |c| {
+            c["status"]["phase"] == "Bound"
+        })
+        .await;
     cluster
         .delete("apps/v1/StatefulSet", "db", DeleteParams::background())
         .await;
@@ -249,11 +253,8 @@ async fn claims_go_as_their_set_says() {
     let set = cluster.create(set).await;
     let claim = "v1/PersistentVolumeClaim";
     // The pod is made before its claim is given an owner, so either may be seen first.
-    let owned = cluster
-        .becomes(claim, "data-db-1", |c| {
-            c["status"]["phase"] == "Bound" && c["metadata"]["ownerReferences"].is_array()
-        })
-        .await;
+    let tied = |c: &Value| c["status"]["phase"] == "Bound" && c["metadata"]["ownerReferences"].is_array();
+    let owned = cluster.becomes(claim, "data-db-1", tied).await;
     assert_eq!(
         owned["metadata"]["ownerReferences"],
         json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": set["metadata"]["uid"],
@@ -272,9 +273,7 @@ async fn claims_go_as_their_set_says() {
         .await;
     cluster
         .becomes(claim, "data-db-1", |c| {
-            c["status"]["phase"] == "Bound"
-                && c["metadata"]["uid"] != owned["metadata"]["uid"]
-                && c["metadata"]["ownerReferences"].is_array()
+            tied(c) && c["metadata"]["uid"] != owned["metadata"]["uid"]
         })
         .await;
     cluster
@@ -311,6 +310,12 @@ async fn a_claim_that_is_on_its_way_out_has_to_go_first() {
             "metadata": {"name": "data-db-0", "finalizers": ["example.com/hold"]}, "spec": spec}))
         .await;
     cluster.delete(claim, "data-db-0", DeleteParams::default()).await;
+    // By which the controllers have seen it.
+    cluster
+        .becomes(claim, "data-db-0", |c| {
+            c["metadata"]["finalizers"] == json!(["example.com/hold"])
+        })
+        .await;
     let mut set = stateful(1);
     set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": spec}]);
     cluster.create(set).await;

@@ -154,6 +154,10 @@ async fn a_replica_set_replaces_adopts_and_releases() {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray", "labels": {"app": "rs"}}});
     stray["spec"] = pod_spec("sleep");
     cluster.create(stray).await;
+    // By which the controllers have seen it, and do not make one too many.
+    cluster
+        .becomes("v1/Pod", "stray", |p| p["status"]["phase"] == "Running")
+        .await;
     cluster
         .create(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "rs"}, "spec": {"replicas": 3,
             "selector": {"matchLabels": {"app": "rs"}}, "template": {"metadata": {"labels": {"app": "rs"}}, "spec": pod_spec("sleep")}}}))
@@ -252,13 +256,9 @@ async fn pods_that_a_namespace_does_not_allow_are_told_of() {
             ),
         "{message}"
     );
-    let events = cluster.events("rs").await;
-    assert!(
-        events
-            .iter()
-            .any(|e| e.starts_with("Warning FailedCreate Error creating: pods \"rs-")),
-        "{events:?}"
-    );
+    cluster
+        .event_begins("rs", "Warning FailedCreate Error creating: pods \"rs-")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,8 @@ async fn serve(kubeconfig: &Path, folder: &Path) -> Controllers {
         pki.ca.as_ref().pem(),
         folder.join("volumes"),
     );
+    // Nobody renews the node's lease.
+    config.node_monitor_grace_seconds = 24 * 3600;
     config.ca_key = Some(pki.ca.key().serialize_pem());
     let signer = api.clone();
     config.sign_secret_token = Some(Arc::new(move |wanted| {

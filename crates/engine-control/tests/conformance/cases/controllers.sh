@@ -28,6 +28,7 @@ k get events --field-selector reason=DeploymentRollback -o jsonpath="$TOLD"
 say '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"owned","labels":{"of":"thing"},"ownerReferences":[{"apiVersion":"example.com/v1","kind":"Thing","name":"t","uid":"u","controller":true}]},"spec":{"schedulerName":"nobody","containers":[{"name":"c","image":"x"}]}}' | q create -f - >/dev/null
 q create pdb first --selector=of=thing --max-unavailable=1 >/dev/null
 settle get pdb first -o jsonpath='{.status.conditions[*].reason}' -- SyncFailed
+settle get events --field-selector involvedObject.name=first -o jsonpath='{.items[*].reason}' -- CalculateExpectedPodCountFailed
 k get pdb first -o jsonpath='{range .status.conditions[*]}{.type}{" "}{.status}{" "}{.reason}{" "}{.message}{"\n"}{end}'
 k get events --field-selector involvedObject.name=first -o jsonpath="$TOLD"
 q create -f - >/dev/null <<Y
@@ -63,9 +64,13 @@ settle get endpoints api -o name -- endpoints/api
 q patch endpoints api --type=merge -p '{"subsets":[{"addresses":[{"ip":"10.1.2.3"}],"ports":[{"port":80}]}]}' >/dev/null 2>&1
 sleep 1
 k get endpoints api -o jsonpath='{.subsets}{"\n"}'
-timeout 4 kubectl -n "$NS" get pods -w --output-watch-events -o jsonpath='{.type}{" "}{.object.metadata.name}{" "}{.object.metadata.generation}{" "}{.object.metadata.deletionGracePeriodSeconds}{"\n"}' > watched &
-sleep 1
+kubectl -n "$NS" get pods -w --output-watch-events -o jsonpath='{.type}{" "}{.object.metadata.name}{" "}{.object.metadata.generation}{" "}{.object.metadata.deletionGracePeriodSeconds}{"\n"}' > watched &
+watch=$!
+disown
+seen() { for _ in $(seq 600); do grep -q "$1" watched && return; sleep 0.1; done; say "not seen within patience: $1"; }
+seen ' owned '
 q run gone --image=x --overrides='{"spec":{"schedulerName":"nobody"}}' >/dev/null
 q delete pod gone >/dev/null
-wait
+seen 'DELETED gone '
+kill $watch
 grep ' gone ' watched

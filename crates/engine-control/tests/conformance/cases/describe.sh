@@ -22,7 +22,7 @@ spec:
 Y
 k describe pod p
 k create deployment d --image=x --replicas=0
-settle get deploy d -o jsonpath='{.status.conditions[*].type}' -- Progressing
+settle get deploy d -o jsonpath='{.status.conditions[*].reason}' -- NewReplicaSetAvailable
 settle get rs -o jsonpath='g{.items[*].status.observedGeneration}' -- g1
 k describe deploy d
 k describe rs
@@ -30,6 +30,7 @@ k create configmap cm --from-literal=a=b --from-literal=multi=$'one\ntwo'
 k create secret generic s --from-literal=a=bcd
 k describe secret s
 k create service nodeport svc --tcp=80:8080 --node-port=31500
+settle get endpointslices -l kubernetes.io/service-name=svc -o name -- endpointslice
 k describe svc svc
 k create service externalname en --external-name=a.b
 k describe svc en
@@ -56,6 +57,7 @@ metadata: {name: j}
 spec: {suspend: true, completions: 3, template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}
 Y
 k wait --for=condition=Suspended job/j --timeout=10s
+settle get events --field-selector involvedObject.name=j -o jsonpath='{.items[*].reason}' -- Suspended
 k describe job j
 k create -f - <<'Y'
 apiVersion: apps/v1
@@ -85,6 +87,7 @@ kind: PersistentVolume
 metadata: {name: $NS-pv}
 spec: {storageClassName: none-$NS, capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /tmp/x}}
 Y
+settle get pv $NS-pv -o jsonpath='{.status.phase}' -- Available
 k get pv $NS-pv
 k describe pv $NS-pv
 k delete pv $NS-pv
