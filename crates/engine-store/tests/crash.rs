@@ -3,11 +3,15 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
+    sync::mpsc,
     time::Duration,
 };
 
 use engine_store::{Config, Precondition, Store};
 use serde_json::json;
+
+/// How long a victim may take to start; a bound for broken code, not a measure.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[allow(clippy::unwrap_used, reason = "a test")]
 fn open(dir: &std::path::Path) -> Store {
@@ -82,17 +86,25 @@ fn acknowledged_writes_survive_kill_9() {
             .spawn()
             .unwrap();
         let output = victim.stdout.take().unwrap();
+        let (begun, acknowledges) = mpsc::channel();
         let reader = std::thread::spawn(move || {
             let mut acks = Vec::new();
+            let mut first = Some(begun);
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let words: Vec<_> = line.split(' ').collect();
                 // A line that the kill cut short is not an acknowledgement that anybody read.
                 if let ["ack", writer, count, _] = words[..] {
                     acks.push((writer.parse::<usize>().unwrap(), count.parse::<u64>().unwrap()));
+                    // Nobody waits for it in the rounds that kill blindly.
+                    first.take().map(|begun| begun.send(()));
                 }
             }
             acks
         });
+        // Every other one has begun to write, however slowly it started; the others may die before.
+        if round % 2 == 0 {
+            acknowledges.recv_timeout(PATIENCE).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(40 + u64::from(round * 37 % 101) * 3));
         victim.kill().unwrap();
         victim.wait().unwrap();

@@ -55,6 +55,15 @@ impl Config {
                 address: self.listen,
                 source,
             })?;
+        self.run_on(listener, shutdown).await
+    }
+
+    /// The same on a listener that is there already.
+    pub async fn run_on(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
         let trust = trust::follow(self.client.clone())?;
         let adapter = Arc::new(Adapter {
             rules: self.rules,

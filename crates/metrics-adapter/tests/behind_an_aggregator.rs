@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use engine_api::{ApiServer, ClientIdentity, Config, FrontProxy, Network};
@@ -15,6 +15,9 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use streaming::Duplex;
 use tokio::net::{TcpListener, TcpStream};
+
+/// How long anything may take; a bound for broken code, not a measure.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const RULES: &str = r#"
 [[custom]]
@@ -161,36 +164,37 @@ async fn cluster(port: u16) -> (ApiServer, Client) {
     (api, client)
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// What is there as soon as the aggregator has found the adapter for its group.
+async fn found(client: &Client, path: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        match get(client, path).await {
+            Ok(value) => return value,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{path}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_come_through_the_api_server_and_no_other_way() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let port = free_port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = address.port();
     let (api, client) = cluster(port).await;
     let adapter = metrics_adapter::Config {
-        listen: ([127, 0, 0, 1], port).into(),
+        listen: address,
         prometheus: prometheus().await,
         rules: metrics_adapter::Rules::parse("rules", RULES).unwrap(),
         client: api.client("adapter", &["system:masters"], "adapter/1"),
     };
-    tokio::spawn(adapter.run(std::future::pending()));
+    tokio::spawn(adapter.run_on(listener, std::future::pending()));
 
     let custom = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default";
     let path = format!("{custom}/pods/*/rps?labelSelector=app%3Dweb");
-    let mut found = get(&client, &path).await;
-    for _ in 0..2000 {
-        if found.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        found = get(&client, &path).await;
-    }
-    let found = found.unwrap();
-    let values: Vec<(&Value, &Value)> = found["items"]
+    let items = found(&client, &path).await;
+    let values: Vec<(&Value, &Value)> = items["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -209,11 +213,11 @@ async fn metrics_come_through_the_api_server_and_no_other_way() {
     );
 
     let external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue?labelSelector=a%3Db";
-    let found = get(&client, external).await.unwrap();
-    assert_eq!(found["kind"], "ExternalMetricValueList");
-    assert_eq!(found["items"].as_array().unwrap().len(), 3);
-    let found = get(&client, "/apis/custom.metrics.k8s.io/v1beta2").await.unwrap();
-    assert_eq!(found["resources"][0]["name"], "pods/rps");
+    let items = found(&client, external).await;
+    assert_eq!(items["kind"], "ExternalMetricValueList");
+    assert_eq!(items["items"].as_array().unwrap().len(), 3);
+    let resources = get(&client, "/apis/custom.metrics.k8s.io/v1beta2").await.unwrap();
+    assert_eq!(resources["resources"][0]["name"], "pods/rps");
 
     // Whoever has no certificate of the front proxy is nobody, whatever the headers say.
     let direct = reqwest::Client::builder()

@@ -10,7 +10,7 @@ use streaming::Duplex;
 use tokio::net::TcpStream;
 
 use crate::{
-    common::{PODS, Server, pod, send},
+    common::{PODS, Server, pod, send, until},
     https::{serve, signed},
 };
 
@@ -58,17 +58,6 @@ async fn answer(request: Request<Incoming>) -> String {
     body.to_string()
 }
 
-async fn until(server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..2000 {
-        let value = server.get(path).await;
-        if holds(&value) {
-            return value;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("{path}: gave up with {:#}", server.get(path).await);
-}
-
 fn reason(api_service: &Value) -> &str {
     api_service["status"]["conditions"][0]["reason"]
         .as_str()
@@ -103,7 +92,7 @@ async fn another_server_serves_a_group() {
         "service": {"namespace": "default", "name": "ext"}}});
     server.ok("POST", API_SERVICES, &object).await;
     let path = format!("{API_SERVICES}/v1.example.test");
-    until(&server, &path, |s| reason(s) == "ServiceNotFound").await;
+    until(&server, &path, |_, s| reason(s) == "ServiceNotFound").await;
     let echo = "/apis/example.test/v1/namespaces/default/widgets/a%20b?x=1";
     let (code, body) = send(&server.admin, "GET", echo, &Value::Null).await;
     assert_eq!((code, body), (503, json!("service unavailable\n")));
@@ -114,12 +103,12 @@ async fn another_server_serves_a_group() {
             &json!({"metadata": {"name": "ext"}, "spec": {"ports": [{"name": "https", "port": 443}]}}),
         )
         .await;
-    until(&server, &path, |s| reason(s) == "EndpointsNotFound").await;
+    until(&server, &path, |_, s| reason(s) == "EndpointsNotFound").await;
     let slice = json!({"metadata": {"name": "ext", "labels": {"kubernetes.io/service-name": "ext"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": true}}], "ports": [{"name": "https", "port": extension.port}]});
     server.ok("POST", SLICES, &slice).await;
     // The bundle is that of another authority.
-    until(&server, &path, |s| reason(s) == "FailedDiscoveryCheck").await;
+    until(&server, &path, |_, s| reason(s) == "FailedDiscoveryCheck").await;
     object["spec"]["caBundle"] = STANDARD.encode(&extension.ca_pem).into();
     server
         .ok(
@@ -128,7 +117,7 @@ async fn another_server_serves_a_group() {
             &json!({"spec": {"caBundle": object["spec"]["caBundle"]}}),
         )
         .await;
-    let found = until(&server, &path, |s| reason(s) == "Passed").await;
+    let found = until(&server, &path, |_, s| reason(s) == "Passed").await;
     assert_eq!(found["status"]["conditions"][0]["message"], "all checks passed");
 
     // The user is passed on in headers, the path as it came.
@@ -181,16 +170,10 @@ async fn another_server_serves_a_group() {
             &json!({"endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": false}}]}),
         )
         .await;
-    until(&server, &path, |s| reason(s) == "MissingEndpoints").await;
+    until(&server, &path, |_, s| reason(s) == "MissingEndpoints").await;
     assert_eq!(server.code(echo).await, 503);
     server.ok("DELETE", &path, &Value::Null).await;
-    for _ in 0..1000 {
-        if server.code(echo).await == 404 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the group is still served");
+    until(&server, echo, |code, _| code == 404).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! A server with keys made on the spot, and a way to send raw requests.
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use engine_api::{ApiServer, Config};
 use http::{HeaderValue, Request};
@@ -8,6 +11,9 @@ use kube::{Client, client::Body};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 use streaming::NodeStreams;
+
+/// How long anything may take; a bound for broken code, not a measure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Server {
     pub api: ApiServer,
@@ -74,14 +80,29 @@ pub async fn reopened(config: Config) -> ApiServer {
         service_account_keys: vec![key.serialize_pem()],
         ..config
     };
-    let mut attempts = 0;
+    let begun = Instant::now();
     loop {
-        tokio::task::yield_now().await;
-        attempts += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         match config.clone().build().await {
             Ok(api) => return api,
-            Err(error) => assert!(attempts < 100, "{error:?}"),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:?}"),
         }
+    }
+}
+
+/// Asks until what is at the path is so, and yields it.
+pub async fn until(server: &Server, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let (code, found) = send(&server.admin, "GET", path, &Value::Null).await;
+        if wanted(code, &found) {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{path}: gave up with {code} {found:#}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -3,7 +3,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::common::{Server, send, warned};
+use crate::common::{Server, send, until, warned};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const TABS: &str = "/apis/stable.example.com/v1/namespaces/default/crontabs";
@@ -179,7 +179,7 @@ async fn discovery_knows_it_and_forgets_it() {
         .ok("POST", TABS, &tab("a", json!({"cronSpec": "* * * * *"})))
         .await;
     let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
-    let conditions = until(&server, &path, |d| !d["status"]["conditions"][1].is_null()).await;
+    let conditions = until(&server, &path, |_, d| !d["status"]["conditions"][1].is_null()).await;
     assert_eq!(conditions["status"]["conditions"][1]["type"], "Established");
     assert_eq!(conditions["status"]["acceptedNames"]["listKind"], "CronTabList");
     let owners = conditions["metadata"]["managedFields"].as_array().unwrap();
@@ -190,9 +190,10 @@ async fn discovery_knows_it_and_forgets_it() {
         "{said}"
     );
     server.ok("DELETE", &path, &Value::Null).await;
-    until(&server, &path, |d| d["kind"] == "Status").await;
-    assert_eq!(server.code(TABS).await, 404);
-    assert_eq!(server.code("/apis/stable.example.com").await, 404);
+    until(&server, &path, |code, _| code == 404).await;
+    // The definition is gone first, then what it defined.
+    until(&server, TABS, |code, _| code == 404).await;
+    until(&server, "/apis/stable.example.com", |code, _| code == 404).await;
 }
 
 #[tokio::test]
@@ -211,19 +212,6 @@ async fn a_changed_schema_holds_from_the_next_request_on() {
         let (code, _) = send(&server.admin, "POST", &format!("{TABS}?dryRun=All"), &other).await;
         assert_eq!(code, if most < 9 { 422 } else { 201 });
     }
-}
-
-/// What is at the path once it is so.
-async fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..1000 {
-        let (_, found) = send(&server.admin, "GET", path, &Value::Null).await;
-        if wanted(&found) {
-            return found;
-        }
-        tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("{path} does not become what it should");
 }
 
 #[tokio::test]
@@ -256,7 +244,7 @@ async fn nothing_is_created_while_the_definition_goes() {
     server.ok("POST", TABS, &held).await;
     let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
     server.ok("DELETE", &path, &Value::Null).await;
-    until(&server, &path, |d| {
+    until(&server, &path, |_, d| {
         let conditions = d["status"]["conditions"].as_array().unwrap();
         conditions.iter().any(|c| {
             c["type"] == "Terminating"
@@ -277,7 +265,7 @@ async fn nothing_is_created_while_the_definition_goes() {
     );
     let freed = json!({"metadata": {"finalizers": null}});
     server.ok("PATCH", &format!("{TABS}/a"), &freed).await;
-    until(&server, &path, |d| d["code"] == 404).await;
+    until(&server, &path, |code, _| code == 404).await;
 }
 
 /// As Kubernetes 1.36.2 answers.

@@ -1,7 +1,6 @@
 //! Lists and watches against a model that remembers every object at every revision: what a client has seen of its watch is what a
 //! list says at that revision, with any selector, by whatever way it began, across reconnects and 410 Gone.
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -9,7 +8,7 @@ use kube::client::Body;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::common::{Server, send};
+use crate::common::{PATIENCE, Server, send};
 
 /// Objects by namespace and name.
 type View = BTreeMap<(String, String), Value>;
@@ -384,7 +383,7 @@ impl Client {
                 return serde_json::from_slice(&line).expect("an event");
             }
             let body = self.body.as_mut().expect("a connection");
-            let frame = tokio::time::timeout(Duration::from_secs(5), body.frame())
+            let frame = tokio::time::timeout(PATIENCE, body.frame())
                 .await
                 .expect("an event comes");
             let frame = frame.expect("the watch goes on").expect("bytes");

@@ -1,13 +1,11 @@
 //! Watches: order, selectors, bookmarks, what is too old.
-use std::time::Duration;
-
 use futures::StreamExt;
 use http::Request;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::common::{MAPS, PODS, Server, pod};
+use crate::common::{MAPS, PATIENCE, PODS, Server, pod};
 
 struct Watch {
     body: Body,
@@ -37,9 +35,7 @@ impl Watch {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 return serde_json::from_slice(&line).unwrap();
             }
-            let frame = tokio::time::timeout(Duration::from_secs(5), self.body.frame())
-                .await
-                .unwrap();
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.unwrap();
             self.buffer
                 .extend_from_slice(&frame.expect("the watch ended").unwrap().into_data().unwrap());
         }
@@ -209,7 +205,7 @@ async fn the_end_of_the_initial_objects_is_told() {
 async fn a_watch_ends_when_it_should() {
     let server = Server::new().await;
     let mut watch = Watch::open(&server, "&timeoutSeconds=1").await;
-    let end = tokio::time::timeout(Duration::from_secs(3), watch.body.frame())
+    let end = tokio::time::timeout(PATIENCE, watch.body.frame())
         .await
         .expect("it goes on");
     assert!(end.is_none());
@@ -228,10 +224,7 @@ async fn kube_rs_watcher_follows() {
         let mut events = std::pin::pin!(watcher(api.clone(), config));
         let mut names = Vec::new();
         server.ok("POST", MAPS, &json!({"metadata": {"name": "a"}})).await;
-        while let Some(event) = tokio::time::timeout(Duration::from_secs(5), events.next())
-            .await
-            .unwrap()
-        {
+        while let Some(event) = tokio::time::timeout(PATIENCE, events.next()).await.unwrap() {
             match event.unwrap() {
                 watcher::Event::InitApply(object) => names.push(object.name_any()),
                 watcher::Event::InitDone => {
