@@ -24,7 +24,7 @@ fn helm_installs_upgrades_and_rolls_back() {
                 .arg(cluster.folder().join("kubeconfig"))
                 .args(["--namespace", &namespace])
                 .args(line.split_whitespace())
-                .arg("--timeout=60s")
+                .arg("--timeout=180s")
                 .env("HOME", home.path())
                 .current_dir(packages::source("helm"));
             packages::succeed(&mut command)

@@ -60,6 +60,14 @@ impl Kubectl<'_> {
         packages::succeed(&mut self.command(line))
     }
 
+    /// Says it until it is so: what others write comes in its own time.
+    fn shows(&self, line: &str, holds: impl Fn(&str) -> bool) {
+        eventually(line, || {
+            let said = self.says(line);
+            if holds(&said) { Ok(()) } else { Err(said) }
+        });
+    }
+
     /// With something on stdin: exit code, stdout, stderr.
     fn told(&self, line: &str, stdin: &str) -> (Option<i32>, String, String) {
         let mut child = self.start(line);
@@ -143,7 +151,8 @@ fn objects(kubectl: &Kubectl) {
         "configmap/map\n"
     );
     assert!(kubectl.says("get all").contains("service/svc"));
-    assert!(kubectl.says("describe quota quota").contains("count/jobs.batch"));
+    // What is shown is what the controller has counted.
+    kubectl.shows("describe quota quota", |said| said.contains("count/jobs.batch"));
     assert!(
         kubectl
             .says("explain deployment.spec.strategy.rollingUpdate")
@@ -201,29 +210,25 @@ fn deployment(kubectl: &Kubectl, image: &str) {
     kubectl.says(
         "patch deployment web -p {\"spec\":{\"template\":{\"spec\":{\"terminationGracePeriodSeconds\":0}}}}",
     );
-    kubectl.says("rollout status deployment/web --timeout=60s");
+    kubectl.says("rollout status deployment/web --timeout=180s");
     kubectl.says("set env deployment/web ROUND=2");
-    kubectl.says("rollout status deployment/web --timeout=60s");
+    kubectl.says("rollout status deployment/web --timeout=180s");
     assert!(kubectl.says("rollout history deployment/web").contains("\n3 "));
     kubectl.says("rollout undo deployment/web");
-    kubectl.says("rollout status deployment/web --timeout=60s");
+    kubectl.says("rollout status deployment/web --timeout=180s");
     kubectl.says("rollout restart deployment/web");
-    kubectl.says("rollout status deployment/web --timeout=60s");
+    kubectl.says("rollout status deployment/web --timeout=180s");
     kubectl.says("scale deployment/web --replicas=1");
-    kubectl.says("wait deployment/web --for=jsonpath={.status.readyReplicas}=1 --timeout=60s");
+    kubectl.says("wait deployment/web --for=jsonpath={.status.readyReplicas}=1 --timeout=180s");
     kubectl.says("expose deployment web --port=80 --target-port=8080");
     kubectl.says("autoscale deployment web --max=3");
-    assert!(
-        kubectl
-            .says("describe deployment web")
-            .contains("ScalingReplicaSet")
-    );
-    assert!(
-        kubectl
-            .says("get deployments,hpa,endpointslices -o wide")
-            .contains("1/1")
-    );
-    kubectl.says("delete deployment/web --cascade=foreground --timeout=60s");
+    kubectl.shows("describe deployment web", |said| {
+        said.contains("ScalingReplicaSet")
+    });
+    kubectl.shows("get deployments,hpa,endpointslices -o wide", |said| {
+        said.contains("1/1")
+    });
+    kubectl.says("delete deployment/web --cascade=foreground --timeout=180s");
     assert_eq!(kubectl.says("get pods -l app=web -o name"), "");
 }
 
@@ -232,10 +237,10 @@ fn streams(kubectl: &Kubectl, image: &str) {
     let script = "echo from the pod; mkdir /tmp/www; echo page >/tmp/www/page; httpd -f -p 8080 -h /tmp/www";
     let pod = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: shell}}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n  - {{name: main, \
-         image: {image:?}, command: [sh, -c, {script:?}]}}\n  - {{name: echo, image: {image:?}, command: [cat], stdin: true}}\n"
+         image: {image:?}, command: [sh, -c, {script:?}], readinessProbe: {{httpGet: {{path: /page, port: 8080}}, periodSeconds: 1}}}}\n  - {{name: echo, image: {image:?}, command: [cat], stdin: true}}\n"
     );
     kubectl.apply("", &pod);
-    kubectl.says("wait pod/shell --for=condition=Ready --timeout=60s");
+    kubectl.says("wait pod/shell --for=condition=Ready --timeout=180s");
     let (code, out, err) = kubectl.told(
         "exec -i shell -c main -- sh",
         "cat <<END; echo err >&2; exit 4\nto and fro\nEND\n",
@@ -252,7 +257,7 @@ fn streams(kubectl: &Kubectl, image: &str) {
         "cp there and back changes a file"
     );
 
-    assert_eq!(kubectl.says("logs shell -c main --tail=1"), "from the pod\n");
+    kubectl.shows("logs shell -c main --tail=1", |said| said == "from the pod\n");
     // Attaching goes on when there is no more input, as long as the program does.
     let mut attach = kubectl.start("attach -i shell -c echo");
     let mut input = attach.stdin.take().unwrap();
@@ -264,11 +269,9 @@ fn streams(kubectl: &Kubectl, image: &str) {
     assert!(heard.is_some(), "what was sent does not come back");
     attach.kill().unwrap();
     attach.wait().unwrap();
-    assert!(
-        kubectl
-            .says("logs shell --all-containers --prefix")
-            .contains("[pod/shell/echo] hello echo")
-    );
+    kubectl.shows("logs shell --all-containers --prefix", |said| {
+        said.contains("[pod/shell/echo] hello echo")
+    });
 
     let mut forward = kubectl.start("port-forward pod/shell :8080");
     let mut line = String::new();
@@ -300,7 +303,7 @@ fn streams(kubectl: &Kubectl, image: &str) {
         assert!(found.is_some(), "the watch ended before {what}");
     };
     until("ADDED");
-    kubectl.says("delete pod shell --timeout=60s");
+    kubectl.says("delete pod shell --timeout=180s");
     until("DELETED");
     watch.kill().unwrap();
     watch.wait().unwrap();

@@ -8,6 +8,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
 import * as k8s from '@kubernetes/client-node';
 
@@ -65,7 +66,8 @@ async function pod(name, spec) {
 before(async () => {
     await core.createNamespace({ body: { metadata: { name: NS } } });
     await eventually('the default service account', () => core.readNamespacedServiceAccount({ name: 'default', namespace: NS }));
-    await pod('shell', { containers: [container(['sh', '-c', 'mkdir /tmp/www; echo page > /tmp/www/page; echo hello; httpd -f -p 8080 -h /tmp/www'])] });
+    await pod('shell', { containers: [container(['sh', '-c', 'mkdir /tmp/www; echo page > /tmp/www/page; echo hello; httpd -f -p 8080 -h /tmp/www'],
+        { readinessProbe: { httpGet: { path: '/page', port: 8080 }, periodSeconds: 1 } })] });
 });
 
 after(async () => {
@@ -160,7 +162,7 @@ test('watch', async () => {
     const seen = [];
     let ended;
     const end = new Promise((done) => { ended = done; });
-    await new k8s.Watch(config).watch(`/api/v1/namespaces/${NS}/secrets`, { timeoutSeconds: 2, fieldSelector: 'metadata.name=watched' },
+    await new k8s.Watch(config).watch(`/api/v1/namespaces/${NS}/secrets`, { timeoutSeconds: 5, fieldSelector: 'metadata.name=watched' },
         (type, object) => seen.push(`${type} ${object.metadata.name}`), ended);
     await core.createNamespacedSecret({ namespace: NS, body: { metadata: { name: 'other' } } });
     await core.createNamespacedSecret({ namespace: NS, body: { metadata: { name: 'watched' } } });
@@ -232,9 +234,12 @@ test('port-forward', async () => {
 });
 
 test('logs', async () => {
-    const once = collected();
-    await new k8s.Log(config).log(NS, 'shell', 'main', once.stream, { tailLines: 10 });
-    await eventually('the log', () => once.text() === 'hello\n');
+    await eventually('the log', async () => {
+        const once = collected();
+        await new k8s.Log(config).log(NS, 'shell', 'main', once.stream, { tailLines: 10 });
+        await finished(once.stream);
+        return once.text() === 'hello\n';
+    });
     await core.createNamespacedPod({ namespace: NS, body: { metadata: { name: 'counter' }, spec: { restartPolicy: 'Never',
         containers: [container(['sh', '-c', 'for n in 1 2 3 4 5; do echo $n; sleep 0.1; done'])] } } });
     await eventually('it runs', async () => (await core.readNamespacedPod({ name: 'counter', namespace: NS })).status.phase !== 'Pending');

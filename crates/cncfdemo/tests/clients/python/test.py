@@ -393,6 +393,9 @@ class Pods(unittest.TestCase):
     def setUpClass(cls):
         cls.core = client.CoreV1Api()
         pod("shell", "sh", "-c", "echo hello; httpd -f -p 8080 -h /bin")
+        listens = lambda: stream(cls.core.connect_get_namespaced_pod_exec, "shell", NS, stderr=True, stdin=False, stdout=True, tty=False,
+                                 command=["sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 | grep -c ':1F90 .* 0A '"]).strip() not in ("", "0")
+        eventually("its server listens", listens)
 
     def exec(self, *command, **more):
         options = {"stderr": True, "stdin": False, "stdout": True, "tty": False, **more}
@@ -449,7 +452,7 @@ class Pods(unittest.TestCase):
         return self.core.read_namespaced_pod_log(pod, NS, _preload_content=False, **options).data.decode()
 
     def test_logs(self):
-        self.assertEqual(self.log("shell"), "hello\n")
+        eventually("the log", lambda: self.log("shell") == "hello\n")
         stamped = self.log("shell", timestamps=True).split(" ")
         self.assertEqual(datetime.datetime.fromisoformat(stamped[0][:19]).year, datetime.datetime.now(datetime.UTC).year)
         pod("counter", "sh", "-c", "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.1; done")
@@ -514,8 +517,8 @@ class Pods(unittest.TestCase):
         self.core.create_namespaced_pod_eviction(victim, NS, {"metadata": {"name": victim, "namespace": NS}})
         eventually("it is gone", lambda: absent(lambda: self.core.read_namespaced_pod(victim, NS)))
         eventually("two are ready again", lambda: apps.read_namespaced_deployment("scaled", NS).status.ready_replicas == 2)
-        events = self.core.list_namespaced_event(NS, field_selector=f"involvedObject.name={victim}").items
-        self.assertIn("Started", {e.reason for e in events})
+        reasons = lambda: {e.reason for e in self.core.list_namespaced_event(NS, field_selector=f"involvedObject.name={victim}").items}
+        eventually("it is told that it has started", lambda: "Started" in reasons())
 
 
 if __name__ == "__main__":
