@@ -293,15 +293,6 @@ async fn a_taint_that_goes_in_time_is_forgiven() {
     cluster
         .event_comes("q", "Normal TaintManagerEviction Marking for deletion Pod t/q")
         .await;
-    // Nor does it matter that the taint, as kubectl makes it, does not say since when it is there.
-    spec["tolerations"][0]["tolerationSeconds"] = json!(1);
-    spec["nodeName"] = json!("node-1");
-    cluster
-        .create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "r"}, "spec": spec}))
-        .await;
-    cluster
-        .event_comes("r", "Normal TaintManagerEviction Marking for deletion Pod t/r")
-        .await;
     nodes
         .patch("node-1", &PatchParams::default(), &tainted(json!([])))
         .await
