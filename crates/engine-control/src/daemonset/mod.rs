@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -42,12 +42,18 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let q = Arc::clone(&queue);
     let weak = Arc::downgrade(context);
     context.nodes.on_change(move |change| {
-        let relevant = match (change.old, change.new) {
-            (Some(old), Some(new)) => old.spec != new.spec || old.metadata.labels != new.metadata.labels,
-            _ => true,
-        };
-        if relevant && let Some(context) = weak.upgrade() {
-            for set in context.daemon_sets.all() {
+        let same =
+            |old: &Node, new: &Node| old.metadata.labels == new.metadata.labels && taints(old) == taints(new);
+        if change
+            .old
+            .zip(change.new)
+            .is_some_and(|(old, new)| same(old, new))
+        {
+            return;
+        }
+        let Some(context) = weak.upgrade() else { return };
+        for set in context.daemon_sets.all() {
+            if change.new.is_none_or(|node| concerns(&context, &set, node)) {
                 q.add(set.key());
             }
         }
@@ -57,6 +63,18 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
     run(tasks, "daemonset", &queue, 2, move |key| {
         sync(Arc::clone(&context), Arc::clone(&failures), key)
     });
+}
+
+fn taints(node: &Node) -> Option<&[Taint]> {
+    node.spec.as_ref()?.taints.as_deref().filter(|t| !t.is_empty())
+}
+
+fn concerns(context: &Context, set: &DaemonSet, node: &Node) -> bool {
+    let template = set.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    let mut pods = context.pods.controlled(set.uid()).into_iter();
+    let scheduled = pods.any(|p| pods::node_name(&p) == Some(node.name()));
+    let misscheduled = set.status.as_ref().is_some_and(|s| s.number_misscheduled > 0);
+    template.is_some_and(|t| placement::stirs(placement::wants(t, node), scheduled, misscheduled))
 }
 
 /// One set at work.

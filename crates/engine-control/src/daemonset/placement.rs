@@ -65,6 +65,16 @@ pub(super) fn wants(spec: &PodSpec, node: &Node) -> (bool, bool) {
     )
 }
 
+/// Whether a node that was changed, and wants this, is a reason to look at the set (syncNodeUpdate). One whose pod merely ought not to have come
+/// is none: the status tells of that pod when something else happens.
+pub(super) fn stirs((should_run, may_stay): (bool, bool), scheduled: bool, misscheduled: bool) -> bool {
+    if scheduled {
+        !may_stay || misscheduled
+    } else {
+        should_run
+    }
+}
+
 /// Holds the pod to the node. The template's own required affinity has chosen the node already and is replaced.
 pub(super) fn pin(spec: &mut PodSpec, node: &str) {
     spec.tolerations = Some(tolerations(spec));
@@ -105,6 +115,14 @@ pub(super) fn node_of(pod: &Pod) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_pod_that_may_stay_is_no_news() {
+        let (runs, stays, goes) = ((true, true), (false, true), (false, false));
+        assert!(stirs(runs, false, false) && !stirs(runs, true, false) && stirs(runs, true, true));
+        assert!(!stirs(stays, false, false) && !stirs(stays, true, false) && stirs(stays, true, true));
+        assert!(!stirs(goes, false, true) && stirs(goes, true, false));
+    }
 
     #[test]
     fn pinned_and_found_again() {

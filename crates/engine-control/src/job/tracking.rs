@@ -79,10 +79,10 @@ impl Step {
             self.status.completed_indexes.as_deref().unwrap_or_default(),
             completions,
         );
+        // What has been let go stands in the status, unless the job was too small for it meanwhile (calculateSucceededIndexes).
+        let news = self.newly(|p| pods::phase(p) == "Succeeded");
         done.extend(
-            self.pods
-                .iter()
-                .filter(|p| pods::phase(p) == "Succeeded")
+            news.iter()
                 .filter_map(|p| index_of(p))
                 .filter(|i| *i < completions),
         );

@@ -117,6 +117,19 @@ async fn a_smaller_job_forgets_the_indexes_that_it_had() {
             j["status"]["completedIndexes"].is_null() && j["status"]["succeeded"].is_null()
         })
         .await;
+    // Made larger again, it runs that one again.
+    cluster
+        .patch(
+            "batch/v1/Job",
+            "idx",
+            json!({"spec": {"completions": 3, "parallelism": 3}}),
+        )
+        .await;
+    cluster
+        .becomes("batch/v1/Job", "idx", |j| {
+            j["status"]["active"] == 3 && j["status"]["succeeded"].is_null()
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
