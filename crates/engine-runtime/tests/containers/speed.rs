@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use engine_runtime::proto::Status;
 
 use crate::bench;
-use crate::world::World;
+use crate::world::{World, eventually};
 
 pub async fn fifty_at_once(w: &mut World) {
     let started = Instant::now();
@@ -78,14 +78,8 @@ pub async fn one_after_another(w: &mut World) {
         removes.push(started.elapsed().as_secs_f64() * 1e3);
     }
     // An answer is sent a moment before the worker's socket is closed.
-    for _ in 0..100 {
-        if descriptors() <= before {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
     assert!(
-        descriptors() <= before,
+        eventually(|| descriptors() <= before).await,
         "descriptors leak: {} after {before}",
         descriptors()
     );
