@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::Cluster;
+use common::{Cluster, PATIENCE};
 use engine_net::{Catalog, Dns, DnsConfig, Namespace, ServiceProxy};
 use hickory_proto::{
     op::{Message, Query, ResponseCode},
@@ -25,7 +25,7 @@ fn ask(from: &Namespace, server: Ipv4Addr, name: &str, tcp: bool) -> Message {
     let server = SocketAddr::from((server, 53));
     let answer = if tcp {
         from.run(|| {
-            let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1)).unwrap();
+            let mut stream = TcpStream::connect_timeout(&server, PATIENCE).unwrap();
             stream.write_all(&(bytes.len() as u16).to_be_bytes()).unwrap();
             stream.write_all(&bytes).unwrap();
             let mut length = [0; 2];
@@ -38,7 +38,7 @@ fn ask(from: &Namespace, server: Ipv4Addr, name: &str, tcp: bool) -> Message {
     } else {
         let socket = from.bind_udp(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
         socket.set_nonblocking(false).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.connect(server).unwrap();
         socket.send(&bytes).unwrap();
         let mut answer = vec![0; 4096];
@@ -132,10 +132,8 @@ async fn pods_resolve_names_by_the_service() {
     // A restarted engine can bind at once.
     drop(server);
     let mut again = Dns::start(&cluster.net, catalog.clone(), DnsConfig::default());
-    for _ in 0..50 {
-        if again.is_ok() {
-            break;
-        }
+    let begun = Instant::now();
+    while again.is_err() && begun.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(10)).await;
         again = Dns::start(&cluster.net, catalog.clone(), DnsConfig::default());
     }

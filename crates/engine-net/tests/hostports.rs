@@ -16,6 +16,10 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+/// How long anything may take; a bound for what is broken. So often is looked meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRIES: u32 = 6000;
+
 type Answer = Response<UnsyncBoxBody<bytes::Bytes, Infallible>>;
 
 /// What was written, and a way to send watch events of services.
@@ -91,7 +95,7 @@ impl Api {
     }
 
     async fn find(&self, what: impl Fn(&(String, String, Value)) -> bool) -> Value {
-        for _ in 0..500 {
+        for _ in 0..TRIES {
             if let Some(found) = self
                 .written
                 .lock()
@@ -108,7 +112,7 @@ impl Api {
     }
 
     async fn send(&self, event: Value) {
-        for _ in 0..500 {
+        for _ in 0..TRIES {
             if let Some(sender) = &*self.events.lock().unwrap() {
                 sender.send(event).unwrap();
                 return;
@@ -132,15 +136,19 @@ fn service(name: &str, kind: &str, port: u16) -> Value {
         "spec": {"type": kind, "clusterIP": "127.0.0.77", "ports": [{"name": "web", "port": port}]}})
 }
 
+/// A listener below the ports that the kernel gives to connections and to whoever wants any: what is let go of stays free.
+fn bound() -> TcpListener {
+    let first = 12_000 + std::process::id() % 16_000;
+    let mut listeners =
+        (first..first + 4_000).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port as u16)));
+    listeners.find_map(Result::ok).unwrap()
+}
+
 #[tokio::test]
 async fn ports_are_bound_told_and_given_back() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = bound();
     let taken_port = taken.local_addr().unwrap().port();
-    let free_port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let free_port = bound().local_addr().unwrap().port();
     // Stands for the ClusterIP: another address of the loopback network.
     let target = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 77), free_port)).unwrap();
 
@@ -188,10 +196,10 @@ async fn ports_are_bound_told_and_given_back() {
     let mut changed = service("blocked", "LoadBalancer", taken_port);
     changed["spec"]["ports"][0]["name"] = json!("other");
     api.send(json!({"type": "MODIFIED", "object": changed})).await;
-    let bound = |(_, path, body): &(String, String, Value)| {
+    let is_bound = |(_, path, body): &(String, String, Value)| {
         path.ends_with("/services/blocked/status") && body["status"]["loadBalancer"]["ingress"] != json!([])
     };
-    api.find(bound).await;
+    api.find(is_bound).await;
 
     // One that is no LoadBalancer any more gives its port back and loses its status.
     api.send(json!({"type": "MODIFIED", "object": service("free", "ClusterIP", free_port)}))
@@ -201,6 +209,13 @@ async fn ports_are_bound_told_and_given_back() {
     };
     api.find(told).await;
     drop(target);
+    // Its listener ends with its task, when that has its turn.
+    for _ in 0..TRIES {
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, free_port)).is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     TcpListener::bind((Ipv4Addr::LOCALHOST, free_port)).unwrap();
 
     drop(ports);
@@ -211,14 +226,12 @@ async fn ports_are_bound_told_and_given_back() {
 async fn a_watch_that_ends_starts_over_and_forgets_what_is_gone() {
     let (api, client) = Api::client(json!([service("one", "ClusterIP", 1)]));
     let (catalog, watching) = Catalog::watch(&client);
-    tokio::time::timeout(Duration::from_secs(5), catalog.synced())
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, catalog.synced()).await.unwrap();
     assert!(format!("{catalog:?}").contains("uid-one"));
     *api.listed.lock().unwrap() = json!([service("two", "ClusterIP", 1)]);
     let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "message": "gone", "code": 410});
     api.send(json!({"type": "ERROR", "object": gone})).await;
-    for _ in 0..500 {
+    for _ in 0..TRIES {
         let state = format!("{catalog:?}");
         if state.contains("uid-two") && !state.contains("uid-one") {
             watching.abort();

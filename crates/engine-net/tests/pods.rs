@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::Cluster;
+use common::{Cluster, PATIENCE};
 use engine_net::{ClusterNet, Namespace, NetPlan, Protocol, PublishedPort, destroy};
 
 /// Answers each connection with the address it saw.
@@ -30,9 +30,21 @@ fn serve(namespace: &Namespace, port: u16) -> SocketAddr {
 }
 
 fn ask(from: Option<&Namespace>, to: SocketAddr) -> std::io::Result<String> {
+    ask_within(PATIENCE, from, to)
+}
+
+/// Why there is no answer, where there should be none.
+fn unanswered(from: Option<&Namespace>, to: SocketAddr) -> std::io::ErrorKind {
+    match ask_within(Duration::from_secs(2), from, to) {
+        Err(error) => error.kind(),
+        Ok(answer) => panic!("{to} answers {answer}"),
+    }
+}
+
+fn ask_within(patience: Duration, from: Option<&Namespace>, to: SocketAddr) -> std::io::Result<String> {
     let ask = || {
-        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let mut stream = TcpStream::connect_timeout(&to, patience)?;
+        stream.set_read_timeout(Some(patience))?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -81,7 +93,7 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     let via = cluster
         .net
         .backbone()
-        .connect_tcp(SocketAddr::from((c.ip, 80)), Duration::from_secs(1))
+        .connect_tcp(SocketAddr::from((c.ip, 80)), PATIENCE)
         .await;
     assert!(via.is_ok(), "{via:?}");
 
@@ -99,18 +111,17 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     assert_eq!(ask(Some(&spaces[2]), published).unwrap(), c.ip.to_string());
     assert!(ask(Some(&spaces[0]), published).is_ok(), "a pod reaches itself");
     one.publish("pod-a", Vec::new()).await.unwrap();
-    assert!(ask(None, published).is_err());
+    unanswered(None, published);
 
     // A pod that is gone answers at once, and does not circle.
-    let start = Instant::now();
-    assert!(ask(Some(&spaces[0]), SocketAddr::new([10, 64, 0, 0].into(), 1)).is_err());
     let gone = SocketAddr::from((std::net::Ipv4Addr::from(u32::from(c.ip) + 1), 80));
-    assert!(ask(Some(&spaces[0]), gone).is_err());
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        start.elapsed()
-    );
+    for gone in [gone, SocketAddr::new([10, 64, 0, 0].into(), 1)] {
+        assert_ne!(
+            unanswered(Some(&spaces[0]), gone),
+            std::io::ErrorKind::TimedOut,
+            "{gone}"
+        );
+    }
 
     // Another engine process finds the same.
     let again = cluster.again().await;
@@ -125,13 +136,13 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     );
     node.detach_pod("pod-b").await.unwrap();
     assert!(!b.netns.exists());
-    assert!(ask(None, SocketAddr::from((b.ip, 80))).is_err());
+    unanswered(None, SocketAddr::from((b.ip, 80)));
     let d = node.attach_pod("pod-d").await.unwrap();
     assert_ne!(d.ip, b.ip, "a freed address rests");
 
     // Pull the cable, plug it in again.
     again.cut(1).await.unwrap();
-    assert!(ask(None, SocketAddr::from((a.ip, 80))).is_err());
+    unanswered(None, SocketAddr::from((a.ip, 80)));
     assert_eq!(
         ask(None, SocketAddr::from((c.ip, 80))).unwrap(),
         plan.host().to_string()
@@ -146,7 +157,7 @@ async fn pods_reach_each_other_and_a_restart_finds_them() {
     again.ensure_node(2, "node-2").await.unwrap();
     again.remove_node(2).await.unwrap();
     assert!(again.node(2).is_none() && !c.netns.exists());
-    assert!(ask(None, SocketAddr::from((c.ip, 80))).is_err());
+    unanswered(None, SocketAddr::from((c.ip, 80)));
 
     // Another cluster's destroy under the same name keeps its hands off.
     let stranger = tempfile::tempdir().unwrap();
@@ -190,6 +201,10 @@ async fn half_made_networks_are_repaired() {
     let a = node.attach_pod("pod-a").await.unwrap();
     // The pod's link is lost, as if the engine had died before making it; another is an orphan.
     let b = node.attach_pod("pod-b").await.unwrap();
+    if ["ip", "nsenter"].iter().any(|tool| !common::has(tool)) {
+        eprintln!("skipped: no ip or no nsenter to break a network with");
+        return;
+    }
     common::run(&format!(
         "nsenter --net={} ip link delete {}",
         node.namespace().path().display(),

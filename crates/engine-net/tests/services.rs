@@ -7,11 +7,14 @@ use std::{
     collections::BTreeMap,
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use common::Cluster;
+use common::{Cluster, PATIENCE};
 use engine_net::{Catalog, Namespace, PodNet, ServiceProxy};
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use serde_json::json;
@@ -49,9 +52,18 @@ impl Server {
 }
 
 fn tcp(from: Option<&Namespace>, to: (Ipv4Addr, u16)) -> io::Result<String> {
+    tcp_within(PATIENCE, from, to)
+}
+
+/// Asks where there should be no answer: a refusal comes at once, also on a slow machine, and silence is not waited for longer.
+fn in_vain(from: Option<&Namespace>, to: (Ipv4Addr, u16)) -> io::Result<String> {
+    tcp_within(Duration::from_secs(1), from, to)
+}
+
+fn tcp_within(patience: Duration, from: Option<&Namespace>, to: (Ipv4Addr, u16)) -> io::Result<String> {
     let ask = || {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(to), Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(to), patience)?;
+        stream.set_read_timeout(Some(patience))?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -62,7 +74,7 @@ fn tcp(from: Option<&Namespace>, to: (Ipv4Addr, u16)) -> io::Result<String> {
 fn udp_socket(from: &Namespace, to: (Ipv4Addr, u16)) -> UdpSocket {
     let socket = from.bind_udp(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
     socket.set_nonblocking(false).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.connect(SocketAddr::from(to)).unwrap();
     socket
 }
@@ -109,7 +121,7 @@ impl Proxy {
         let catalog = Arc::new(Catalog::default());
         catalog.set_synced();
         let proxy = ServiceProxy::start(cluster.net.clone(), catalog.clone());
-        tokio::time::timeout(Duration::from_secs(5), proxy.ready())
+        tokio::time::timeout(PATIENCE, proxy.ready())
             .await
             .expect("the first rules");
         Self { catalog, proxy }
@@ -119,11 +131,20 @@ impl Proxy {
         let mut rounds = self.proxy.rounds();
         rounds.borrow_and_update();
         change(&self.catalog);
-        tokio::time::timeout(Duration::from_secs(5), rounds.changed())
-            .await
-            .expect("programmed")
-            .unwrap();
+        programmed(&mut rounds).await;
+        // That round may have begun in the midst of the change. The next one has not, and there is one when something changes.
+        let number = *rounds.borrow();
+        let marker = json!({"clusterIP": "None", "ports": [{"name": "t", "port": 1 + number % 1000}]});
+        self.catalog.apply_service(&service("marker", marker));
+        programmed(&mut rounds).await;
     }
+}
+
+async fn programmed(rounds: &mut tokio::sync::watch::Receiver<u64>) {
+    tokio::time::timeout(PATIENCE, rounds.changed())
+        .await
+        .expect("programmed")
+        .unwrap();
 }
 
 fn is_refused(outcome: &io::Result<String>) -> bool {
@@ -151,7 +172,6 @@ async fn every_path_reaches_every_endpoint() {
     // No endpoints: refused at once, wherever it is asked from.
     let (host, backbone) = (None, Some(cluster.net.backbone()));
     let (node1, node2) = (cluster.node(1), cluster.node(2));
-    let start = Instant::now();
     for from in [
         host,
         backbone,
@@ -165,17 +185,12 @@ async fn every_path_reaches_every_endpoint() {
             (plan.backbone(), 30080),
             (vip, 9999),
         ] {
-            let outcome = tcp(from, to);
+            let outcome = in_vain(from, to);
             assert!(is_refused(&outcome), "{to:?}: {outcome:?}");
         }
     }
     let outcome = udp(&udp_socket(&a.space, (vip, 53)));
     assert!(is_refused(&outcome), "{outcome:?}");
-    assert!(
-        start.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        start.elapsed()
-    );
 
     proxy
         .apply(|catalog| catalog.apply_slice(&slice("web", &[&a, &b, &c])))
@@ -256,7 +271,7 @@ async fn every_path_reaches_every_endpoint() {
 
     // Gone is gone.
     proxy.apply(|catalog| catalog.delete_service("ns", "web")).await;
-    assert!(is_refused(&tcp(None, (vip, 80))));
+    assert!(is_refused(&in_vain(None, (vip, 80))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +326,7 @@ async fn affinity_and_local_policies() {
     for _ in 0..20 {
         assert!(["a", "b"].contains(&server(tcp(Some(&a.space), (vip(2), 80))).as_str()));
     }
-    let far = tcp(Some(&c.space), (vip(2), 80));
+    let far = in_vain(Some(&c.space), (vip(2), 80));
     assert!(
         matches!(&far, Err(error) if error.kind() == ErrorKind::TimedOut),
         "{far:?}"
@@ -320,7 +335,7 @@ async fn affinity_and_local_policies() {
     // From outside: the client's address is kept on the node that has an endpoint, the other one is silent.
     let (one, two) = (cluster.node(1).address(), cluster.node(2).address());
     assert_eq!(tcp(None, (one, 31000)).unwrap(), format!("a {}", plan.host()));
-    assert!(tcp(None, (two, 31000)).is_err());
+    assert!(in_vain(None, (two, 31000)).is_err());
     assert_eq!(
         server(tcp(Some(&c.space), (two, 31000))),
         "a",
@@ -346,31 +361,42 @@ async fn changes_are_never_seen_half_made() {
             catalog.apply_service(&service("busy", spec));
         })
         .await;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
+    let answered: Arc<[AtomicU32; 3]> = Arc::default();
     let clients: Vec<_> = [None, Some(b.space.clone()), Some(c.space.clone())]
         .into_iter()
-        .map(|from| {
-            let stop = stop.clone();
+        .enumerate()
+        .map(|(number, from)| {
+            let (stop, answered) = (stop.clone(), answered.clone());
             std::thread::spawn(move || {
-                let mut answered = 0;
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     tcp(from.as_ref(), (vip, 80)).unwrap();
-                    answered += 1;
+                    answered[number].fetch_add(1, Ordering::Relaxed);
                 }
-                answered
             })
         })
         .collect();
     let sets: [&[&Server]; 5] = [&[&a], &[&a, &b, &c], &[&b], &[&c, &a], &[&c]];
-    for round in 1..=200 {
+    // Every client has had its turn often, in however many rounds.
+    let begun = Instant::now();
+    let enough = || answered.iter().all(|count| count.load(Ordering::Relaxed) > 50);
+    let mut round = 0;
+    while round < 200 || !enough() {
+        round += 1;
         proxy
             .apply(|catalog| catalog.apply_slice(&slice("busy", sets[round % sets.len()])))
             .await;
+        let ended = clients.iter().any(std::thread::JoinHandle::is_finished);
+        if ended || (round >= 200 && begun.elapsed() > PATIENCE) {
+            break;
+        }
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let answered: Vec<u32> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-    eprintln!("answered during 200 changes: {answered:?}");
-    assert!(answered.iter().all(|answered| *answered > 50));
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    eprintln!("answered during {round} changes: {answered:?}");
+    assert!(enough(), "{answered:?}");
     if std::env::var_os("SHOW_RULES").is_some() {
         let space = cluster.node(1).namespace().path().display().to_string();
         eprintln!(
@@ -406,7 +432,7 @@ async fn a_thousand_services() {
         })
         .await;
     // More than one round may have been needed.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while [None, Some(&a.space), Some(&b.space)]
         .iter()
         .any(|from| tcp(*from, (vip(999), 80)).is_err())

@@ -162,8 +162,10 @@ mod tests {
 
     const ANY: &str = "127.0.0.1:0";
 
+    /// At an address that no connection on this machine has by itself: nobody gets the port meanwhile.
     async fn free_port() -> SocketAddr {
-        TcpListener::bind(ANY).await.unwrap().local_addr().unwrap()
+        let own = "127.77.0.1:0";
+        TcpListener::bind(own).await.unwrap().local_addr().unwrap()
     }
 
     #[tokio::test]

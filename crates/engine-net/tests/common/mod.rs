@@ -5,9 +5,13 @@ use std::{
     fs::File,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use engine_net::{AddressPlan, ClusterNet, Error, NetPlan, NodeNet, choose_index, destroy};
+
+/// How long anything may take that comes at last; a bound for what is broken. What is waited for in vain is waited for less.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Index numbers are taken one test at a time, in this process and between test processes (by a lock file).
 static TAKEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -83,6 +87,13 @@ impl Drop for Cluster {
             );
         }
     }
+}
+
+pub fn has(tool: &str) -> bool {
+    let found = std::process::Command::new("sh")
+        .args(["-c", "command -v \"$0\"", tool])
+        .output();
+    found.is_ok_and(|found| found.status.success())
 }
 
 pub fn run(command: &str) -> String {
