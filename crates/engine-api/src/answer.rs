@@ -381,8 +381,22 @@ impl<'a> Partial<'a> {
 }
 
 /// A Scale, which has no kind of its own in discovery.
-pub fn scale(call: &Call, format: Format, object: Value) -> Result<Response<Body>> {
-    self::object(call, &scale::kind(), format, 200, Output::made(object))
+pub fn scale(call: &Call, of: &KindInfo, format: Format, object: Value) -> Result<Response<Body>> {
+    let kind = scale::kind();
+    if format.what != What::Table || !custom::is(of) {
+        return self::object(call, &kind, format, 200, Output::made(object));
+    }
+    check_include(call)?;
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    let meta = json!({"resourceVersion": version});
+    let mut table = table(call, &kind, format.version, std::iter::once(&object), meta, true);
+    // Those of custom resources have columns as these have (apiextensions `pkg/apiserver/customresource_handler.go`, scaleColumns).
+    let columns = &mut table["columnDefinitions"];
+    columns[0]["format"] = "name".into();
+    columns[1]["description"] = "Number of desired replicas".into();
+    columns[2]["description"] = "Number of actual replicas".into();
+    columns[3]["type"] = "date".into();
+    Ok(made(format, 200, &table))
 }
 
 fn cells(kind: &KindInfo, object: &Value, now: i64) -> Vec<Value> {

@@ -369,7 +369,7 @@ impl Api {
         let format = match route.subresource.as_str() {
             _ if carried => Format::JSON,
             "binding" | "eviction" | "token" if route.verb == "create" => unprinted(call)?,
-            _ if custom::is(kind) && route.subresource == "status" => format(&call.headers, Forms::CUSTOM)?,
+            "status" | "scale" if custom::is(kind) => format(&call.headers, Forms::CUSTOM)?,
             _ => {
                 if !custom::is(kind) {
                     negotiate::routed(&call.headers, &negotiate::OBJECTS)?;
@@ -395,7 +395,7 @@ impl Api {
             }
             ("scale", "get" | "update" | "patch") => {
                 let scale = self.scale(call, kind).await?;
-                answer::scale(call, format, scale)
+                answer::scale(call, kind, format, scale)
             }
             ("binding", "create") => Ok(answer::made(format, 201, &self.bind(call, kind).await?)),
             ("eviction", "create") => Ok(answer::made(format, 201, &self.evict(call, kind).await?)),

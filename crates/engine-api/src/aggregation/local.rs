@@ -100,6 +100,37 @@ pub async fn ensure(api: &Arc<Api>) -> Result<(), BuildError> {
     publish_authentication(api).await
 }
 
+/// An APIService for each group version of custom kinds, as long as there are any (kubernetes `pkg/controlplane/controller/crdregistration`).
+pub async fn register_customs(api: &Arc<Api>) {
+    let Ok(kind) = api_services() else { return };
+    let mut names = Vec::new();
+    for custom in api.customs.all() {
+        let (group, version) = (custom.kind.group, custom.kind.version);
+        let name = format!("{version}.{group}");
+        let object = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": name, "labels": {MANAGED: "true"}},
+            "spec": {"group": group, "version": version, "groupPriorityMinimum": 1000, "versionPriority": 100}});
+        if !names.contains(&name)
+            && let Err(error) = ensure_object(api, object).await
+        {
+            tracing::debug!(%error, name, "a custom group is not registered");
+        }
+        names.push(name);
+    }
+    for stored in api.store.list(&keys::prefix(kind, "")).items {
+        let value = stored.value();
+        let ours = value["metadata"]["labels"][MANAGED] == "true" && value["spec"]["service"].is_null();
+        if ours && !names.iter().any(|name| name == text(&value, "/metadata/name")) {
+            let gone = api
+                .erase(kind, &stored.key, Precondition::Revision(stored.revision))
+                .await;
+            if let Err(error) = gone {
+                tracing::debug!(%error, key = %stored.key, "an APIService stays");
+            }
+        }
+    }
+}
+
 /// The kind of APIServices.
 pub fn api_services() -> Result<&'static KindInfo, BuildError> {
     schema::by_resource("apiregistration.k8s.io", "v1", "apiservices").ok_or_else(|| BuildError::Bootstrap {

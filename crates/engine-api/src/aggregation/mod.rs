@@ -22,7 +22,7 @@ use serde_json::Value;
 use streaming::Duplex;
 
 pub use dial::{Trust, client_tls};
-pub use local::{condition as local_condition, ensure, priority};
+pub use local::{condition as local_condition, ensure, priority, register_customs};
 pub use registrar::run;
 
 /// How the API server reaches what is inside the cluster.

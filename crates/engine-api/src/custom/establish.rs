@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{PREFIX, names};
 use crate::{
+    aggregation,
     api::Api,
     custom,
     json::{list, set, text},
@@ -32,6 +33,9 @@ pub async fn run(api: Weak<Api>) {
             settle(&api, stored).await;
         }
         loop {
+            let Some(there) = api.upgrade() else { return };
+            aggregation::register_customs(&there).await;
+            drop(there);
             tokio::select! {
                 event = watch.next() => match event {
                     Some(Ok(event)) => {

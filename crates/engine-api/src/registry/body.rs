@@ -129,6 +129,19 @@ pub fn bad_version(value: &Value) -> Option<String> {
 /// YAML, which JSON is a part of, and which key is said twice. What is wrong is told in go-yaml's words where these are known.
 pub fn parse_yaml(body: &[u8]) -> Result<(Value, Option<String>), String> {
     let text = std::str::from_utf8(body).map_err(|e| format!("yaml: {e}"))?;
+    // Our parser takes it for space.
+    let blank = text.len() - text.trim_start_matches([' ', '\n', '\r']).len();
+    if text[blank..].starts_with('\t') {
+        let line = 1 + text[..blank].matches('\n').count();
+        let place = if line == 1 {
+            String::new()
+        } else {
+            format!("line {line}: ")
+        };
+        return Err(format!(
+            "yaml: {place}found character that cannot start any token"
+        ));
+    }
     let error = match serde_saphyr::from_str::<Value>(text) {
         Ok(value) => return Ok((value, None)),
         Err(error) => error,

@@ -142,6 +142,20 @@ async fn status_and_scale_are_apart() {
         .await;
     assert_eq!(scaled["spec"]["replicas"], 4);
     assert_eq!(scaled["status"], json!({"replicas": 1, "selector": "a=b"}));
+    let asked = |accept: &str| {
+        let request = http::Request::get(format!("{path}/scale")).header("accept", accept);
+        request.body(Vec::new()).unwrap()
+    };
+    // It has no other form than that of custom resources.
+    let either = asked("application/vnd.kubernetes.protobuf, application/json");
+    let scale = server.admin.request::<Value>(either).await.unwrap();
+    assert_eq!(scale["spec"]["replicas"], 4);
+    let table = asked("application/json;as=Table;v=v1;g=meta.k8s.io");
+    let table = server.admin.request::<Value>(table).await.unwrap();
+    assert_eq!(
+        table["columnDefinitions"][1]["description"],
+        "Number of desired replicas"
+    );
     let now = server.get(&path).await;
     assert_eq!(
         (&now["spec"]["replicas"], &now["metadata"]["generation"]),
@@ -189,11 +203,16 @@ async fn discovery_knows_it_and_forgets_it() {
         !said["fieldsV1"]["f:status"]["f:acceptedNames"].is_null(),
         "{said}"
     );
+    let service = "/apis/apiregistration.k8s.io/v1/apiservices/v1.stable.example.com";
+    let registered = until(&server, service, |code, _| code == 200).await;
+    assert_eq!(registered["spec"]["groupPriorityMinimum"], 1000);
+    assert_eq!(registered["status"]["conditions"][0]["reason"], "Local");
     server.ok("DELETE", &path, &Value::Null).await;
     until(&server, &path, |code, _| code == 404).await;
     // The definition is gone first, then what it defined.
     until(&server, TABS, |code, _| code == 404).await;
     until(&server, "/apis/stable.example.com", |code, _| code == 404).await;
+    until(&server, service, |code, _| code == 404).await;
 }
 
 #[tokio::test]

@@ -85,6 +85,15 @@ async fn namespaces_without_a_name() {
             );
         }
     }
+    let request = Request::post(MAPS).header("content-type", "application/yaml");
+    let request = request.body(Body::from(b"\n\ta: b".to_vec())).unwrap();
+    let answer = server.admin.send(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let told = serde_json::from_slice::<Value>(&body).unwrap()["message"].to_string();
+    assert!(
+        told.contains("yaml: line 2: found character that cannot start any token"),
+        "{told}"
+    );
     let map = json!({"metadata": {"name": "a"}});
     let (code, answer) = send(&server.admin, "POST", "/api/v1/namespaces//configmaps", &map).await;
     assert_eq!(code, 400);
