@@ -90,10 +90,7 @@ fn client(folder: &Path, rpc: SocketAddr) -> Client {
 }
 
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    ([127, 0, 0, 1], testkit::free_port()).into()
 }
 
 /// The metrics, once they have this in them.
@@ -104,10 +101,7 @@ async fn until(address: SocketAddr, wanted: &'static str) -> String {
             tokio::task::spawn_blocking(move || testkit::http_get(&address.to_string(), "/metrics")).await;
         match answer.unwrap() {
             Ok(text) if text.contains(wanted) => return text,
-            other => assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "no {wanted}: {other:?}"
-            ),
+            other => assert!(begun.elapsed() < testkit::PATIENCE, "no {wanted}: {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

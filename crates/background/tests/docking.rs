@@ -30,9 +30,7 @@ async fn a_molecule_is_docked_and_counted() {
         .map(|(n, angle)| atom(n as usize + 1, 5.0 * angle.cos(), 5.0 * angle.sin()))
         .collect();
     let site = "center_x = 0\ncenter_y = 0\ncenter_z = 0\nsize_x = 8\nsize_y = 8\nsize_z = 8\n";
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = listener.local_addr().unwrap();
-    drop(listener);
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], testkit::free_port()));
     let config = background::docking::Config {
         listen,
         workers: 2,
@@ -51,10 +49,7 @@ async fn a_molecule_is_docked_and_counted() {
         if done("background_dockings_total") && done("background_docking_failures_total") {
             break text;
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "nothing was docked: {text}"
-        );
+        assert!(begun.elapsed() < testkit::PATIENCE, "nothing was docked: {text}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     // Held at all, and not as no molecule can be.

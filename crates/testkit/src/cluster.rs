@@ -217,14 +217,15 @@ impl Cluster {
         Some(text)
     }
 
-    /// Processes in a cgroup of the cluster: `system`, a node's name, or all with the empty name.
+    /// Processes in a cgroup of the cluster: `system`, a node's name, or all with the empty name. One that has ended counts no more,
+    /// however long whoever has to reap it takes.
     pub fn processes(&self, below: &str) -> Vec<i32> {
         let ours = format!("{}/{below}", self.name);
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         let inside = |pid: &i32| {
             let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            crate::in_group(&text, &ours)
+            crate::in_group(&text, &ours) && !is_zombie(*pid)
         };
         let mut found: Vec<i32> = pids.filter(inside).collect();
         found.sort_unstable();
@@ -296,6 +297,13 @@ impl Drop for Cluster {
     }
 }
 
+/// In a v2 hierarchy a process that nobody has reaped yet still names its cgroup.
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
 /// Kills a process with SIGKILL.
 ///
 /// # Panics
@@ -326,7 +334,7 @@ pub(crate) fn http_get(address: &str, path: &str) -> Result<String, String> {
     let to: SocketAddr = address.parse().map_err(|e| format!("{address}: {e}"))?;
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;

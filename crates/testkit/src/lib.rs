@@ -5,6 +5,7 @@
 //! [`Case`] is a script of kubectl commands with what upstream answered. [`machine`] lets tests that look at the whole machine have it for themselves.
 mod cluster;
 pub mod machine;
+mod ports;
 mod snapshot;
 mod state;
 mod test;
@@ -12,6 +13,7 @@ mod transcript;
 mod wait;
 
 pub use cluster::Cluster;
+pub use ports::free_port;
 pub use snapshot::{Difference, Snapshot};
 pub use state::State;
 pub use test::{Outcome, Running, Test, program};

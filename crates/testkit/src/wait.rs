@@ -2,8 +2,8 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up. Generous, because test machines are slow and nothing waits it out
-/// unless it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// unless it has failed: an autoscaler alone looks at its metrics every 15 s, and may need four looks.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Asks until there is an answer, and panics with the last reason when [`PATIENCE`] is over. For conditions that nobody
 /// announces; what can be watched is watched.

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-/// How long the kernel may take to let go: links of a network namespace go when the last reference to it has gone.
-const SETTLING: Duration = Duration::from_secs(10);
+use crate::PATIENCE;
 
 /// The machine at one moment, as a cluster of this name and state folder could change it.
 #[derive(Debug, Clone)]
@@ -93,7 +92,8 @@ impl Snapshot {
         Difference { lines }
     }
 
-    /// Looks again until the machine is as it was, for as long as the kernel may need to let go.
+    /// Looks again until the machine is as it was: the kernel lets go of links when the last reference to their network namespace has
+    /// gone, and programs of tests beside this one end.
     ///
     /// # Panics
     /// When it does not get there; the message is the difference.
@@ -105,7 +105,7 @@ impl Snapshot {
                 return;
             }
             assert!(
-                begun.elapsed() < SETTLING,
+                begun.elapsed() < PATIENCE,
                 "the machine is not as it was before:\n{difference}"
             );
             std::thread::sleep(Duration::from_millis(50));
