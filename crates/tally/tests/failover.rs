@@ -3,7 +3,6 @@
 mod kit;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use kit::crowd::Crowd;
 use kit::{Redis, Tally};
@@ -15,13 +14,13 @@ async fn no_acknowledged_write_is_lost_or_counted_twice_when_masters_are_killed(
     };
     let tally = Arc::new(Tally::start(&redis).await);
     let crowd = Crowd::start(&tally, 24);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    crowd.more(300).await;
 
     // A master is lost for good, its replica takes over.
     let first = redis.masters()[0];
     redis.kill(first);
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    assert_eq!(redis.masters().len(), 3, "no replica has taken over");
+    kit::until("a replica takes over", || redis.masters().len() == 3).await;
+    crowd.more(300).await;
     redis.restart(first);
     kit::until("replicas follow again", || {
         redis
@@ -35,12 +34,8 @@ async fn no_acknowledged_write_is_lost_or_counted_twice_when_masters_are_killed(
     let second = redis.masters()[1];
     redis.kill(second);
     redis.restart(second);
-    tokio::time::sleep(Duration::from_secs(3)).await;
-
-    assert!(
-        crowd.end(&tally).await > 1000,
-        "too few requests: the test has shown nothing"
-    );
+    crowd.more(400).await;
+    crowd.end(&tally).await;
 }
 
 /// Without a store that takes them, only so many requests wait, and the next is told to come again.
@@ -57,17 +52,16 @@ async fn a_full_queue_says_so() {
         let tally = Arc::clone(&tally);
         async move {
             let path = format!("GET /i?app_key=demo&device_id={n}&begin_session=1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
-            let begun = Instant::now();
-            (tally.raw(path.as_bytes()).await, begun.elapsed())
+            tally.raw(path.as_bytes()).await
         }
     });
     let answers = futures::future::join_all(asked).await;
-    assert!(answers.iter().all(|((code, _), _)| *code == 503));
-    let at_once = answers
-        .iter()
-        .filter(|(_, took)| *took < Duration::from_secs(2))
-        .count();
-    assert_eq!(at_once, 56, "{answers:?}");
-    assert!(tally.get("/metrics").await.1.contains("tally_refused_total 56"));
+    assert!(answers.iter().all(|(code, _)| *code == 503), "{answers:?}");
+    let told = "too many requests wait";
+    let full = answers.iter().filter(|(_, text)| text.contains(told)).count();
+    // Those that wait give up after some seconds and make room, so that on a slow machine some more get in.
+    assert!((32..=56).contains(&full), "{full}: {answers:?}");
+    let counted = format!("tally_refused_total {full}\n");
+    assert!(tally.get("/metrics").await.1.contains(&counted), "{counted}");
     assert_eq!(tally.get("/healthz").await.0, 200);
 }

@@ -115,8 +115,8 @@ async fn live(script: &str, tally: &Tally, folder: &std::path::Path) -> Value {
         .arg(format!("http://{}", tally.address))
         .current_dir(folder)
         .kill_on_drop(true);
-    let done = tokio::time::timeout(std::time::Duration::from_secs(90), node.output());
-    let done = done.await.expect("the SDK has not ended within 90 s").unwrap();
+    let done = tokio::time::timeout(std::time::Duration::from_secs(600), node.output());
+    let done = done.await.expect("the SDK has not ended within 600 s").unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     assert!(
         done.status.success(),

@@ -1,7 +1,7 @@
 //! Clients that send until they are acknowledged, and count.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
@@ -37,6 +37,15 @@ impl Crowd {
             counts,
             stop,
         }
+    }
+
+    /// Waits until so many more requests have been acknowledged.
+    pub async fn more(&self, count: u64) {
+        let enough = self.counts.acknowledged.load(Ordering::Acquire) + count;
+        super::until("more requests are acknowledged", || {
+            self.counts.acknowledged.load(Ordering::Acquire) >= enough
+        })
+        .await;
     }
 
     /// Ends the clients; what they had acknowledged is exactly what the store has counted. Gives how much that is.
@@ -77,8 +86,9 @@ async fn client(tally: Arc<Tally>, number: usize, counts: Arc<Counts>, stop: Arc
         while tally.get(&path).await.0 != 200 {
             counts.refused.fetch_add(1, Ordering::AcqRel);
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "not acknowledged within 60 s"
+                begun.elapsed() < super::PATIENCE,
+                "not acknowledged within {:?}",
+                super::PATIENCE
             );
         }
         counts.acknowledged.fetch_add(1, Ordering::AcqRel);

@@ -57,13 +57,15 @@ impl Members {
         std::fs::create_dir_all(&data).unwrap();
         // The demo's own file; what the template fills in and where data lie comes after it.
         let demo = std::fs::read_to_string(apps().join("redis/config/redis.conf.j2")).unwrap();
-        let conf = demo.replace("{{ redis.node_timeout_ms }}", "2000").replace(
-            "dir /data",
-            &format!(
-                "dir {}\nbind {address}\ncluster-announce-ip {address}",
-                data.display()
-            ),
-        );
+        let conf = demo
+            .replace("{{ redis.node_timeout_ms }}", super::NODE_TIMEOUT_MS)
+            .replace(
+                "dir /data",
+                &format!(
+                    "dir {}\nbind {address}\ncluster-announce-ip {address}",
+                    data.display()
+                ),
+            );
         let file = data.join("redis.conf");
         std::fs::write(&file, conf).unwrap();
         Command::new("redis-server")

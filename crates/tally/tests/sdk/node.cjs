@@ -3,10 +3,12 @@
 "use strict";
 const http = require("http"), fs = require("fs"), os = require("os"), path = require("path");
 const target = new URL(process.argv[2]);
-const { ledger, sent } = require("./ledger.cjs");
-let down = false, dropAnswer = false;
+const { ledger, sent, until } = require("./ledger.cjs");
+let down = false, dropAnswer = false, open = 0, tries = 0;
 const proxy = http.createServer((request, response) => {
-  if (down) { request.socket.destroy(); return; }
+  if (down) { tries += 1; request.socket.destroy(); return; }
+  open += 1;
+  response.on("close", () => { open -= 1; });
   const body = [];
   request.on("data", part => body.push(part));
   request.on("end", () => sent(body.length ? Buffer.concat(body).toString() : request.url.split("?")[1]));
@@ -29,6 +31,7 @@ proxy.listen(0, "127.0.0.1", async () => {
     interval: 50, fail_timeout: 1, session_update: 1, app_version: "1.2",
   });
   Countly.begin_session();
+  await until("a session", () => ledger.sessions > 0 && !open);
   await sleep(800);
   Countly.change_id("node-sdk", true);
   await sleep(500);
@@ -38,14 +41,17 @@ proxy.listen(0, "127.0.0.1", async () => {
   Countly.userData.increment_by("points", 2);
   Countly.userData.save();
   Countly.log_error(new Error("boom"));
+  await until("what happened", () => ledger.events.bought && ledger.crashes > 0 && !open);
   await sleep(1500);
   down = true;
   Countly.add_event({ key: "after_outage" });
-  await sleep(1500);
-  down = false;
+  await until("a request during the outage", () => tries > 0);
   dropAnswer = true;
-  await sleep(6000);
+  down = false;
+  await until("the same once more", () => !dropAnswer && ledger.repeated > 0 && !open);
+  await sleep(1500);
   Countly.end_session();
+  await until("the session's end", () => ledger.ended > 0 && !open);
   await sleep(1500);
   fs.rmSync(folder, { recursive: true, force: true });
   console.log(JSON.stringify(ledger));
