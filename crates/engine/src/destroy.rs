@@ -8,6 +8,9 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::lock::Lock;
 use crate::{Error, Paths, cgroup, owner, process};
 
+/// How long what was killed may take to be gone: many processes on a machine that is busy need seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Removes every process, mount, network namespace, link, cgroup and file of a cluster. Running it again is safe.
 ///
 /// # Errors
@@ -29,10 +32,7 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
     }
     let mut left = Vec::new();
     let name = paths.name().to_owned();
-    for pid in process::kill_all(
-        || &cgroup::processes(&name) | &owner::processes(paths),
-        Duration::from_secs(10),
-    ) {
+    for pid in process::kill_all(|| &cgroup::processes(&name) | &owner::processes(paths), PATIENCE) {
         left.push(format!("process {pid} does not die"));
     }
     left.extend(unmount_below(&paths.dir()));
@@ -44,7 +44,7 @@ pub fn destroy(paths: &Paths) -> Result<(), Error> {
     // A process that was killed leaves its cgroup a moment after it has stopped to show in it.
     let begun = Instant::now();
     let mut busy = cgroup::remove(&name);
-    while !busy.is_empty() && begun.elapsed() < Duration::from_secs(5) {
+    while !busy.is_empty() && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(2));
         busy = cgroup::remove(&name);
     }

@@ -199,7 +199,7 @@ fn forget_before_reboot(paths: &Paths) -> Result<(), Error> {
 fn start_daemon(paths: &Paths, request: &Request) -> Result<(), Error> {
     let dir = paths.dir();
     let argv = [request.program.as_os_str(), "__runtime".as_ref(), dir.as_os_str()];
-    engine_runtime::client::ensure_daemon(&dir, &argv, Duration::from_secs(10))
+    engine_runtime::client::ensure_daemon(&dir, &argv, request.patience)
         .map(drop)
         .map_err(|e| Error::part("runtime daemon")(Box::new(e)))
 }

@@ -363,7 +363,7 @@ async fn observe(run: &mut Run, client: &Client, namespace: &str, started: jiff:
         let base = endpoint(client, namespace, "prometheus").await?;
         let ended = jiff::Timestamp::now();
         // What a fault has replaced is not scraped yet.
-        let patience = Duration::from_secs(if run.faults.is_empty() { 0 } else { 15 });
+        let patience = Duration::from_secs(if run.faults.is_empty() { 0 } else { 60 });
         let (up, all) = prometheus::targets(&base, patience).await?;
         if up < all {
             run.missing

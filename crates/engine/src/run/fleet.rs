@@ -20,7 +20,7 @@ const PODS_PER_NODE: i64 = 250;
 /// Tasks that a pod may have: enough for any program, and a fork bomb leaves the machine its numbers (OpenShift's `podPidsLimit`).
 const POD_PIDS: i64 = 4096;
 /// How long the containers of a node that is stopped may take to die.
-const DEATH: Duration = Duration::from_secs(10);
+const DEATH: Duration = Duration::from_secs(30);
 /// What could not be brought back at its time is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 

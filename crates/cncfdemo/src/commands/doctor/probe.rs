@@ -169,6 +169,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;
     use std::process::Command;
+    use std::sync::{Mutex, PoisonError};
 
     use super::{Probe, SCRIPT, read};
 
@@ -183,6 +184,9 @@ mod tests {
 
     /// What the script says in an image with an nslookup that does this, and an nc that connects.
     fn said(nslookup: &str) -> Probe {
+        // One test at a time: a program that somebody's child still holds open for writing cannot be run.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let image = tempfile::tempdir().unwrap();
         let at = |name: &str| image.path().join(name);
         for (name, script) in [("nslookup", nslookup), ("nc", "exit 0")] {
