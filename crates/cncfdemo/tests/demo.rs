@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use results::Run;
 use serde_json::{Value, json};
-use testkit::{Cluster, Outcome, Snapshot, State, eventually, machine};
+use testkit::{Cluster, Outcome, Snapshot, State, eventually, free_port, machine};
 
 #[path = "page/mod.rs"]
 mod page;
@@ -170,14 +170,6 @@ fn keep_downloads(state: &State) {
     std::os::unix::fs::symlink(kept, state.path().join("cache")).unwrap();
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 /// Name and uid of every pod of the demo; each is Ready or has done its work.
 fn every_pod_is_up(cluster: &Cluster) -> BTreeMap<String, String> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
@@ -255,7 +247,9 @@ fn molecules_are_docked(cluster: &Cluster, port: u16) -> bool {
     let begun = Instant::now();
     loop {
         let path = "/api/v1/query?query=background_dockings_total";
-        let answer = testkit::http_get(&format!("127.0.0.1:{port}"), path).unwrap();
+        let answer = eventually("Prometheus' answer", || {
+            testkit::http_get(&format!("127.0.0.1:{port}"), path)
+        });
         let answer: Value = serde_json::from_str(&answer).unwrap();
         let results = answer["data"]["result"].as_array().cloned().unwrap_or_default();
         let counts = results
@@ -265,7 +259,7 @@ fn molecules_are_docked(cluster: &Cluster, port: u16) -> bool {
             return true;
         }
         let used = engine::cpu_time(cluster.name()).expect("the cluster runs").idle;
-        // A molecule takes about half a minute of it.
+        // A molecule takes about half a minute of it, on a slow processor some minutes.
         assert!(
             used < ENOUGH,
             "no molecule is docked after {used:?} of CPU time: {answer}"
@@ -282,7 +276,7 @@ fn molecules_are_docked(cluster: &Cluster, port: u16) -> bool {
 }
 
 /// More CPU time than several dockings take.
-const ENOUGH: Duration = Duration::from_mins(3);
+const ENOUGH: Duration = Duration::from_mins(8);
 
 fn faults_that_nobody_waits_for_are_found_and_mended(cluster: &Cluster) {
     for kind in ["network", "stress"] {
@@ -429,7 +423,7 @@ fn benchmark(cluster: &Cluster, html: &Path) {
         "--time",
         "10s",
         "--rate",
-        "300",
+        "150",
         "--chaos",
         "pod:after=3s",
         "--chaos",

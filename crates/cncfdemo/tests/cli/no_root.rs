@@ -10,7 +10,12 @@ fn without_root_the_list_comes_first_and_nothing_is_changed() {
     // A copy where anybody may read it: the checkout may lie in root's home.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("cncfdemo");
-    fs::copy(testkit::program(), &program).unwrap();
+    // Not by this process: children of tests beside this one would hold it open for writing, and it could not be run.
+    let copied = std::process::Command::new("cp")
+        .arg(testkit::program())
+        .arg(&program)
+        .status();
+    assert!(copied.is_ok_and(|s| s.success()), "the program can be copied");
     for path in [folder.path(), &program] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }

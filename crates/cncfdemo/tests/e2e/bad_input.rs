@@ -12,8 +12,8 @@ fn a_taken_port_is_named_with_what_to_do() {
     }
     let _machine = machine::shared();
     let cluster = Cluster::new(&State::new(), "port");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+    let port = testkit::free_port().to_string();
+    let taken = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
     let bootstrap = || cluster.run(["bootstrap", "local", "--api-port", &port]);
     bootstrap()
         .stdout("")
@@ -27,13 +27,9 @@ fn a_taken_port_is_named_with_what_to_do() {
 
 #[test]
 fn a_mirror_that_cannot_be_reached_is_named() {
-    // A port that nothing listens on: bound, and let go of.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let proxy = format!("http://127.0.0.1:{port}");
+    let _machine = machine::shared();
+    // Nothing listens there.
+    let proxy = format!("http://127.0.0.1:{}", testkit::free_port());
     let outcome = Test::new()
         .env("http_proxy", &proxy)
         .env("https_proxy", &proxy)
@@ -52,6 +48,7 @@ fn a_mirror_that_cannot_be_reached_is_named() {
 
 #[test]
 fn unknown_images_and_recipes_are_named() {
+    let _machine = machine::shared();
     Test::new()
         .args(["image", "build", "nobody"])
         .stdout("")

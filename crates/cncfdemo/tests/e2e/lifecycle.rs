@@ -122,7 +122,7 @@ fn kubectl(cluster: &Cluster) {
         "wait",
         "--for=jsonpath={.status.phase}=Succeeded",
         "pod/by-kubectl",
-        "--timeout=60s",
+        "--timeout=180s",
     ]);
     assert_eq!(
         cluster.kubectl(&["logs", "by-kubectl"]).unwrap(),

@@ -24,7 +24,7 @@ fn pods_leave_a_lost_node_which_comes_back_clean() {
     let cluster = Cluster::new(&state, "loss");
     let image = state.image();
     let before = Snapshot::take(cluster.name(), state.path());
-    let grace = ["--node-monitor-grace-period", "3s"];
+    let grace = ["--node-monitor-grace-period", "10s"];
     let tolerations = [
         "--default-not-ready-toleration-seconds=1",
         "--default-unreachable-toleration-seconds=1",
@@ -34,8 +34,8 @@ fn pods_leave_a_lost_node_which_comes_back_clean() {
         .run(arguments.into_iter().chain(grace).chain(tolerations))
         .success();
     cluster
-        .run(["bootstrap", "local", "--node-monitor-grace-period", "4s"])
-        .stderr_has("exists with --node-monitor-grace-period 3 s, 4 s asked for")
+        .run(["bootstrap", "local", "--node-monitor-grace-period", "11s"])
+        .stderr_has("exists with --node-monitor-grace-period 10 s, 11 s asked for")
         .status(1);
     deploy(&cluster, &image);
 

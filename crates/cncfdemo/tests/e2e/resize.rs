@@ -1,5 +1,5 @@
 //! Pods that are resized in place: the limits of running containers, read where the kernel has them.
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testkit::{Cluster, State, machine};
@@ -52,9 +52,8 @@ fn resized(cluster: &Cluster, name: &str, resources: &Value) -> Value {
             && container["ready"] == true
             && conditions["PodResizeInProgress"].is_null()
             && conditions["PodResizePending"].is_null()
+            && pod.status.as_ref().and_then(|s| s.observed_generation) == pod.metadata.generation
     });
-    let status = pod.status.as_ref().unwrap();
-    assert_eq!(status.observed_generation, pod.metadata.generation);
     shown(&pod).0
 }
 
@@ -118,6 +117,15 @@ fn reasons(cluster: &Cluster, name: &str) -> Vec<String> {
     found.into_iter().filter_map(|event| event.reason).collect()
 }
 
+/// Waits until so many events about a pod have this reason: they are written beside what they tell of.
+fn told(cluster: &Cluster, name: &str, reason: &str, times: usize) {
+    testkit::eventually(reason, || {
+        let told = reasons(cluster, name);
+        let count = told.iter().filter(|one| *one == reason).count();
+        (count == times).then_some(()).ok_or_else(|| format!("{told:?}"))
+    });
+}
+
 const MI: u64 = 1 << 20;
 
 #[test]
@@ -155,18 +163,9 @@ fn running_containers_get_other_limits() {
         }
     }
     assert_eq!(cluster.processes(&format!("{}-1", cluster.name())), processes);
-    let told = testkit::eventually("three resizes' events", || {
-        let told = reasons(&cluster, "p");
-        let done = told.iter().filter(|reason| *reason == "ResizeCompleted").count();
-        (done == 3)
-            .then_some(told.clone())
-            .ok_or_else(|| format!("{told:?}"))
-    });
-    assert_eq!(
-        told.iter().filter(|reason| *reason == "ResizeStarted").count(),
-        3,
-        "{told:?}"
-    );
+    for reason in ["ResizeStarted", "ResizeCompleted"] {
+        told(&cluster, "p", reason, 3);
+    }
 
     // A limit below what is in use is not written, until it is above it again.
     let tiny = asked(["100m", "500m"], ["64Ki", "64Ki"]);
@@ -182,11 +181,11 @@ fn running_containers_get_other_limits() {
     assert_eq!(kernel(&cluster, &pod), limits("50000", 128 * MI));
     resize(&cluster, "p", &small).unwrap();
     resized(&cluster, "p", &small);
-    assert!(
-        reasons(&cluster, "p")
-            .iter()
-            .any(|reason| reason == "ResizeError")
-    );
+    testkit::eventually("the failure's event", || {
+        let told = reasons(&cluster, "p");
+        let is_told = told.iter().any(|reason| reason == "ResizeError");
+        is_told.then_some(()).ok_or_else(|| format!("{told:?}"))
+    });
 
     // kubectl knows the way, too.
     let patch = json!({"spec": {"containers": [{"name": "main", "resources": large}]}}).to_string();
@@ -232,7 +231,12 @@ fn what_does_not_fit_waits_also_for_a_new_engine() {
     let _machine = machine::shared();
     let cluster = Cluster::new(&State::shared(), "resize-wait");
     cluster.bootstrap();
-    let cpus = std::thread::available_parallelism().unwrap().get();
+    // As the node sees the machine: a limit on the CPU time of this test is not the node's.
+    let nodes: Api<Node> = Api::all(cluster.client());
+    let name = format!("{}-1", cluster.name());
+    let node = cluster.wait("the node", nodes.get(&name)).unwrap();
+    let capacity = node.status.unwrap().capacity.unwrap();
+    let cpus: usize = capacity["cpu"].0.parse().unwrap();
     let most = format!("{}m", cpus * 1000 - 300);
     let of = |cpu: &str| asked([cpu, cpu], ["64Mi", "64Mi"]);
     create(&cluster, "big", &of(&most), &Value::Null);
@@ -290,6 +294,8 @@ fn what_does_not_fit_waits_also_for_a_new_engine() {
     // And a new engine with nothing to do changes nothing.
     testkit::kill(engine);
     cluster.new_engine(engine);
+    // Its agent has been at work.
+    cluster.pod("after", &["version"]);
     assert_eq!(resized(&cluster, "p", &of("800m"))["restartCount"], 0);
     assert_eq!(kernel(&cluster, &pod), limits("80000", 64 * MI));
 }

@@ -8,6 +8,8 @@ const [url, folder] = process.argv.slice(2);
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const wrong = [];
 const check = (what, holds) => { if (!holds) wrong.push(what); };
+// What comes a moment later than what announces it: each is told of by itself.
+const comes = (what, waiting) => waiting.catch(error => wrong.push(`${what}: ${error}`));
 const say = word => process.stdout.write(`${word}\n`);
 
 const browser = await chromium.launch({
@@ -15,7 +17,8 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-page.setDefaultTimeout(60_000);
+// Bounds for what is broken, on whatever machine.
+page.setDefaultTimeout(180_000);
 page.on('console', message => { if (['error', 'warning'].includes(message.type())) wrong.push(`console: ${message.text()}`); });
 page.on('pageerror', error => wrong.push(`error on the page: ${error}`));
 page.on('request', request => { if (!request.url().startsWith(url) && !request.url().startsWith('data:')) wrong.push(`request to ${request.url()}`); });
@@ -30,18 +33,18 @@ try {
 
   await page.locator('#steps li[data-state=running]').first().waitFor();
   say('begun');
-  await page.locator('#nodes .pod[data-state=starting]').first().waitFor({ timeout: 180_000 });
+  await page.locator('#nodes .pod[data-state=starting]').first().waitFor({ timeout: 900_000 });
   await picture('deploying');
-  await page.locator('#story li', { hasText: 'the demo is up' }).waitFor({ timeout: 240_000 });
-  check('no step is left', await page.locator('#steps li:not([data-state=done])').count() === 0);
+  await page.locator('#story li', { hasText: 'the demo is up' }).waitFor({ timeout: 900_000 });
+  await comes('no step is left', page.waitForFunction(() => !document.querySelector('#steps li:not([data-state=done])')));
   await page.locator('#headline', { hasText: 'pods ready' }).waitFor();
   for (const app of ['redis', 'tally', 'prometheus', 'background']) {
-    check(`pods of ${app} are shown as ready`, await page.locator('.app', { hasText: app }).locator('.pod[data-state=ready]').count() > 0);
+    await comes(`pods of ${app} are shown as ready`, page.locator('.app', { hasText: app }).locator('.pod[data-state=ready]').first().waitFor());
   }
   for (const figure of ['Requests', 'Latency', 'CPU']) {
     await page.locator('figure', { hasText: figure }).locator('b', { hasText: /\d/ }).first().waitFor();
   }
-  check('the load is marked', await page.locator('svg .band').count() > 0);
+  await comes('the load is marked', page.locator('svg .band').first().waitFor({ state: 'attached' }));
   say('ready');
 
   // From here on the test kills the engine; what the page says of it is noted, however short it is.
@@ -58,7 +61,7 @@ try {
   check('the first key leads to the story', (await page.evaluate(() => document.activeElement.className)) === 'skip');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
-  check('the page can be paused by keyboard', await page.locator('#pause').getAttribute('aria-pressed') === 'true');
+  await comes('the page can be paused by keyboard', page.locator('#pause[aria-pressed=true]').waitFor());
   await page.keyboard.press('Enter');
   await page.evaluate(axe);
   for (const colorScheme of ['light', 'dark']) {
