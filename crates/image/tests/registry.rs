@@ -112,11 +112,14 @@ async fn a_registry_that_lies_or_is_silent() {
     let host = serve(site.clone()).await;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let options = PullOptions {
-        patience: Some(Duration::from_secs(1)),
-        ..PullOptions::default()
+    let within = async |seconds: u64, name: &str| {
+        let options = PullOptions {
+            patience: Some(Duration::from_secs(seconds)),
+            ..PullOptions::default()
+        };
+        store.pull(name, &options).await.unwrap_err()
     };
-    let pull = async |name: &str| store.pull(name, &options).await.unwrap_err();
+    let pull = async |name: &str| within(60, name).await;
 
     let error = pull(&format!("{host}/test/gone:1")).await;
     assert!(matches!(error, Error::Pull { .. }), "{error}");
@@ -151,10 +154,10 @@ async fn a_registry_that_lies_or_is_silent() {
             .starts_with("failed to pull 127.0.0.1:1/test/app:1: "),
         "{error}"
     );
-    assert!(started.elapsed() < Duration::from_secs(8));
+    assert!(started.elapsed() < Duration::from_secs(60));
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = silent.local_addr().unwrap();
-    let error = pull(&format!("{host}/test/app:1")).await;
+    let error = within(1, &format!("{host}/test/app:1")).await;
     assert!(error.to_string().contains("did not answer within"), "{error}");
 }
 

@@ -411,7 +411,7 @@ fn a_layer_that_is_mounted_in_any_namespace_stays() {
         .import_from(archive("one:1", &[layer]).as_slice(), "1", "x")
         .unwrap();
     let layers = store.unpacked_layers(&store.resolve("one:1").unwrap()).unwrap();
-    let script = "mount --bind \"$0\" \"$0\" && echo mounted && exec sleep 60";
+    let script = "mount --bind \"$0\" \"$0\" && echo mounted && exec sleep 600";
     let mut user = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])
         .arg(&layers[0])
