@@ -31,6 +31,8 @@ pub fn tracked(kind: &KindInfo, mut object: Value, status: Option<Value>) -> Val
     if kind.plural == "componentstatuses" {
         return with_status(object, status);
     }
+    // What is there already is not applied.
+    json::remove(&mut object, &["status"]);
     let aggregated = object.get("aggregationRule").is_some();
     let rules = if aggregated {
         json::remove(&mut object, &["rules"])

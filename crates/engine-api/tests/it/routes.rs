@@ -155,6 +155,14 @@ async fn a_path_and_a_slash() {
 #[tokio::test]
 async fn what_was_there_from_the_start_has_its_owners() {
     let server = Server::new().await;
+    for path in [
+        "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
+        "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/exempt",
+    ] {
+        let object = server.get(path).await;
+        let owners = object["metadata"]["managedFields"].as_array().unwrap();
+        assert!(owners.iter().all(|o| o["time"].is_string()), "{owners:?}");
+    }
     for (path, fields) in [
         (
             "/api/v1/namespaces/default",
