@@ -83,7 +83,7 @@ mod tests {
                 });
             }
         });
-        let own = (own() - before).as_secs_f64() / watch.begun.elapsed().as_secs_f64();
+        let own = own().saturating_sub(before).as_secs_f64() / watch.begun.elapsed().as_secs_f64();
         // Neighbours there may be, but they cannot have used more than what this process left (and some ticks).
         let cores = watch.cores().unwrap();
         assert!(
