@@ -23,6 +23,8 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 const COMPONENT: &str = "garbage-collector-controller";
 
+type Metadata = ObjectList<PartialObjectMeta<DynamicObject>>;
+
 /// What the graph keeps of an object.
 #[derive(Clone, Debug)]
 struct Node {
@@ -202,7 +204,12 @@ impl Collector {
                 .request(&node.key.namespace)
                 .list(&ListParams::default())
                 .map_err(Error::request)?;
-            let list: ObjectList<PartialObjectMeta<DynamicObject>> = self.client.request(request).await?;
+            let list = match self.client.request::<Metadata>(request).await {
+                Ok(list) => list,
+                // Not served any more: its objects have gone with it.
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(error) => return Err(error.into()),
+            };
             for object in list.items {
                 if object
                     .metadata

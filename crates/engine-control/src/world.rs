@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResourceList, ObjectMeta};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta, Request};
@@ -106,17 +107,28 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
             known: listener.known,
             redefined: Arc::clone(&redefined),
         };
-        others.follow(&found).await;
+        for cache in others.follow(&found) {
+            cache.wait_synced().await;
+        }
         kinds.replace(found);
         gc.run(&mut tasks);
         namespaces.run(&mut tasks);
         quotas.run(&mut tasks);
+        let mut is_over = true;
         loop {
-            redefined.notified().await;
+            if is_over {
+                redefined.notified().await;
+                is_over = false;
+            } else {
+                is_over = tokio::time::timeout(AFTERWARDS, redefined.notified())
+                    .await
+                    .is_err();
+            }
             let found = discover_at_last(&context.config.client).await;
             // First, so that whoever is seen finds its owner's kind.
             kinds.replace(found.clone());
-            others.follow(&found).await;
+            // Not waited for: one that is gone again never has everything.
+            others.follow(&found);
             gc.look_again();
             quotas.look_again();
         }
@@ -124,8 +136,8 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) {
 }
 
 impl Others {
-    /// Listen to the kinds that are new, and no longer to those that are gone.
-    async fn follow(&mut self, kinds: &[Arc<Served>]) {
+    /// Listens to the kinds that are new, and no longer to those that are gone. Gives the caches of the former.
+    fn follow(&mut self, kinds: &[Arc<Served>]) -> Vec<Arc<Cache<Slim>>> {
         let names: HashSet<String> = kinds.iter().map(|k| name_of(k)).collect();
         self.caches.retain(|name, _| names.contains(name));
         let mut new = Vec::new();
@@ -152,12 +164,12 @@ impl Others {
             new.push(Arc::clone(&cache));
             self.caches.insert(name, (cache, task));
         }
-        for cache in new {
-            cache.wait_synced().await;
-        }
+        new
     }
 }
 
+/// The server tells of a change of definitions a moment before it serves by it: after the last one it is asked once more.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 fn name_of(kind: &Served) -> String {
@@ -166,14 +178,14 @@ fn name_of(kind: &Served) -> String {
 
 /// Every kind, as soon as the server tells.
 async fn discover_at_last(client: &Client) -> Vec<Arc<Served>> {
-    let mut pause = std::time::Duration::from_millis(50);
+    let mut pause = Duration::from_millis(50);
     loop {
         match discover(client).await {
             Ok(kinds) => return kinds.into_iter().map(Arc::new).collect(),
             Err(error) => tracing::warn!(%error, "discovery failed"),
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(std::time::Duration::from_secs(30));
+        pause = (pause * 2).min(Duration::from_secs(30));
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{Result, sys};
 /// How long workers of an earlier daemon are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a process may take to become its program once it was told to; one that was not told never does.
+const LONGEST_START: Duration = Duration::from_secs(1);
+
 impl Daemon {
     pub(super) fn adopt(&mut self) {
         self.adopt_engine();
@@ -23,33 +26,53 @@ impl Daemon {
         if let Err(error) = std::fs::create_dir_all(self.paths.execs()) {
             tracing::warn!(%error, "cannot make the folder for exec");
         }
+        self.outlive_workers();
+        self.see_starts_through();
         self.end_older();
-        let mut unfinished = Vec::new();
         for id in names(&self.paths.containers()) {
-            unfinished.extend(self.adopt_container(&id));
-        }
-        self.outlive_workers(&unfinished);
-        for spec in unfinished {
-            self.clean(spec.id, spec.dir, spec.cgroup);
+            self.adopt_container(&id);
         }
     }
 
     /// Waits for the ends of all workers of an earlier daemon: they are killed with it, but in the middle of a system call that takes a
     /// while, and what is made by it would appear after the cleaning. What they cloned may have their lock as well.
-    fn outlive_workers(&self, unfinished: &[ContainerSpec]) {
+    fn outlive_workers(&self) {
         let end = Instant::now() + PATIENCE;
         while let Err(error) = rustix::fs::flock(&self.sign, FlockOperation::NonBlockingLockExclusive) {
             if Instant::now() >= end {
                 tracing::warn!(%error, "workers of an earlier daemon do not end");
                 break;
             }
-            for spec in unfinished {
-                let _ = self.layout.kill(&spec.cgroup);
+            for id in names(&self.paths.containers()) {
+                let files = self.paths.files(&id, Path::new(""));
+                if !files.state().exists()
+                    && let Some(spec) = read::<ContainerSpec>(&files.spec())
+                {
+                    let _ = self.layout.kill(&spec.cgroup);
+                }
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         if let Err(error) = rustix::fs::flock(&self.sign, FlockOperation::NonBlockingLockShared) {
             tracing::warn!(%error, "cannot lock the sign of workers");
+        }
+    }
+
+    /// Who asked for a start may have been told that it is done although the process has only been told to become the program.
+    fn see_starts_through(&self) {
+        let end = Instant::now() + LONGEST_START;
+        let mut waiting: Vec<i32> = names(&self.paths.containers())
+            .iter()
+            .filter_map(|id| read::<State>(&self.paths.files(id, Path::new("")).state()))
+            .filter(|state| sys::is_alive(state.pid, state.start_time))
+            .map(|state| state.pid)
+            .collect();
+        loop {
+            waiting.retain(|pid| is_waiting(*pid));
+            if waiting.is_empty() || Instant::now() >= end {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -70,13 +93,12 @@ impl Daemon {
         }
     }
 
-    /// Gives back what was asked for if the daemon died while it was being done; whoever asked was told that the answer is lost.
-    fn adopt_container(&mut self, id: &Id) -> Option<ContainerSpec> {
+    fn adopt_container(&mut self, id: &Id) {
         let unknown = self.paths.files(id, Path::new(""));
         let Some(spec) = read::<ContainerSpec>(&unknown.spec()) else {
             tracing::warn!(%id, "forgetting a container whose creation was not begun");
             let _ = unknown.forget();
-            return None;
+            return;
         };
         let files = self.paths.files(id, &spec.dir);
         let mut container = Container::new(&spec);
@@ -85,7 +107,7 @@ impl Daemon {
             container.started_at = exit.started_at;
             container.exit = Some(exit);
             self.containers.insert(id.clone(), container);
-            return None;
+            return;
         }
         let state = read::<State>(&files.state());
         if let Some(state) = state {
@@ -95,10 +117,7 @@ impl Daemon {
             // A zombie too: whoever reaps it makes the kernel tell us its code.
             if sys::start_time(state.pid) == Some(state.start_time) && !is_waiting(state.pid) {
                 match self.adopt_running(id, container, &spec) {
-                    Ok(()) => {
-                        tracing::info!(%id, pid = state.pid, "container adopted");
-                        return None;
-                    }
+                    Ok(()) => return tracing::info!(%id, pid = state.pid, "container adopted"),
                     Err(error) => tracing::error!(%id, %error, "cannot adopt a container; killing it"),
                 }
                 container = Container::new(&spec);
@@ -108,10 +127,11 @@ impl Daemon {
             let _ = self.layout.kill(&spec.cgroup);
             container.pid = 0;
             self.containers.insert(id.clone(), container);
-            self.exited(id, None);
-            return None;
+            return self.exited(id, None);
         }
-        Some(spec)
+        // The daemon died while it was being created; whoever asked was told that the answer is lost.
+        let _ = self.layout.kill(&spec.cgroup);
+        self.clean(id.clone(), spec.dir, spec.cgroup);
     }
 
     fn adopt_running(&mut self, id: &Id, mut container: Container, spec: &ContainerSpec) -> Result<()> {
