@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, pod_spec, text};
@@ -145,7 +148,7 @@ async fn a_deleted_service_account_comes_back() {
 async fn an_owner_in_another_namespace_is_none() {
     let cluster = Cluster::start().await;
     let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-    let owner: kube::core::DynamicObject = serde_json::from_value(map("far")).unwrap();
+    let owner: DynamicObject = serde_json::from_value(map("far")).unwrap();
     let owner = cluster
         .api("v1/ConfigMap", "default")
         .create(&PostParams::default(), &owner)
@@ -167,19 +170,68 @@ async fn an_owner_in_another_namespace_is_none() {
         .await;
 }
 
+/// The definition of a namespaced kind.
+fn definition(kind: &str) -> DynamicObject {
+    let plural = format!("{}s", kind.to_lowercase());
+    serde_json::from_value(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.example.com")}, "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]}}))
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_come_and_go_hold_nobody_up() {
+    let cluster = Cluster::start().await;
+    let definitions = cluster.api("apiextensions.k8s.io/v1/CustomResourceDefinition", "");
+    let restless = |kind: String| {
+        let definitions = definitions.clone();
+        async move {
+            let name = format!("{}s.example.com", kind.to_lowercase());
+            for _ in 0..20 {
+                // Until the one before has gone.
+                while definitions
+                    .create(&PostParams::default(), &definition(&kind))
+                    .await
+                    .is_err()
+                {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                definitions.delete(&name, &DeleteParams::default()).await.unwrap();
+            }
+        }
+    };
+    let restless: tokio::task::JoinSet<()> = (0..8).map(|n| restless(format!("T{n}"))).collect();
+    restless.join_all().await;
+    for round in 0..3 {
+        let name = format!("owner-{round}");
+        cluster
+            .create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}))
+            .await;
+        cluster
+            .delete("v1/ConfigMap", &name, DeleteParams::orphan())
+            .await;
+        cluster.becomes("v1/ConfigMap", &name, Value::is_null).await;
+    }
+    definitions
+        .create(&PostParams::default(), &definition("Last"))
+        .await
+        .unwrap();
+    cluster
+        .create(json!({"apiVersion": "example.com/v1", "kind": "Last", "metadata": {"name": "abandoned", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner-0", "uid": "gone"}]}}))
+        .await;
+    cluster
+        .becomes("example.com/v1/Last", "abandoned", Value::is_null)
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn custom_objects_are_owned_and_go_with_their_namespace() {
     let cluster = Cluster::start().await;
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
-            "names": {"plural": "things", "kind": "Thing"}, "versions": [{"name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
     let definitions = cluster.api("apiextensions.k8s.io/v1/CustomResourceDefinition", "");
     definitions
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(definition).unwrap(),
-        )
+        .create(&PostParams::default(), &definition("Thing"))
         .await
         .unwrap();
     let thing = |name: &str, owners: Value| json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name, "ownerReferences": owners}});
