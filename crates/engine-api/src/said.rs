@@ -34,6 +34,19 @@ pub fn applied(kind: &KindInfo, object: &Value, writer: &str, status: &Value) ->
     applied_part(kind, object, writer, "status", &json!({"status": status}))
 }
 
+/// Notes that `writer` has made the object what it is, from what it was before.
+pub fn updated(kind: &KindInfo, old: Option<&Value>, object: &mut Value, writer: &str, subresource: &str) {
+    let manager = ::patch::Manager {
+        name: writer,
+        api_version: &kind.api_version(),
+        subresource,
+        time: &time::now(),
+    };
+    custom::with_typing(kind, |typing| {
+        ::patch::track_update(typing, old, object, &manager);
+    });
+}
+
 /// The object with this part of it, applied by `writer` to a subresource.
 pub fn applied_part(
     kind: &KindInfo,

@@ -10,11 +10,10 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     api::Api,
     auth::tokens::{Claims, Refused, SecretClaims},
-    custom,
     json::{self, text},
     keys,
     registry::meta,
-    time,
+    said, time,
     user::User,
 };
 
@@ -200,15 +199,7 @@ impl Api {
             let old = secret.value();
             let mut new = Value::clone(&old);
             json::set(&mut new, &["metadata", "labels", LAST_USED], today);
-            let manager = ::patch::Manager {
-                name: "kube-apiserver",
-                api_version: "v1",
-                subresource: "",
-                time: &time::now(),
-            };
-            custom::with_typing(kind, |typing| {
-                ::patch::track_update(typing, Some(&old), &mut new, &manager);
-            });
+            said::updated(kind, Some(&old), &mut new, "kube-apiserver", "");
             // Whoever wrote meanwhile is not waited for: the next use is noted.
             let unchanged = Precondition::Revision(secret.revision);
             if let Err(error) = store.put(&secret.key, new, unchanged).await {

@@ -3,9 +3,8 @@ use schema::KindInfo;
 use serde_json::{Value, json};
 
 use crate::{
-    custom,
     json::{self, list, set},
-    said, time,
+    said,
 };
 
 /// Writes everything that is not said of below.
@@ -44,11 +43,11 @@ pub fn tracked(kind: &KindInfo, mut object: Value, status: Option<Value>) -> Val
         "flowcontrol.apiserver.k8s.io" => FLOW_WRITER,
         _ => WRITER,
     };
-    updated(kind, writer, None, &mut object);
+    said::updated(kind, None, &mut object, writer, "");
     if let Some(finalizers) = finalizers {
         let old = object.clone();
         set(&mut object, &["metadata", "finalizers"], finalizers);
-        updated(kind, FINALIZER_WRITER, Some(&old), &mut object);
+        said::updated(kind, Some(&old), &mut object, FINALIZER_WRITER, "");
     }
     if let Some(rules) = rules {
         let part = json!({"rules": rules});
@@ -73,18 +72,6 @@ fn only_whether(condition: &Value) -> Value {
     json!({"type": condition["type"], "status": condition["status"]})
 }
 
-fn updated(kind: &KindInfo, writer: &str, old: Option<&Value>, object: &mut Value) {
-    let manager = ::patch::Manager {
-        name: writer,
-        api_version: &kind.api_version(),
-        subresource: "",
-        time: &time::now(),
-    };
-    custom::with_typing(kind, |typing| {
-        ::patch::track_update(typing, old, object, &manager);
-    });
-}
-
 fn with_status(mut object: Value, status: Option<Value>) -> Value {
     if let Some(status) = status {
         object["status"] = status;
@@ -95,6 +82,7 @@ fn with_status(mut object: Value, status: Option<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time;
 
     fn owners(object: &Value) -> Vec<(&str, &str, &Value)> {
         list(object, "/metadata/managedFields")

@@ -9,12 +9,11 @@ use super::{PREFIX, names};
 use crate::{
     aggregation,
     api::Api,
-    custom,
     json::{list, set, text},
     keys,
     registry::{delete::DeleteOptions, meta},
+    said,
     status::{ApiError, Result},
-    time,
 };
 
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -115,15 +114,7 @@ fn owned(kind: &KindInfo, old: &Value, mut next: Value) -> Value {
     if next["status"] == old["status"] {
         return next;
     }
-    let manager = ::patch::Manager {
-        name: "kube-apiserver",
-        api_version: &kind.api_version(),
-        subresource: "status",
-        time: &time::now(),
-    };
-    custom::with_typing(kind, |typing| {
-        ::patch::track_update(typing, Some(old), &mut next, &manager);
-    });
+    said::updated(kind, Some(old), &mut next, "kube-apiserver", "status");
     next
 }
 

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     api::{Api, storage_error},
     config::BuildError,
-    custom,
     json::{strings, text},
     keys,
     registry::meta,
+    said,
     status::{ApiError, Result},
-    time,
 };
 
 const GROUP: &str = "networking.k8s.io";
@@ -35,15 +34,7 @@ fn object(kind: &KindInfo, ip: &str, service: &Value) -> Value {
     let mut object = json!({"apiVersion": kind.api_version(), "kind": kind.kind,
         "metadata": {"name": ip, "labels": {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": MAKER}},
         "spec": {"parentRef": {"resource": "services", "namespace": text(service, "/metadata/namespace"), "name": text(service, "/metadata/name")}}});
-    let manager = ::patch::Manager {
-        name: WRITER,
-        api_version: &kind.api_version(),
-        subresource: "",
-        time: &time::now(),
-    };
-    custom::with_typing(kind, |typing| {
-        ::patch::track_update(typing, None, &mut object, &manager);
-    });
+    said::updated(kind, None, &mut object, WRITER, "");
     meta::fill_new(&mut object, false);
     object
 }
