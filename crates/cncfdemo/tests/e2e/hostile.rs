@@ -14,9 +14,6 @@ use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use testkit::{Cluster, State, eventually, machine};
 
-/// Under what these pods and clients do: the API is not starved, neither of a machine that is busy and slow besides.
-const HALF: Duration = Duration::from_secs(2);
-const MOST: Duration = Duration::from_secs(20);
 /// Tasks that a pod may have unless its node says otherwise.
 const TASKS: usize = 4096;
 const MEGABYTE: usize = 1 << 20;
@@ -259,7 +256,7 @@ fn hostile_pods_are_held_to_their_limits() {
     let took = begun.elapsed();
     let (half, most) = pulse.stop();
     eprintln!("API under hostile pods: p50 {half:?}, p99 {most:?}; all deleted after {took:?}");
-    assert!(half < HALF && most < MOST, "p50 {half:?}, p99 {most:?}");
+    assert!(most < Duration::from_secs(2), "p99 {most:?}");
     assert_eq!(
         (cluster.engine(), cluster.daemon()),
         (engine, daemon),
@@ -348,7 +345,7 @@ fn hostile_clients_are_refused_or_dropped() {
     eprintln!(
         "API under hostile clients: p50 {half:?}, p99 {most:?}; engine {before} bytes before, {after} after"
     );
-    assert!(half < HALF && most < MOST, "p50 {half:?}, p99 {most:?}");
+    assert!(most < Duration::from_secs(2), "p99 {most:?}");
 }
 
 /// Watches that nobody reads, while a lot is written.

@@ -66,8 +66,6 @@ pub(crate) fn files(scope: &Scope) -> BTreeSet<String> {
         "/run/lock",
         "/run/log",
         "/run/sudo",
-        "/run/docker",
-        "/run/containerd",
     ]
     .map(PathBuf::from);
     walk(
